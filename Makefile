@@ -1,0 +1,54 @@
+# Everything that one does with Nearlake, each by one word. Each target first installs what it
+# needs and does not find (scripts/setup.sh), or names the one command that does.
+
+SHELL := /bin/bash
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nearlake
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export NEARLAKE_VENV ?= $(CACHE)/venv
+PYTHON := $(NEARLAKE_VENV)/bin/python
+# Arguments for the program that a target runs: make run ARGS="--data gs://bucket/prefix"
+ARGS ?=
+
+.PHONY: help run test test-oracle release demo bench soak fmt setup
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Start the server: data in ./nearlake-data, psql on port 5432 of this machine
+	@scripts/setup.sh build
+	cargo build --profile quick
+	exec "$(CARGO_TARGET_DIR)/quick/nearlake" serve $(ARGS)
+
+test: ## Format, lints, every test in Rust and C++, the client drivers, the examples
+	@scripts/setup.sh test
+	@scripts/test.sh
+
+test-oracle: ## The same .slt files and client scripts against PostgreSQL with pgvector
+	@scripts/setup.sh test
+	@scripts/test_oracle.sh
+
+release: ## The optimised binary: target/release/nearlake
+	@scripts/setup.sh build
+	cargo build --release
+	@if [ "$(abspath $(CARGO_TARGET_DIR))" != "$(CURDIR)/target" ]; then \
+	  mkdir -p target/release && ln -sfn "$(abspath $(CARGO_TARGET_DIR))/release/nearlake" target/release/nearlake; fi
+
+demo: ## Load Debian's package descriptions and ask five questions
+	@scripts/setup.sh test
+	cargo build --profile quick
+	@$(PYTHON) scripts/demo.py "$(CARGO_TARGET_DIR)/quick/nearlake" $(ARGS)
+
+bench: release ## Figures beside PostgreSQL with pgvector, into docs/benchmarks.md
+	@scripts/setup.sh test
+	$(PYTHON) scripts/bench.py "$(CARGO_TARGET_DIR)/release/nearlake" $(ARGS)
+
+soak: ## Kill the server at random moments under load, and check what it promised
+	@scripts/setup.sh test
+	cargo build --profile quick
+	$(PYTHON) scripts/soak.py "$(CARGO_TARGET_DIR)/quick/nearlake" $(ARGS)
+
+fmt: ## Format the Rust
+	cargo fmt
+
+setup: ## Install what the tests need
+	@scripts/setup.sh test

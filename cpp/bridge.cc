@@ -1,0 +1,336 @@
+#include "bridge.h"
+
+#include <exception>
+#include <new>
+#include <span>
+#include <vector>
+
+#include "nearlake/src/index/ffi.rs.h"
+
+namespace nearlake {
+namespace {
+
+// Beyond spfresh's own codes.
+constexpr uint8_t kOutOfMemory = 4;
+
+template <class T>
+std::span<const T> Span(rust::Slice<const T> slice) {
+  return {slice.data(), slice.size()};
+}
+
+Status Translate(const spfresh::Status& status) {
+  return {static_cast<uint8_t>(status.code()), rust::String::lossy(status.message())};
+}
+
+// Runs "call", which returns a spfresh::Status, and catches whatever it throws.
+template <class Call>
+Status Land(Call call) noexcept {
+  try {
+    return Translate(call());
+  } catch (const std::bad_alloc&) {
+    return {kOutOfMemory, rust::String("out of memory")};
+  } catch (const std::exception& e) {
+    return Translate(spfresh::Status::Internal(e.what()));
+  } catch (...) {
+    return Translate(spfresh::Status::Internal("an unknown exception"));
+  }
+}
+
+spfresh::Options FromRust(const Options& options) {
+  spfresh::Options o;
+  o.metric = static_cast<spfresh::Metric>(options.metric);
+  o.dims = options.dims;
+  o.posting_target = options.posting_target;
+  o.posting_max = options.posting_max;
+  o.posting_min = options.posting_min;
+  o.spill = options.spill;
+  o.spill_lambda = options.spill_lambda;
+  o.seed = options.seed;
+  return o;
+}
+
+// cxx knows no pointers to const. Rust sees these objects by shared reference alone.
+template <class T>
+std::shared_ptr<T> Shared(std::shared_ptr<const T> pointer) {
+  return std::const_pointer_cast<T>(std::move(pointer));
+}
+
+template <class T>
+void Append(const std::vector<T>& from, rust::Vec<T>& to) {
+  to.reserve(to.size() + from.size());
+  for (const T& value : from) to.push_back(value);
+}
+
+template <class Call>
+MadeChange LandChange(Call call) {
+  MadeChange made;
+  made.status = Land([&] {
+    auto change = std::make_unique<spfresh::Change>();
+    spfresh::Status status = call(change.get());
+    made.value = std::move(change);
+    return status;
+  });
+  return made;
+}
+
+}  // namespace
+
+Status check_options(const Options& options) {
+  return Land([&] { return FromRust(options).Check(); });
+}
+
+void distances(uint8_t metric, Floats query, Floats vectors, rust::Slice<double> out) {
+  const spfresh::Rows rows{vectors.data(), out.size(), query.size(), query.size()};
+  spfresh::Distances(static_cast<spfresh::SqlDistance>(metric), query.data(), rows,
+                     {out.data(), out.size()});
+}
+
+rust::Str kernel_target() { return spfresh::KernelTarget(); }
+
+MadeChunk chunk_parse(Bytes bytes, uint32_t stride) {
+  MadeChunk made;
+  made.status = Land([&] {
+    std::shared_ptr<const spfresh::Chunk> chunk;
+    spfresh::Status status = spfresh::Chunk::Parse(Span(bytes), stride, &chunk);
+    made.value = Shared(std::move(chunk));
+    return status;
+  });
+  return made;
+}
+
+MadeChunk chunk_join(const spfresh::Chunk& first, const spfresh::Chunk& second) {
+  MadeChunk made;
+  made.status = Land([&] {
+    made.value = Shared(spfresh::Chunk::Join(first, second));
+    return spfresh::Status();
+  });
+  return made;
+}
+
+Bytes chunk_bytes(const spfresh::Chunk& chunk) {
+  return {chunk.bytes().data(), chunk.bytes().size()};
+}
+
+Words chunk_words(const spfresh::Chunk& chunk) {
+  return {chunk.words().data(), chunk.words().size()};
+}
+
+MadeVersion version_empty(const Options& options) {
+  MadeVersion made;
+  made.status = Land([&] {
+    std::shared_ptr<const spfresh::Version> version;
+    spfresh::Status status = spfresh::Version::Empty(FromRust(options), &version);
+    made.value = Shared(std::move(version));
+    return status;
+  });
+  return made;
+}
+
+MadeVersion version_open(Bytes bytes) {
+  MadeVersion made;
+  made.status = Land([&] {
+    std::shared_ptr<const spfresh::Version> version;
+    spfresh::Status status = spfresh::Version::Open(Span(bytes), &version);
+    made.value = Shared(std::move(version));
+    return status;
+  });
+  return made;
+}
+
+Status version_serialize(const spfresh::Version& version, rust::Vec<uint8_t>& out) {
+  return Land([&] {
+    Append(version.Serialize(), out);
+    return spfresh::Status();
+  });
+}
+
+MadeChange version_insert(const spfresh::Version& version, Words rows, Floats vectors) {
+  return LandChange(
+      [&](spfresh::Change* change) { return version.Insert(Span(rows), Span(vectors), change); });
+}
+
+Work version_next_work(const spfresh::Version& version) {
+  Work work{};
+  work.kind = static_cast<uint8_t>(version.NextWork(&work.posting));
+  return work;
+}
+
+bool version_has_place(const spfresh::Version& version, Floats vector) {
+  return vector.size() == version.options().dims && version.HasPlace(Span(vector));
+}
+
+uint32_t version_dims(const spfresh::Version& version) { return version.options().dims; }
+
+bool version_in_use(const spfresh::Version& version, uint32_t posting) {
+  return version.posting(posting) != nullptr;
+}
+
+uint32_t version_entries_of(const spfresh::Version& version, uint32_t posting) {
+  const spfresh::Posting* p = version.posting(posting);
+  return p == nullptr ? 0 : p->entries;
+}
+
+uint32_t version_primaries_of(const spfresh::Version& version, uint32_t posting) {
+  const spfresh::Posting* p = version.posting(posting);
+  return p == nullptr ? 0 : p->primaries;
+}
+
+std::shared_ptr<spfresh::Version> change_version(const spfresh::Change& change) {
+  return Shared(change.version);
+}
+
+size_t change_postings(const spfresh::Change& change) { return change.postings.size(); }
+
+ChangedPosting change_posting(const spfresh::Change& change, size_t at) {
+  const spfresh::PostingChange& posting = change.postings.at(at);
+  return {posting.posting, static_cast<uint8_t>(posting.kind), Shared(posting.chunk)};
+}
+
+Words change_left_out(const spfresh::Change& change) {
+  return {change.left_out.data(), change.left_out.size()};
+}
+
+MadeRebuild rebuild_begin(const std::shared_ptr<spfresh::Version>& version, uint32_t posting) {
+  MadeRebuild made;
+  made.status = Land([&] { return spfresh::Rebuild::Begin(version, posting, &made.value); });
+  return made;
+}
+
+Status rebuild_add_own(spfresh::Rebuild& rebuild, const spfresh::Chunk& chunk, Bytes live) {
+  return Land([&] { return rebuild.AddOwn(chunk, Span(live)); });
+}
+
+Status rebuild_plan(spfresh::Rebuild& rebuild, rust::Vec<uint32_t>& neighbours) {
+  return Land([&] {
+    std::vector<uint32_t> named;
+    spfresh::Status status = rebuild.Plan(&named);
+    Append(named, neighbours);
+    return status;
+  });
+}
+
+Status rebuild_add_neighbour(spfresh::Rebuild& rebuild, uint32_t posting,
+                             const spfresh::Chunk& chunk, Bytes live) {
+  return Land([&] { return rebuild.AddNeighbour(posting, chunk, Span(live)); });
+}
+
+MadeChange rebuild_finish(spfresh::Rebuild& rebuild) {
+  return LandChange([&](spfresh::Change* change) { return rebuild.Finish(change); });
+}
+
+MadeSearch search_begin(const std::shared_ptr<spfresh::Version>& version, Floats query,
+                        const Request& request) {
+  MadeSearch made;
+  made.status = Land([&] {
+    const spfresh::Request wish{request.k, request.recall_target, request.probes_min,
+                                request.below};
+    return spfresh::Search::Begin(version, Span(query), wish, &made.value);
+  });
+  return made;
+}
+
+Status search_next(spfresh::Search& search, uint32_t most, rust::Vec<uint32_t>& postings) {
+  return Land([&] {
+    std::vector<uint32_t> named;
+    search.Next(most, &named);
+    Append(named, postings);
+    return spfresh::Status();
+  });
+}
+
+Status search_score(spfresh::Search& search, const spfresh::Chunk& chunk) {
+  return Land([&] {
+    search.Score(chunk, nullptr);
+    return spfresh::Status();
+  });
+}
+
+Status search_score_allowed(spfresh::Search& search, const spfresh::Chunk& chunk, uint64_t base,
+                            Words words) {
+  return Land([&] {
+    const spfresh::Allowed allowed{base, Span(words)};
+    search.Score(chunk, &allowed);
+    return spfresh::Status();
+  });
+}
+
+void search_skip(spfresh::Search& search, uint32_t entries) { search.Skip(entries); }
+
+Hits search_hits(const spfresh::Search& search) {
+  Hits hits;
+  hits.status = Land([&] {
+    const std::vector<spfresh::Hit> found = search.Hits();
+    hits.hits.reserve(found.size());
+    for (const spfresh::Hit& hit : found) hits.hits.push_back({hit.row, hit.distance});
+    hits.probes = search.probes();
+    hits.scanned = search.scanned();
+    return spfresh::Status();
+  });
+  return hits;
+}
+
+MadeBuilder builder_begin(const Options& options, uint64_t rows, Floats sample) {
+  MadeBuilder made;
+  made.status = Land(
+      [&] { return spfresh::Builder::Begin(FromRust(options), rows, Span(sample), &made.value); });
+  return made;
+}
+
+Status builder_train(spfresh::Builder& builder, bool& more) {
+  return Land([&] {
+    more = builder.Train();
+    return spfresh::Status();
+  });
+}
+
+float builder_trained(const spfresh::Builder& builder) { return builder.trained(); }
+
+Status builder_add(spfresh::Builder& builder, Words rows, Floats vectors) {
+  return Land([&] { return builder.Add(Span(rows), Span(vectors)); });
+}
+
+MadeChange builder_finish(spfresh::Builder& builder) {
+  return LandChange([&](spfresh::Change* change) { return builder.Finish(change); });
+}
+
+MadeCalibrator calibrator_begin(const std::shared_ptr<spfresh::Version>& version) {
+  MadeCalibrator made;
+  made.status = Land([&] {
+    made.value = spfresh::Calibrator::Begin(version);
+    return spfresh::Status();
+  });
+  return made;
+}
+
+Status calibrator_sample_postings(const spfresh::Calibrator& calibrator,
+                                  rust::Vec<uint32_t>& postings) {
+  return Land([&] {
+    Append(calibrator.SamplePostings(), postings);
+    return spfresh::Status();
+  });
+}
+
+size_t calibrator_wanted(const spfresh::Calibrator& calibrator) { return calibrator.wanted(); }
+
+Status calibrator_add_sample(spfresh::Calibrator& calibrator, const spfresh::Chunk& chunk) {
+  return Land([&] {
+    calibrator.AddSample(chunk);
+    return spfresh::Status();
+  });
+}
+
+Status calibrator_add_posting(spfresh::Calibrator& calibrator, uint32_t posting,
+                              const spfresh::Chunk& chunk, Bytes live) {
+  return Land([&] { return calibrator.AddPosting(posting, chunk, Span(live)); });
+}
+
+MadeVersion calibrator_finish(spfresh::Calibrator& calibrator) {
+  MadeVersion made;
+  made.status = Land([&] {
+    made.value = Shared(calibrator.Finish());
+    return spfresh::Status();
+  });
+  return made;
+}
+
+}  // namespace nearlake

@@ -1,0 +1,96 @@
+// The landing between the two languages: types and Status, translated. It decides nothing.
+//
+// Every function here may be called from any thread; objects follow the promises of spfresh's
+// headers. No slice is kept past its call. Whatever C++ throws ends here as a Status.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "rust/cxx.h"
+#include "spfresh/build.h"
+#include "spfresh/calibrate.h"
+#include "spfresh/chunk.h"
+#include "spfresh/distance.h"
+#include "spfresh/rebuild.h"
+#include "spfresh/search.h"
+#include "spfresh/version.h"
+
+namespace nearlake {
+
+// Defined by cxx from src/index/ffi.rs.
+struct Status;
+struct Options;
+struct Request;
+struct Hits;
+struct Work;
+struct MadeVersion;
+struct MadeChunk;
+struct MadeChange;
+struct MadeRebuild;
+struct MadeSearch;
+struct MadeBuilder;
+struct MadeCalibrator;
+struct ChangedPosting;
+
+using Floats = rust::Slice<const float>;
+using Words = rust::Slice<const uint64_t>;
+using Bytes = rust::Slice<const uint8_t>;
+
+Status check_options(const Options& options);
+void distances(uint8_t metric, Floats query, Floats vectors, rust::Slice<double> out);
+rust::Str kernel_target();
+
+MadeChunk chunk_parse(Bytes bytes, uint32_t stride);
+MadeChunk chunk_join(const spfresh::Chunk& first, const spfresh::Chunk& second);
+Bytes chunk_bytes(const spfresh::Chunk& chunk);
+Words chunk_words(const spfresh::Chunk& chunk);
+
+MadeVersion version_empty(const Options& options);
+MadeVersion version_open(Bytes bytes);
+Status version_serialize(const spfresh::Version& version, rust::Vec<uint8_t>& out);
+MadeChange version_insert(const spfresh::Version& version, Words rows, Floats vectors);
+Work version_next_work(const spfresh::Version& version);
+bool version_has_place(const spfresh::Version& version, Floats vector);
+uint32_t version_dims(const spfresh::Version& version);
+bool version_in_use(const spfresh::Version& version, uint32_t posting);
+uint32_t version_entries_of(const spfresh::Version& version, uint32_t posting);
+uint32_t version_primaries_of(const spfresh::Version& version, uint32_t posting);
+
+std::shared_ptr<spfresh::Version> change_version(const spfresh::Change& change);
+size_t change_postings(const spfresh::Change& change);
+ChangedPosting change_posting(const spfresh::Change& change, size_t at);
+Words change_left_out(const spfresh::Change& change);
+
+MadeRebuild rebuild_begin(const std::shared_ptr<spfresh::Version>& version, uint32_t posting);
+Status rebuild_add_own(spfresh::Rebuild& rebuild, const spfresh::Chunk& chunk, Bytes live);
+Status rebuild_plan(spfresh::Rebuild& rebuild, rust::Vec<uint32_t>& neighbours);
+Status rebuild_add_neighbour(spfresh::Rebuild& rebuild, uint32_t posting,
+                             const spfresh::Chunk& chunk, Bytes live);
+MadeChange rebuild_finish(spfresh::Rebuild& rebuild);
+
+MadeSearch search_begin(const std::shared_ptr<spfresh::Version>& version, Floats query,
+                        const Request& request);
+Status search_next(spfresh::Search& search, uint32_t most, rust::Vec<uint32_t>& postings);
+Status search_score(spfresh::Search& search, const spfresh::Chunk& chunk);
+Status search_score_allowed(spfresh::Search& search, const spfresh::Chunk& chunk, uint64_t base,
+                            Words words);
+void search_skip(spfresh::Search& search, uint32_t entries);
+Hits search_hits(const spfresh::Search& search);
+
+MadeBuilder builder_begin(const Options& options, uint64_t rows, Floats sample);
+Status builder_train(spfresh::Builder& builder, bool& more);
+float builder_trained(const spfresh::Builder& builder);
+Status builder_add(spfresh::Builder& builder, Words rows, Floats vectors);
+MadeChange builder_finish(spfresh::Builder& builder);
+
+MadeCalibrator calibrator_begin(const std::shared_ptr<spfresh::Version>& version);
+Status calibrator_sample_postings(const spfresh::Calibrator& calibrator,
+                                  rust::Vec<uint32_t>& postings);
+size_t calibrator_wanted(const spfresh::Calibrator& calibrator);
+Status calibrator_add_sample(spfresh::Calibrator& calibrator, const spfresh::Chunk& chunk);
+Status calibrator_add_posting(spfresh::Calibrator& calibrator, uint32_t posting,
+                              const spfresh::Chunk& chunk, Bytes live);
+MadeVersion calibrator_finish(spfresh::Calibrator& calibrator);
+
+}  // namespace nearlake

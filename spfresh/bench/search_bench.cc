@@ -1,0 +1,164 @@
+// Builds an index of a raw float file and measures recall and time against exact neighbours.
+//
+//   search_bench --dims=384 --base=base.f32 --queries=queries.f32 [--k=10] [--metric=l2|ip|cosine]
+//                [--allowed=bytes.u8] [--inserts] [--churn] [--targets=0.9,0.95,0.99,32]
+//
+// "--inserts" fills the index by inserts of 256 rows with upkeep in between instead of a bulk
+// build;
+// "--churn" then deletes a tenth and updates three tenths of the rows.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "spfresh/distance.h"
+#include "spfresh/search.h"
+#include "test_index.h"
+
+namespace {
+
+using spfresh::test::TestIndex;
+
+double CpuSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+template <class T>
+std::vector<T> ReadFile(const std::string& path) {
+  std::FILE* file = std::fopen(path.c_str(), "rb");
+  if (file == nullptr) {
+    std::fprintf(stderr, "cannot open %s\n", path.c_str());
+    std::exit(1);
+  }
+  std::fseek(file, 0, SEEK_END);
+  std::vector<T> values(static_cast<size_t>(std::ftell(file)) / sizeof(T));
+  std::rewind(file);
+  const size_t read = std::fread(values.data(), sizeof(T), values.size(), file);
+  std::fclose(file);
+  values.resize(read);
+  return values;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::map<std::string, std::string> flags = {
+      {"k", "10"}, {"metric", "l2"}, {"targets", "0.9,0.95,0.99"}, {"dims", "0"}};
+  for (int i = 1; i < argc; ++i) {
+    const std::string flag = argv[i];
+    const size_t equals = flag.find('=');
+    flags[flag.substr(2, equals - 2)] = equals == std::string::npos ? "1" : flag.substr(equals + 1);
+  }
+  spfresh::Options options;
+  options.dims = static_cast<uint32_t>(std::stoul(flags["dims"]));
+  const std::string metric = flags["metric"];
+  options.metric = metric == "ip"       ? spfresh::Metric::kInnerProduct
+                   : metric == "cosine" ? spfresh::Metric::kCosine
+                                        : spfresh::Metric::kL2;
+  if (flags.contains("target")) options.posting_target = std::stoul(flags["target"]);
+  if (flags.contains("min")) options.posting_min = std::stoul(flags["min"]);
+  if (flags.contains("max")) options.posting_max = std::stoul(flags["max"]);
+  if (flags.contains("nospill")) options.spill = false;
+  const size_t dims = options.dims, k = std::stoul(flags["k"]);
+  std::vector<float> base = ReadFile<float>(flags["base"]);
+  const std::vector<float> queries = ReadFile<float>(flags["queries"]);
+  size_t rows = base.size() / dims;
+  std::printf("kernels %s, %zu rows of %zu\n", spfresh::KernelTarget(), rows, dims);
+
+  double start = CpuSeconds();
+  TestIndex index(options);
+  const auto insert = [&](size_t from, size_t to) {
+    for (size_t at = from; at < to; at += 256) {
+      const size_t n = std::min<size_t>(256, to - at);
+      index.Insert(at, base.data() + at * dims, n);
+      index.Upkeep();
+    }
+  };
+  if (flags.contains("inserts")) {
+    insert(0, rows);
+    index.Calibrate();
+  } else {
+    index.Build(base.data(), rows);
+  }
+  std::printf("built in %.2f s CPU: %u postings, %.2f entries a row\n", CpuSeconds() - start,
+              index.version().postings(),
+              static_cast<double>(index.version().entries()) / static_cast<double>(rows));
+  if (flags.contains("churn")) {
+    start = CpuSeconds();
+    const size_t before = rows;
+    for (size_t row = 0; row < before; ++row) {
+      if (row % 10 == 3) index.Delete(row);
+      if (row % 10 > 6) {
+        index.Delete(row);
+        const std::vector<float> copy(base.begin() + row * dims, base.begin() + (row + 1) * dims);
+        base.insert(base.end(), copy.begin(), copy.end());
+        ++rows;
+      }
+    }
+    insert(before, rows);
+    index.Sweep();
+    index.Calibrate();
+    std::printf(
+        "churned in %.2f s CPU: %u postings, %.2f entries a live row, moved %llu of %llu\n",
+        CpuSeconds() - start, index.version().postings(),
+        static_cast<double>(index.version().entries()) / static_cast<double>(index.live_count()),
+        static_cast<unsigned long long>(index.moved),
+        static_cast<unsigned long long>(index.checked));
+  }
+
+  // What is allowed: given for the first rows, and live.
+  std::vector<uint64_t> words((rows + 63) / 64);
+  std::vector<uint8_t> bytes;
+  if (flags.contains("allowed")) bytes = ReadFile<uint8_t>(flags["allowed"]);
+  for (size_t row = 0; row < rows; ++row) {
+    if (index.IsLive(row) && (bytes.empty() || bytes[row % bytes.size()] != 0)) {
+      words[row / 64] |= uint64_t{1} << (row % 64);
+    }
+  }
+  const spfresh::Allowed allowed{0, words};
+  const size_t count = queries.size() / dims;
+  const auto kind = static_cast<spfresh::SqlDistance>(options.metric);
+  std::vector<double> kth(count), distances(rows);
+  for (size_t q = 0; q < count; ++q) {
+    spfresh::Distances(kind, queries.data() + q * dims, {base.data(), rows, dims, dims}, distances);
+    std::vector<double> kept;
+    for (size_t row = 0; row < rows; ++row) {
+      if (allowed.Contains(row)) kept.push_back(distances[row]);
+    }
+    std::nth_element(kept.begin(), kept.begin() + static_cast<ptrdiff_t>(k - 1), kept.end());
+    kth[q] = kept[k - 1];
+  }
+  std::printf("%8s %8s %8s %9s %9s\n", "target", "recall", "probes", "scanned", "us CPU");
+  std::string targets = flags["targets"];
+  for (char* target = std::strtok(targets.data(), ","); target != nullptr;
+       target = std::strtok(nullptr, ",")) {
+    size_t right = 0;
+    uint64_t probes = 0, scanned = 0;
+    start = CpuSeconds();
+    std::vector<std::vector<spfresh::Hit>> answers(count);
+    for (size_t q = 0; q < count; ++q) {
+      // Above 1, a target is a fixed number of probes.
+      const float share = std::stof(target);
+      spfresh::Request request{static_cast<uint32_t>(k), share > 1 ? 0.01F : share,
+                               share > 1 ? static_cast<uint32_t>(share) : 0, ~uint64_t{0} >> 1};
+      answers[q] = index.Search(queries.data() + q * dims, request, &allowed, &probes, &scanned);
+    }
+    const double seconds = CpuSeconds() - start;
+    for (size_t q = 0; q < count; ++q) {
+      for (const spfresh::Hit& hit : answers[q]) {
+        double exact;
+        spfresh::Distances(kind, queries.data() + q * dims,
+                           {base.data() + hit.row * dims, 1, dims, dims}, {&exact, 1});
+        right += exact <= kth[q] + 1e-6 ? 1 : 0;
+      }
+    }
+    const auto n = static_cast<double>(count);
+    std::printf("%8s %8.4f %8.1f %9.0f %9.1f\n", target,
+                static_cast<double>(right) / (n * static_cast<double>(k)),
+                static_cast<double>(probes) / n, static_cast<double>(scanned) / n,
+                seconds / n * 1e6);
+  }
+  return 0;
+}

@@ -1,0 +1,43 @@
+// Builds an index in bulk: centroids from a sample, then every vector to its postings.
+//
+// Use: Begin; Train until it says that it is done; Add any number of times; Finish, then a Rebuild
+// for each posting that Version::NextWork names, and a Calibrator.
+//
+// Thread safety: none; one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "spfresh/version.h"
+
+namespace spfresh {
+
+class Builder {
+ public:
+  // "rows" is how many vectors are expected in all; "sample" are some of them, evenly drawn: all,
+  // or 32 for each of the postings to come, make a good index.
+  static Status Begin(const Options& options, uint64_t rows, std::span<const float> sample,
+                      std::unique_ptr<Builder>* out);
+  ~Builder();
+
+  // Does a part of the training. Returns whether there is more.
+  bool Train();
+  // Of the training, the share that is done.
+  float trained() const;
+
+  // REQUIRES: Train said that it is done. Rows ascend within a call and are below 2^60.
+  Status Add(std::span<const uint64_t> rows, std::span<const float> vectors);
+
+  // The postings, each once. Postings may be too full or too empty: that is NextWork's.
+  Status Finish(Change* out);
+
+ private:
+  struct Impl;
+  explicit Builder(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace spfresh

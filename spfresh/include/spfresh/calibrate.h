@@ -1,0 +1,54 @@
+// Finds the stop rule's constants for an index: for a sample of queries everything is scanned, each
+// search is replayed against that truth, and the thresholds are those at which the wanted share of
+// the truth had been found.
+//
+// Queries are not like rows: they lie beside them, farther from the nearest. So the sample is made
+// of rows pushed off by the difference of two others, and the thresholds leave a part of the
+// allowed miss unused.
+//
+// Use: Begin; AddSample until wanted() is 0 or nothing is left to give; AddPosting for all chunks
+// of all postings, in any order; Finish. The caller reads the chunks in between.
+//
+// Thread safety: none; one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "spfresh/version.h"
+
+namespace spfresh {
+
+class Calibrator {
+ public:
+  static std::unique_ptr<Calibrator> Begin(std::shared_ptr<const Version> version);
+  ~Calibrator();
+
+  // The postings from which to sample, in this order.
+  std::vector<uint32_t> SamplePostings() const;
+  // How many more vectors are wanted. Takes a few of the chunk.
+  size_t wanted() const;
+  void AddSample(const Chunk& chunk);
+
+  // "live" has a byte for each entry: 0 for one whose row is dead.
+  Status AddPosting(uint32_t posting, const Chunk& chunk, std::span<const uint8_t> live);
+
+  // The version with its stop rule calibrated, or the same one when there was nothing to learn
+  // from.
+  std::shared_ptr<const Version> Finish();
+
+ private:
+  struct Query;
+  explicit Calibrator(std::shared_ptr<const Version> version);
+  void MakeQueries();
+
+  const std::shared_ptr<const Version> version_;
+  std::vector<float> sample_;
+  std::vector<Query> queries_;
+  std::vector<float> places_;
+  std::vector<float> dots_;
+};
+
+}  // namespace spfresh

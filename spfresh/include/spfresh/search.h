@@ -1,0 +1,104 @@
+// One search: which postings to read next, and the best hits of what was read.
+//
+// Use: Begin; then Next names postings, the caller reads their chunks and hands each to Score,
+// until Next names none. The stop rule (src/stop.h) looks at the hits so far, so the fewer postings
+// are asked for at once, the fewer are read in vain.
+//
+// Thread safety: none; one thread at a time. It keeps the version alive.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "spfresh/version.h"
+
+namespace spfresh {
+
+struct Request {
+  uint32_t k = 0;
+  // The share of the k nearest that the answer shall hold. 1 = all: then, and before the index was
+  // calibrated, only postings that cannot hold a hit are left out.
+  float recall_target = 0.95F;
+  // At least this many postings are read, when there are as many.
+  uint32_t probes_min = 0;
+  // Rows from this one on are not seen.
+  uint64_t below = 0;
+};
+
+// Which rows may be found: row base + 64 w + b is bit b of word w.
+struct Allowed {
+  uint64_t base = 0;
+  std::span<const uint64_t> words;
+
+  bool Contains(uint64_t row) const {
+    const uint64_t offset = row - base;
+    return row >= base && offset / 64 < words.size() &&
+           (words[offset / 64] >> (offset % 64) & 1) != 0;
+  }
+};
+
+struct Hit {
+  uint64_t row;
+  // As the metric's SQL operator shows it.
+  float distance;
+};
+
+class Search {
+ public:
+  // Invalid for a query of other dimensions or without a place (Version::HasPlace).
+  static Status Begin(std::shared_ptr<const Version> version, std::span<const float> query,
+                      const Request& request, std::unique_ptr<Search>* out);
+  ~Search();
+
+  // Appends to *postings those to read next, nearest first, at most "most". None: the answer is
+  // complete.
+  void Next(uint32_t most, std::vector<uint32_t>* postings);
+
+  // Scores a chunk of a posting that Next named. "allowed" is null for all rows; it must be the
+  // same set at every call.
+  void Score(const Chunk& chunk, const Allowed* allowed);
+
+  // Instead of Score, for a chunk of "entries" entries none of which is allowed.
+  void Skip(uint32_t entries) { seen_ += entries; }
+
+  // At most k, nearest first, ties by row; each row once.
+  std::vector<Hit> Hits() const;
+  // Postings that Next named, and distances computed.
+  uint32_t probes() const { return probes_; }
+  uint64_t scanned() const { return scanned_; }
+
+ private:
+  struct Near;
+  struct Scored {
+    float score;
+    uint64_t row;
+    friend auto operator<=>(const Scored&, const Scored&) = default;
+  };
+
+  Search(std::shared_ptr<const Version> version, const Request& request);
+  bool Done(float next2) const;
+  bool CannotHold(const Near& near) const;
+  float KthDistance2() const;
+  void Offer(float score, uint64_t row);
+  void Settle();
+
+  const std::shared_ptr<const Version> version_;
+  const Request request_;
+  std::vector<float> query_;
+  float query_norm2_ = 0;
+  // A heap, nearest on top.
+  std::vector<Near> near_;
+  float nearest2_ = 0;
+  uint32_t probes_ = 0;
+  uint64_t scanned_ = 0;
+  uint64_t seen_ = 0;
+  // The best so far, sorted; behind them what was offered since the last Settle.
+  std::vector<Scored> hits_;
+  size_t settled_ = 0;
+  std::vector<float> scores_;
+  std::vector<uint32_t> visible_;
+};
+
+}  // namespace spfresh

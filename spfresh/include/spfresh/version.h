@@ -1,0 +1,108 @@
+// One immutable picture of the index: its centroids, what is known of each posting, and how to
+// search it. The postings' entries are the caller's to keep, as chunks: this library does no I/O.
+//
+// A change makes a new version that shares all but the changed pages with the old one, and tells
+// the caller what becomes of which posting's chunks. Versions and chunks together are the index.
+//
+// Thread safety: const methods may run concurrently; nothing else touches a version.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "spfresh/chunk.h"
+#include "spfresh/options.h"
+#include "spfresh/status.h"
+
+namespace spfresh {
+
+// What a version knows of a posting.
+struct Posting {
+  // In its chunks, dead rows and spilled copies included.
+  uint32_t entries = 0;
+  // Of these, not spilled.
+  uint32_t primaries = 0;
+  // Primaries appended since the centroid was last computed.
+  uint32_t added = 0;
+  // Its entries when a split or a merge was last found to be of no use; 0 = never.
+  uint32_t stuck = 0;
+  // No entry lies farther from the centroid.
+  float radius = 0;
+  bool in_use = false;
+};
+
+// What becomes of one posting's chunks.
+struct PostingChange {
+  enum class Kind : uint8_t {
+    kAppend = 0,   // the chunk joins those that are there
+    kReplace = 1,  // the chunk takes the place of those that are there; none = now empty
+    kRemove = 2,   // the posting is gone
+  };
+  uint32_t posting;
+  Kind kind;
+  std::shared_ptr<const Chunk> chunk;
+};
+
+class Version;
+
+struct Change {
+  std::shared_ptr<const Version> version;
+  std::vector<PostingChange> postings;
+  // Rows of an insert that have no place in the index (see Space): never found by a search.
+  std::vector<uint64_t> left_out;
+};
+
+// Why a posting wants a Rebuild.
+enum class Work : uint8_t {
+  kNone = 0,
+  kSplit = 1,     // more than posting_max entries
+  kMerge = 2,     // fewer than posting_min entries
+  kRecentre = 3,  // grown by a quarter since its centroid was computed
+};
+
+class Version : public std::enable_shared_from_this<Version> {
+ public:
+  static Status Empty(const Options& options, std::shared_ptr<const Version>* out);
+
+  // What Serialize wrote. Corrupt when it cannot be; the caller has compared the checksum.
+  static Status Open(std::span<const uint8_t> bytes, std::shared_ptr<const Version>* out);
+  std::vector<uint8_t> Serialize() const;
+
+  // Adds vectors: each to its nearest posting, and a copy where SOAR's rule says. Splits nothing.
+  // O(n * postings() * dims). REQUIRES: rows ascending and below 2^60.
+  Status Insert(std::span<const uint64_t> rows, std::span<const float> vectors, Change* out) const;
+
+  // A posting that wants work by its size alone, the largest need first, or kNone.
+  Work NextWork(uint32_t* posting) const;
+
+  const Options& options() const;
+  // Floats of a vector as chunks hold it.
+  uint32_t stride() const;
+  // How many postings there are, and a bound of their ids.
+  uint32_t postings() const;
+  uint32_t capacity() const;
+  // All entries, spilled copies and dead rows included.
+  uint64_t entries() const;
+  // nullptr when the id is not in use.
+  const Posting* posting(uint32_t id) const;
+  // REQUIRES: the id is in use.
+  std::span<const float> centroid(uint32_t id) const;
+  // Whether a search for this vector can find anything: false for one without a place.
+  bool HasPlace(std::span<const float> vector) const;
+  // The entries when the stop rule was last calibrated; 0 = never, and searches are then exact.
+  uint64_t calibrated_entries() const;
+  // Whether enough changed since then that it should be done again.
+  bool WantsCalibration() const;
+
+  ~Version();
+  struct State;
+  explicit Version(std::unique_ptr<const State> state);
+  const State& state() const { return *state_; }
+
+ private:
+  std::unique_ptr<const State> state_;
+};
+
+}  // namespace spfresh

@@ -1,0 +1,316 @@
+#include "spfresh/calibrate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <unordered_map>
+
+#include "random.h"
+#include "spfresh/distance.h"
+#include "version_state.h"
+
+namespace spfresh {
+namespace {
+
+constexpr size_t kQueries = 512;
+constexpr size_t kSamplePerChunk = 4;
+// Rows kept of each query's truth: enough for the greatest depth, with both copies.
+constexpr size_t kTruth = 1000;
+constexpr std::array<float, 4> kBiases = {0.0F, 0.35F, 0.7F, 1.0F};
+// Queries lie this far off a row, in the difference of two others as unit: nearer, and farther.
+constexpr std::array<float, 2> kWays = {0.5F, 0.8F};
+constexpr size_t kEnough = 8;
+// Of the allowed miss, what the sample may use up. The rest is for queries harder than it.
+constexpr float kMissShare = 0.42F;
+
+}  // namespace
+
+struct Calibrator::Query {
+  size_t way = 0;
+  struct Found {
+    float score;
+    uint64_t row;
+    uint32_t posting;
+    friend bool operator<(const Found& a, const Found& b) { return a.score < b.score; }
+  };
+  float norm2 = 0;
+  // The best kTruth found so far; sorted and cut when twice as many.
+  std::vector<Found> found;
+  float worst = std::numeric_limits<float>::infinity();
+
+  void Offer(const Found& f) {
+    if (!(f.score < worst)) return;
+    found.push_back(f);
+    if (found.size() < 2 * kTruth) return;
+    std::nth_element(found.begin(), found.begin() + kTruth, found.end());
+    found.resize(kTruth);
+    worst = std::max_element(found.begin(), found.end())->score;
+  }
+};
+
+namespace {
+
+// How one search would have gone, probe by probe: after step t, the progress toward the next
+// posting for each bias, how many of the true k were found, and how many entries were read.
+struct Replay {
+  std::array<std::vector<float>, kBiases.size()> progress;
+  std::vector<float> share;
+  std::vector<uint64_t> read;
+};
+
+// The mean share found and entries read if all had stopped at this progress.
+std::pair<double, double> StopAt(const std::vector<Replay>& replays, size_t bias, float threshold) {
+  double share = 0, read = 0;
+  for (const Replay& replay : replays) {
+    const auto& progress = replay.progress[bias];
+    // Progress only grows.
+    size_t t = std::lower_bound(progress.begin(), progress.end(), threshold) - progress.begin();
+    t = std::min(t, progress.size() - 1);
+    share += static_cast<double>(replay.share[t]);
+    read += static_cast<double>(replay.read[t]);
+  }
+  const auto n = static_cast<double>(replays.size());
+  return {share / n, read / n};
+}
+
+float FindThreshold(const std::vector<Replay>& replays, size_t bias, double share) {
+  float low = 0, high = 1;
+  while (high < 1e6F && StopAt(replays, bias, high).first < share) high *= 2;
+  for (int i = 0; i < 24; ++i) {
+    const float middle = (low + high) / 2;
+    (StopAt(replays, bias, middle).first < share ? low : high) = middle;
+  }
+  return high;
+}
+
+// The replays of one depth, apart by the way of their queries.
+using Ways = std::array<std::vector<Replay>, kWays.size()>;
+
+bool Enough(const Ways& ways) {
+  return std::all_of(ways.begin(), ways.end(),
+                     [](const auto& replays) { return replays.size() >= kEnough; });
+}
+
+// At which every way has found the share: the kinds of queries to come are not known.
+float FindThreshold(const Ways& ways, size_t bias, double share) {
+  float most = 0;
+  for (const auto& replays : ways) most = std::max(most, FindThreshold(replays, bias, share));
+  return most;
+}
+
+double Read(const Ways& ways, size_t bias, float threshold) {
+  double read = 0;
+  for (const auto& replays : ways) read += StopAt(replays, bias, threshold).second;
+  return read;
+}
+
+}  // namespace
+
+Calibrator::Calibrator(std::shared_ptr<const Version> version) : version_(std::move(version)) {}
+Calibrator::~Calibrator() = default;
+
+std::unique_ptr<Calibrator> Calibrator::Begin(std::shared_ptr<const Version> version) {
+  return std::unique_ptr<Calibrator>(new Calibrator(std::move(version)));
+}
+
+std::vector<uint32_t> Calibrator::SamplePostings() const {
+  const Centroids& centroids = version_->state().centroids;
+  std::vector<uint32_t> ids;
+  for (uint32_t id = 0; id < centroids.capacity(); ++id) {
+    if (centroids.in_use(id)) ids.push_back(id);
+  }
+  Random random(version_->options().seed ^ 0xCA11);
+  for (size_t i = ids.size(); i > 1; --i) std::swap(ids[i - 1], ids[random.Below(i)]);
+  return ids;
+}
+
+size_t Calibrator::wanted() const {
+  const size_t have = sample_.size() / version_->stride();
+  return have >= 3 * kQueries ? 0 : 3 * kQueries - have;
+}
+
+void Calibrator::AddSample(const Chunk& chunk) {
+  Random random(version_->options().seed ^ sample_.size());
+  const size_t most = std::min<size_t>({kSamplePerChunk, wanted(), chunk.size()});
+  for (size_t i = 0; i < most; ++i) {
+    const float* vector = chunk.vector(static_cast<uint32_t>(random.Below(chunk.size())));
+    sample_.insert(sample_.end(), vector, vector + chunk.stride());
+  }
+}
+
+// A row pushed off by the difference of two others: outside the data, as queries are, but in the
+// directions in which the data varies. The three are thirds of the sample apart.
+void Calibrator::MakeQueries() {
+  const Space& space = version_->state().space;
+  const size_t stride = space.stride(), dims = space.dims();
+  const size_t triples = sample_.size() / stride / 3;
+  std::vector<float> vector(stride);
+  for (size_t i = 0; i < triples; ++i) {
+    const float* row = sample_.data() + i * stride;
+    const float* a = sample_.data() + (i + triples) * stride;
+    const float* b = sample_.data() + (i + 2 * triples) * stride;
+    const size_t way = i % kWays.size();
+    for (size_t j = 0; j < dims; ++j) vector[j] = row[j] + kWays[way] * (a[j] - b[j]);
+    places_.resize((queries_.size() + 1) * stride);
+    float* place = places_.data() + queries_.size() * stride;
+    if (!space.PlaceQuery(vector.data(), place)) continue;
+    Query query;
+    query.way = way;
+    Dot(place, {place, 1, stride, stride}, &query.norm2);
+    queries_.push_back(std::move(query));
+  }
+  places_.resize(queries_.size() * stride);
+}
+
+Status Calibrator::AddPosting(uint32_t posting, const Chunk& chunk, std::span<const uint8_t> live) {
+  if (chunk.stride() != version_->stride() || live.size() != chunk.size()) {
+    return Status::Internal("a chunk does not fit the calibration");
+  }
+  if (queries_.empty()) MakeQueries();
+  const Space& space = version_->state().space;
+  const size_t stride = space.stride(), n = chunk.size();
+  const bool inner_product = space.metric() == Metric::kInnerProduct;
+  dots_.resize(queries_.size() * n);
+  DotMany({places_.data(), queries_.size(), stride, stride}, {chunk.vectors(), n, stride, stride},
+          dots_.data());
+  std::vector<float> norms2(n);
+  if (!inner_product) {
+    for (size_t i = 0; i < n; ++i) {
+      const float* vector = chunk.vector(static_cast<uint32_t>(i));
+      Dot(vector, {vector, 1, stride, stride}, &norms2[i]);
+    }
+  }
+  for (size_t q = 0; q < queries_.size(); ++q) {
+    for (size_t i = 0; i < n; ++i) {
+      if (live[i] == 0) continue;
+      const float dot = dots_[q * n + i];
+      const float score =
+          inner_product ? -dot : std::max(0.0F, queries_[q].norm2 + norms2[i] - 2 * dot);
+      queries_[q].Offer({score, RowOf(chunk.words()[i]), posting});
+    }
+  }
+  return {};
+}
+
+std::shared_ptr<const Version> Calibrator::Finish() {
+  const Version::State& state = version_->state();
+  const Centroids& centroids = state.centroids;
+  if (queries_.size() < 8) return version_;
+
+  // Each query's truth: its nearest rows in order, each with the rank of the first posting that has
+  // it.
+  std::array<Ways, Stop::kDepths.size()> replays;
+  struct Ranked {
+    float distance2;
+    uint32_t posting;
+  };
+  struct Truth {
+    float distance2;
+    uint32_t rank;
+  };
+  std::vector<Ranked> order;
+  for (size_t q = 0; q < queries_.size(); ++q) {
+    order.clear();
+    float distances2[kPage];
+    for (uint32_t page = 0; page < centroids.pages(); ++page) {
+      state.space.ToCentroids(places_.data() + q * centroids.stride(),
+                              centroids.page(page).rows.data(), kPage, distances2);
+      for (uint32_t i = 0; i < kPage; ++i) {
+        const uint32_t id = page * kPage + i;
+        if (centroids.in_use(id)) order.push_back({distances2[i], id});
+      }
+    }
+    std::sort(order.begin(), order.end(),
+              [](const Ranked& a, const Ranked& b) { return a.distance2 < b.distance2; });
+    std::unordered_map<uint32_t, uint32_t> rank_of;
+    for (uint32_t i = 0; i < order.size(); ++i) rank_of[order[i].posting] = i;
+
+    auto& found = queries_[q].found;
+    std::sort(found.begin(), found.end());
+    std::vector<Truth> truth;
+    std::unordered_map<uint64_t, size_t> at;
+    for (const Query::Found& f : found) {
+      const uint32_t rank = rank_of.at(f.posting);
+      const auto [known, is_new] = at.try_emplace(f.row, truth.size());
+      if (is_new) {
+        truth.push_back({state.space.Distance2(f.score, queries_[q].norm2), rank});
+      } else {
+        truth[known->second].rank = std::min(truth[known->second].rank, rank);
+      }
+    }
+    // By rank: who is found at which step.
+    std::vector<std::vector<uint32_t>> found_at(order.size());
+    for (uint32_t i = 0; i < truth.size(); ++i) found_at[truth[i].rank].push_back(i);
+    for (size_t d = 0; d < Stop::kDepths.size(); ++d) {
+      const auto k = static_cast<size_t>(Stop::kDepths[d]);
+      // Deeper than a small index goes: its search would read all anyway.
+      if (truth.size() < k || k * 4 > state.entries) continue;
+      Replay replay;
+      std::vector<bool> have(truth.size());
+      uint64_t read = 0;
+      size_t count = 0, right = 0, kth = truth.size();
+      for (uint32_t t = 0; t < order.size(); ++t) {
+        read += centroids.posting(order[t].posting).entries;
+        for (const uint32_t i : found_at[t]) {
+          have[i] = true;
+          ++count;
+          right += i < k ? 1 : 0;
+          // The k-th of those found moves down as better ones come.
+          if (count == k) {
+            kth = 0;
+            for (size_t seen = 0; (seen += have[kth] ? 1 : 0) < k;) ++kth;
+          } else if (count > k && i < kth) {
+            while (!have[--kth]) {
+            }
+          }
+        }
+        for (size_t b = 0; b < kBiases.size(); ++b) {
+          const float kth2 = count < k ? 0 : truth[kth].distance2;
+          const bool last = t + 1 == order.size();
+          const float progress =
+              last || (count >= k && !(kth2 > 0)) ? std::numeric_limits<float>::max()
+              : count < k
+                  ? 0.0F
+                  : Stop::Progress(kBiases[b], order[t + 1].distance2, order[0].distance2, kth2);
+          replay.progress[b].push_back(progress);
+        }
+        replay.share.push_back(static_cast<float>(right) / static_cast<float>(k));
+        replay.read.push_back(read);
+      }
+      if (!replay.read.empty()) replays[d][queries_[q].way].push_back(std::move(replay));
+    }
+  }
+
+  // The bias that reads least for a usual wish, then its thresholds.
+  const auto aim = [](float miss) { return 1.0 - static_cast<double>(kMissShare * miss); };
+  size_t best_bias = 0;
+  double best_read = std::numeric_limits<double>::infinity();
+  const Ways& usual = Enough(replays[1]) ? replays[1] : replays[0];
+  if (!Enough(usual)) return version_;
+  for (size_t b = 0; b < kBiases.size(); ++b) {
+    const double read = Read(usual, b, FindThreshold(usual, b, aim(0.05F)));
+    if (read < best_read) {
+      best_read = read;
+      best_bias = b;
+    }
+  }
+  Stop::Thresholds thresholds{};
+  for (size_t d = 0; d < thresholds.size(); ++d) {
+    for (size_t m = 0; m < Stop::kMisses.size(); ++m) {
+      if (Enough(replays[d])) {
+        thresholds[d][m] = FindThreshold(replays[d], best_bias, aim(Stop::kMisses[m]));
+      } else {
+        // Without a sample so deep: as before it, and on in the same way where that is upward.
+        const float before = d == 0 ? std::numeric_limits<float>::max() : thresholds[d - 1][m];
+        const float growth = d < 2 ? 0.0F : before - thresholds[d - 2][m];
+        thresholds[d][m] = before + std::max(0.0F, growth);
+      }
+    }
+  }
+  Version::State next = state;
+  next.stop = Stop(kBiases[best_bias], thresholds, state.entries);
+  return Seal(std::move(next));
+}
+
+}  // namespace spfresh

@@ -1,0 +1,166 @@
+// A version as bytes, and back: docs/format/index.md.
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#include "version_state.h"
+
+namespace spfresh {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "the formats are little-endian");
+
+constexpr uint32_t kMagic = 0x56'50'4C'4E;  // "NLPV"
+constexpr uint32_t kFormat = 1;
+constexpr uint32_t kCapacityMax = 1U << 28;
+
+class Writer {
+ public:
+  template <class T>
+  void Put(T value) {
+    static_assert(std::is_arithmetic_v<T>);
+    const auto* from = reinterpret_cast<const uint8_t*>(&value);
+    bytes_.insert(bytes_.end(), from, from + sizeof(T));
+  }
+  void PutAll(const float* values, size_t count) {
+    const auto* from = reinterpret_cast<const uint8_t*>(values);
+    bytes_.insert(bytes_.end(), from, from + count * sizeof(float));
+  }
+  std::vector<uint8_t> Take() { return std::move(bytes_); }
+
+ private:
+  std::vector<uint8_t> bytes_;
+};
+
+// Reads past the end give zero and are remembered.
+class Reader {
+ public:
+  explicit Reader(std::span<const uint8_t> bytes) : bytes_(bytes) {}
+
+  template <class T>
+  T Get() {
+    T value{};
+    GetAll(&value, 1);
+    return value;
+  }
+  template <class T>
+  void GetAll(T* values, size_t count) {
+    if (bytes_.size() < count * sizeof(T)) {
+      cut_short_ = true;
+      return;
+    }
+    std::memcpy(values, bytes_.data(), count * sizeof(T));
+    bytes_ = bytes_.subspan(count * sizeof(T));
+  }
+  size_t left() const { return bytes_.size(); }
+  bool cut_short() const { return cut_short_; }
+
+ private:
+  std::span<const uint8_t> bytes_;
+  bool cut_short_ = false;
+};
+
+}  // namespace
+
+std::vector<uint8_t> Version::Serialize() const {
+  const State& s = *state_;
+  Writer w;
+  w.Put(kMagic);
+  w.Put(kFormat);
+  w.Put(static_cast<uint32_t>(s.options.metric));
+  w.Put(s.options.dims);
+  w.Put(s.options.posting_target);
+  w.Put(s.options.posting_max);
+  w.Put(s.options.posting_min);
+  w.Put(static_cast<uint32_t>(s.options.spill));
+  w.Put(s.options.spill_lambda);
+  w.Put(s.space.norm_bound());
+  w.Put(s.options.seed);
+  w.Put(s.stop.entries());
+  w.Put(s.stop.bias());
+  for (const auto& line : s.stop.thresholds()) w.PutAll(line.data(), line.size());
+  w.Put(s.centroids.count());
+  for (uint32_t id = 0; id < s.centroids.capacity(); ++id) {
+    const Posting& p = s.centroids.posting(id);
+    if (!p.in_use) continue;
+    w.Put(id);
+    w.Put(p.entries);
+    w.Put(p.primaries);
+    w.Put(p.added);
+    w.Put(p.stuck);
+    w.Put(p.radius);
+    w.PutAll(s.centroids.centroid(id), s.centroids.stride());
+  }
+  return w.Take();
+}
+
+Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Version>* out) {
+  Reader r(bytes);
+  if (r.Get<uint32_t>() != kMagic) return Status::Corrupt("an index version does not begin as one");
+  if (const auto format = r.Get<uint32_t>(); format != kFormat) {
+    return Status::Corrupt("an index version has format " + std::to_string(format) +
+                           ", which is not known here");
+  }
+  Options o;
+  const auto metric = r.Get<uint32_t>();
+  o.metric = static_cast<Metric>(std::min(metric, 255U));
+  o.dims = r.Get<uint32_t>();
+  o.posting_target = r.Get<uint32_t>();
+  o.posting_max = r.Get<uint32_t>();
+  o.posting_min = r.Get<uint32_t>();
+  o.spill = r.Get<uint32_t>() != 0;
+  o.spill_lambda = r.Get<float>();
+  const auto norm_bound = r.Get<float>();
+  o.seed = r.Get<uint64_t>();
+  const auto stop_entries = r.Get<uint64_t>();
+  const auto stop_bias = r.Get<float>();
+  Stop::Thresholds thresholds{};
+  for (auto& line : thresholds) r.GetAll(line.data(), line.size());
+  if (r.cut_short()) return Status::Corrupt("an index version is cut short");
+  if (const Status status = o.Check(); !status.ok()) {
+    return Status::Corrupt("an index version has bad options: " + status.message());
+  }
+  if (!(norm_bound >= 0 && std::isfinite(norm_bound)) || !(stop_bias >= 0 && stop_bias <= 1)) {
+    return Status::Corrupt("an index version has numbers that cannot be");
+  }
+  State s(o, Space(o, norm_bound));
+  s.stop = Stop(stop_bias, thresholds, stop_entries);
+
+  const auto count = r.Get<uint32_t>();
+  const uint32_t stride = s.space.stride();
+  const size_t record = 6 * sizeof(uint32_t) + stride * sizeof(float);
+  if (r.left() != count * record) {
+    return Status::Corrupt("an index version of " + std::to_string(count) + " postings has " +
+                           std::to_string(r.left()) + " bytes for them");
+  }
+  std::vector<float> centroid(stride);
+  uint32_t free_from = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto id = r.Get<uint32_t>();
+    Posting p;
+    p.entries = r.Get<uint32_t>();
+    p.primaries = r.Get<uint32_t>();
+    p.added = r.Get<uint32_t>();
+    p.stuck = r.Get<uint32_t>();
+    p.radius = r.Get<float>();
+    p.in_use = true;
+    r.GetAll(centroid.data(), stride);
+    bool finite = std::isfinite(p.radius) && p.radius >= 0;
+    for (const float x : centroid) finite = finite && std::isfinite(x);
+    // Ids ascend. Room for at most as many holes again as a healthy index can have.
+    if (id < free_from || id >= kCapacityMax || id / 1024 > count || p.primaries > p.entries ||
+        !finite) {
+      return Status::Corrupt("an index version has a posting " + std::to_string(id) +
+                             " that cannot be");
+    }
+    free_from = id + 1;
+    s.centroids.AddAt(id, centroid.data());
+    s.centroids.Change(id) = p;
+    s.entries += p.entries;
+  }
+  *out = Seal(std::move(s));
+  return {};
+}
+
+}  // namespace spfresh

@@ -1,0 +1,111 @@
+#include "space.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "spfresh/distance.h"
+
+namespace spfresh {
+namespace {
+
+// Squares of differences of vectors within this stay far from overflow, sums over a posting too.
+constexpr float kNorm2Max = 1e30F;
+
+float Norm2(const float* vector, size_t dims) {
+  float norm2;
+  Dot(vector, {vector, 1, dims, dims}, &norm2);
+  return norm2;
+}
+
+}  // namespace
+
+Space::Space(const Options& options, float norm_bound)
+    : metric_(options.metric), dims_(options.dims), norm_bound_(norm_bound) {}
+
+float Space::NormBound(const Options& options, const float* vectors, size_t count) {
+  if (options.metric != Metric::kInnerProduct) return 0;
+  float most = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const float norm2 = Norm2(vectors + i * options.dims, options.dims);
+    if (norm2 <= kNorm2Max) most = std::max(most, norm2);
+  }
+  return std::sqrt(most);
+}
+
+bool Space::Place(const float* vector, float* place) const {
+  const float norm2 = Norm2(vector, dims_);
+  if (!(norm2 <= kNorm2Max)) return false;
+  switch (metric_) {
+    case Metric::kL2:
+      std::memcpy(place, vector, dims_ * sizeof(float));
+      return true;
+    case Metric::kInnerProduct:
+      std::memcpy(place, vector, dims_ * sizeof(float));
+      place[dims_] = std::sqrt(std::max(0.0F, norm_bound_ * norm_bound_ - norm2));
+      return true;
+    case Metric::kCosine: {
+      if (!(norm2 > 0)) return false;
+      const double scale = 1.0 / std::sqrt(static_cast<double>(norm2));
+      for (size_t i = 0; i < dims_; ++i) {
+        place[i] = static_cast<float>(static_cast<double>(vector[i]) * scale);
+      }
+      return true;
+    }
+  }
+  return false;
+}
+
+bool Space::PlaceQuery(const float* query, float* place) const {
+  if (!Place(query, place)) return false;
+  if (metric_ == Metric::kInnerProduct) place[dims_] = 0;
+  return true;
+}
+
+void Space::Scores(const float* query_place, const float* places, size_t count,
+                   float* scores) const {
+  const Rows rows{places, count, dims_, stride()};
+  if (metric_ == Metric::kInnerProduct) {
+    Dot(query_place, rows, scores);
+    for (size_t i = 0; i < count; ++i) scores[i] = -scores[i];
+  } else {
+    L2Squared(query_place, rows, scores);
+  }
+}
+
+float Space::Distance2(float score, float query_norm2) const {
+  if (metric_ != Metric::kInnerProduct) return score;
+  return std::max(0.0F, query_norm2 + norm_bound_ * norm_bound_ + 2 * score);
+}
+
+float Space::Shown(float score) const {
+  switch (metric_) {
+    case Metric::kL2:
+      return std::sqrt(score);
+    case Metric::kCosine:
+      return std::min(2.0F, score / 2);
+    case Metric::kInnerProduct:
+      break;
+  }
+  return score;
+}
+
+void Space::ToCentroids(const float* query_place, const float* centroids, size_t count,
+                        float* distance2) const {
+  if (metric_ != Metric::kInnerProduct) {
+    L2Squared(query_place, {centroids, count, stride(), stride()}, distance2);
+    return;
+  }
+  // Long vectors, beyond M, must not look far: their norm counts as M.
+  const float bound2 = norm_bound_ * norm_bound_;
+  const float query_norm2 = Norm2(query_place, dims_);
+  for (size_t i = 0; i < count; ++i) {
+    const float* centroid = centroids + i * stride();
+    const Rows row{centroid, 1, stride(), stride()};
+    float dot, norm2;
+    DotAndNorm(query_place, row, &dot, &norm2);
+    distance2[i] = std::max(0.0F, query_norm2 + std::min(norm2, bound2) - 2 * dot);
+  }
+}
+
+}  // namespace spfresh

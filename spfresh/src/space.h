@@ -1,0 +1,53 @@
+// Where vectors lie in the index. Every metric becomes Euclidean distance in some space, so that
+// clusters, radii and the stop rule have one geometry:
+//   l2              the vector itself;
+//   cosine          the vector at unit length: d^2 = 2 (1 - cos);
+//   inner product   one more coordinate, sqrt(M^2 - |x|^2) with M a bound of the norms, and 0 for a
+//                   query: d^2 = |q|^2 + M^2 - 2 q.x. A vector longer than M gets 0 there and is
+//                   still scored exactly; only the geometry is a little off for it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "spfresh/options.h"
+
+namespace spfresh {
+
+class Space {
+ public:
+  Space() = default;
+  Space(const Options& options, float norm_bound);
+
+  // M for these vectors; 0 for metrics that need none.
+  static float NormBound(const Options& options, const float* vectors, size_t count);
+
+  Metric metric() const { return metric_; }
+  uint32_t dims() const { return dims_; }
+  // Floats of a placed vector.
+  uint32_t stride() const { return metric_ == Metric::kInnerProduct ? dims_ + 1 : dims_; }
+  float norm_bound() const { return norm_bound_; }
+
+  // Writes stride() floats. False, and nothing promised about *place, for a vector that has no
+  // place: not finite, so long that squares overflow, or without a direction under cosine.
+  bool Place(const float* vector, float* place) const;
+  bool PlaceQuery(const float* query, float* place) const;
+
+  // A score is what a scan compares: d^2, or the negative inner product. Smaller is nearer.
+  void Scores(const float* query_place, const float* places, size_t count, float* scores) const;
+  // A score as squared distance in this space.
+  float Distance2(float score, float query_norm2) const;
+  // A score as the SQL operator shows it.
+  float Shown(float score) const;
+
+  // Squared distances in this space of a query to centroids, by which postings are ordered.
+  void ToCentroids(const float* query_place, const float* centroids, size_t count,
+                   float* distance2) const;
+
+ private:
+  Metric metric_ = Metric::kL2;
+  uint32_t dims_ = 0;
+  float norm_bound_ = 0;
+};
+
+}  // namespace spfresh

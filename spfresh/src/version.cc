@@ -1,0 +1,182 @@
+#include "spfresh/version.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "assign.h"
+#include "spfresh/distance.h"
+#include "version_state.h"
+
+namespace spfresh {
+namespace {
+
+// The vectors of an insert that have a place, with their rows.
+struct Placed {
+  std::vector<uint64_t> rows;
+  std::vector<float> vectors;
+};
+
+Placed PlaceAll(const Space& space, std::span<const uint64_t> rows, std::span<const float> vectors,
+                std::vector<uint64_t>* left_out) {
+  Placed placed;
+  placed.rows.reserve(rows.size());
+  placed.vectors.resize(rows.size() * space.stride());
+  float* to = placed.vectors.data();
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (space.Place(vectors.data() + i * space.dims(), to)) {
+      placed.rows.push_back(rows[i]);
+      to += space.stride();
+    } else {
+      left_out->push_back(rows[i]);
+    }
+  }
+  placed.vectors.resize(placed.rows.size() * space.stride());
+  return placed;
+}
+
+std::vector<float> Mean(const Placed& placed, uint32_t stride) {
+  std::vector<double> sum(stride);
+  for (size_t i = 0; i < placed.rows.size(); ++i) {
+    for (uint32_t j = 0; j < stride; ++j) {
+      sum[j] += static_cast<double>(placed.vectors[i * stride + j]);
+    }
+  }
+  std::vector<float> mean(stride);
+  for (uint32_t j = 0; j < stride; ++j) {
+    mean[j] = static_cast<float>(sum[j] / static_cast<double>(placed.rows.size()));
+  }
+  return mean;
+}
+
+}  // namespace
+
+Version::Version(std::unique_ptr<const State> state) : state_(std::move(state)) {}
+Version::~Version() = default;
+
+const Options& Version::options() const { return state_->options; }
+uint32_t Version::stride() const { return state_->space.stride(); }
+uint32_t Version::postings() const { return state_->centroids.count(); }
+uint32_t Version::capacity() const { return state_->centroids.capacity(); }
+uint64_t Version::entries() const { return state_->entries; }
+uint64_t Version::calibrated_entries() const { return state_->stop.entries(); }
+
+const Posting* Version::posting(uint32_t id) const {
+  return state_->centroids.in_use(id) ? &state_->centroids.posting(id) : nullptr;
+}
+
+std::span<const float> Version::centroid(uint32_t id) const {
+  return {state_->centroids.centroid(id), stride()};
+}
+
+bool Version::HasPlace(std::span<const float> vector) const {
+  std::vector<float> place(stride());
+  return state_->space.Place(vector.data(), place.data());
+}
+
+bool Version::WantsCalibration() const {
+  // A handful of postings is searched by the bound alone at no great cost.
+  if (postings() < 8) return false;
+  const uint64_t then = state_->stop.entries();
+  return entries() > then + then / 2 || entries() < then / 2;
+}
+
+Status Version::Empty(const Options& options, std::shared_ptr<const Version>* out) {
+  if (Status status = options.Check(); !status.ok()) return status;
+  *out = Seal(State(options));
+  return {};
+}
+
+Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> vectors,
+                       Change* out) const {
+  if (vectors.size() != rows.size() * options().dims) {
+    return Status::Internal("an insert of " + std::to_string(rows.size()) + " rows has " +
+                            std::to_string(vectors.size()) + " floats");
+  }
+  Change change;
+  State next = *state_;
+  if (next.centroids.count() == 0) {
+    next.space = Space(options(), Space::NormBound(options(), vectors.data(), rows.size()));
+  }
+  const Placed placed = PlaceAll(next.space, rows, vectors, &change.left_out);
+  const uint32_t stride = next.space.stride();
+  if (!placed.rows.empty()) {
+    if (next.centroids.count() == 0) next.centroids.Add(Mean(placed, stride).data());
+    std::vector<Assignment> assignments;
+    Assign(next.centroids, placed.vectors.data(), placed.rows.size(),
+           options().spill ? Spill::kYes : Spill::kNo, options().spill_lambda, &assignments);
+
+    // By posting, then in the order given.
+    struct Entry {
+      uint32_t posting;
+      uint32_t at;
+      uint64_t mark;
+    };
+    std::vector<Entry> entries;
+    entries.reserve(2 * placed.rows.size());
+    for (uint32_t i = 0; i < placed.rows.size(); ++i) {
+      const Assignment& to = assignments[i];
+      Posting& primary = next.centroids.Change(to.primary);
+      primary.radius = std::max(primary.radius, std::sqrt(to.primary_distance2));
+      ++primary.primaries;
+      ++primary.added;
+      ++primary.entries;
+      const bool alone = options().spill && to.spill == kNowhere;
+      entries.push_back({to.primary, i, alone ? kAlone : 0});
+      if (to.spill == kNowhere) continue;
+      Posting& spill = next.centroids.Change(to.spill);
+      spill.radius = std::max(spill.radius, std::sqrt(to.spill_distance2));
+      ++spill.entries;
+      entries.push_back({to.spill, i, kSpilled});
+    }
+    std::stable_sort(entries.begin(), entries.end(),
+                     [](const Entry& a, const Entry& b) { return a.posting < b.posting; });
+    std::vector<uint64_t> words;
+    std::vector<float> gathered;
+    for (size_t from = 0; from < entries.size();) {
+      words.clear();
+      gathered.clear();
+      size_t to = from;
+      for (; to < entries.size() && entries[to].posting == entries[from].posting; ++to) {
+        words.push_back(placed.rows[entries[to].at] | entries[to].mark);
+        const float* vector = placed.vectors.data() + size_t{entries[to].at} * stride;
+        gathered.insert(gathered.end(), vector, vector + stride);
+      }
+      change.postings.push_back({entries[from].posting, PostingChange::Kind::kAppend,
+                                 Chunk::Make(words, gathered, stride)});
+      from = to;
+    }
+    next.entries += entries.size();
+    next.merge_credit += placed.rows.size();
+  }
+  change.version = Seal(std::move(next));
+  *out = std::move(change);
+  return {};
+}
+
+Work Version::NextWork(uint32_t* posting) const {
+  const Centroids& centroids = state_->centroids;
+  Work work = Work::kNone;
+  uint32_t most = options().posting_max;
+  const bool may_merge = centroids.count() > 1 && state_->merge_credit >= state_->merge_price();
+  for (uint32_t id = 0; id < centroids.capacity(); ++id) {
+    const Posting& p = centroids.posting(id);
+    if (!p.in_use) continue;
+    // A posting of equal vectors is tried again when it has doubled.
+    if (p.entries > most && p.entries >= 2 * p.stuck) {
+      most = p.entries;
+      work = Work::kSplit;
+      *posting = id;
+    } else if (work == Work::kNone && may_merge && p.entries < options().posting_min &&
+               p.entries != p.stuck) {
+      work = Work::kMerge;
+      *posting = id;
+    } else if (work == Work::kNone && p.added > 16 && p.added * 4 > p.primaries) {
+      work = Work::kRecentre;
+      *posting = id;
+    }
+  }
+  return work;
+}
+
+}  // namespace spfresh

@@ -1,0 +1,31 @@
+// What a version is made of; seen by the library alone.
+#pragma once
+
+#include "centroids.h"
+#include "space.h"
+#include "spfresh/version.h"
+#include "stop.h"
+
+namespace spfresh {
+
+struct Version::State {
+  explicit State(const Options& o) : State(o, Space(o, 0)) {}
+  State(const Options& o, const Space& s) : options(o), space(s), centroids(s.stride()) {}
+
+  Options options;
+  Space space;
+  Centroids centroids;
+  Stop stop;
+  uint64_t entries = 0;
+  // What pays for merges: rows inserted and entries dropped. Split, merge and reassign could
+  // otherwise feed each other for ever; so each merge is paid by changes from outside, and upkeep
+  // ends. Begins at nothing when a version is opened.
+  uint64_t merge_credit = 0;
+  uint64_t merge_price() const { return options.posting_min / 2 + 1; }
+};
+
+inline std::shared_ptr<const Version> Seal(Version::State state) {
+  return std::make_shared<Version>(std::make_unique<const Version::State>(std::move(state)));
+}
+
+}  // namespace spfresh

@@ -1,0 +1,176 @@
+// What the Rust side is in production, in a hundred lines: it keeps the chunks of each posting and
+// the live rows, and drives the library. For tests and the bench.
+#pragma once
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "spfresh/build.h"
+#include "spfresh/calibrate.h"
+#include "spfresh/rebuild.h"
+#include "spfresh/search.h"
+#include "spfresh/version.h"
+
+namespace spfresh::test {
+
+inline void Must(const Status& status) {
+  if (status.ok()) return;
+  std::fprintf(stderr, "%s\n", status.message().c_str());
+  std::abort();
+}
+
+class TestIndex {
+ public:
+  explicit TestIndex(const Options& options) { Must(Version::Empty(options, &version_)); }
+
+  // Rows 0 to count, from a sample of all of them.
+  void Build(const float* vectors, size_t count) {
+    const size_t dims = version_->options().dims;
+    std::unique_ptr<Builder> builder;
+    Must(Builder::Begin(version_->options(), count, {vectors, count * dims}, &builder));
+    while (builder->Train()) {
+    }
+    std::vector<uint64_t> rows;
+    for (size_t from = 0; from < count; from += rows.size()) {
+      rows.clear();
+      for (size_t i = from; i < count && rows.size() < 1024; ++i) rows.push_back(i);
+      Must(builder->Add(rows, {vectors + from * dims, rows.size() * dims}));
+    }
+    Change change;
+    Must(builder->Finish(&change));
+    Take(std::move(change));
+    watermark_ = count;
+    Upkeep();
+    Calibrate();
+  }
+
+  void Insert(uint64_t first_row, const float* vectors, size_t count) {
+    std::vector<uint64_t> rows;
+    for (size_t i = 0; i < count; ++i) rows.push_back(first_row + i);
+    Change change;
+    Must(version_->Insert(rows, {vectors, count * version_->options().dims}, &change));
+    Take(std::move(change));
+    watermark_ = first_row + count;
+  }
+
+  void Delete(uint64_t row) { dead_.insert(row); }
+  bool IsLive(uint64_t row) const { return row < watermark_ && !dead_.contains(row); }
+  uint64_t live_count() const { return watermark_ - dead_.size(); }
+
+  // Does what the sizes of postings ask for. Returns how many steps it took.
+  size_t Upkeep(size_t steps_max = ~size_t{0}) {
+    size_t steps = 0;
+    for (uint32_t posting; steps < steps_max && version_->NextWork(&posting) != Work::kNone;) {
+      RebuildOne(posting);
+      if (++steps > 10 * (version_->entries() + 1000)) {
+        Must(Status::Internal("upkeep does not come to an end"));
+      }
+      if (version_->WantsCalibration()) Calibrate();
+    }
+    return steps;
+  }
+
+  // Makes postings anew where more than 15% are dead, or too few are live.
+  void Sweep() {
+    for (uint32_t id = 0; id < version_->capacity(); ++id) {
+      const Posting* posting = version_->posting(id);
+      if (posting == nullptr) continue;
+      uint32_t live = 0;
+      for (const auto& chunk : chunks_[id]) {
+        for (const uint64_t word : chunk->words()) live += IsLive(RowOf(word)) ? 1 : 0;
+      }
+      if (live * 100 < posting->entries * 85) RebuildOne(id);
+    }
+    Upkeep();
+  }
+
+  void RebuildOne(uint32_t posting) {
+    std::unique_ptr<Rebuild> rebuild;
+    Must(Rebuild::Begin(version_, posting, &rebuild));
+    for (const auto& chunk : chunks_[posting]) Must(rebuild->AddOwn(*chunk, Live(*chunk)));
+    std::vector<uint32_t> neighbours;
+    Must(rebuild->Plan(&neighbours));
+    for (const uint32_t neighbour : neighbours) {
+      for (const auto& chunk : chunks_[neighbour]) {
+        Must(rebuild->AddNeighbour(neighbour, *chunk, Live(*chunk)));
+      }
+    }
+    Change change;
+    Must(rebuild->Finish(&change));
+    checked += rebuild->counts().checked;
+    moved += rebuild->counts().moved;
+    Take(std::move(change));
+  }
+
+  void Calibrate() {
+    auto calibrator = Calibrator::Begin(version_);
+    for (const uint32_t id : calibrator->SamplePostings()) {
+      if (calibrator->wanted() == 0) break;
+      for (const auto& chunk : chunks_[id]) calibrator->AddSample(*chunk);
+    }
+    for (const auto& [id, chunks] : chunks_) {
+      for (const auto& chunk : chunks) Must(calibrator->AddPosting(id, *chunk, Live(*chunk)));
+    }
+    version_ = calibrator->Finish();
+  }
+
+  std::vector<Hit> Search(const float* query, const Request& request, const Allowed* allowed,
+                          uint64_t* probes = nullptr, uint64_t* scanned = nullptr) const {
+    std::unique_ptr<spfresh::Search> search;
+    Must(spfresh::Search::Begin(version_, {query, version_->options().dims}, request, &search));
+    std::vector<uint32_t> postings;
+    while (true) {
+      postings.clear();
+      search->Next(2, &postings);
+      if (postings.empty()) break;
+      for (const uint32_t posting : postings) {
+        const auto found = chunks_.find(posting);
+        if (found == chunks_.end()) continue;
+        for (const auto& chunk : found->second) search->Score(*chunk, allowed);
+      }
+    }
+    if (probes != nullptr) *probes += search->probes();
+    if (scanned != nullptr) *scanned += search->scanned();
+    return search->Hits();
+  }
+
+  const Version& version() const { return *version_; }
+  const std::shared_ptr<const Version>& shared() const { return version_; }
+  const std::map<uint32_t, std::vector<std::shared_ptr<const Chunk>>>& chunks() const {
+    return chunks_;
+  }
+  const std::vector<uint64_t>& left_out() const { return left_out_; }
+  std::vector<uint8_t> Live(const Chunk& chunk) const {
+    std::vector<uint8_t> live;
+    for (const uint64_t word : chunk.words()) live.push_back(IsLive(RowOf(word)) ? 1 : 0);
+    return live;
+  }
+
+  uint64_t checked = 0;
+  uint64_t moved = 0;
+
+ private:
+  void Take(Change change) {
+    version_ = std::move(change.version);
+    for (PostingChange& posting : change.postings) {
+      auto& chunks = chunks_[posting.posting];
+      if (posting.kind != PostingChange::Kind::kAppend) chunks.clear();
+      if (posting.chunk != nullptr) chunks.push_back(std::move(posting.chunk));
+      if (posting.kind == PostingChange::Kind::kRemove) chunks_.erase(posting.posting);
+    }
+    left_out_.insert(left_out_.end(), change.left_out.begin(), change.left_out.end());
+  }
+
+  std::shared_ptr<const Version> version_;
+  std::map<uint32_t, std::vector<std::shared_ptr<const Chunk>>> chunks_;
+  std::unordered_set<uint64_t> dead_;
+  std::vector<uint64_t> left_out_;
+  uint64_t watermark_ = 0;
+};
+
+}  // namespace spfresh::test

@@ -1,0 +1,458 @@
+//! Names: an immutable picture of every database, schema, table, index, sequence, view and role,
+//! swapped whole. A statement takes one `Arc<Catalog>` and keeps it.
+//!
+//! A change is a value ([`Change`]): the whole new object, or its end. A transaction collects
+//! changes, the log carries them, and [`Catalog::with`] makes the next picture of them; applying
+//! a change twice is the same as once.
+
+mod index;
+pub mod pg;
+mod table;
+
+pub use index::{Index, IndexKind};
+pub use table::{Column, Constraint, ConstraintKind, Identity, Table, nearest};
+
+use crate::{
+    error::{Error, Result, SqlState},
+    ids::{FIRST_OID, IndexId, Oid, TableId},
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The initial role.
+pub const POSTGRES_ROLE: Oid = Oid(10);
+/// The initial database.
+pub const POSTGRES_DATABASE: Oid = Oid(5);
+/// The schema of PostgreSQL's own relations, types and functions.
+pub const PG_CATALOG: Oid = Oid(11);
+/// The schema where tables go that name none.
+pub const PUBLIC: Oid = Oid(2200);
+/// The standard's views of the catalog.
+pub const INFORMATION_SCHEMA: Oid = Oid(13000);
+
+/// The picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Catalog {
+    version: u64,
+    next_oid: Oid,
+    databases: BTreeMap<Oid, Arc<Database>>,
+    roles: BTreeMap<Oid, Arc<Role>>,
+    schemas: BTreeMap<Oid, Arc<Schema>>,
+    tables: BTreeMap<TableId, Arc<Table>>,
+    indexes: BTreeMap<IndexId, Arc<Index>>,
+    sequences: BTreeMap<Oid, Arc<Sequence>>,
+    views: BTreeMap<Oid, Arc<View>>,
+}
+
+/// A database: schemas that see each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// Its oid.
+    pub id: Oid,
+    /// Its name.
+    pub name: String,
+    /// The role that owns it.
+    pub owner: Oid,
+    /// Extensions that were created: name and schema.
+    #[serde(default)]
+    pub extensions: BTreeMap<String, Oid>,
+    /// `ALTER DATABASE … SET`.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+    /// `COMMENT ON DATABASE`.
+    #[serde(default)]
+    pub comment: Option<String>,
+}
+
+/// Who may connect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Role {
+    /// Its oid.
+    pub id: Oid,
+    /// Its name.
+    pub name: String,
+    /// Whether every check is waived.
+    pub superuser: bool,
+    /// Whether it may connect.
+    pub login: bool,
+    /// The SCRAM-SHA-256 verifier of its password.
+    #[serde(default)]
+    pub verifier: Option<String>,
+    /// `ALTER ROLE … SET`.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+}
+
+/// A schema: a space of names in a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schema {
+    /// Its oid.
+    pub id: Oid,
+    /// The database; `None` for those that every database has.
+    pub database: Option<Oid>,
+    /// Its name.
+    pub name: String,
+    /// The role that owns it.
+    pub owner: Oid,
+    /// `COMMENT ON SCHEMA`.
+    #[serde(default)]
+    pub comment: Option<String>,
+}
+
+/// A sequence. `last` is what was reserved durably: after a crash values between may be skipped,
+/// never given twice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sequence {
+    /// Its oid.
+    pub id: Oid,
+    /// The schema it lies in.
+    pub schema: Oid,
+    /// Its name.
+    pub name: String,
+    /// The role that owns it.
+    pub owner: Oid,
+    /// The column that owns it, with which it goes.
+    pub owned_by: Option<(TableId, crate::ids::ColumnId)>,
+    /// The type of its values: smallint, integer or bigint.
+    pub kind: crate::pgtype::PgType,
+    /// The first value.
+    pub start: i64,
+    /// From one value to the next.
+    pub increment: i64,
+    /// The least value.
+    pub min: i64,
+    /// The greatest value.
+    pub max: i64,
+    /// Whether it begins anew at its end.
+    pub cycle: bool,
+    /// The last value reserved; `None` before the first.
+    pub last: Option<i64>,
+}
+
+/// A view: a query with a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// Its oid.
+    pub id: Oid,
+    /// The schema it lies in.
+    pub schema: Oid,
+    /// Its name.
+    pub name: String,
+    /// The role that owns it.
+    pub owner: Oid,
+    /// Column names and types.
+    pub columns: Vec<(String, crate::pgtype::PgType)>,
+    /// The query, as SQL text.
+    pub query: String,
+    /// `COMMENT ON VIEW`.
+    #[serde(default)]
+    pub comment: Option<String>,
+}
+
+/// What a relation's name can stand for.
+#[derive(Debug, Clone)]
+pub enum Relation {
+    /// A table of rows.
+    Table(Arc<Table>),
+    /// A view.
+    View(Arc<View>),
+    /// A sequence.
+    Sequence(Arc<Sequence>),
+    /// An index (of its table).
+    Index(Arc<Index>),
+    /// The index of a key: the table and the place of the constraint.
+    Key(Arc<Table>, usize),
+}
+
+/// One change of the catalog: an object as it is from now on, or its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each names the object it puts or drops")]
+pub enum Change {
+    Database(Arc<Database>),
+    DropDatabase(Oid),
+    Role(Arc<Role>),
+    DropRole(Oid),
+    Schema(Arc<Schema>),
+    DropSchema(Oid),
+    Table(Arc<Table>),
+    DropTable(TableId),
+    Index(Arc<Index>),
+    DropIndex(IndexId),
+    Sequence(Arc<Sequence>),
+    DropSequence(Oid),
+    View(Arc<View>),
+    DropView(Oid),
+}
+
+impl Default for Catalog {
+    /// What a new data folder holds: the role and the database `postgres`.
+    fn default() -> Self {
+        let owner = POSTGRES_ROLE;
+        let schema = |id: Oid, database, name: &str, comment: &str| {
+            let name = name.to_owned();
+            let comment = Some(comment.to_owned());
+            (id, Arc::new(Schema { id, database, name, owner, comment }))
+        };
+        let postgres = Database {
+            id: POSTGRES_DATABASE,
+            name: "postgres".into(),
+            owner,
+            extensions: BTreeMap::new(),
+            settings: BTreeMap::new(),
+            comment: Some("default administrative connection database".into()),
+        };
+        let role = Role {
+            id: owner,
+            name: "postgres".into(),
+            superuser: true,
+            login: true,
+            verifier: None,
+            settings: BTreeMap::new(),
+        };
+        Self {
+            version: 0,
+            next_oid: FIRST_OID,
+            databases: [(POSTGRES_DATABASE, Arc::new(postgres))].into(),
+            roles: [(owner, Arc::new(role))].into(),
+            schemas: [
+                schema(PG_CATALOG, None, "pg_catalog", "system catalog schema"),
+                schema(INFORMATION_SCHEMA, None, "information_schema", "the standard's views"),
+                schema(PUBLIC, Some(POSTGRES_DATABASE), "public", "standard public schema"),
+            ]
+            .into(),
+            tables: BTreeMap::new(),
+            indexes: BTreeMap::new(),
+            sequences: BTreeMap::new(),
+            views: BTreeMap::new(),
+        }
+        .skipping_type_oids()
+    }
+}
+
+macro_rules! accessors {
+    ($($(#[$doc:meta])* $one:ident, $many:ident: $kind:ty;)*) => {$(
+        $(#[$doc])*
+        #[must_use]
+        pub fn $one(&self, id: Oid) -> Option<&Arc<$kind>> {
+            self.$many.get(&id)
+        }
+
+        /// All of them, by oid.
+        pub fn $many(&self) -> impl Iterator<Item = &Arc<$kind>> {
+            self.$many.values()
+        }
+    )*};
+}
+
+impl Catalog {
+    accessors! {
+        /// The database of an oid.
+        database, databases: Database;
+        /// The role of an oid.
+        role, roles: Role;
+        /// The schema of an oid.
+        schema, schemas: Schema;
+        /// The table of an oid.
+        table, tables: Table;
+        /// The index of an oid.
+        index, indexes: Index;
+        /// The sequence of an oid.
+        sequence, sequences: Sequence;
+        /// The view of an oid.
+        view, views: View;
+    }
+
+    /// Grows with every change: two pictures of one version are the same.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The oid to use for the next new object.
+    #[must_use]
+    pub fn next_oid(&self) -> Oid {
+        self.next_oid
+    }
+
+    /// The database of a name.
+    #[must_use]
+    pub fn database_named(&self, name: &str) -> Option<&Arc<Database>> {
+        self.databases().find(|database| database.name == name)
+    }
+
+    /// The role of a name.
+    #[must_use]
+    pub fn role_named(&self, name: &str) -> Option<&Arc<Role>> {
+        self.roles().find(|role| role.name == name)
+    }
+
+    /// The schema of a name, as seen from a database.
+    #[must_use]
+    pub fn schema_named(&self, database: Oid, name: &str) -> Option<&Arc<Schema>> {
+        self.schemas()
+            .find(|schema| schema.name == name && schema.database.is_none_or(|d| d == database))
+    }
+
+    /// The relation of a name in a schema.
+    #[must_use]
+    pub fn relation_named(&self, schema: Oid, name: &str) -> Option<Relation> {
+        let table = |table: &&Arc<Table>| table.schema == schema && table.name == name;
+        if let Some(table) = self.tables().find(table) {
+            return Some(Relation::Table(Arc::clone(table)));
+        }
+        if let Some(view) = self.views().find(|view| view.schema == schema && view.name == name) {
+            return Some(Relation::View(Arc::clone(view)));
+        }
+        if let Some(index) = self.indexes().find(|i| i.schema == schema && i.name == name) {
+            return Some(Relation::Index(Arc::clone(index)));
+        }
+        if let Some(sequence) = self.sequences().find(|s| s.schema == schema && s.name == name) {
+            return Some(Relation::Sequence(Arc::clone(sequence)));
+        }
+        self.tables().filter(|table| table.schema == schema).find_map(|table| {
+            let is_key = |c: &Constraint| {
+                let key = ConstraintKind::is_key(&c.kind);
+                key && c.name == name
+            };
+            let place = table.constraints.iter().position(is_key)?;
+            Some(Relation::Key(Arc::clone(table), place))
+        })
+    }
+
+    /// The relation of an oid.
+    #[must_use]
+    pub fn relation(&self, id: Oid) -> Option<Relation> {
+        let table = || self.table(id).cloned().map(Relation::Table);
+        let view = || self.view(id).cloned().map(Relation::View);
+        let index = || self.index(id).cloned().map(Relation::Index);
+        let sequence = || self.sequence(id).cloned().map(Relation::Sequence);
+        let key = || {
+            self.tables().find_map(|table| {
+                let place = table.constraints.iter().position(|c| c.id == id && c.kind.is_key())?;
+                Some(Relation::Key(Arc::clone(table), place))
+            })
+        };
+        table().or_else(view).or_else(index).or_else(sequence).or_else(key)
+    }
+
+    /// The indexes of a table.
+    pub fn indexes_of(&self, table: TableId) -> impl Iterator<Item = &Arc<Index>> {
+        self.indexes().filter(move |index| index.table == table)
+    }
+
+    /// The first relation of that name along a search path of schemas.
+    #[must_use]
+    pub fn resolve(&self, path: &[Oid], name: &str) -> Option<Relation> {
+        path.iter().find_map(|&schema| self.relation_named(schema, name))
+    }
+
+    /// The picture after some changes. Oids of new objects move `next_oid` up.
+    #[must_use]
+    pub fn with<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Self {
+        let mut next = self.clone();
+        for change in changes {
+            next.version += 1;
+            next.apply(change);
+        }
+        next.skipping_type_oids()
+    }
+
+    fn apply(&mut self, change: &Change) {
+        fn put<T>(map: &mut BTreeMap<Oid, Arc<T>>, next: &mut Oid, id: Oid, value: &Arc<T>) {
+            *next = Oid(next.0.max(id.0 + 1));
+            map.insert(id, Arc::clone(value));
+        }
+        let next = &mut self.next_oid;
+        match change {
+            Change::Database(database) => put(&mut self.databases, next, database.id, database),
+            Change::Role(role) => put(&mut self.roles, next, role.id, role),
+            Change::Schema(schema) => put(&mut self.schemas, next, schema.id, schema),
+            Change::Table(table) => {
+                let constraints = table.constraints.iter().map(|c| c.id.0 + 1).max().unwrap_or(0);
+                *next = Oid(next.0.max(constraints));
+                put(&mut self.tables, next, table.id, table);
+            }
+            Change::Index(index) => put(&mut self.indexes, next, index.id, index),
+            Change::Sequence(sequence) => put(&mut self.sequences, next, sequence.id, sequence),
+            Change::View(view) => put(&mut self.views, next, view.id, view),
+            Change::DropDatabase(id) => drop(self.databases.remove(id)),
+            Change::DropRole(id) => drop(self.roles.remove(id)),
+            Change::DropSchema(id) => drop(self.schemas.remove(id)),
+            Change::DropTable(id) => drop(self.tables.remove(id)),
+            Change::DropIndex(id) => drop(self.indexes.remove(id)),
+            Change::DropSequence(id) => drop(self.sequences.remove(id)),
+            Change::DropView(id) => drop(self.views.remove(id)),
+        }
+    }
+
+    /// The first hundred oids of ours belong to the types that Nearlake brings.
+    fn skipping_type_oids(mut self) -> Self {
+        self.next_oid = Oid(self.next_oid.0.max(FIRST_OID.0 + 100));
+        self
+    }
+
+    /// An error for a relation that is not there, with the nearest name that is.
+    #[must_use]
+    pub fn no_relation(&self, path: &[Oid], name: &str, shown: &str) -> Error {
+        let error = Error::new(
+            SqlState::UNDEFINED_TABLE,
+            format!("relation \"{shown}\" does not exist"),
+        );
+        let here = |schema: &Oid| path.contains(schema);
+        let tables = self.tables().filter(|t| here(&t.schema)).map(|t| t.name.as_str());
+        let views = self.views().filter(|v| here(&v.schema)).map(|v| v.name.as_str());
+        match nearest(name, tables.chain(views)) {
+            Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+            None => error,
+        }
+    }
+}
+
+impl ConstraintKind {
+    /// Whether rows are told apart by it: a primary key or a unique constraint.
+    #[must_use]
+    pub fn is_key(&self) -> bool {
+        matches!(self, Self::PrimaryKey { .. } | Self::Unique { .. })
+    }
+}
+
+impl Relation {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Table(table) => &table.name,
+            Self::View(view) => &view.name,
+            Self::Sequence(sequence) => &sequence.name,
+            Self::Index(index) => &index.name,
+            Self::Key(table, place) => &table.constraints[*place].name,
+        }
+    }
+
+    /// Its oid.
+    #[must_use]
+    pub fn id(&self) -> Oid {
+        match self {
+            Self::Table(table) => table.id,
+            Self::View(view) => view.id,
+            Self::Sequence(sequence) => sequence.id,
+            Self::Index(index) => index.id,
+            Self::Key(table, place) => table.constraints[*place].id,
+        }
+    }
+
+    /// The table, or 42809 when the name stands for something else.
+    ///
+    /// # Errors
+    /// 42809.
+    pub fn into_table(self) -> Result<Arc<Table>> {
+        match self {
+            Self::Table(table) => Ok(table),
+            other => Err(Error::new(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("\"{}\" is not a table", other.name()),
+            )),
+        }
+    }
+}

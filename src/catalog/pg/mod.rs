@@ -1,0 +1,181 @@
+//! What clients ask about the catalog: the relations of `pg_catalog` and `information_schema`, as
+//! data.
+//!
+//! Every relation has the columns of PostgreSQL 18 ([`SystemRelation`], from `facts/shapes.tsv`).
+//! Its rows are made when it is read: of the picture of names ([`Catalog`]), of what PostgreSQL
+//! itself reports about types, functions and operators (the other `facts/*.tsv`), and of what only
+//! the running server knows ([`Live`]). A relation of which Nearlake has no rows (triggers,
+//! publications, foreign tables …) is there, and empty.
+
+mod attribute;
+mod class;
+mod constraint;
+pub mod deparse;
+mod extension;
+mod facts;
+pub mod functions;
+mod index;
+mod information_schema;
+pub mod names;
+mod objects;
+mod roles;
+mod routines;
+pub(crate) mod rows;
+mod sequence;
+mod settings;
+mod shape;
+mod stat;
+mod types;
+mod views;
+
+pub use shape::{SystemColumn, SystemRelation, lookup, relation, relations};
+
+use super::{Catalog, Database, PUBLIC, Schema};
+use crate::ids::Oid;
+use std::{fmt::Debug, sync::Arc};
+
+/// The version of PostgreSQL whose catalogs these are: `server_version`.
+pub const SERVER_VERSION: &str = "18.0";
+/// The same as a number: `server_version_num`.
+pub const SERVER_VERSION_NUM: i32 = 180_000;
+/// The version of pgvector whose types, operators and functions there are.
+pub const VECTOR_VERSION: &str = "0.8.5";
+
+/// From where a relation is seen.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The picture of names.
+    pub catalog: Arc<Catalog>,
+    /// The database of the session: only its schemas are seen.
+    pub database: Oid,
+    /// The role of the session.
+    pub user: Oid,
+    /// What only the running server knows.
+    pub live: Arc<dyn Live>,
+}
+
+/// What only the running server knows, asked for when a relation needs it.
+pub trait Live: Debug + Send + Sync {
+    /// Every setting as the session has it.
+    fn settings(&self) -> Vec<SettingRow>;
+    /// Every session.
+    fn activity(&self) -> Vec<ActivityRow>;
+    /// The bytes that a table or an index takes in the store.
+    fn relation_size(&self, relation: Oid) -> u64;
+    /// The rows that a table holds now.
+    fn live_rows(&self, table: Oid) -> u64;
+}
+
+/// A row of `pg_settings`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SettingRow {
+    /// Its name.
+    pub name: String,
+    /// Its value in this session.
+    pub setting: String,
+    /// What a number counts: `ms`, `kB` …
+    pub unit: Option<String>,
+    /// The chapter it belongs to.
+    pub category: String,
+    /// What it does.
+    pub short_desc: String,
+    /// Who may change it when: `user`, `superuser`, `postmaster`, `internal` …
+    pub context: String,
+    /// `bool`, `integer`, `real`, `string` or `enum`.
+    pub vartype: String,
+    /// The least value of a number.
+    pub min_val: Option<String>,
+    /// The greatest value of a number.
+    pub max_val: Option<String>,
+    /// The words that an enum takes.
+    pub enumvals: Option<Vec<String>>,
+    /// The value built in.
+    pub boot_val: Option<String>,
+    /// The value that RESET goes back to.
+    pub reset_val: Option<String>,
+    /// Where the value comes from: `default`, `session`, `client` …
+    pub source: String,
+}
+
+/// A row of `pg_stat_activity`: a session. Times are microseconds since 1970.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ActivityRow {
+    /// The database it is connected to.
+    pub database: Oid,
+    /// The name of that.
+    pub database_name: String,
+    /// Its number: what `pg_backend_pid()` tells.
+    pub process_id: i32,
+    /// Its role.
+    pub user: Oid,
+    /// The name of that.
+    pub user_name: String,
+    /// `application_name`.
+    pub application_name: String,
+    /// The client's address; none on a socket of the machine itself.
+    pub client_address: Option<String>,
+    /// The client's port.
+    pub client_port: Option<i32>,
+    /// When it began.
+    pub backend_start: i64,
+    /// When its transaction began.
+    pub transaction_start: Option<i64>,
+    /// When its statement began.
+    pub query_start: Option<i64>,
+    /// When its state last changed.
+    pub state_change: Option<i64>,
+    /// `active`, `idle`, `idle in transaction` …
+    pub state: String,
+    /// The text of its last statement.
+    pub query: String,
+}
+
+impl View {
+    /// The database, by oid.
+    fn database(&self) -> Option<&Arc<Database>> {
+        self.catalog.database(self.database)
+    }
+
+    /// The name of the database: `table_catalog` of the standard's views.
+    fn database_name(&self) -> &str {
+        self.database().map_or("", |database| &database.name)
+    }
+
+    /// Whether objects of a schema belong to this database.
+    fn sees(&self, schema: Oid) -> bool {
+        self.catalog
+            .schema(schema)
+            .is_some_and(|schema| schema.database.is_none_or(|database| database == self.database))
+    }
+
+    /// The schemas of this database.
+    fn schemas(&self) -> impl Iterator<Item = &Arc<Schema>> {
+        self.catalog.schemas().filter(|schema| self.sees(schema.id))
+    }
+
+    /// The name of a schema.
+    fn schema_name(&self, schema: Oid) -> &str {
+        self.catalog.schema(schema).map_or("", |schema| &schema.name)
+    }
+
+    /// The name of a role.
+    fn role_name(&self, role: Oid) -> &str {
+        self.catalog.role(role).map_or("", |role| &role.name)
+    }
+
+    /// The name of the schema in which the vector type lies.
+    fn vector_schema_name(&self) -> &str {
+        self.schema_name(self.vector_schema())
+    }
+
+    /// The schema in which the vector type lies: that of the extension, else `public`.
+    fn vector_schema(&self) -> Oid {
+        names::vector_schema(&self.catalog, self.database)
+    }
+}
+
+/// The schema in which the vector type lies when nothing else is known.
+const VECTOR_SCHEMA: Oid = PUBLIC;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,504 @@
+//! Names of relations, types, functions, operators, schemas and roles: from text to an oid and
+//! back, as the `reg…` types read and write them.
+//!
+//! A [`Scope`] knows the search path: a name that it would find stands alone, another is
+//! qualified.
+
+use super::{VECTOR_SCHEMA, functions, lookup, relation, types};
+use crate::{
+    catalog::{Catalog, INFORMATION_SCHEMA, PG_CATALOG},
+    error::{Error, Result, SqlState},
+    ids::Oid,
+    pgtype::{PgType, RegKind, output::Names},
+};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
+
+/// How names are resolved: the picture, the database, the search path.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope<'c> {
+    /// The picture of names.
+    pub catalog: &'c Catalog,
+    /// The database of the session.
+    pub database: Oid,
+    /// The schemas in which unqualified names are looked for, in order.
+    pub path: &'c [Oid],
+}
+
+/// A [`Scope`] that lives by itself: what writes and reads values of the `reg…` types.
+#[derive(Debug, Clone)]
+pub struct SessionNames {
+    /// The picture of names.
+    pub catalog: Arc<Catalog>,
+    /// The database of the session.
+    pub database: Oid,
+    /// The schemas in which unqualified names are looked for, in order.
+    pub path: Vec<Oid>,
+}
+
+impl SessionNames {
+    /// The same, borrowed.
+    #[must_use]
+    pub fn scope(&self) -> Scope<'_> {
+        Scope { catalog: &self.catalog, database: self.database, path: &self.path }
+    }
+}
+
+impl Names for SessionNames {
+    fn name(&self, kind: RegKind, oid: u32) -> Option<String> {
+        Some(self.scope().text(kind, Oid(oid)))
+    }
+
+    fn oid(&self, kind: RegKind, name: &str) -> Option<u32> {
+        self.scope().find(kind, name).ok().flatten().map(|oid| oid.0)
+    }
+}
+
+/// What is known of any relation, the system's and indexes among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelationName {
+    /// Its schema.
+    pub schema: Oid,
+    /// Its name.
+    pub name: String,
+    /// Its owner.
+    pub owner: Oid,
+}
+
+impl<'c> Scope<'c> {
+    /// The oid that a text names, in the way of `'text'::regclass`: a name, qualified or not, or a
+    /// number. `None` when there is no such thing.
+    ///
+    /// # Errors
+    /// 42602 when the text is not a name.
+    pub fn find(&self, kind: RegKind, text: &str) -> Result<Option<Oid>> {
+        let text = text.trim();
+        if text == "-" {
+            return Ok(Some(Oid(0)));
+        }
+        if let Ok(oid) = text.parse() {
+            return Ok(Some(Oid(oid)));
+        }
+        match kind {
+            RegKind::Type => self.find_type(text),
+            RegKind::Class => self.find_class(&parts(text)?),
+            RegKind::Proc => self.find_function(text),
+            RegKind::Operator => self.find_operator(text),
+            RegKind::Namespace => match parts(text)?.as_slice() {
+                [name] => Ok(self.schema(name)),
+                _ => Err(invalid_name(text)),
+            },
+            RegKind::Role => match parts(text)?.as_slice() {
+                [name] => Ok(self.catalog.role_named(name).map(|role| role.id)),
+                _ => Err(invalid_name(text)),
+            },
+        }
+    }
+
+    /// The oid that a text names, or the error that the `reg…` type gives.
+    ///
+    /// # Errors
+    /// 42P01, 42704, 42883 or 3F000 when there is no such thing; 42602 for what is not a name.
+    pub fn expect(&self, kind: RegKind, text: &str) -> Result<Oid> {
+        if let Some(oid) = self.find(kind, text)? {
+            return Ok(oid);
+        }
+        let shown = text.trim();
+        let (state, message) = match kind {
+            RegKind::Class => {
+                let names = parts(shown)?;
+                let name = names.last().map_or("", String::as_str);
+                return Err(self.catalog.no_relation(self.path, name, &names.join(".")));
+            }
+            RegKind::Type => {
+                (SqlState::UNDEFINED_OBJECT, format!("type \"{shown}\" does not exist"))
+            }
+            RegKind::Proc => {
+                (SqlState::UNDEFINED_FUNCTION, format!("function \"{shown}\" does not exist"))
+            }
+            RegKind::Operator => {
+                (SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {shown}"))
+            }
+            RegKind::Namespace => {
+                (SqlState::INVALID_SCHEMA_NAME, format!("schema \"{shown}\" does not exist"))
+            }
+            RegKind::Role => {
+                (SqlState::UNDEFINED_OBJECT, format!("role \"{shown}\" does not exist"))
+            }
+        };
+        Err(Error::new(state, message))
+    }
+
+    /// The text of an oid, in the way of `oid::regclass::text`: its name, `-` for 0, the number
+    /// where there is nothing of that oid.
+    #[must_use]
+    pub fn text(&self, kind: RegKind, oid: Oid) -> String {
+        if oid == Oid(0) {
+            return "-".to_owned();
+        }
+        let known = match kind {
+            RegKind::Class => self.class(oid),
+            RegKind::Type => self.type_name(oid, None),
+            RegKind::Proc => functions::known(oid).map(|function| {
+                let alone = functions::named(function.name).len() == 1;
+                self.qualified(function.schema(self), function.name, alone)
+            }),
+            RegKind::Operator => types::operator(oid).map(|operator| {
+                let operand = |oid: Oid| match oid {
+                    Oid(0) => "NONE".to_owned(),
+                    oid => self.type_name(oid, None).unwrap_or_else(|| oid.to_string()),
+                };
+                let name = format!(
+                    "{}({},{})",
+                    operator.name,
+                    operand(operator.left),
+                    operand(operator.right)
+                );
+                let schema = self.placed(operator.schema);
+                if self.path.contains(&schema) {
+                    return name;
+                }
+                format!("{}.{name}", quote_ident(self.schema_name(schema)))
+            }),
+            RegKind::Namespace => {
+                self.catalog.schema(oid).map(|schema| quote_ident(&schema.name).into_owned())
+            }
+            RegKind::Role => {
+                self.catalog.role(oid).map(|role| quote_ident(&role.name).into_owned())
+            }
+        };
+        known.unwrap_or_else(|| oid.to_string())
+    }
+
+    /// The name of a relation, qualified unless the search path finds it.
+    #[must_use]
+    pub fn class(&self, oid: Oid) -> Option<String> {
+        let relation = relation_name(self.catalog, oid)?;
+        let visible = self.is_class_visible(oid, &relation);
+        Some(self.qualified(relation.schema, &relation.name, visible))
+    }
+
+    /// Whether the search path finds a relation under its name alone.
+    #[must_use]
+    pub fn is_class_visible(&self, oid: Oid, relation: &RelationName) -> bool {
+        // A schema has a name once: only those before it on the path can hide a relation.
+        let earlier = self.path.iter().take_while(|&&schema| schema != relation.schema);
+        self.path.contains(&relation.schema)
+            && earlier.into_iter().all(|&schema| {
+                find_in(self.catalog, schema, &relation.name).is_none_or(|other| other == oid)
+            })
+    }
+
+    /// Whether the search path finds a schema's objects; none of theirs share a name.
+    #[must_use]
+    pub fn is_schema_visible(&self, schema: Oid) -> bool {
+        self.path.contains(&self.placed(schema))
+    }
+
+    /// The name of a type as `format_type` gives it: the standard's where it has one.
+    #[must_use]
+    pub fn type_name(&self, oid: Oid, typmod: Option<i32>) -> Option<String> {
+        if let Some(kind) = PgType::from_oid(oid.0, typmod.unwrap_or(-1)) {
+            let schema = vector_schema(self.catalog, self.database);
+            let name = match (&kind, typmod) {
+                // Without a modifier at all, char is bpchar: `character` would mean one character.
+                (PgType::Bpchar(None), Some(_)) => "bpchar".to_owned(),
+                (PgType::Array(element), Some(_)) if **element == PgType::Bpchar(None) => {
+                    "bpchar[]".to_owned()
+                }
+                _ => kind.to_string(),
+            };
+            let is_vector = matches!(&kind, PgType::Vector(_))
+                || matches!(&kind, PgType::Array(element) if matches!(**element, PgType::Vector(_)));
+            return Some(if is_vector && !self.path.contains(&schema) {
+                format!("{}.{name}", quote_ident(self.schema_name(schema)))
+            } else {
+                name
+            });
+        }
+        types::known(oid).map(|known| {
+            let element = known.name.strip_prefix('_').filter(|_| known.element != Oid(0));
+            match element {
+                Some(element) => format!("{}[]", quote_ident(element)),
+                None => quote_ident(known.name).into_owned(),
+            }
+        })
+    }
+
+    /// The schema of a name in this database.
+    #[must_use]
+    pub fn schema(&self, name: &str) -> Option<Oid> {
+        self.catalog.schema_named(self.database, name).map(|schema| schema.id)
+    }
+
+    /// The schema in which a fact's object lies here.
+    pub(super) fn placed(&self, schema: Oid) -> Oid {
+        if schema == VECTOR_SCHEMA { vector_schema(self.catalog, self.database) } else { schema }
+    }
+
+    fn schema_name(&self, schema: Oid) -> &'c str {
+        self.catalog.schema(schema).map_or("", |schema| &schema.name)
+    }
+
+    fn qualified(&self, schema: Oid, name: &str, visible: bool) -> String {
+        if visible && self.path.contains(&schema) {
+            return quote_ident(name).into_owned();
+        }
+        format!("{}.{}", quote_ident(self.schema_name(schema)), quote_ident(name))
+    }
+
+    fn first<T>(&self, find: impl Fn(Oid) -> Option<T>) -> Option<T> {
+        self.path.iter().find_map(|&schema| find(schema))
+    }
+
+    fn find_class(&self, names: &[String]) -> Result<Option<Oid>> {
+        match names {
+            [name] => Ok(self.first(|schema| find_in(self.catalog, schema, name))),
+            [schema, name] => {
+                Ok(self.schema(schema).and_then(|schema| find_in(self.catalog, schema, name)))
+            }
+            [database, schema, name] => {
+                let here = self.catalog.database(self.database);
+                if here.is_none_or(|here| here.name != *database) {
+                    return Err(Error::unsupported(format!(
+                        "cross-database references are not implemented: \"{}\"",
+                        names.join(".")
+                    )));
+                }
+                Ok(self.schema(schema).and_then(|schema| find_in(self.catalog, schema, name)))
+            }
+            _ => Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                format!("improper relation name (too many dotted names): {}", names.join(".")),
+            )),
+        }
+    }
+
+    fn find_type(&self, text: &str) -> Result<Option<Oid>> {
+        // A schema may stand before the name, and brackets behind it: pg_catalog.int4[].
+        let (schema, name) = match text.split_once('.') {
+            Some((schema, name)) if !schema.contains('(') => {
+                (Some(parts(schema)?.concat()), name.trim())
+            }
+            _ => (None, text),
+        };
+        let quoted = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        let found = match quoted {
+            // A quoted name is the one in pg_type: "char", "int4".
+            Some(name) => types::named(name),
+            None => PgType::parse(name).ok().map(|kind| Oid(kind.oid())).or_else(|| {
+                let lower = name.to_lowercase();
+                match lower.strip_suffix("[]") {
+                    Some(element) => types::named(&format!("_{element}")),
+                    None => types::named(&lower),
+                }
+            }),
+        };
+        Ok(found.filter(|&oid| {
+            let lies = types::known(oid).map(|known| self.placed(known.schema));
+            match &schema {
+                Some(schema) => lies.is_some() && lies == self.schema(schema),
+                None => lies.is_some_and(|lies| self.path.contains(&lies)),
+            }
+        }))
+    }
+
+    fn find_function(&self, text: &str) -> Result<Option<Oid>> {
+        let (name, arguments) = match text.split_once('(') {
+            Some((name, arguments)) => (name, Some(arguments.trim_end().trim_end_matches(')'))),
+            None => (text, None),
+        };
+        let names = parts(name)?;
+        let (schema, name) = match names.as_slice() {
+            [name] => (None, name),
+            [schema, name] => (self.schema(schema), name),
+            _ => return Err(invalid_name(text)),
+        };
+        let found: Vec<_> = functions::named(name)
+            .iter()
+            .filter_map(|&oid| functions::known(oid))
+            .filter(|function| match names.len() {
+                1 => self.path.contains(&function.schema(self)),
+                _ => schema == Some(function.schema(self)),
+            })
+            .collect();
+        let Some(arguments) = arguments else {
+            return match found.as_slice() {
+                [] => Ok(None),
+                [one] => Ok(Some(one.oid)),
+                _ => Err(Error::new(
+                    SqlState::AMBIGUOUS_FUNCTION,
+                    format!("more than one function named \"{text}\""),
+                )),
+            };
+        };
+        let wanted = arguments
+            .split(',')
+            .filter(|argument| !argument.trim().is_empty())
+            .map(|argument| self.expect(RegKind::Type, argument))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(found.iter().find(|function| function.arguments == wanted).map(|function| function.oid))
+    }
+
+    fn find_operator(&self, text: &str) -> Result<Option<Oid>> {
+        let (name, arguments) = match text.split_once('(') {
+            Some((name, arguments)) => (name, Some(arguments.trim_end().trim_end_matches(')'))),
+            None => (text, None),
+        };
+        let name = name.rsplit('.').next().unwrap_or(name).trim();
+        let found = types::operators_named(name);
+        let Some(arguments) = arguments else {
+            return match found.as_slice() {
+                [] => Ok(None),
+                [one] => Ok(Some(one.oid)),
+                _ => Err(Error::new(
+                    SqlState::AMBIGUOUS_FUNCTION,
+                    format!("more than one operator named {text}"),
+                )),
+            };
+        };
+        let wanted = arguments
+            .split(',')
+            .map(|argument| match argument.trim() {
+                none if none.eq_ignore_ascii_case("none") => Ok(Oid(0)),
+                argument => self.expect(RegKind::Type, argument),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(found.iter().find(|o| wanted == [o.left, o.right]).map(|operator| operator.oid))
+    }
+}
+
+/// The schema in which the vector type of a database lies: that of its extension, else `public`.
+#[must_use]
+pub fn vector_schema(catalog: &Catalog, database: Oid) -> Oid {
+    let created = || catalog.database(database)?.extensions.get("vector").copied();
+    let public = || catalog.schema_named(database, "public").map(|schema| schema.id);
+    created().or_else(public).unwrap_or(VECTOR_SCHEMA)
+}
+
+/// The name and the owner of a relation of any kind.
+#[must_use]
+pub fn relation_name(catalog: &Catalog, oid: Oid) -> Option<RelationName> {
+    use crate::catalog::Relation;
+    if let Some(system) = relation(oid) {
+        let owner = crate::catalog::POSTGRES_ROLE;
+        return Some(RelationName { schema: system.schema_oid(), name: system.name.into(), owner });
+    }
+    let found = catalog.relation(oid)?;
+    let name = found.name().to_owned();
+    let (schema, owner) = match &found {
+        Relation::Table(table) | Relation::Key(table, _) => (table.schema, table.owner),
+        Relation::View(view) => (view.schema, view.owner),
+        Relation::Sequence(sequence) => (sequence.schema, sequence.owner),
+        Relation::Index(index) => {
+            (index.schema, catalog.table(index.table).map_or(Oid(0), |table| table.owner))
+        }
+    };
+    Some(RelationName { schema, name, owner })
+}
+
+/// The relation of a name in a schema.
+fn find_in(catalog: &Catalog, schema: Oid, name: &str) -> Option<Oid> {
+    let system = match schema {
+        PG_CATALOG => lookup("pg_catalog", name),
+        INFORMATION_SCHEMA => lookup("information_schema", name),
+        _ => return catalog.relation_named(schema, name).map(|relation| relation.id()),
+    };
+    system.map(|system| system.oid)
+}
+
+/// The parts of a qualified name: folded to lower case unless quoted.
+///
+/// # Errors
+/// 42602 when the text is not a name.
+pub fn parts(text: &str) -> Result<Vec<String>> {
+    let mut parts = Vec::new();
+    let mut rest = text.trim();
+    loop {
+        let part = if let Some(quoted) = rest.strip_prefix('"') {
+            let mut part = String::new();
+            let mut letters = quoted.char_indices().peekable();
+            let mut end = None;
+            while let Some((place, letter)) = letters.next() {
+                if letter != '"' {
+                    part.push(letter);
+                } else if letters.next_if(|&(_, next)| next == '"').is_some() {
+                    part.push('"');
+                } else {
+                    end = Some(place + 1);
+                    break;
+                }
+            }
+            rest = &quoted[end.ok_or_else(|| invalid_name(text))?..];
+            part
+        } else {
+            let end = rest.find('.').unwrap_or(rest.len());
+            let (part, after) = rest.split_at(end);
+            rest = after;
+            let part = part.trim();
+            if part.contains(|c: char| c.is_whitespace() || c == '"') {
+                return Err(invalid_name(text));
+            }
+            part.to_lowercase()
+        };
+        if part.is_empty() {
+            return Err(invalid_name(text));
+        }
+        parts.push(part);
+        rest = rest.trim_start();
+        match rest.strip_prefix('.') {
+            Some(after) => rest = after.trim_start(),
+            None if rest.is_empty() => return Ok(parts),
+            None => return Err(invalid_name(text)),
+        }
+    }
+}
+
+fn invalid_name(text: &str) -> Error {
+    Error::new(SqlState::INVALID_NAME, format!("invalid name syntax: \"{text}\""))
+}
+
+/// A keyword of PostgreSQL's grammar.
+#[derive(Debug, Clone, Copy)]
+pub struct Keyword {
+    /// The word.
+    pub word: &'static str,
+    /// `U`nreserved, `C`olumn name, `T`ype or function name, `R`eserved.
+    pub category: &'static str,
+    /// Whether it can be a column's alias without AS.
+    pub bare_label: bool,
+}
+
+/// PostgreSQL's keywords, by word.
+pub fn keywords() -> impl Iterator<Item = &'static Keyword> {
+    KEYWORDS.1.iter()
+}
+
+static KEYWORDS: LazyLock<(HashMap<&'static str, usize>, Vec<Keyword>)> = LazyLock::new(|| {
+    let keyword = |line: &'static str| {
+        let mut fields = line.split('\t');
+        let mut field = || fields.next().expect("a keyword has three fields");
+        Keyword { word: field(), category: field(), bare_label: field() == "t" }
+    };
+    let list: Vec<_> = include_str!("facts/keywords.tsv").lines().map(keyword).collect();
+    (list.iter().enumerate().map(|(place, keyword)| (keyword.word, place)).collect(), list)
+});
+
+/// A name as it must be written in SQL: quoted where it would not be read back as it is.
+#[must_use]
+pub fn quote_ident(name: &str) -> Cow<'_, str> {
+    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && KEYWORDS.0.get(name).is_none_or(|&place| KEYWORDS.1[place].category == "U");
+    if plain { name.into() } else { format!("\"{}\"", name.replace('"', "\"\"")).into() }
+}
+
+/// A text as a string literal.
+#[must_use]
+pub fn quote_literal(text: &str) -> String {
+    let quoted = format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
+    if text.contains('\\') { format!("E{quoted}") } else { quoted }
+}

@@ -1,0 +1,86 @@
+//! Roles: `pg_authid`, `pg_roles`, `pg_user` and kin. Nobody is a member of anybody.
+
+use super::{SystemRelation, View, rows::Rows};
+use crate::{catalog::Role, error::Result, ids::Oid};
+use arrow::array::RecordBatch;
+use std::collections::BTreeMap;
+
+/// The roles, as columns that start with `rol`.
+fn rows<'r>(relation: &'static SystemRelation, roles: &'r [&'r Role]) -> Rows<'r, &'r Role> {
+    Rows::of(relation, roles)
+        .set("oid", |role| role.id)
+        .set("rolname", |role| role.name.as_str())
+        .set("rolsuper", |role| role.superuser)
+        .set("rolinherit", |_| true)
+        .set("rolcreaterole", |role| role.superuser)
+        .set("rolcreatedb", |role| role.superuser)
+        .set("rolcanlogin", |role| role.login)
+        .set("rolreplication", |_| false)
+        .set("rolbypassrls", |role| role.superuser)
+        .set("rolconnlimit", |_| -1)
+}
+
+fn all(view: &View) -> Vec<&Role> {
+    view.catalog.roles().map(|role| &**role).collect()
+}
+
+/// Every role; the password's verifier is shown to superusers alone.
+pub(super) fn pg_authid(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
+    let sees = view.catalog.role(view.user).is_some_and(|role| role.superuser);
+    rows(relation, &all(view))
+        .set("rolpassword", |role| role.verifier.as_deref().filter(|_| sees))
+        .finish()
+}
+
+/// Every role, without its password.
+pub(super) fn pg_roles(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
+    rows(relation, &all(view))
+        .set("rolpassword", |_| "********")
+        .set("rolconfig", |role| config(&role.settings))
+        .finish()
+}
+
+/// The roles that may connect: `pg_user` and, for its few other columns, `pg_shadow`.
+pub(super) fn pg_user(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
+    let logins: Vec<_> = all(view).into_iter().filter(|role| role.login).collect();
+    Rows::of(relation, &logins)
+        .set("usename", |role| role.name.as_str())
+        .set("usesysid", |role| role.id)
+        .set("usecreatedb", |role| role.superuser)
+        .set("usesuper", |role| role.superuser)
+        .set("userepl", |_| false)
+        .set("usebypassrls", |role| role.superuser)
+        .set("passwd", |_| "********")
+        .set("useconfig", |role| config(&role.settings))
+        .finish()
+}
+
+/// The roles that may not connect.
+pub(super) fn pg_group(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
+    let groups: Vec<_> = all(view).into_iter().filter(|role| !role.login).collect();
+    Rows::of(relation, &groups)
+        .set("groname", |role| role.name.as_str())
+        .set("grosysid", |role| role.id)
+        .set("grolist", |_| Vec::<Oid>::new())
+        .finish()
+}
+
+/// `ALTER ROLE … SET` and `ALTER DATABASE … SET`.
+pub(super) fn pg_db_role_setting(
+    relation: &'static SystemRelation,
+    view: &View,
+) -> Result<RecordBatch> {
+    let databases = view.catalog.databases().map(|d| (d.id, Oid(0), &d.settings));
+    let roles = view.catalog.roles().map(|role| (Oid(0), role.id, &role.settings));
+    let set: Vec<_> =
+        databases.chain(roles).filter(|(.., settings)| !settings.is_empty()).collect();
+    Rows::of(relation, &set)
+        .set("setdatabase", |(database, ..)| *database)
+        .set("setrole", |(_, role, _)| *role)
+        .set("setconfig", |(.., settings)| config(settings))
+        .finish()
+}
+
+fn config(settings: &BTreeMap<String, String>) -> Option<Vec<String>> {
+    super::class::reloptions(settings)
+}

@@ -1,0 +1,87 @@
+//! What the server counts: sessions, and the rows of tables. Counters that Nearlake keeps in its
+//! metrics instead of here are NULL; those that PostgreSQL never leaves NULL are 0.
+
+use super::{SystemRelation, View, rows::Rows, sequence::sequences, views};
+use crate::error::Result;
+use arrow::array::RecordBatch;
+
+/// Every session.
+pub(super) fn pg_stat_activity(
+    relation: &'static SystemRelation,
+    view: &View,
+) -> Result<RecordBatch> {
+    let sessions = view.live.activity();
+    let is_active = |state: &str| state == "active";
+    Rows::of(relation, &sessions)
+        .set("datid", |session| session.database)
+        .set("datname", |session| session.database_name.as_str())
+        .set("pid", |session| session.process_id)
+        .set("usesysid", |session| session.user)
+        .set("usename", |session| session.user_name.as_str())
+        .set("application_name", |session| session.application_name.as_str())
+        .set("client_addr", |session| session.client_address.as_deref())
+        .set("client_port", |session| session.client_port)
+        .set("backend_start", |session| session.backend_start)
+        .set("xact_start", |session| session.transaction_start)
+        .set("query_start", |session| session.query_start)
+        .set("state_change", |session| session.state_change)
+        .set("wait_event_type", |session| (!is_active(&session.state)).then_some("Client"))
+        .set("wait_event", |session| (!is_active(&session.state)).then_some("ClientRead"))
+        .set("state", |session| session.state.as_str())
+        .set("query", |session| session.query.as_str())
+        .set("backend_type", |_| "client backend")
+        .finish()
+}
+
+/// Every database, with its number of sessions.
+pub(super) fn pg_stat_database(
+    relation: &'static SystemRelation,
+    view: &View,
+) -> Result<RecordBatch> {
+    let sessions = view.live.activity();
+    let databases: Vec<_> = view.catalog.databases().collect();
+    Rows::of(relation, &databases)
+        .set("datid", |database| database.id)
+        .set("datname", |database| database.name.as_str())
+        .set("numbackends", |database| {
+            let here = sessions.iter().filter(|session| session.database == database.id);
+            i32::try_from(here.count()).unwrap_or(i32::MAX)
+        })
+        .set("conflicts", |_| 0_i64)
+        .set("deadlocks", |_| 0_i64)
+        .finish()
+}
+
+/// The tables: `pg_stat_…_tables` and `pg_statio_…_tables`.
+pub(super) fn tables(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
+    let tables: Vec<_> = view.catalog.tables().filter(|table| view.sees(table.schema)).collect();
+    Rows::of(relation, &tables)
+        .set("relid", |table| table.id)
+        .set("schemaname", |table| view.schema_name(table.schema))
+        .set("relname", |table| table.name.as_str())
+        .set("n_live_tup", |table| i64::try_from(view.live.live_rows(table.id)).unwrap_or(i64::MAX))
+        .finish()
+}
+
+/// The indexes: `pg_stat_…_indexes` and `pg_statio_…_indexes`.
+pub(super) fn indexes(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
+    Rows::of(relation, &views::indexes(view))
+        .set("relid", |index| index.table.id)
+        .set("indexrelid", |index| index.id)
+        .set("schemaname", |index| view.schema_name(index.table.schema))
+        .set("relname", |index| index.table.name.as_str())
+        .set("indexrelname", |index| index.name)
+        .finish()
+}
+
+/// The sequences: `pg_statio_…_sequences`.
+pub(super) fn sequences_read(
+    relation: &'static SystemRelation,
+    view: &View,
+) -> Result<RecordBatch> {
+    Rows::of(relation, &sequences(view))
+        .set("relid", |sequence| sequence.id)
+        .set("schemaname", |sequence| view.schema_name(sequence.schema))
+        .set("relname", |sequence| sequence.name.as_str())
+        .finish()
+}

@@ -1,0 +1,333 @@
+//! Every setting, in one table. From it come the flags, the names in the environment and in the
+//! file, what `nearlake config` prints, and what `docs/operate.md` must say.
+
+use super::{
+    Config, LogFormat, TlsMode,
+    units::{format_duration, format_size, parse_duration, parse_size},
+};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+/// One setting: its name in the file; the flag has dashes for underscores, the variable of the
+/// environment is in capitals behind `NEARLAKE_`.
+#[derive(Debug)]
+pub struct Setting {
+    /// The key in the file.
+    pub name: &'static str,
+    /// What holds when nobody says anything, in words where it depends on the machine.
+    pub default: &'static str,
+    /// What it may be.
+    pub bounds: &'static str,
+    /// What it does, in one sentence.
+    pub help: &'static str,
+    /// The flag without its two dashes; a secret has none, since everybody on a machine can read
+    /// a command line.
+    pub flag: Option<&'static str>,
+    /// Reads a text into the configuration.
+    pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
+    /// The effective value.
+    pub(super) show: fn(&Config) -> String,
+}
+
+impl Setting {
+    /// The variable of the environment.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("NEARLAKE_{}", self.name.to_ascii_uppercase())
+    }
+}
+
+/// Every setting, in the order in which a reader wants to meet them.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "data",
+        default: "./nearlake-data",
+        bounds: "a folder, file:///…, gs://bucket/prefix, s3://bucket/prefix, az://container/prefix or memory:",
+        help: "Where everything is stored.",
+        flag: Some("data"),
+        set: |config, text| {
+            if text.is_empty() {
+                return Err("is empty; name a folder or a bucket".into());
+            }
+            config.data = text.into();
+            Ok(())
+        },
+        show: |config| config.data.clone(),
+    },
+    Setting {
+        name: "pg_listen",
+        default: "127.0.0.1:5432",
+        bounds: "address:port; port 0 picks a free one",
+        help: "Where PostgreSQL clients connect.",
+        flag: Some("pg-listen"),
+        set: |config, text| parse_address(text).map(|address| config.pg_listen = address),
+        show: |config| config.pg_listen.to_string(),
+    },
+    Setting {
+        name: "http_listen",
+        default: "127.0.0.1:8080",
+        bounds: "address:port; port 0 picks a free one",
+        help: "Where health and metrics are served over HTTP.",
+        flag: Some("http-listen"),
+        set: |config, text| parse_address(text).map(|address| config.http_listen = address),
+        show: |config| config.http_listen.to_string(),
+    },
+    Setting {
+        name: "memory",
+        default: "half of the machine or container",
+        bounds: "64MiB to 64TiB",
+        help: "The memory that caches, queries and indexes share.",
+        flag: Some("memory"),
+        set: |config, text| {
+            size_within(text, 64 << 20..=64 << 40).map(|bytes| config.memory = bytes)
+        },
+        show: |config| format_size(config.memory),
+    },
+    Setting {
+        name: "cache_dir",
+        default: "./nearlake-cache for a bucket, none for a folder or memory",
+        bounds: "a folder on a local disk, or none",
+        help: "Where bytes that were read from a bucket are kept near; may be deleted while stopped.",
+        flag: Some("cache-dir"),
+        set: |config, text| {
+            config.cache_dir = (text != "none").then(|| PathBuf::from(text));
+            config.cache_dir_given = true;
+            Ok(())
+        },
+        show: |config| match config.cache_dir() {
+            Some(folder) => folder.display().to_string(),
+            None => "none".into(),
+        },
+    },
+    Setting {
+        name: "cache_size",
+        default: "8GiB",
+        bounds: "64MiB to 64TiB",
+        help: "The most that the cache folder may hold.",
+        flag: Some("cache-size"),
+        set: |config, text| {
+            size_within(text, 64 << 20..=64 << 40).map(|bytes| config.cache_size = bytes)
+        },
+        show: |config| format_size(config.cache_size),
+    },
+    Setting {
+        name: "store_endpoint",
+        default: "that of the cloud",
+        bounds: "an http:// or https:// address",
+        help: "Where the bucket's API answers, for emulators and private clouds.",
+        flag: Some("store-endpoint"),
+        set: |config, text| {
+            let url =
+                url::Url::parse(text).map_err(|error| format!("is not an address: {error}"))?;
+            if !matches!(url.scheme(), "http" | "https") {
+                return Err("must begin with http:// or https://".into());
+            }
+            config.store_endpoint = Some(text.into());
+            Ok(())
+        },
+        show: |config| config.store_endpoint.clone().unwrap_or_default(),
+    },
+    Setting {
+        name: "password",
+        default: "none: clients on this machine are trusted",
+        bounds: "not empty; environment and file only",
+        help: "The password of the role postgres; with one, every client has to log in (SCRAM-SHA-256).",
+        flag: None,
+        set: |config, text| password(text).map(|secret| config.password = Some(secret)),
+        show: |config| if config.password.is_some() { "(set)" } else { "" }.into(),
+    },
+    Setting {
+        name: "password_file",
+        default: "none",
+        bounds: "a file; its first line is the password",
+        help: "The same, kept in a file.",
+        flag: Some("password-file"),
+        set: |config, text| {
+            let content = std::fs::read_to_string(text)
+                .map_err(|error| format!("cannot be read: {error}"))?;
+            config.password = Some(password(content.lines().next().unwrap_or_default())?);
+            config.password_file = Some(PathBuf::from(text));
+            Ok(())
+        },
+        show: |config| show_path(config.password_file.as_ref()),
+    },
+    Setting {
+        name: "tls",
+        default: "auto",
+        bounds: "auto (offered when there is a certificate), require, off",
+        help: "Whether PostgreSQL clients may or must encrypt.",
+        flag: Some("tls"),
+        set: |config, text| {
+            config.tls = match text {
+                "auto" => TlsMode::Auto,
+                "require" => TlsMode::Require,
+                "off" => TlsMode::Off,
+                _ => return Err("must be auto, require or off".into()),
+            };
+            Ok(())
+        },
+        show: |config| match config.tls {
+            TlsMode::Auto => "auto".into(),
+            TlsMode::Require => "require".into(),
+            TlsMode::Off => "off".into(),
+        },
+    },
+    Setting {
+        name: "tls_cert",
+        default: "none",
+        bounds: "a PEM file; needs tls_key",
+        help: "The server's certificate chain.",
+        flag: Some("tls-cert"),
+        set: |config, text| {
+            config.tls_cert = Some(text.into());
+            Ok(())
+        },
+        show: |config| show_path(config.tls_cert.as_ref()),
+    },
+    Setting {
+        name: "tls_key",
+        default: "none",
+        bounds: "a PEM file; needs tls_cert",
+        help: "The private key of the certificate.",
+        flag: Some("tls-key"),
+        set: |config, text| {
+            config.tls_key = Some(text.into());
+            Ok(())
+        },
+        show: |config| show_path(config.tls_key.as_ref()),
+    },
+    Setting {
+        name: "max_connections",
+        default: "100",
+        bounds: "1 to 10000",
+        help: "How many clients may be connected at a time; one more is told 53300.",
+        flag: Some("max-connections"),
+        set: |config, text| {
+            let count = text.parse().map_err(|_| "is not a whole number")?;
+            if !(1..=10_000).contains(&count) {
+                return Err("must be between 1 and 10000".into());
+            }
+            config.max_connections = count;
+            Ok(())
+        },
+        show: |config| config.max_connections.to_string(),
+    },
+    Setting {
+        name: "auth_timeout",
+        default: "1min",
+        bounds: "1s to 10min",
+        help: "How long a client may take to log in.",
+        flag: Some("auth-timeout"),
+        set: |config, text| {
+            duration_within(text, Duration::from_secs(1)..=Duration::from_secs(600))
+                .map(|time| config.auth_timeout = time)
+        },
+        show: |config| format_duration(config.auth_timeout),
+    },
+    Setting {
+        name: "shutdown_timeout",
+        default: "10s",
+        bounds: "0 to 10min",
+        help: "How long running statements may go on after SIGTERM before they are cancelled.",
+        flag: Some("shutdown-timeout"),
+        set: |config, text| {
+            duration_within(text, Duration::ZERO..=Duration::from_secs(600))
+                .map(|time| config.shutdown_timeout = time)
+        },
+        show: |config| format_duration(config.shutdown_timeout),
+    },
+    Setting {
+        name: "checkpoint_interval",
+        default: "5min",
+        bounds: "1s to 1d",
+        help: "The longest time between checkpoints while there is something to write.",
+        flag: Some("checkpoint-interval"),
+        set: |config, text| {
+            duration_within(text, Duration::from_secs(1)..=Duration::from_secs(86_400))
+                .map(|time| config.checkpoint_interval = time)
+        },
+        show: |config| format_duration(config.checkpoint_interval),
+    },
+    Setting {
+        name: "checkpoint_size",
+        default: "256MiB",
+        bounds: "1MiB to 64GiB",
+        help: "The log that may grow between checkpoints; a start replays at most about this much.",
+        flag: Some("checkpoint-size"),
+        set: |config, text| {
+            size_within(text, 1 << 20..=64 << 30).map(|bytes| config.checkpoint_size = bytes)
+        },
+        show: |config| format_size(config.checkpoint_size),
+    },
+    Setting {
+        name: "log_format",
+        default: "human",
+        bounds: "human or json",
+        help: "How a line of the log looks; the log goes to standard error.",
+        flag: Some("log-format"),
+        set: |config, text| {
+            config.log_format = match text {
+                "human" => LogFormat::Human,
+                "json" => LogFormat::Json,
+                _ => return Err("must be human or json".into()),
+            };
+            Ok(())
+        },
+        show: |config| match config.log_format {
+            LogFormat::Human => "human".into(),
+            LogFormat::Json => "json".into(),
+        },
+    },
+    Setting {
+        name: "log_filter",
+        default: "info",
+        bounds: "a level, or target=level pairs with commas between them",
+        help: "Which events are logged, as in `info,nearlake::storage=debug`.",
+        flag: Some("log-filter"),
+        set: |config, text| {
+            text.parse::<tracing_subscriber::filter::Targets>()
+                .map_err(|error| format!("is not a filter: {error}"))?;
+            config.log_filter = text.into();
+            Ok(())
+        },
+        show: |config| config.log_filter.clone(),
+    },
+];
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let resolved = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    resolved.parse().map_err(|_| {
+        "is not an address; write it like 127.0.0.1:5432, [::1]:5432 or localhost:5432".into()
+    })
+}
+
+fn size_within(text: &str, bounds: RangeInclusive<u64>) -> Result<u64, String> {
+    let bytes = parse_size(text)?;
+    if !bounds.contains(&bytes) {
+        let (least, most) = (format_size(*bounds.start()), format_size(*bounds.end()));
+        return Err(format!("must be between {least} and {most}"));
+    }
+    Ok(bytes)
+}
+
+fn duration_within(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let duration = parse_duration(text)?;
+    if !bounds.contains(&duration) {
+        let (least, most) = (format_duration(*bounds.start()), format_duration(*bounds.end()));
+        return Err(format!("must be between {least} and {most}"));
+    }
+    Ok(duration)
+}
+
+fn password(text: &str) -> Result<super::Secret, String> {
+    if text.is_empty() {
+        return Err("is empty".into());
+    }
+    Ok(super::Secret(text.into()))
+}
+
+fn show_path(path: Option<&PathBuf>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
+}

@@ -1,0 +1,268 @@
+//! A checkpoint: memtables become segments, indexes are written, and a manifest names it all, so
+//! that the log before it can go.
+//!
+//! 1. A picture S is taken.
+//! 2. Its memtables are written as segments, its indexes as objects: nobody sees them yet.
+//! 3. The segments take the place of the same rows in the newest picture.
+//! 4. The manifest of S is published: recovery now starts there.
+//! 5. The log up to S is released.
+//!
+//! A stop between any two steps loses nothing: until step 4 recovery starts at the manifest before.
+
+use super::{
+    commit::Committer,
+    state::{DbState, States},
+    table::column_specs,
+};
+use crate::{
+    catalog::Table,
+    error::{Error, Result},
+    ids::{IndexId, Lsn, TableId},
+    index::{IndexCheckpoint, ObjectSink, ObjectSource, PostingStore},
+    storage::{
+        compact::{CompactionPolicy, compact, flush},
+        gc::{self, GcOptions, GcReport, Pins},
+        manifest::{IndexManifest, Manifest, TableManifest, publish},
+        paths::{self, ObjectPath},
+        segment::SegmentStore,
+        store::Store,
+        table::TableState,
+    },
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::{collections::HashMap, ops::Range, sync::Arc};
+
+/// Writes checkpoints. One at a time: whoever holds it is the only one.
+#[derive(Debug)]
+pub struct Checkpointer {
+    store: Store,
+    segments: SegmentStore,
+    postings: Arc<PostingStore>,
+    states: Arc<States>,
+    committer: Committer,
+    writer: u128,
+    /// The number of the newest manifest, and what it contains.
+    last: Mutex<Last>,
+    pins: Pins,
+    gc: GcOptions,
+    policy: CompactionPolicy,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Last {
+    number: u64,
+    lsn: Lsn,
+    watermarks: HashMap<IndexId, IndexManifest>,
+}
+
+impl Last {
+    fn of(manifest: &Manifest) -> Self {
+        let indexes = manifest.indexes.iter().map(|index| (index.index, index.clone()));
+        Self { number: manifest.number, lsn: manifest.lsn, watermarks: indexes.collect() }
+    }
+}
+
+impl Checkpointer {
+    /// After the manifest that the node started from.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        segments: SegmentStore,
+        postings: Arc<PostingStore>,
+        states: Arc<States>,
+        committer: Committer,
+        writer: u128,
+        manifest: &Manifest,
+    ) -> Self {
+        let last = Last::of(manifest);
+        Self {
+            store,
+            segments,
+            postings,
+            states,
+            committer,
+            writer,
+            last: Mutex::new(last),
+            pins: Pins::default(),
+            gc: GcOptions::default(),
+            policy: CompactionPolicy::default(),
+        }
+    }
+
+    /// How many commits the newest manifest lacks.
+    #[must_use]
+    pub fn behind(&self) -> u64 {
+        self.states.snapshot().lsn.0.saturating_sub(self.last.lock().lsn.0)
+    }
+
+    /// Steps 1 to 5.
+    ///
+    /// # Errors
+    /// Those of the store; `Fenced` when another process writes here.
+    pub async fn checkpoint(&self) -> Result<()> {
+        let state = self.states.snapshot();
+        let mut tables = HashMap::new();
+        for table in state.catalog.tables() {
+            let rows = self.flush(table, &state).await?;
+            tables.insert(table.id, rows);
+        }
+        let (indexes, written) = self.write_indexes(&state).await?;
+        let manifest = self.manifest(&state, &tables, indexes).await?;
+        publish(&self.store, &manifest).await?;
+        for (id, checkpoint) in &written {
+            if let Some(index) = state.indexes.get(id) {
+                index.adopt(checkpoint, &self.postings);
+            }
+        }
+        *self.last.lock() = Last::of(&manifest);
+        self.committer.release(manifest.lsn).await?;
+        tracing::info!(manifest = manifest.number, lsn = %manifest.lsn, "checkpoint");
+        Ok(())
+    }
+
+    /// Writes a table's memtable as segments and puts them in its place; the table as of `state`
+    /// with the segments.
+    async fn flush(&self, table: &Arc<Table>, state: &DbState) -> Result<TableState> {
+        let rows = state.table(table.id);
+        if rows.memtable_bytes() == 0 {
+            return Ok(rows);
+        }
+        let flushed = flush(&self.segments, &rows, &column_specs(table)?).await?;
+        let with_segments = flushed.apply(&rows);
+        let id = table.id;
+        let put = move |state: &DbState| {
+            let table = flushed.apply(&state.table(id));
+            replaced(state, id, table)
+        };
+        self.committer.rearrange(put).await?;
+        Ok(with_segments)
+    }
+
+    async fn write_indexes(
+        &self,
+        state: &DbState,
+    ) -> Result<(Vec<IndexManifest>, Vec<(IndexId, IndexCheckpoint)>)> {
+        let last = self.last.lock().clone();
+        let (mut indexes, mut written) = (Vec::new(), Vec::new());
+        let sink = Sink(self.store.clone());
+        for (&id, index) in state.indexes.iter() {
+            if index.stats().unstored_bytes == 0
+                && let Some(same) = last.watermarks.get(&id)
+                && watermark(same) == Some(index.watermark().0)
+            {
+                indexes.push(same.clone());
+                continue;
+            }
+            let checkpoint = index.checkpoint(&sink).await?;
+            let objects = checkpoint.objects().map(ObjectPath::new).collect();
+            let value = serde_json::to_value(&checkpoint)
+                .map_err(|error| Error::internal("an index checkpoint").source(error))?;
+            indexes.push(IndexManifest { index: id, checkpoint: value, objects });
+            written.push((id, checkpoint));
+        }
+        Ok((indexes, written))
+    }
+
+    async fn manifest(
+        &self,
+        state: &DbState,
+        tables: &HashMap<TableId, TableState>,
+        indexes: Vec<IndexManifest>,
+    ) -> Result<Manifest> {
+        let catalog = serde_json::to_value(state.catalog.as_ref())
+            .map_err(|error| Error::internal("the catalog").source(error))?;
+        let mut entries = Vec::new();
+        for (&table, rows) in tables {
+            entries.push(TableManifest {
+                table,
+                next_row: rows.next_row(),
+                segments: rows.segments().map(|segment| segment.meta().clone()).collect(),
+                deletes: rows.write_deletes(&self.segments).await?,
+            });
+        }
+        entries.sort_by_key(|entry| entry.table);
+        Ok(Manifest {
+            number: self.last.lock().number + 1,
+            writer: self.writer,
+            time_micros: self.store.clock().now_micros(),
+            lsn: state.lsn,
+            catalog,
+            tables: entries,
+            indexes,
+        })
+    }
+
+    /// Merges small segments and rewrites those with many deleted rows, as far as it is worth it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn compact(&self) -> Result<u64> {
+        let mut done = 0;
+        for table in self.states.snapshot().catalog.tables() {
+            let specs = column_specs(table)?;
+            loop {
+                let rows = self.states.snapshot().table(table.id);
+                let Some(new) = compact(&self.segments, &rows, &specs, &self.policy).await? else {
+                    break;
+                };
+                let id = table.id;
+                let put = move |state: &DbState| {
+                    let table = state.table(id).replace(&new.rows, &new.segments);
+                    replaced(state, id, table)
+                };
+                self.committer.rearrange(put).await?;
+                done += 1;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Deletes objects that nobody needs any more.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn collect(&self) -> Result<GcReport> {
+        let held = self.states.held();
+        let mut objects = Vec::new();
+        for segment in held.iter().flat_map(|state| state.tables.values()).flat_map(|t| t.segments()) {
+            objects.extend(segment.meta().objects());
+        }
+        let _pin = self.pins.pin(objects);
+        gc::collect(&self.store, self.writer, &self.pins, &self.gc).await
+    }
+}
+
+/// A picture with another state of a table, unless the table was dropped meanwhile.
+fn replaced(state: &DbState, id: TableId, table: TableState) -> DbState {
+    let state = state.clone();
+    if state.catalog.table(id).is_some() { state.with_table(id, table) } else { state }
+}
+
+fn watermark(index: &IndexManifest) -> Option<u64> {
+    index.checkpoint.get("watermark")?.as_u64()
+}
+
+/// Index objects on their way to the store.
+struct Sink(Store);
+
+#[async_trait]
+impl ObjectSink for Sink {
+    async fn put(&self, bytes: Bytes) -> Result<String> {
+        let path = paths::index(&paths::fresh_id(self.0.clock().as_ref()));
+        self.0.put(&path, bytes).await?;
+        Ok(path.as_str().to_owned())
+    }
+}
+
+/// Index objects on their way from the store.
+#[derive(Debug)]
+pub struct IndexObjects(pub Store);
+
+#[async_trait]
+impl ObjectSource for IndexObjects {
+    async fn ranges(&self, object: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.0.ranges(&ObjectPath::new(object), ranges).await
+    }
+}

@@ -1,0 +1,327 @@
+//! The commit task: the one writer of the log and of committed state.
+//!
+//! Whatever waits is taken as one group, and each group goes through four steps in this order:
+//!
+//! 1. *applied* to the newest picture, privately: each transaction gets its place in the log and
+//!    its rows their ids;
+//! 2. *durable*: the records of the group are written and synced together;
+//! 3. *published*: the picture after the group becomes the newest;
+//! 4. *acknowledged*: those who wait are told.
+//!
+//! A failure in step 2 drops the private picture. What the store may hold of the group is then
+//! unknown: those who wait get 08007, and the task takes nothing more, since the next record's
+//! place is unknown too. After hand-over a commit cannot be cancelled.
+
+use super::{
+    apply::apply,
+    state::{DbState, States},
+};
+use crate::{
+    catalog::Change,
+    clock::SharedClock,
+    error::{Error, ErrorKind, Result, SqlState},
+    ids::{IndexId, Lsn, TableId},
+    index::Index,
+    storage::{
+        segment::{SegmentMeta, SegmentStore},
+        wal::{Record, TableChange, Wal},
+    },
+};
+use arrow::{array::RecordBatch, compute::concat_batches};
+use roaring::RoaringTreemap;
+use std::{collections::HashMap, sync::Arc};
+use tokio::sync::{mpsc, oneshot};
+
+/// How many requests one group takes at most.
+const GROUP_MAX: usize = 1024;
+/// Bytes of rows after which a group is closed.
+const GROUP_BYTES_MAX: usize = 64 << 20;
+
+/// What a transaction hands over to be committed.
+#[derive(Debug, Default)]
+pub struct Commit {
+    /// Changes of names.
+    pub changes: Vec<Change>,
+    /// Changes of rows.
+    pub tables: Vec<TableCommit>,
+    /// Indexes that the transaction built over rows committed before it.
+    pub built: HashMap<IndexId, Index>,
+}
+
+/// What a transaction did to one table.
+#[derive(Debug)]
+pub struct TableCommit {
+    /// The table.
+    pub table: TableId,
+    /// Rows that it wrote before as segments; they come first.
+    pub segments: Vec<SegmentMeta>,
+    /// New rows, columns named `c<ColumnId>`.
+    pub rows: Vec<RecordBatch>,
+    /// Committed rows that are gone.
+    pub deletes: RoaringTreemap,
+    /// Rows of its own segments that are gone, counted from the first of them.
+    pub own_deletes: RoaringTreemap,
+    /// Whether all rows of before are gone.
+    pub truncate: bool,
+}
+
+/// A change of the picture that is not in the log: a flush, a new version of an index.
+type Rearrange = Box<dyn FnOnce(&DbState) -> DbState + Send>;
+
+enum Request {
+    Commit(Commit, oneshot::Sender<Result<Lsn>>),
+    Rearrange(Rearrange, oneshot::Sender<Result<Arc<DbState>>>),
+    Release(Lsn, oneshot::Sender<Result<()>>),
+}
+
+/// A handle on the commit task.
+#[derive(Debug, Clone)]
+pub struct Committer {
+    requests: mpsc::Sender<Request>,
+}
+
+/// The commit task itself, to be run by the node.
+#[derive(Debug)]
+pub struct CommitTask {
+    requests: mpsc::Receiver<Request>,
+    states: Arc<States>,
+    segments: SegmentStore,
+    wal: Wal,
+    clock: SharedClock,
+    broken: Option<Arc<str>>,
+}
+
+impl Committer {
+    /// A handle and its task.
+    #[must_use]
+    pub fn new(
+        states: Arc<States>,
+        segments: SegmentStore,
+        wal: Wal,
+        clock: SharedClock,
+    ) -> (Self, CommitTask) {
+        let (sender, requests) = mpsc::channel(GROUP_MAX);
+        (Self { requests: sender }, CommitTask { requests, states, segments, wal, clock, broken: None })
+    }
+
+    /// Commits. When this returns, the transaction is durable and visible to the next snapshot.
+    ///
+    /// # Errors
+    /// 08007 when it is not known whether the transaction is durable.
+    pub async fn commit(&self, commit: Commit) -> Result<Lsn> {
+        self.send(|reply| Request::Commit(commit, reply)).await
+    }
+
+    /// Rearranges the newest picture without changing what it means.
+    ///
+    /// # Errors
+    /// 57P01 when the node is stopping.
+    pub async fn rearrange(
+        &self,
+        change: impl FnOnce(&DbState) -> DbState + Send + 'static,
+    ) -> Result<Arc<DbState>> {
+        self.send(|reply| Request::Rearrange(Box::new(change), reply)).await
+    }
+
+    /// Says that a manifest contains the log up to `covered`.
+    ///
+    /// # Errors
+    /// When the log cannot be released.
+    pub async fn release(&self, covered: Lsn) -> Result<()> {
+        self.send(|reply| Request::Release(covered, reply)).await
+    }
+
+    /// Whether the commit task still runs.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.requests.is_closed()
+    }
+
+    async fn send<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T>>) -> Request,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let stopping =
+            || Error::new(SqlState::ADMIN_SHUTDOWN, "the node is stopping: nothing was committed");
+        self.requests.send(request(reply)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| unresolved("the commit task ended"))?
+    }
+}
+
+impl CommitTask {
+    /// Runs until every handle is gone, or the log can no longer be written: then the cause.
+    pub async fn run(mut self) -> Result<()> {
+        let mut waiting = Vec::new();
+        while self.requests.recv_many(&mut waiting, GROUP_MAX).await > 0 {
+            let mut requests = std::mem::take(&mut waiting).into_iter().peekable();
+            while requests.peek().is_some() {
+                self.group(&mut requests).await;
+            }
+            if let Some(broken) = &self.broken {
+                return Err(Error::internal(format!("the log cannot be written: {broken}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps 1 to 4 for as many commits as one group takes, or for one other request.
+    async fn group(&mut self, requests: &mut std::iter::Peekable<std::vec::IntoIter<Request>>) {
+        let mut state = DbState::clone(&self.states.snapshot());
+        let mut records = Vec::new();
+        let mut replies = Vec::new();
+        let mut bytes = 0;
+        while bytes < GROUP_BYTES_MAX
+            && let Some(Request::Commit(..)) = requests.peek()
+            && let Some(Request::Commit(commit, reply)) = requests.next()
+        {
+            bytes += commit.bytes();
+            match self.prepare(&state, records.len() as u64, commit).await {
+                Ok((record, after)) => {
+                    state = after;
+                    replies.push((reply, record.lsn));
+                    records.push(record);
+                }
+                Err(error) => drop(reply.send(Err(error))),
+            }
+        }
+        if !records.is_empty() {
+            self.write(state, &records, replies).await;
+            return;
+        }
+        match requests.next() {
+            Some(Request::Rearrange(change, reply)) => {
+                let state = self.states.publish(change(&self.states.snapshot()));
+                let _ = reply.send(Ok(state));
+            }
+            Some(Request::Release(covered, reply)) => {
+                let _ = reply.send(self.wal.release(covered).await);
+            }
+            Some(Request::Commit(..)) | None => {}
+        }
+    }
+
+    async fn write(
+        &mut self,
+        state: DbState,
+        records: &[Record],
+        replies: Vec<(oneshot::Sender<Result<Lsn>>, Lsn)>,
+    ) {
+        let written = match &self.broken {
+            Some(broken) => Err(Error::internal(broken.to_string())),
+            None => self.wal.append(records).await,
+        };
+        match written {
+            Ok(()) => {
+                self.states.publish(state);
+                for (reply, lsn) in replies {
+                    let _ = reply.send(Ok(lsn));
+                }
+            }
+            Err(error) if error.state() == SqlState::DISK_FULL => {
+                // Nothing of the group is in the log: the writer took it back.
+                for (reply, _) in replies {
+                    let error = Error::new(error.state(), error.message());
+                    let _ = reply.send(Err(error.hint("Free some space and try again.")));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the log cannot be written");
+                let fenced = error.kind() == ErrorKind::Fenced;
+                self.broken = Some(error.to_string().into());
+                for (reply, _) in replies {
+                    let error = if fenced {
+                        Error::fenced(error.message())
+                    } else {
+                        unresolved(error.message())
+                    };
+                    let _ = reply.send(Err(error));
+                }
+            }
+        }
+    }
+
+    /// Gives a commit its place and its rows their ids, and applies it.
+    async fn prepare(&self, state: &DbState, ahead: u64, commit: Commit) -> Result<(Record, DbState)> {
+        let lsn = Lsn(self.wal.next_lsn().0 + ahead);
+        let catalog = if commit.changes.is_empty() {
+            Vec::new()
+        } else {
+            serde_json::to_vec(&commit.changes)
+                .map_err(|error| Error::internal(format!("catalog changes: {error}")))?
+        };
+        let mut tables = Vec::with_capacity(commit.tables.len());
+        for table in commit.tables {
+            tables.push(table.place(state)?);
+        }
+        let commit_id = u128::from(self.clock.random()) << 64 | u128::from(self.clock.random());
+        let record =
+            Record { lsn, commit_id, time_micros: self.clock.now_micros(), catalog, tables };
+        let mut after = apply(&self.segments, state, &record).await?;
+        for (id, index) in commit.built {
+            if after.catalog.index(id).is_some() {
+                after = after.with_index(id, index);
+            }
+        }
+        Ok((record, after))
+    }
+}
+
+impl TableCommit {
+    /// Nothing done to a table yet.
+    #[must_use]
+    pub fn new(table: TableId) -> Self {
+        Self {
+            table,
+            segments: Vec::new(),
+            rows: Vec::new(),
+            deletes: RoaringTreemap::new(),
+            own_deletes: RoaringTreemap::new(),
+            truncate: false,
+        }
+    }
+
+    /// Whether nothing was done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let rows = self.segments.is_empty() && self.rows.is_empty();
+        rows && self.deletes.is_empty() && !self.truncate
+    }
+
+    fn place(self, state: &DbState) -> Result<TableChange> {
+        let first_row = state.table(self.table).next_row();
+        let rows = match self.rows.first() {
+            None => None,
+            Some(first) => Some(
+                concat_batches(&first.schema(), &self.rows)
+                    .map_err(|error| Error::internal("rows of one commit differ").source(error))?,
+            ),
+        };
+        let (mut deletes, truncate) = (self.deletes, self.truncate);
+        deletes.extend(self.own_deletes.iter().map(|ordinal| first_row.0 + ordinal));
+        let segments = self.segments;
+        Ok(TableChange { table: self.table, first_row, rows, segments, deletes, truncate })
+    }
+}
+
+impl Commit {
+    /// Whether there is nothing to commit.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.tables.is_empty()
+    }
+
+    fn bytes(&self) -> usize {
+        let rows = self.tables.iter().flat_map(|table| &table.rows);
+        rows.map(RecordBatch::get_array_memory_size).sum()
+    }
+}
+
+fn unresolved(cause: &str) -> Error {
+    Error::new(
+        SqlState::TRANSACTION_RESOLUTION_UNKNOWN,
+        "it is not known whether the transaction was committed",
+    )
+    .detail(cause)
+    .hint("Look whether its rows are there before trying again.")
+}

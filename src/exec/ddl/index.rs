@@ -1,0 +1,374 @@
+//! CREATE INDEX, and constraints that are added to a table that has rows.
+
+use super::{Ddl, alter::no_constraint, joined_name, table::key_columns};
+use crate::{
+    catalog::{Change, Constraint, ConstraintKind, Index, IndexKind, Table},
+    error::{Error, Result, SqlState},
+    exec::{
+        build::{Source, indexed_metric},
+        keys::UniqueKey,
+        locks::Mode,
+        table::column_specs,
+        write::over_rows,
+    },
+    ids::{ColumnId, RowId},
+    pgtype::PgType,
+    sql::utility::{CreateIndex, IndexKey, TableConstraint},
+    vector::Metric,
+};
+use arrow::array::{Array, AsArray};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Access methods that build an SPFresh index.
+const VECTOR_METHODS: [&str; 3] = ["spfresh", "hnsw", "ivfflat"];
+/// Access methods that are recorded.
+const RECORDED_METHODS: [&str; 6] = ["btree", "hash", "gin", "gist", "brin", "spgist"];
+
+impl Ddl<'_> {
+    pub(super) async fn create_index(&mut self, create: &CreateIndex) -> Result<&'static str> {
+        self.transaction.check_writable("CREATE INDEX")?;
+        let table = self.expect_table(&create.table)?;
+        if let Some(name) = &create.name {
+            self.lock_name(table.schema, name).await?;
+            if create.if_not_exists && self.catalog().relation_named(table.schema, name).is_some() {
+                self.exists_already(SqlState::DUPLICATE_TABLE, "relation", name);
+                return Ok("CREATE INDEX");
+            }
+            self.refuse_taken(table.schema, name)?;
+        }
+        if VECTOR_METHODS.contains(&create.method.as_str()) {
+            self.create_vector_index(&table, create).await?;
+        } else if !RECORDED_METHODS.contains(&create.method.as_str()) {
+            return Err(Error::new(
+                SqlState::UNDEFINED_OBJECT,
+                format!("access method \"{}\" does not exist", create.method),
+            ));
+        } else if create.unique {
+            self.create_unique_index(&table, create).await?;
+        } else {
+            self.record_index(&table, create).await?;
+        }
+        Ok("CREATE INDEX")
+    }
+
+    fn index_name(&mut self, table: &Table, create: &CreateIndex) -> String {
+        if let Some(name) = &create.name {
+            return name.clone();
+        }
+        let columns: Vec<&str> =
+            create.keys.iter().map(|key| key.column.as_deref().unwrap_or("expr")).collect();
+        let base = joined_name(&table.name, &columns.join("_"), "idx");
+        self.free_name(table.schema, &base, &[])
+    }
+
+    async fn create_vector_index(
+        &mut self,
+        table: &Arc<Table>,
+        create: &CreateIndex,
+    ) -> Result<()> {
+        let method = &create.method;
+        if create.unique {
+            return Err(Error::unsupported(format!(
+                "access method \"{method}\" does not support unique indexes"
+            )));
+        }
+        let [key] = create.keys.as_slice() else {
+            return Err(Error::unsupported(format!(
+                "access method \"{method}\" does not support multicolumn indexes"
+            )));
+        };
+        if create.predicate.is_some() {
+            return Err(Error::unsupported("a vector index of some rows only is not supported")
+                .hint("Index all rows: searches take their WHERE clause into the index."));
+        }
+        let Some(column) = &key.column else {
+            return Err(Error::unsupported("a vector index of an expression is not supported")
+                .hint("Keep the vector in a column."));
+        };
+        let column = table.expect_column(column)?.clone();
+        let metric = metric_of(table, key, &column.kind, method)?;
+        let include: Vec<ColumnId> = key_columns(table, &create.include)?;
+        let options = index_options(method, &create.options)?;
+        let index = Index {
+            id: self.fresh_oid().await?,
+            table: table.id,
+            schema: table.schema,
+            name: self.index_name(table, create),
+            method: method.clone(),
+            kind: IndexKind::Vector { column: column.id, metric, include },
+            options,
+            comment: None,
+        };
+        if indexed_metric(metric).is_none() {
+            self.notice(format!(
+                "searches by {} are exact: index \"{}\" is recorded and not built",
+                metric.operator(),
+                index.name
+            ));
+        }
+        // Writers go on: rows that come later are found exactly until the index has them.
+        crate::exec::insert::lock_table(table, Mode::Shared, self.env, self.transaction).await?;
+        let snapshot = self.transaction.start_statement();
+        let rows = snapshot.committed_state().table(table.id);
+        let end = rows.next_row();
+        let source = Source::new(&index, table, rows, end)?;
+        let id = index.id;
+        self.transaction.change([Change::Index(Arc::new(index))]);
+        if let Some(source) = source {
+            let built = source.build(&self.env.run).await?;
+            self.transaction.built(id, built);
+        }
+        Ok(())
+    }
+
+    async fn create_unique_index(
+        &mut self,
+        table: &Arc<Table>,
+        create: &CreateIndex,
+    ) -> Result<()> {
+        if create.predicate.is_some() {
+            return Err(Error::unsupported("a unique index of some rows only is not supported"));
+        }
+        let columns: Option<Vec<String>> =
+            create.keys.iter().map(|key| key.column.clone()).collect();
+        let Some(columns) = columns else {
+            return Err(Error::unsupported("a unique index of an expression is not supported"));
+        };
+        let mut table = Table::clone(&*self.lock_table(table).await?);
+        let columns = key_columns(&table, &columns)?;
+        let constraint = Constraint {
+            id: self.fresh_oid().await?,
+            name: self.index_name(&table, create),
+            kind: ConstraintKind::Unique { columns, index_only: true },
+        };
+        table.constraints.push(constraint.clone());
+        self.put_key(&table, &constraint).await
+    }
+
+    async fn record_index(&mut self, table: &Arc<Table>, create: &CreateIndex) -> Result<()> {
+        for key in &create.keys {
+            match &key.column {
+                Some(column) => drop(table.expect_column(column)?),
+                None => {
+                    let context = Arc::clone(&self.env.context);
+                    over_rows(table, &format!("({})", key.text), &context)?;
+                }
+            }
+        }
+        let name = self.index_name(table, create);
+        let index = Index {
+            id: self.fresh_oid().await?,
+            table: table.id,
+            schema: table.schema,
+            name,
+            method: create.method.clone(),
+            kind: IndexKind::Recorded {
+                keys: create.keys.iter().map(|key| key.text.clone()).collect(),
+                predicate: create.predicate.clone(),
+            },
+            options: create.options.iter().cloned().collect(),
+            comment: None,
+        };
+        self.notice(format!(
+            "index \"{}\" is recorded: scans are vectorised and do not use it",
+            index.name
+        ));
+        self.transaction.change([Change::Index(Arc::new(index))]);
+        Ok(())
+    }
+
+    /// Adds a constraint to a table that may have rows: they are checked first.
+    pub(super) async fn add_checked_constraint(
+        &mut self,
+        table: &mut Table,
+        wanted: &TableConstraint,
+    ) -> Result<()> {
+        let before = table.clone();
+        let made = self.add_constraint(table, wanted).await?;
+        match &made.kind {
+            ConstraintKind::Check { expression } => {
+                let test = format!("({expression}) IS NOT FALSE");
+                self.check_rows(&before, &test, || {
+                    Error::new(
+                        SqlState::CHECK_VIOLATION,
+                        format!(
+                            "check constraint \"{}\" of relation \"{}\" is violated by some row",
+                            made.name, table.name
+                        ),
+                    )
+                    .constraint(&made.name)
+                })
+                .await?;
+            }
+            ConstraintKind::PrimaryKey { columns } => {
+                for &id in columns {
+                    let column = table.column_by_id(id).ok_or_else(|| {
+                        no_constraint(table, &made.name)
+                    })?;
+                    let test = format!("{} IS NOT NULL", crate::exec::write::quote(&column.name));
+                    self.check_rows(&before, &test, || {
+                        Error::new(
+                            SqlState::NOT_NULL_VIOLATION,
+                            format!(
+                                "column \"{}\" of relation \"{}\" contains null values",
+                                column.name, table.name
+                            ),
+                        )
+                    })
+                    .await?;
+                }
+            }
+            _ => {}
+        }
+        if made.kind.is_key() {
+            return self.put_key(table, &made).await;
+        }
+        self.transaction.change([Change::Table(Arc::new(table.clone()))]);
+        Ok(())
+    }
+
+    /// Puts a table with a new key; its rows must differ there.
+    async fn put_key(&mut self, table: &Table, key: &Constraint) -> Result<()> {
+        let snapshot = self.transaction.snapshot();
+        let rows = snapshot.table(table.id);
+        let keys = UniqueKey::of(table)?;
+        let unique = keys
+            .iter()
+            .find(|unique| unique.constraint.id == key.id)
+            .ok_or_else(|| no_constraint(table, &key.name))?;
+        let specs = column_specs(table)?;
+        let mut seen = std::collections::HashSet::new();
+        for group in rows.groups() {
+            let ids: Vec<RowId> = group.row_ids().iter().filter(|&row| rows.is_live(row)).collect();
+            let batch = rows.take(&ids, &specs).await?;
+            let values = unique.values(&batch)?;
+            for row in 0..batch.num_rows() {
+                if values.is_some(row) && !seen.insert(values.bytes(row).to_vec()) {
+                    let error = unique.violation(table, &batch, row);
+                    let detail = error.fields().detail.clone().unwrap_or_default();
+                    return Err(Error::new(
+                        SqlState::UNIQUE_VIOLATION,
+                        format!("could not create unique index \"{}\"", key.name),
+                    )
+                    .detail(detail.replace("already exists", "is duplicated"))
+                    .constraint(&key.name));
+                }
+            }
+        }
+        self.transaction.change([Change::Table(Arc::new(table.clone()))]);
+        Ok(())
+    }
+
+    /// Fails with an error unless a test holds for every row of a table.
+    pub(super) async fn check_rows(
+        &mut self,
+        table: &Table,
+        test: &str,
+        error: impl Fn() -> Error,
+    ) -> Result<()> {
+        let table = Arc::new(table.clone());
+        let context = Arc::clone(&self.env.context);
+        let (slot, plan) = over_rows(&table, test, &context)?;
+        let rows = self.transaction.snapshot().table(table.id);
+        let specs = column_specs(&table)?;
+        for group in rows.groups() {
+            let ids: Vec<RowId> = group.row_ids().iter().filter(|&row| rows.is_live(row)).collect();
+            let batch = rows.take(&ids, &specs).await?;
+            let nullable = arrow::datatypes::Schema::new(
+                slot.schema()
+                    .fields()
+                    .iter()
+                    .map(|field| field.as_ref().clone().with_nullable(true))
+                    .collect::<Vec<_>>(),
+            );
+            let batch = crate::exec::write::to_storage(
+                &Arc::new(nullable),
+                batch.columns(),
+                batch.num_rows(),
+            )?;
+            slot.fill([batch]);
+            let (_, answers) = self.env.run.collect(&plan, &[]).await?;
+            let holds = answers.iter().all(|answer| {
+                let answer = answer.column(0).as_boolean();
+                (0..answer.len()).all(|row| answer.is_valid(row) && answer.value(row))
+            });
+            if !holds {
+                return Err(error());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The metric that an index key asks for: by its operator class, else the table's.
+fn metric_of(table: &Table, key: &IndexKey, kind: &PgType, method: &str) -> Result<Metric> {
+    let PgType::Vector(dims) = kind else {
+        return Err(Error::new(
+            SqlState::UNDEFINED_OBJECT,
+            format!("data type {kind} has no default operator class for access method \"{method}\""),
+        )
+        .hint("Index a column of type vector."));
+    };
+    if dims.is_none() {
+        return Err(Error::new(SqlState::DATA_EXCEPTION, "column does not have dimensions")
+            .hint("Declare it as vector(n)."));
+    }
+    match &key.operator_class {
+        None => Ok(table.metric()),
+        Some(class) => Metric::from_operator_class(class).ok_or_else(|| {
+            let classes: Vec<&str> = Metric::ALL.iter().map(|m| m.operator_class()).collect();
+            Error::new(
+                SqlState::UNDEFINED_OBJECT,
+                format!("operator class \"{class}\" does not exist for access method \"{method}\""),
+            )
+            .hint(format!("Operator classes of vector: {}.", classes.join(", ")))
+        }),
+    }
+}
+
+/// Checks the options of an index: pgvector's for the method asked for.
+pub(super) fn index_options(
+    method: &str,
+    options: &[(String, String)],
+) -> Result<BTreeMap<String, String>> {
+    let mut checked = BTreeMap::new();
+    for (name, value) in options {
+        let name = name.to_ascii_lowercase();
+        let bounds: Option<(i64, i64)> = match (method, name.as_str()) {
+            ("hnsw", "m") => Some((2, 100)),
+            ("hnsw", "ef_construction") => Some((4, 1000)),
+            ("ivfflat", "lists") => Some((1, 32768)),
+            _ => None,
+        };
+        let Some((min, max)) = bounds else {
+            return Err(Error::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("unrecognized parameter \"{name}\""),
+            ));
+        };
+        let number: i64 = value.parse().map_err(|_| {
+            Error::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("invalid value for integer option \"{name}\": {value}"),
+            )
+        })?;
+        if !(min..=max).contains(&number) {
+            return Err(Error::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("value {number} out of bounds for option \"{name}\""),
+            )
+            .detail(format!("Valid values are between \"{min}\" and \"{max}\".")));
+        }
+        checked.insert(name, number.to_string());
+    }
+    let of = |name: &str, default: i64| {
+        checked.get(name).and_then(|text: &String| text.parse().ok()).unwrap_or(default)
+    };
+    if method == "hnsw" && of("ef_construction", 64) < 2 * of("m", 16) {
+        return Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "ef_construction must be greater than or equal to 2 * m",
+        ));
+    }
+    Ok(checked)
+}

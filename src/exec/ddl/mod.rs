@@ -1,0 +1,276 @@
+//! DDL: statements that change names. Each locks what it names, looks it up in the newest catalog
+//! that its transaction may see, and adds changes to the transaction; nothing is visible to others
+//! before COMMIT.
+
+mod alter;
+mod create;
+mod drop;
+mod index;
+mod object;
+mod table;
+
+use super::{
+    insert::lock_table,
+    locks::{Mode, Target},
+    snapshot::Snapshot,
+    transaction::Transaction,
+    write::Env,
+};
+use crate::{
+    catalog::{Catalog, PG_CATALOG, INFORMATION_SCHEMA, Relation, Schema, Table},
+    error::{Error, Result, SqlState},
+    ids::Oid,
+    sql::utility::{Name, Utility},
+};
+use std::sync::Arc;
+
+/// What a DDL statement works with.
+#[expect(missing_debug_implementations, reason = "a callback has none")]
+pub struct Ddl<'a> {
+    /// How its plans run, and the session.
+    pub env: &'a Env,
+    /// The transaction that it changes.
+    pub transaction: &'a mut Transaction,
+    /// Shows the session what the transaction sees, so that expressions bind to it.
+    see: &'a (dyn Fn(Arc<Snapshot>) + Sync),
+    /// The oid given last by this statement.
+    given: u32,
+}
+
+impl<'a> Ddl<'a> {
+    /// For one statement.
+    pub fn new(
+        env: &'a Env,
+        transaction: &'a mut Transaction,
+        see: &'a (dyn Fn(Arc<Snapshot>) + Sync),
+    ) -> Self {
+        Self { env, transaction, see, given: 0 }
+    }
+
+    /// Runs a statement; its command tag, or `None` when it is not DDL.
+    ///
+    /// # Errors
+    /// Whatever the statement meets.
+    pub async fn run(&mut self, statement: &Utility) -> Result<Option<String>> {
+        let tag = match statement {
+            Utility::CreateTable(create) => return self.create_table(create).await.map(Some),
+            Utility::AlterTable(alter) => self.alter_table(alter).await?,
+            Utility::AlterIndex { name, if_exists, action } => {
+                self.alter_index(name, *if_exists, action).await?
+            }
+            Utility::AlterView { name, if_exists, action } => {
+                self.alter_view(name, *if_exists, action).await?
+            }
+            Utility::AlterSequence { name, if_exists, action } => {
+                self.alter_sequence(name, *if_exists, action).await?
+            }
+            Utility::AlterSchema { name, action } => self.alter_schema(name, action).await?,
+            Utility::AlterDatabase { name, action } => self.alter_database(name, action)?,
+            Utility::AlterRole { name, action } => self.alter_role(name, action)?,
+            Utility::AlterExtension { name, version } => {
+                self.alter_extension(name, version.as_deref())?
+            }
+            Utility::Drop(drop) => return self.drop_objects(drop).await.map(Some),
+            Utility::CreateIndex(create) => self.create_index(create).await?,
+            Utility::CreateExtension { name, if_not_exists, schema } => {
+                self.create_extension(name, *if_not_exists, schema.as_deref())?
+            }
+            Utility::CreateSchema { name, if_not_exists, owner } => {
+                self.create_schema(name.as_deref(), *if_not_exists, owner.as_deref()).await?
+            }
+            Utility::CreateDatabase { name, options } => {
+                self.create_database(name, options).await?
+            }
+            Utility::CreateRole { name, options } => self.create_role(name, options).await?,
+            Utility::CreateSequence { name, if_not_exists, options } => {
+                self.create_sequence_statement(name, *if_not_exists, options).await?
+            }
+            Utility::CreateView(view) => self.create_view(view).await?,
+            Utility::Comment { object, name, column, comment } => {
+                self.comment(*object, name, column.as_deref(), comment.as_deref())?
+            }
+            Utility::Grant(grant) => self.grant(grant)?,
+            Utility::Truncate { tables, restart_identity, cascade: _ } => {
+                self.truncate(tables, *restart_identity).await?
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(tag.to_owned()))
+    }
+
+    /// From here on the session binds to the names as this statement leaves them.
+    fn see_own_names(&mut self) {
+        (self.see)(self.transaction.snapshot());
+    }
+
+    /// The names as the transaction sees them.
+    fn catalog(&mut self) -> Arc<Catalog> {
+        self.transaction.catalog()
+    }
+
+    /// An oid for a new object. Oids are taken from the newest catalog under a lock that ends with
+    /// the transaction, so that no two transactions give the same.
+    async fn fresh_oid(&mut self) -> Result<Oid> {
+        if self.given == 0 {
+            let target = Target::Name(PG_CATALOG, "oid".to_owned());
+            self.lock(target, Mode::Exclusive).await?;
+        }
+        let newest = self.transaction.newest().catalog().next_oid().0;
+        let own = self.catalog().next_oid().0;
+        let oid = newest.max(own).max(self.given + 1);
+        self.given = oid;
+        Ok(Oid(oid))
+    }
+
+    async fn lock(&self, target: Target, mode: Mode) -> Result<()> {
+        let locks = self.transaction.locks();
+        let wait = locks.acquire(self.transaction.id(), target, mode, self.env.lock_timeout);
+        tokio::select! {
+            granted = wait => granted.map(drop),
+            () = self.env.run.cancel().cancelled() => Err(super::run::cancelled()),
+        }
+    }
+
+    /// Locks a name that is to be given, and takes a fresh look at what is there.
+    async fn lock_name(&mut self, schema: Oid, name: &str) -> Result<()> {
+        self.lock(Target::Name(schema, name.to_owned()), Mode::Exclusive).await?;
+        self.transaction.start_statement();
+        Ok(())
+    }
+
+    /// Locks a table against all other statements, and gives it as it is then.
+    async fn lock_table(&mut self, table: &Table) -> Result<Arc<Table>> {
+        lock_table(table, Mode::Exclusive, self.env, self.transaction).await?;
+        self.transaction.start_statement();
+        self.catalog().table(table.id).cloned().ok_or_else(|| {
+            Error::new(
+                SqlState::UNDEFINED_TABLE,
+                format!("relation \"{}\" does not exist", table.name),
+            )
+        })
+    }
+
+    /// The schema in which a new object of this name goes.
+    fn schema_for(&mut self, name: &Name) -> Result<Arc<Schema>> {
+        let catalog = self.catalog();
+        let schema = match &name.schema {
+            Some(schema) => self.schema_named(schema)?,
+            None => {
+                let first = self.env.context.explicit_path().into_iter().next();
+                let schema = first.and_then(|id| catalog.schema(id).cloned());
+                schema.ok_or_else(|| {
+                    Error::new(
+                        SqlState::INVALID_SCHEMA_NAME,
+                        "no schema has been selected to create in",
+                    )
+                })?
+            }
+        };
+        if [PG_CATALOG, INFORMATION_SCHEMA].contains(&schema.id) {
+            return Err(Error::new(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                format!("permission denied to create \"{}.{}\"", schema.name, name.name),
+            )
+            .detail("System catalog modifications are currently disallowed."));
+        }
+        Ok(schema)
+    }
+
+    fn schema_named(&mut self, name: &str) -> Result<Arc<Schema>> {
+        let database = self.env.context.database();
+        self.catalog().schema_named(database, name).cloned().ok_or_else(|| {
+            Error::new(
+                SqlState::INVALID_SCHEMA_NAME,
+                format!("schema \"{name}\" does not exist"),
+            )
+        })
+    }
+
+    /// The relation of a name, if there is one.
+    fn find(&mut self, name: &Name) -> Result<Option<Relation>> {
+        let catalog = self.catalog();
+        match &name.schema {
+            Some(schema) => {
+                let database = self.env.context.database();
+                let schema = catalog.schema_named(database, schema);
+                Ok(schema.and_then(|schema| catalog.relation_named(schema.id, &name.name)))
+            }
+            None => Ok(catalog.resolve(&self.env.context.search_path(), &name.name)),
+        }
+    }
+
+    /// The relation of a name, or 42P01.
+    fn expect(&mut self, name: &Name) -> Result<Relation> {
+        if let Some(relation) = self.find(name)? {
+            return Ok(relation);
+        }
+        let path = self.env.context.search_path();
+        let error = self.catalog().no_relation(&path, &name.name, &name.to_string());
+        Err(if name.position > 0 { error.at(name.position) } else { error })
+    }
+
+    fn expect_table(&mut self, name: &Name) -> Result<Arc<Table>> {
+        self.expect(name)?.into_table()
+    }
+
+    /// What `IF EXISTS` says of a thing that is not there.
+    fn skipping(&self, what: &str, name: &str) {
+        let message = format!("{what} \"{name}\" does not exist, skipping");
+        self.env.context.notice(Error::new(SqlState::new(b"00000"), message));
+    }
+
+    /// What `IF NOT EXISTS` says of a thing that is there.
+    fn exists_already(&self, state: SqlState, what: &str, name: &str) {
+        self.env
+            .context
+            .notice(Error::new(state, format!("{what} \"{name}\" already exists, skipping")));
+    }
+
+    fn notice(&self, message: impl Into<String>) {
+        self.env.context.notice(Error::new(SqlState::new(b"00000"), message));
+    }
+
+    /// A name for an object that was given none: `items_embedding_idx`, with a number where that
+    /// is taken.
+    fn free_name(&mut self, schema: Oid, base: &str, taken: &[String]) -> String {
+        let catalog = self.catalog();
+        let is_free = |name: &str| {
+            catalog.relation_named(schema, name).is_none() && !taken.iter().any(|t| t == name)
+        };
+        let mut name = base.to_owned();
+        let mut number = 0;
+        while !is_free(&name) {
+            number += 1;
+            name = format!("{base}{number}");
+        }
+        name
+    }
+
+    /// Refuses a name that is taken.
+    fn refuse_taken(&mut self, schema: Oid, name: &str) -> Result<()> {
+        match self.catalog().relation_named(schema, name) {
+            None => Ok(()),
+            Some(_) => Err(Error::new(
+                SqlState::DUPLICATE_TABLE,
+                format!("relation \"{name}\" already exists"),
+            )),
+        }
+    }
+}
+
+/// The parts of a name of an object that was given none, shortened to what a name may have.
+fn joined_name(table: &str, columns: &str, suffix: &str) -> String {
+    let parts = [table, columns, suffix];
+    let whole: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let mut name = whole.join("_");
+    if name.len() > 63 {
+        let rest = suffix.len() + 2;
+        let keep = (63 - rest) / 2;
+        let cut = |text: &str| -> String {
+            let end = (0..=keep.min(text.len())).rev().find(|&i| text.is_char_boundary(i));
+            text[..end.unwrap_or(0)].to_owned()
+        };
+        name = format!("{}_{}_{suffix}", cut(table), cut(columns));
+    }
+    name
+}

@@ -1,0 +1,128 @@
+//! COMMENT, GRANT, TRUNCATE.
+
+use super::{Ddl, drop::referring, table::owned_sequences};
+use crate::{
+    catalog::{Change, Database, Index, Relation, Schema, Table, View},
+    error::{Error, Result, SqlState},
+    sql::utility::{Grant, Name, ObjectKind},
+};
+use std::sync::Arc;
+
+impl Ddl<'_> {
+    pub(super) fn comment(
+        &mut self,
+        object: ObjectKind,
+        name: &Name,
+        column: Option<&str>,
+        comment: Option<&str>,
+    ) -> Result<&'static str> {
+        self.transaction.check_writable("COMMENT")?;
+        let comment = comment.map(str::to_owned);
+        let change = match object {
+            ObjectKind::Schema => {
+                let mut schema = Schema::clone(&*self.schema_named(&name.name)?);
+                schema.comment = comment;
+                Change::Schema(Arc::new(schema))
+            }
+            ObjectKind::Database => {
+                let mut database = Database::clone(&*self.database(&name.name)?);
+                database.comment = comment;
+                Change::Database(Arc::new(database))
+            }
+            ObjectKind::Extension => return Ok("COMMENT"),
+            ObjectKind::Table | ObjectKind::View | ObjectKind::Index | ObjectKind::Column => {
+                match self.expect(name)? {
+                    Relation::Table(table) => {
+                        let mut table = Table::clone(&table);
+                        match column {
+                            None => table.comment = comment,
+                            Some(column) => {
+                                let id = table.expect_column(column)?.id;
+                                super::alter::column_mut(&mut table, id).comment = comment;
+                            }
+                        }
+                        Change::Table(Arc::new(table))
+                    }
+                    Relation::View(view) if column.is_none() => {
+                        Change::View(Arc::new(View { comment, ..View::clone(&view) }))
+                    }
+                    Relation::Index(index) => {
+                        Change::Index(Arc::new(Index { comment, ..Index::clone(&index) }))
+                    }
+                    other => {
+                        return Err(Error::unsupported(format!(
+                            "comments on \"{}\" are not supported",
+                            other.name()
+                        )));
+                    }
+                }
+            }
+            _ => {
+                return Err(Error::unsupported("comments on this kind of object are not supported")
+                    .hint("Comment on tables, columns, views, indexes, schemas, databases."));
+            }
+        };
+        self.transaction.change([change]);
+        Ok("COMMENT")
+    }
+
+    /// Every role may do everything: privileges are checked for existence and not kept, which a
+    /// warning says.
+    pub(super) fn grant(&mut self, grant: &Grant) -> Result<&'static str> {
+        for role in &grant.roles {
+            if role != "public" {
+                self.role(role)?;
+            }
+        }
+        let relations = matches!(
+            grant.object,
+            Some(ObjectKind::Table | ObjectKind::View | ObjectKind::Sequence)
+        );
+        if relations {
+            for name in &grant.names {
+                self.expect(name)?;
+            }
+        }
+        self.env.context.notice(Error::new(
+            SqlState::new(b"01007"),
+            "privileges are not enforced: every role may use every table",
+        ));
+        Ok(if grant.revoke { "REVOKE" } else { "GRANT" })
+    }
+
+    pub(super) async fn truncate(
+        &mut self,
+        names: &[Name],
+        restart_identity: bool,
+    ) -> Result<&'static str> {
+        self.transaction.check_writable("TRUNCATE TABLE")?;
+        let mut tables = Vec::new();
+        for name in names {
+            let table = self.expect_table(name)?;
+            tables.push(self.lock_table(&table).await?);
+        }
+        let catalog = self.catalog();
+        for table in &tables {
+            let outside = |other: &&Arc<Table>| !tables.iter().any(|t| t.id == other.id);
+            if let Some(other) = referring(&catalog, table.id).find(outside) {
+                return Err(Error::unsupported(
+                    "cannot truncate a table referenced in a foreign key constraint",
+                )
+                .detail(format!("Table \"{}\" references \"{}\".", other.name, table.name))
+                .hint(format!(
+                    "Truncate table \"{}\" at the same time, or use TRUNCATE ... CASCADE.",
+                    other.name
+                )));
+            }
+        }
+        for table in &tables {
+            self.transaction.truncate(table);
+            if restart_identity {
+                for sequence in owned_sequences(&catalog, table.id) {
+                    self.env.context.set_value(sequence.id, sequence.start, false)?;
+                }
+            }
+        }
+        Ok("TRUNCATE TABLE")
+    }
+}

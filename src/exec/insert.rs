@@ -1,0 +1,403 @@
+//! INSERT and COPY FROM: rows are checked, their keys locked and compared, and laid into the
+//! transaction's buffer; rows that meet others of equal key go the way of ON CONFLICT.
+
+use super::{
+    keys::{KeyValues, UniqueKey},
+    locks::{Mode, Target},
+    snapshot::Snapshot,
+    transaction::{Isolation, Transaction},
+    write::{Env, RowChecks, Written, returned, storage_schema, to_storage},
+};
+use crate::{
+    catalog::{Constraint, Table},
+    error::{Error, Result, SqlState},
+    ids::{Oid, RowId},
+    sql::{ConflictAction, Insert, OnConflict, Slot},
+};
+use arrow::{
+    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array},
+    compute::{filter_record_batch, take_record_batch},
+    datatypes::{SchemaRef, UInt64Type},
+};
+use datafusion::logical_expr::LogicalPlan;
+use futures::StreamExt;
+use roaring::RoaringTreemap;
+use std::{collections::HashSet, sync::Arc};
+
+/// Runs an INSERT.
+///
+/// # Errors
+/// 23502, 23505, 23514, 21000, those of locks, and those of the source.
+pub async fn insert(statement: &Insert, env: &Env, transaction: &mut Transaction) -> Result<Written> {
+    transaction.check_writable("INSERT")?;
+    let conflict = statement.on_conflict.as_ref();
+    let mut inserter = Inserter::new(&statement.table, conflict, env, transaction).await?;
+    let (_, mut source) = env.run.stream(&statement.source, &env.parameters).await?;
+    let mut written = Vec::new();
+    while let Some(batch) = source.next().await {
+        let rows = inserter.push(&batch?, env, transaction).await?;
+        if statement.returning.is_some() {
+            written.extend(rows);
+        }
+    }
+    let returned = returned(statement.returning.as_ref(), &written, env, transaction).await?;
+    Ok(Written { rows: inserter.rows, returned })
+}
+
+/// Takes rows of one statement into a table, batch by batch.
+#[derive(Debug)]
+pub struct Inserter {
+    table: Arc<Table>,
+    schema: SchemaRef,
+    checks: RowChecks,
+    keys: Vec<UniqueKey>,
+    conflict: Option<Conflict>,
+    /// Rows that this statement updated already: a second time is an error.
+    updated: HashSet<RowId>,
+    /// How many rows were written.
+    pub rows: u64,
+}
+
+/// ON CONFLICT, as the inserter needs it.
+#[derive(Debug)]
+struct Conflict {
+    constraint: Option<Oid>,
+    update: Option<(Slot, LogicalPlan)>,
+}
+
+impl Inserter {
+    /// Locks the table for DML and prepares its checks.
+    ///
+    /// # Errors
+    /// 40P01, 55P03, and those of binding.
+    pub async fn new(
+        table: &Arc<Table>,
+        conflict: Option<&OnConflict>,
+        env: &Env,
+        transaction: &Transaction,
+    ) -> Result<Self> {
+        lock_table(table, Mode::Shared, env, transaction).await?;
+        let conflict = conflict.map(|conflict| Conflict {
+            constraint: conflict.constraint,
+            update: match &conflict.action {
+                ConflictAction::Nothing => None,
+                ConflictAction::Update { input, plan, .. } => Some((input.clone(), plan.clone())),
+            },
+        });
+        Ok(Self {
+            table: Arc::clone(table),
+            schema: storage_schema(table),
+            checks: RowChecks::new(table, &env.context)?,
+            keys: UniqueKey::of(table)?,
+            conflict,
+            updated: HashSet::new(),
+            rows: 0,
+        })
+    }
+
+    /// Takes rows in table order. Gives back those that were written.
+    ///
+    /// # Errors
+    /// 23502, 23505, 23514, 21000, 40001 and those of locks.
+    pub async fn push(
+        &mut self,
+        rows: &RecordBatch,
+        env: &Env,
+        transaction: &mut Transaction,
+    ) -> Result<Vec<RecordBatch>> {
+        let rows = to_storage(&self.schema, rows.columns(), rows.num_rows())?;
+        if rows.num_rows() == 0 {
+            return Ok(Vec::new());
+        }
+        self.checks.check(&rows, env).await?;
+        let meetings = self.meetings(&rows, env, transaction).await?;
+        let mut written = Vec::new();
+
+        let (fresh, updates) = self.sort_out(&rows, &meetings)?;
+        if fresh.num_rows() > 0 {
+            self.rows += fresh.num_rows() as u64;
+            transaction.insert(&self.table, fresh.clone());
+            written.push(fresh);
+        }
+        if !updates.is_empty() {
+            let snapshot = meetings.snapshot.as_ref().expect("rows met others in a snapshot");
+            let changed = self.update(&rows, &updates, snapshot, env, transaction).await?;
+            self.rows += changed.num_rows() as u64;
+            written.push(changed);
+        }
+        env.spill.spill(&self.table, transaction).await?;
+        Ok(written)
+    }
+
+    /// Locks the keys of rows and finds what they meet.
+    async fn meetings(
+        &self,
+        rows: &RecordBatch,
+        env: &Env,
+        transaction: &Transaction,
+    ) -> Result<Meetings> {
+        let mut meetings = Meetings { keys: Vec::new(), snapshot: None };
+        if self.keys.is_empty() {
+            return Ok(meetings);
+        }
+        let values: Vec<KeyValues> =
+            self.keys.iter().map(|key| key.values(rows)).collect::<Result<_>>()?;
+        for (key, values) in self.keys.iter().zip(&values) {
+            key.lock(values, env, transaction).await?;
+        }
+        // Taken after the locks: whoever held them has committed or is gone.
+        let newest = transaction.newest();
+        for (key, values) in self.keys.iter().zip(&values) {
+            meetings.keys.push(Meeting {
+                existing: key.existing(&self.table, values, &newest).await?,
+                repeated: key.repeated(values),
+            });
+        }
+        meetings.snapshot = Some(newest);
+        Ok(meetings)
+    }
+
+    /// The rows that meet none, and which row must update which.
+    fn sort_out(
+        &self,
+        rows: &RecordBatch,
+        meetings: &Meetings,
+    ) -> Result<(RecordBatch, Vec<(usize, RowId)>)> {
+        let mut fresh = vec![true; rows.num_rows()];
+        let mut updates = Vec::new();
+        for row in 0..rows.num_rows() {
+            for (key, meeting) in self.keys.iter().zip(&meetings.keys) {
+                // An earlier row of the batch that is left out is met by none.
+                let repeated = meeting.repeated[row].is_some_and(|earlier| fresh[earlier]);
+                let existing = meeting.existing[row];
+                if existing.is_none() && !repeated {
+                    continue;
+                }
+                let Some(conflict) = self.conflict_of(&key.constraint) else {
+                    return Err(key.violation(&self.table, rows, row));
+                };
+                fresh[row] = false;
+                match (&conflict.update, existing) {
+                    (None, _) => {}
+                    (Some(_), Some(existing)) => updates.push((row, existing)),
+                    (Some(_), None) => return Err(second_time()),
+                }
+                break;
+            }
+        }
+        if fresh.iter().all(|&fresh| fresh) {
+            return Ok((rows.clone(), updates));
+        }
+        let fresh = filter_record_batch(rows, &BooleanArray::from(fresh))
+            .map_err(|error| Error::internal("rows of an insert").source(error))?;
+        Ok((fresh, updates))
+    }
+
+    fn conflict_of(&self, constraint: &Constraint) -> Option<&Conflict> {
+        let conflict = self.conflict.as_ref()?;
+        conflict.constraint.is_none_or(|id| id == constraint.id).then_some(conflict)
+    }
+
+    /// DO UPDATE: each pair is a row that was to be inserted and the row that it met.
+    async fn update(
+        &mut self,
+        rows: &RecordBatch,
+        updates: &[(usize, RowId)],
+        snapshot: &Snapshot,
+        env: &Env,
+        transaction: &mut Transaction,
+    ) -> Result<RecordBatch> {
+        let (input, plan) = self
+            .conflict
+            .as_ref()
+            .and_then(|conflict| conflict.update.clone())
+            .expect("rows update only under DO UPDATE");
+        for &(_, existing) in updates {
+            if !self.updated.insert(existing) {
+                return Err(second_time());
+            }
+        }
+        self.check_visible(updates, snapshot, transaction)?;
+        for &(_, existing) in updates {
+            lock_row(&self.table, existing, snapshot, env, transaction).await?;
+        }
+
+        let ids: Vec<RowId> = updates.iter().map(|&(_, existing)| existing).collect();
+        let specs = super::table::column_specs(&self.table)?;
+        let old = snapshot.table(self.table.id).take(&ids, &specs).await?;
+        let places: UInt64Array = updates.iter().map(|&(row, _)| row as u64).collect();
+        let excluded = take_record_batch(rows, &places)
+            .map_err(|error| Error::internal("excluded rows").source(error))?;
+        let row_column: ArrayRef = Arc::new(UInt64Array::from_iter_values(ids.iter().map(|r| r.0)));
+        let mut columns = old.columns().to_vec();
+        columns.push(row_column);
+        columns.extend(excluded.columns().iter().cloned());
+        input.fill([to_storage(input.schema(), &columns, ids.len())?]);
+        let (_, batches) = env.run.collect(&plan, &env.parameters).await?;
+        input.fill([]);
+
+        let changed = Changed::collect(&batches, &self.schema)?;
+        self.checks.check(&changed.rows, env).await?;
+        // A changed key is checked with the old rows out of the way.
+        transaction.delete(&self.table, snapshot.first_own_row(self.table.id), &changed.ids);
+        check_keys(&self.table, &self.keys, &changed.rows, env, transaction).await?;
+        transaction.insert(&self.table, changed.rows.clone());
+        Ok(changed.rows)
+    }
+
+    /// Under REPEATABLE READ a row that the transaction cannot see must not be changed.
+    fn check_visible(
+        &self,
+        updates: &[(usize, RowId)],
+        newest: &Snapshot,
+        transaction: &mut Transaction,
+    ) -> Result<()> {
+        if transaction.isolation() != Isolation::RepeatableRead {
+            return Ok(());
+        }
+        let first_own = newest.first_own_row(self.table.id);
+        let seen = transaction.snapshot();
+        let committed = seen.committed_state().table(self.table.id);
+        let unseen = updates.iter().any(|&(_, id)| id < first_own && !committed.is_live(id));
+        if unseen { Err(concurrent_update()) } else { Ok(()) }
+    }
+}
+
+/// What rows of a batch meet, key by key.
+#[derive(Debug)]
+struct Meetings {
+    keys: Vec<Meeting>,
+    snapshot: Option<Snapshot>,
+}
+
+#[derive(Debug)]
+struct Meeting {
+    existing: Vec<Option<RowId>>,
+    repeated: Vec<Option<usize>>,
+}
+
+/// Rows that change: their ids, and the whole new rows.
+#[derive(Debug)]
+pub struct Changed {
+    /// The old rows.
+    pub ids: RoaringTreemap,
+    /// The new rows, as storage keeps them.
+    pub rows: RecordBatch,
+}
+
+impl Changed {
+    /// Reads `__row` and new rows; of several new rows for one old row the first counts.
+    ///
+    /// # Errors
+    /// When a column is not of its type: a fault of the plan.
+    pub fn collect(batches: &[RecordBatch], schema: &SchemaRef) -> Result<Self> {
+        let mut ids = RoaringTreemap::new();
+        let mut kept = Vec::new();
+        for batch in batches {
+            let rows = batch.column(0).as_primitive::<UInt64Type>();
+            let first: BooleanArray = rows.values().iter().map(|&id| Some(ids.insert(id))).collect();
+            let new = to_storage(schema, &batch.columns()[1..], batch.num_rows())?;
+            kept.push(
+                filter_record_batch(&new, &first)
+                    .map_err(|error| Error::internal("changed rows").source(error))?,
+            );
+        }
+        let rows = arrow::compute::concat_batches(schema, &kept)
+            .map_err(|error| Error::internal("changed rows").source(error))?;
+        Ok(Self { ids, rows })
+    }
+}
+
+/// Locks and checks the keys of rows that are about to be written.
+///
+/// # Errors
+/// 23505, and those of locks.
+pub async fn check_keys(
+    table: &Table,
+    keys: &[UniqueKey],
+    rows: &RecordBatch,
+    env: &Env,
+    transaction: &Transaction,
+) -> Result<()> {
+    for key in keys {
+        let values = key.values(rows)?;
+        key.lock(&values, env, transaction).await?;
+        if let Some(row) = key.repeated(&values).iter().position(Option::is_some) {
+            return Err(key.violation(table, rows, row));
+        }
+        let existing = key.existing(table, &values, &transaction.newest()).await?;
+        if let Some(row) = existing.iter().position(Option::is_some) {
+            return Err(key.violation(table, rows, row));
+        }
+    }
+    Ok(())
+}
+
+/// Locks a table.
+///
+/// # Errors
+/// 40P01, 55P03, 57014.
+pub async fn lock_table(
+    table: &Table,
+    mode: Mode,
+    env: &Env,
+    transaction: &Transaction,
+) -> Result<()> {
+    lock(Target::Table(table.id), mode, env, transaction).await.map(drop)
+}
+
+/// Locks a row that is committed; own rows need no lock. Tells whether it had to wait.
+///
+/// # Errors
+/// 40P01, 55P03, 57014.
+pub async fn lock_row(
+    table: &Table,
+    row: RowId,
+    snapshot: &Snapshot,
+    env: &Env,
+    transaction: &Transaction,
+) -> Result<bool> {
+    if row >= snapshot.first_own_row(table.id) {
+        return Ok(false);
+    }
+    lock(Target::Row(table.id, row), Mode::Exclusive, env, transaction).await
+}
+
+async fn lock(
+    target: Target,
+    mode: Mode,
+    env: &Env,
+    transaction: &Transaction,
+) -> Result<bool> {
+    let locks = transaction.locks();
+    if locks.try_acquire(transaction.id(), &target, mode) {
+        return Ok(false);
+    }
+    tokio::select! {
+        granted = locks.acquire(transaction.id(), target, mode, env.lock_timeout) => {
+            granted.map(|granted| granted == super::locks::Granted::AfterWait)
+        }
+        () = env.run.cancel().cancelled() => Err(super::run::cancelled()),
+    }
+}
+
+/// What REPEATABLE READ tells when another was first.
+#[must_use]
+pub fn concurrent_update() -> Error {
+    Error::new(
+        SqlState::SERIALIZATION_FAILURE,
+        "could not serialize access due to concurrent update",
+    )
+    .hint("Try the transaction again.")
+}
+
+fn second_time() -> Error {
+    Error::new(
+        SqlState::CARDINALITY_VIOLATION,
+        "ON CONFLICT DO UPDATE command cannot affect row a second time",
+    )
+    .hint(
+        "Ensure that no rows proposed for insertion within the same command have duplicate \
+         constrained values.",
+    )
+}

@@ -1,0 +1,41 @@
+//! Plans in, Arrow batches out; and the one door through which committed state changes.
+//!
+//! ```text
+//! a query     run ─> table, nearest (over a snapshot) ─> batches
+//! a change    insert, update ─> transaction (a private buffer) ─> commit ─> the log ─> apply ─> state
+//! a start     recovery: manifest ─> replay of the log ─────────────────────────────> apply ─> state
+//! meanwhile   maintenance: checkpoint, compaction, collection; upkeep: indexes
+//! ```
+
+pub mod apply;
+pub mod build;
+pub mod checkpoint;
+pub mod commit;
+pub mod ddl;
+mod failure;
+pub mod insert;
+pub mod keys;
+pub mod locks;
+pub mod maintenance;
+pub mod nearest;
+pub mod recovery;
+pub mod relations;
+mod rows;
+pub mod run;
+pub mod snapshot;
+pub mod spill;
+pub mod state;
+pub mod table;
+pub mod topk;
+pub mod transaction;
+pub mod update;
+pub mod upkeep;
+pub mod write;
+
+use arrow::array::RecordBatch;
+
+/// Batches that are at hand as a stream.
+#[must_use]
+pub fn rows_stream(batches: Vec<RecordBatch>) -> run::RowStream {
+    Box::pin(futures::stream::iter(batches.into_iter().map(Ok)))
+}

@@ -1,0 +1,429 @@
+//! A transaction: a private buffer of rows, deletes and names over a snapshot, with its locks.
+//!
+//! What a transaction did to a table is a [`Buffer`]: its own rows as a table state of their own,
+//! numbered from 0, and the committed rows that it deleted. A statement sees the committed rows of
+//! its snapshot with the buffer laid over; own rows then bear the ids from the snapshot's next row
+//! on, which are provisional: the commit task gives the final ones.
+
+use super::{
+    commit::{Commit, Committer, TableCommit},
+    locks::{Locks, TransactionId},
+    snapshot::Snapshot,
+    state::States,
+};
+use crate::{
+    catalog::{Catalog, Change, Table},
+    error::{Error, Result, SqlState},
+    ids::{IndexId, Lsn, RowId, TableId},
+    index::Index,
+    storage::table::TableState,
+};
+use arrow::{
+    array::{BooleanArray, RecordBatch},
+    compute::filter_record_batch,
+};
+use roaring::RoaringTreemap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+/// What a transaction sees of others' commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Isolation {
+    /// Each statement sees what was committed before it.
+    #[default]
+    ReadCommitted,
+    /// All statements see what was committed before the first.
+    RepeatableRead,
+}
+
+/// A transaction. Its locks are released when it is dropped.
+#[derive(Debug)]
+pub struct Transaction {
+    id: TransactionId,
+    isolation: Isolation,
+    read_only: bool,
+    states: Arc<States>,
+    locks: Arc<Locks>,
+    snapshot: Option<Arc<Snapshot>>,
+    work: Work,
+    savepoints: Vec<(String, Work)>,
+}
+
+/// What a transaction did so far. Cheap to clone: a savepoint is a clone.
+#[derive(Debug, Clone, Default)]
+struct Work {
+    tables: BTreeMap<TableId, Buffer>,
+    changes: Vec<Change>,
+    built: HashMap<IndexId, Index>,
+}
+
+/// What a transaction did to the rows of one table.
+#[derive(Debug, Clone)]
+struct Buffer {
+    /// Own rows, by ordinal.
+    rows: TableState,
+    /// Committed rows that are deleted.
+    deletes: RoaringTreemap,
+    /// Whether the committed rows are all gone.
+    truncate: bool,
+}
+
+impl Transaction {
+    /// Begins.
+    #[must_use]
+    pub fn begin(
+        states: Arc<States>,
+        locks: Arc<Locks>,
+        isolation: Isolation,
+        read_only: bool,
+    ) -> Self {
+        let id = TransactionId::next();
+        let (work, savepoints) = (Work::default(), Vec::new());
+        Self { id, isolation, read_only, states, locks, snapshot: None, work, savepoints }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> TransactionId {
+        self.id
+    }
+
+    /// What it sees of others.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// `SET TRANSACTION ISOLATION LEVEL`, before its first statement.
+    ///
+    /// # Errors
+    /// 25001 afterwards.
+    pub fn set_isolation(&mut self, isolation: Isolation) -> Result<()> {
+        if self.snapshot.is_some() && self.isolation != isolation {
+            return Err(Error::new(
+                SqlState::ACTIVE_SQL_TRANSACTION,
+                "SET TRANSACTION ISOLATION LEVEL must be called before any query",
+            ));
+        }
+        self.isolation = isolation;
+        Ok(())
+    }
+
+    /// Whether it may not write.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// `SET TRANSACTION READ ONLY` and READ WRITE.
+    pub fn set_read_only(&mut self, read_only: bool) {
+        self.read_only = read_only;
+    }
+
+    /// Refuses a statement that writes in a transaction that may not.
+    ///
+    /// # Errors
+    /// 25006.
+    pub fn check_writable(&self, statement: &str) -> Result<()> {
+        if self.read_only {
+            return Err(Error::new(
+                SqlState::READ_ONLY_SQL_TRANSACTION,
+                format!("cannot execute {statement} in a read-only transaction"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The locks of the node, for this transaction to take.
+    #[must_use]
+    pub fn locks(&self) -> &Arc<Locks> {
+        &self.locks
+    }
+
+    /// Whether it has written anything.
+    #[must_use]
+    pub fn has_written(&self) -> bool {
+        !self.work.tables.is_empty() || !self.work.changes.is_empty()
+    }
+
+    /// Whether it has changed names.
+    #[must_use]
+    pub fn has_changed_names(&self) -> bool {
+        !self.work.changes.is_empty()
+    }
+
+    /// A statement begins: under READ COMMITTED it sees what is committed by now.
+    pub fn start_statement(&mut self) -> Arc<Snapshot> {
+        if self.isolation == Isolation::ReadCommitted {
+            self.snapshot = None;
+        }
+        self.snapshot()
+    }
+
+    /// The snapshot of the running statement, own work included.
+    pub fn snapshot(&mut self) -> Arc<Snapshot> {
+        if let Some(snapshot) = &self.snapshot {
+            return Arc::clone(snapshot);
+        }
+        let snapshot = Arc::new(self.over(self.states.snapshot()));
+        self.snapshot = Some(Arc::clone(&snapshot));
+        snapshot
+    }
+
+    /// Own work over the newest committed picture, whatever the isolation: for checks of keys,
+    /// which must see what others committed.
+    #[must_use]
+    pub fn newest(&self) -> Snapshot {
+        self.over(self.states.snapshot())
+    }
+
+    fn over(&self, state: Arc<super::state::DbState>) -> Snapshot {
+        let catalog = if self.work.changes.is_empty() {
+            Arc::clone(&state.catalog)
+        } else {
+            Arc::new(state.catalog.with(&self.work.changes))
+        };
+        let overlay = |(&id, buffer): (&TableId, &Buffer)| (id, buffer.over(&state.table(id)));
+        let overlays = self.work.tables.iter().map(overlay).collect();
+        Snapshot::under(state, catalog, overlays, self.work.built.clone())
+    }
+
+    /// Own work changed: the running statement's snapshot shows it from now on.
+    fn refresh(&mut self) {
+        if let Some(snapshot) = self.snapshot.take() {
+            let state = Arc::clone(snapshot.committed_state());
+            self.snapshot = Some(Arc::new(self.over(state)));
+        }
+    }
+
+    fn buffer(&mut self, table: &Table) -> &mut Buffer {
+        self.work.tables.entry(table.id).or_insert_with(|| Buffer {
+            rows: super::apply::with_keys(TableState::empty(), table),
+            deletes: RoaringTreemap::new(),
+            truncate: false,
+        })
+    }
+
+    /// Adds rows, columns named `c<ColumnId>`.
+    pub fn insert(&mut self, table: &Table, rows: RecordBatch) {
+        if rows.num_rows() > 0 {
+            let buffer = self.buffer(table);
+            buffer.rows = buffer.rows.append(&rows);
+            self.refresh();
+        }
+    }
+
+    /// Deletes rows, named as a snapshot names them in which own rows begin at `first_own`.
+    pub fn delete(&mut self, table: &Table, first_own: RowId, rows: &RoaringTreemap) {
+        if rows.is_empty() {
+            return;
+        }
+        let first_own = first_own.0;
+        let buffer = self.buffer(table);
+        let mut own = RoaringTreemap::new();
+        for row in rows {
+            if row < first_own {
+                buffer.deletes.insert(row);
+            } else {
+                own.insert(row - first_own);
+            }
+        }
+        if !own.is_empty() {
+            buffer.rows = buffer.rows.delete(&own);
+        }
+        self.refresh();
+    }
+
+    /// Deletes all rows of a table.
+    pub fn truncate(&mut self, table: &Table) {
+        let buffer = self.buffer(table);
+        buffer.rows = buffer.rows.truncate();
+        buffer.deletes.clear();
+        buffer.truncate = true;
+        self.refresh();
+    }
+
+    /// Bytes of own rows in memory.
+    #[must_use]
+    pub fn buffered_bytes(&self, table: TableId) -> u64 {
+        self.work.tables.get(&table).map_or(0, |buffer| buffer.rows.memtable_bytes())
+    }
+
+    /// Own rows of a table, by ordinal.
+    #[must_use]
+    pub fn own_rows(&self, table: TableId) -> Option<&TableState> {
+        self.work.tables.get(&table).map(|buffer| &buffer.rows)
+    }
+
+    /// Puts other storage under own rows that stay the same: they were written as segments.
+    pub fn replace_own_rows(&mut self, table: TableId, rows: TableState) {
+        if let Some(buffer) = self.work.tables.get_mut(&table) {
+            buffer.rows = rows;
+            self.refresh();
+        }
+    }
+
+    /// Changes names.
+    pub fn change(&mut self, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            match &change {
+                Change::DropTable(id) => drop(self.work.tables.remove(id)),
+                Change::DropIndex(id) => drop(self.work.built.remove(id)),
+                _ => {}
+            }
+            self.work.changes.push(change);
+        }
+        self.refresh();
+    }
+
+    /// Keeps an index that this transaction built.
+    pub fn built(&mut self, id: IndexId, index: Index) {
+        self.work.built.insert(id, index);
+        self.refresh();
+    }
+
+    /// The names as this transaction sees them now.
+    pub fn catalog(&mut self) -> Arc<Catalog> {
+        Arc::clone(self.snapshot().catalog())
+    }
+
+    /// `SAVEPOINT`.
+    pub fn savepoint(&mut self, name: &str) {
+        self.savepoints.push((name.to_owned(), self.work.clone()));
+    }
+
+    /// `ROLLBACK TO`: back to the savepoint, which stays.
+    ///
+    /// # Errors
+    /// 3B001 when there is no savepoint of that name.
+    pub fn rollback_to(&mut self, name: &str) -> Result<()> {
+        let place = self.find_savepoint(name)?;
+        self.savepoints.truncate(place + 1);
+        self.work = self.savepoints[place].1.clone();
+        self.refresh();
+        Ok(())
+    }
+
+    /// `RELEASE`: forgets the savepoint and those after it.
+    ///
+    /// # Errors
+    /// 3B001 when there is no savepoint of that name.
+    pub fn release_savepoint(&mut self, name: &str) -> Result<()> {
+        let place = self.find_savepoint(name)?;
+        self.savepoints.truncate(place);
+        Ok(())
+    }
+
+    /// Whether there are savepoints: a failed transaction can then be taken up again.
+    #[must_use]
+    pub fn has_savepoint(&self, name: &str) -> bool {
+        self.find_savepoint(name).is_ok()
+    }
+
+    fn find_savepoint(&self, name: &str) -> Result<usize> {
+        self.savepoints.iter().rposition(|(other, _)| other == name).ok_or_else(|| {
+            Error::new(
+                SqlState::SAVEPOINT_EXCEPTION,
+                format!("savepoint \"{name}\" does not exist"),
+            )
+        })
+    }
+
+    /// What was done to the running statement so far is undone by going back to this.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark(self.work.clone())
+    }
+
+    /// Undoes what was done since a mark. Locks are kept.
+    pub fn undo_to(&mut self, mark: Mark) {
+        self.work = mark.0;
+        self.refresh();
+    }
+
+    /// The changes of names so far, to be completed before they are committed.
+    pub fn changes_mut(&mut self) -> &mut [Change] {
+        &mut self.work.changes
+    }
+
+    /// Commits; `None` when there was nothing to commit.
+    ///
+    /// # Errors
+    /// Those of [`Committer::commit`].
+    pub async fn commit(mut self, committer: &Committer) -> Result<Option<Lsn>> {
+        let work = std::mem::take(&mut self.work);
+        let commit = work.into_commit().await?;
+        if commit.is_empty() {
+            return Ok(None);
+        }
+        // Locks are released only now that others see the rows.
+        let lsn = committer.commit(commit).await?;
+        drop(self);
+        Ok(Some(lsn))
+    }
+}
+
+/// A place to go back to, within a statement.
+#[derive(Debug)]
+pub struct Mark(Work);
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        self.locks.release_all(self.id);
+    }
+}
+
+impl Buffer {
+    fn over(&self, committed: &TableState) -> TableState {
+        let base = if self.truncate { committed.truncate() } else { committed.clone() };
+        // A table that this transaction made has no committed state that knows its keys.
+        let base = if base.next_row() == RowId(0) { self.keyed(base) } else { base };
+        let base = if self.deletes.is_empty() { base } else { base.delete(&self.deletes) };
+        base.overlay(&self.rows)
+    }
+
+    fn keyed(&self, empty: TableState) -> TableState {
+        let keys = self.rows.keys().into_iter();
+        keys.fold(empty, |rows, key| rows.with_key(key.constraint, key.columns))
+    }
+
+    async fn into_commit(self, table: TableId) -> Result<TableCommit> {
+        let mut commit = TableCommit::new(table);
+        commit.deletes = self.deletes;
+        commit.truncate = self.truncate;
+        for segment in self.rows.segments() {
+            commit.segments.push(segment.meta().clone());
+        }
+        for group in self.rows.groups() {
+            let Some(batch) = group.memtable_batch() else {
+                let deleted = group.deleted_rows();
+                commit.own_deletes.extend(deleted.map(|row: RowId| row.0));
+                continue;
+            };
+            let batch = match group.live_mask() {
+                None => batch.clone(),
+                Some(mask) => filter_record_batch(batch, &BooleanArray::new(mask, None))
+                    .map_err(|error| Error::internal("own rows").source(error))?,
+            };
+            if batch.num_rows() > 0 {
+                commit.rows.push(batch);
+            }
+        }
+        Ok(commit)
+    }
+}
+
+impl Work {
+    async fn into_commit(self) -> Result<Commit> {
+        let mut commit = Commit { changes: self.changes, built: self.built, tables: Vec::new() };
+        for (id, buffer) in self.tables {
+            let table = buffer.into_commit(id).await?;
+            if !table.is_empty() {
+                commit.tables.push(table);
+            }
+        }
+        Ok(commit)
+    }
+}

@@ -1,0 +1,159 @@
+//! UPDATE and DELETE: the rows that the statement finds are locked, then replaced or deleted.
+//!
+//! A row that another transaction changed while this one waited for it is not what the statement
+//! saw: under READ COMMITTED the statement runs again on a fresh snapshot, its locks kept; under
+//! REPEATABLE READ it fails with 40001.
+
+use super::{
+    insert::{Changed, check_keys, concurrent_update, lock_row, lock_table},
+    keys::UniqueKey,
+    locks::Mode,
+    snapshot::Snapshot,
+    table::column_specs,
+    transaction::{Isolation, Transaction},
+    write::{Env, RowChecks, Written, returned, storage_schema},
+};
+use crate::{
+    catalog::Table,
+    error::Result,
+    ids::RowId,
+    sql::{Delete, LockWait, Locking, Update},
+};
+use arrow::{
+    array::{AsArray, RecordBatch},
+    datatypes::UInt64Type,
+};
+use roaring::RoaringTreemap;
+use std::sync::Arc;
+
+/// Runs an UPDATE.
+///
+/// # Errors
+/// 23502, 23505, 23514, 40001, those of locks, and those of expressions.
+pub async fn update(statement: &Update, env: &Env, transaction: &mut Transaction) -> Result<Written> {
+    transaction.check_writable("UPDATE")?;
+    let table = &statement.table;
+    lock_table(table, Mode::Shared, env, transaction).await?;
+    let schema = storage_schema(table);
+    let (snapshot, changed) = loop {
+        let snapshot = transaction.snapshot();
+        let here = env.on(Arc::clone(&snapshot));
+        let (_, batches) = here.run.collect(&statement.source, &env.parameters).await?;
+        let changed = Changed::collect(&batches, &schema)?;
+        if lock_rows(table, &changed.ids, &snapshot, env, transaction).await? {
+            break (snapshot, changed);
+        }
+        start_over(transaction)?;
+    };
+
+    let rows = changed.ids.len();
+    if rows > 0 {
+        RowChecks::new(table, &env.context)?.check(&changed.rows, env).await?;
+        transaction.delete(table, snapshot.first_own_row(table.id), &changed.ids);
+        let touched = |place: &usize| statement.changed.contains(&table.columns[*place].id);
+        let mut keys = UniqueKey::of(table)?;
+        keys.retain(|key| key.places.iter().any(touched));
+        check_keys(table, &keys, &changed.rows, env, transaction).await?;
+        transaction.insert(table, changed.rows.clone());
+        env.spill.spill(table, transaction).await?;
+    }
+    let returned = returned(statement.returning.as_ref(), &[changed.rows], env, transaction).await?;
+    Ok(Written { rows, returned })
+}
+
+/// Runs a DELETE.
+///
+/// # Errors
+/// 40001, those of locks, and those of expressions.
+pub async fn delete(statement: &Delete, env: &Env, transaction: &mut Transaction) -> Result<Written> {
+    transaction.check_writable("DELETE")?;
+    let table = &statement.table;
+    lock_table(table, Mode::Shared, env, transaction).await?;
+    let (snapshot, ids) = loop {
+        let snapshot = transaction.snapshot();
+        let here = env.on(Arc::clone(&snapshot));
+        let (_, batches) = here.run.collect(&statement.source, &env.parameters).await?;
+        let ids = row_ids(&batches);
+        if lock_rows(table, &ids, &snapshot, env, transaction).await? {
+            break (snapshot, ids);
+        }
+        start_over(transaction)?;
+    };
+    let old = match &statement.returning {
+        None => Vec::new(),
+        Some(_) => {
+            let rows: Vec<RowId> = ids.iter().map(RowId).collect();
+            vec![snapshot.table(table.id).take(&rows, &column_specs(table)?).await?]
+        }
+    };
+    transaction.delete(table, snapshot.first_own_row(table.id), &ids);
+    let returned = returned(statement.returning.as_ref(), &old, env, transaction).await?;
+    Ok(Written { rows: ids.len(), returned })
+}
+
+/// `SELECT … FOR UPDATE`: locks the rows that the query will read; with SKIP LOCKED gives those
+/// that could be locked.
+///
+/// # Errors
+/// 40001, 55P03 and those of locks.
+pub async fn lock_for_reading(
+    locking: &Locking,
+    env: &Env,
+    transaction: &mut Transaction,
+) -> Result<()> {
+    lock_table(&locking.table, Mode::Shared, env, transaction).await?;
+    let env = match locking.wait {
+        LockWait::NoWait => Env { lock_timeout: Some(std::time::Duration::ZERO), ..env.clone() },
+        LockWait::Wait | LockWait::SkipLocked => env.clone(),
+    };
+    loop {
+        let snapshot = transaction.snapshot();
+        let here = env.on(Arc::clone(&snapshot));
+        let (_, batches) = here.run.collect(&locking.rows, &env.parameters).await?;
+        let ids = row_ids(&batches);
+        if lock_rows(&locking.table, &ids, &snapshot, &env, transaction).await? {
+            return Ok(());
+        }
+        start_over(transaction)?;
+    }
+}
+
+/// The rows of the first column.
+fn row_ids(batches: &[RecordBatch]) -> RoaringTreemap {
+    let mut ids = RoaringTreemap::new();
+    for batch in batches {
+        ids.extend(batch.column(0).as_primitive::<UInt64Type>().values().iter().copied());
+    }
+    ids
+}
+
+/// Locks rows; false when one of them is no longer what the snapshot shows.
+async fn lock_rows(
+    table: &Table,
+    ids: &RoaringTreemap,
+    snapshot: &Snapshot,
+    env: &Env,
+    transaction: &Transaction,
+) -> Result<bool> {
+    for id in ids {
+        lock_row(table, RowId(id), snapshot, env, transaction).await?;
+    }
+    let newest = transaction.newest();
+    if newest.committed_state().lsn == snapshot.committed_state().lsn {
+        return Ok(true);
+    }
+    let committed = newest.committed_state().table(table.id);
+    let first_own = snapshot.first_own_row(table.id).0;
+    Ok(ids.iter().take_while(|&id| id < first_own).all(|id| committed.is_live(RowId(id))))
+}
+
+/// A fresh snapshot under READ COMMITTED, 40001 under REPEATABLE READ.
+fn start_over(transaction: &mut Transaction) -> Result<()> {
+    match transaction.isolation() {
+        Isolation::ReadCommitted => {
+            transaction.start_statement();
+            Ok(())
+        }
+        Isolation::RepeatableRead => Err(concurrent_update()),
+    }
+}

@@ -1,0 +1,246 @@
+//! The Rust face of SPFresh: an index of the vectors of one column.
+//!
+//! An [`Index`] is an immutable version, cheap to clone. What changes it returns the next version
+//! and leaves this one as it is, so that a search that began goes on undisturbed. One task at a time
+//! changes an index; any number may search any of its versions.
+//!
+//! ```text
+//! rows ──> Builder::new, add, finish ──┐                      ┌──> search ──> Found
+//!          Index::empty ───────────────┼──> Index ──> insert ─┼──> settle, maintain ──> Index
+//!          Index::open <── IndexCheckpoint <── checkpoint <───┘
+//! ```
+//!
+//! **What is in it.** Every row below [`Index::watermark`] that was handed in and whose vector has a
+//! place. Those without a place (zero under cosine, squares that overflow) are listed by
+//! [`Index::left_out`] and never found: the caller measures them itself, as it does rows from the
+//! watermark on. Nothing is deleted from an index: a search is told which rows may be found, and
+//! [`Index::maintain`] drops entries whose rows are dead for every reader.
+//!
+//! **The life of a chunk.** A posting's entries lie in chunks, in memory when made. [`Index::checkpoint`]
+//! writes those that are not stored yet; when the manifest that names the checkpoint is durable,
+//! [`Index::adopt`] lets them go from memory by need, and they are read again lazily.
+//!
+//! **The core** (`spfresh/`, behind `ffi.rs`) decides which postings are near, scores them, and splits,
+//! merges and reassigns; it reads nothing and keeps no time. Here is what waits.
+
+mod builder;
+mod checkpoint;
+mod directory;
+mod ffi;
+mod options;
+mod posting;
+mod search;
+mod store;
+mod upkeep;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+pub use builder::{Builder, Watch};
+pub use checkpoint::{IndexCheckpoint, ObjectRef};
+pub use options::IndexOptions;
+pub use search::{Found, Hit, Search};
+pub use store::{ObjectSink, ObjectSource, PostingStore};
+pub use verify::Report;
+
+use crate::{
+    error::{Error, Result, SqlState},
+    ids::RowId,
+    vector::Metric,
+};
+use posting::Postings;
+use std::sync::{Arc, OnceLock};
+
+/// One immutable version of an index. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Index(Arc<Inner>);
+
+#[derive(Debug, Clone)]
+struct Inner {
+    options: IndexOptions,
+    core: ffi::Version,
+    postings: Postings,
+    watermark: RowId,
+    /// Ascending.
+    left_out: Arc<Vec<RowId>>,
+    /// Whence stored chunks are read; unset until the first checkpoint. Shared by all versions.
+    store: Arc<OnceLock<Arc<PostingStore>>>,
+    /// The posting at which the search for dead rows goes on.
+    sweep: u32,
+}
+
+/// How large an index is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexStats {
+    /// Postings.
+    pub postings: u32,
+    /// Entries of all postings, second copies and dead rows included.
+    pub entries: u64,
+    /// Bytes of all postings, wherever they are.
+    pub bytes: u64,
+    /// Bytes of postings that are in memory.
+    pub resident_bytes: u64,
+    /// Bytes of postings that no durable checkpoint names yet.
+    pub unstored_bytes: u64,
+    /// Rows that have no place in the index.
+    pub left_out: u64,
+    /// Entries when the stop rule was last calibrated; 0 = never, and searches are exact.
+    pub calibrated_entries: u64,
+}
+
+impl Index {
+    /// An index of nothing.
+    pub fn empty(options: IndexOptions) -> Result<Self> {
+        options.check()?;
+        let core = ffi::Version::empty(&options)?;
+        Ok(Self(Arc::new(Inner {
+            options,
+            core,
+            postings: Postings::default(),
+            watermark: RowId(0),
+            left_out: Arc::default(),
+            store: Arc::default(),
+            sweep: 0,
+        })))
+    }
+
+    /// Adds rows, which ascend and are not below the watermark; `vectors` are theirs, one behind the
+    /// other. The watermark rises above them. Splits nothing: [`Index::settle`] does, later.
+    pub fn insert(&self, rows: &[RowId], vectors: &[f32]) -> Result<Self> {
+        let words = checked_rows(&self.0.options, rows, vectors)?;
+        if rows.first().is_some_and(|&row| row < self.0.watermark) {
+            return Err(Error::internal("a row was handed to an index a second time"));
+        }
+        let change = self.0.core.insert(&words, vectors)?;
+        let mut next = self.with(change)?;
+        if let Some(&last) = rows.last() {
+            next.watermark = RowId(last.0 + 1);
+        }
+        Ok(Self(Arc::new(next)))
+    }
+
+    /// The same with a watermark at least as high: the rows up to there have no vector.
+    #[must_use]
+    pub fn advance(&self, watermark: RowId) -> Self {
+        if watermark <= self.0.watermark {
+            return self.clone();
+        }
+        Self(Arc::new(Inner { watermark, ..Inner::clone(&self.0) }))
+    }
+
+    /// Every row below this that was handed in is here, or left out.
+    #[must_use]
+    pub fn watermark(&self) -> RowId {
+        self.0.watermark
+    }
+
+    /// The rows below the watermark that a search never finds since their vectors have no place: zero
+    /// under cosine, not finite, or too long to be squared. Ascending.
+    #[must_use]
+    pub fn left_out(&self) -> &[RowId] {
+        &self.0.left_out
+    }
+
+    /// Whether a search for this vector can be made: false for one without a place, and for one of
+    /// other dimensions.
+    #[must_use]
+    pub fn has_place(&self, query: &[f32]) -> bool {
+        self.0.core.has_place(query)
+    }
+
+    /// What this index is of.
+    #[must_use]
+    pub fn options(&self) -> &IndexOptions {
+        &self.0.options
+    }
+
+    /// How large it is.
+    #[must_use]
+    pub fn stats(&self) -> IndexStats {
+        let mut stats = IndexStats {
+            postings: self.0.core.postings(),
+            entries: self.0.core.entries(),
+            bytes: 0,
+            resident_bytes: 0,
+            unstored_bytes: 0,
+            left_out: self.0.left_out.len() as u64,
+            calibrated_entries: self.0.core.calibrated_entries(),
+        };
+        for chunk in self.0.postings.iter().flat_map(|(_, posting)| &posting.chunks) {
+            let bytes = u64::from(chunk.bytes());
+            stats.bytes += bytes;
+            stats.resident_bytes += if chunk.is_resident() { bytes } else { 0 };
+            stats.unstored_bytes += if chunk.stored().is_none() { bytes } else { 0 };
+        }
+        stats
+    }
+
+    /// The version that a change of the core makes of this one.
+    fn with(&self, change: ffi::Change) -> Result<Inner> {
+        let mut next = Inner::clone(&self.0);
+        next.core = change.version;
+        next.postings.apply(change.postings)?;
+        if !change.left_out.is_empty() {
+            Arc::make_mut(&mut next.left_out).extend(change.left_out.into_iter().map(RowId));
+        }
+        Ok(next)
+    }
+
+    /// These chunks in memory, read where they are not.
+    async fn fetch(&self, chunks: &[Arc<posting::Chunk>]) -> Result<Vec<ffi::Chunk>> {
+        let mut found: Vec<_> = chunks.iter().map(|chunk| chunk.resident()).collect();
+        let missing: Vec<_> = chunks
+            .iter()
+            .zip(&found)
+            .filter(|(_, resident)| resident.is_none())
+            .map(|(chunk, _)| Arc::clone(chunk))
+            .collect();
+        if !missing.is_empty() {
+            let store = self.0.store.get().ok_or_else(|| {
+                Error::internal("a posting was taken out of memory without a store")
+            })?;
+            let mut read = store.fetch(&missing, self.0.core.stride()).await?.into_iter();
+            for chunk in &mut found {
+                if chunk.is_none() {
+                    *chunk = read.next();
+                }
+            }
+        }
+        Ok(found.into_iter().map(|chunk| chunk.expect("resident or read")).collect())
+    }
+}
+
+/// The distance of a query to each vector, as the metric's SQL operator shows it and as pgvector
+/// computes it: sums in float, what follows in double. `out` has a place for each vector.
+///
+/// # Panics
+///
+/// When `vectors` is not `out.len()` vectors of the query's length.
+pub fn distances(metric: Metric, query: &[f32], vectors: &[f32], out: &mut [f64]) {
+    ffi::distances(metric, query, vectors, out);
+}
+
+/// Which instructions the distance kernels use on this machine, for the log.
+#[must_use]
+pub fn kernel_target() -> &'static str {
+    ffi::kernel_target()
+}
+
+/// What pgvector says to a vector of another length.
+fn expected_dims(expected: u32, found: usize) -> Error {
+    Error::new(SqlState::DATA_EXCEPTION, format!("expected {expected} dimensions, not {found}"))
+}
+
+/// The rows as numbers, when they ascend and have a vector each.
+fn checked_rows(options: &IndexOptions, rows: &[RowId], vectors: &[f32]) -> Result<Vec<u64>> {
+    if vectors.len() != rows.len() * options.dims as usize {
+        let each = vectors.len().checked_div(rows.len()).unwrap_or(vectors.len());
+        return Err(expected_dims(options.dims, each));
+    }
+    let is_ascending = rows.windows(2).all(|pair| pair[0] < pair[1]);
+    if !is_ascending || rows.last().is_some_and(|row| row.0 >= posting::ROW_END) {
+        return Err(Error::internal("the rows of an index do not ascend"));
+    }
+    Ok(rows.iter().map(|row| row.0).collect())
+}

@@ -1,0 +1,64 @@
+//! Every knob of an index, its default and its bounds. They are fixed when an index is made.
+
+use super::ffi;
+use crate::{
+    error::{Error, Result, SqlState},
+    vector::{DIMS_MAX, Metric},
+};
+use serde::{Deserialize, Serialize};
+
+/// What an index is of, and how its postings are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct IndexOptions {
+    /// By which distance it finds.
+    pub metric: Metric,
+    /// How long its vectors are.
+    pub dims: u32,
+    /// Entries of a posting that a split aims at, second copies included.
+    pub posting_target: u32,
+    /// More entries than this, and a posting is split.
+    pub posting_max: u32,
+    /// Fewer live entries than this, and a posting is merged into its neighbours.
+    pub posting_min: u32,
+    /// Whether each vector has a copy in the posting that SOAR's rule chooses.
+    pub spill: bool,
+    /// SOAR's weight of the parallel part of the residual.
+    pub spill_lambda: f32,
+    /// Every random choice follows from this.
+    pub seed: u64,
+}
+
+impl IndexOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new(metric: Metric, dims: u32) -> Self {
+        Self {
+            metric,
+            dims,
+            posting_target: 128,
+            posting_max: 256,
+            posting_min: 32,
+            spill: true,
+            spill_lambda: 1.0,
+            seed: 0,
+        }
+    }
+
+    /// Whether an index of this kind can be: 0A000 for a metric without one, 22023 for a number out
+    /// of its bounds.
+    pub fn check(&self) -> Result<()> {
+        if self.metric == Metric::L1 {
+            return Err(Error::unsupported("an index cannot find by the metric l1")
+                .hint("Without an index the nearest rows are found exactly."));
+        }
+        if self.dims == 0 || self.dims as usize > DIMS_MAX {
+            return Err(Error::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                format!("column cannot have more than {DIMS_MAX} dimensions for an index"),
+            ));
+        }
+        ffi::check_options(self).map_err(|error| {
+            Error::new(SqlState::INVALID_PARAMETER_VALUE, error.message().to_owned())
+        })
+    }
+}

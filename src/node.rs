@@ -1,0 +1,320 @@
+//! Composition: builds the house from the ground up and takes it down from the top. The only file
+//! that knows every part.
+//!
+//! ```text
+//! start   store ─> recovery ─> commit task ─> maintenance, upkeep ─> engine ─> server, http
+//! stop    server ─> http ─> upkeep ─> maintenance (a last checkpoint) ─> commit task ─> lock
+//! ```
+
+use crate::{
+    clock::{SharedClock, SystemClock},
+    config::{Config, Tls},
+    error::{Error, Result, SqlState},
+    exec::{
+        checkpoint::{Checkpointer, IndexObjects},
+        commit::{Commit, Committer},
+        maintenance::{Maintenance, MaintenanceOptions},
+        recovery::{Recovered, recover},
+        run::Runner,
+        spill::Spill,
+        state::States,
+        upkeep::Upkeep,
+    },
+    http::{self, Check, Checks, Sidecar},
+    index::PostingStore,
+    scram,
+    server::{self, Server},
+    session::Engine,
+    storage::{
+        columns::ColumnCache,
+        lock::FolderLock,
+        segment::SegmentStore,
+        store::{Store, StoreOptions},
+        wal::WalOptions,
+    },
+    telemetry::Metrics,
+};
+use async_trait::async_trait;
+use datafusion::execution::{
+    memory_pool::{FairSpillPool, TrackConsumersPool},
+    runtime_env::RuntimeEnvBuilder,
+};
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use tokio::{runtime::Runtime, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// A node: everything that `nearlake serve` runs.
+#[derive(Debug)]
+pub struct Node {
+    pg_addr: SocketAddr,
+    sidecar: Sidecar,
+    engine: Arc<Engine>,
+    stop_server: CancellationToken,
+    server: JoinHandle<()>,
+    stop_upkeep: CancellationToken,
+    upkeep: JoinHandle<()>,
+    stop_maintenance: CancellationToken,
+    maintenance: JoinHandle<Result<()>>,
+    commits: JoinHandle<Result<()>>,
+    cpu: Option<Runtime>,
+    _lock: Option<FolderLock>,
+}
+
+/// How the memory of a node is divided: shares of a hundred.
+struct Shares {
+    columns: u64,
+    postings: u64,
+    ranges: u64,
+    queries: u64,
+}
+
+const SHARES: Shares = Shares { columns: 30, postings: 20, ranges: 5, queries: 30 };
+
+impl Node {
+    /// Starts a node. When this returns, it serves.
+    ///
+    /// # Errors
+    /// Of the store, of damaged objects, of addresses that are taken.
+    pub async fn start(config: Config) -> Result<Self> {
+        let clock = SystemClock::shared();
+        let metrics = Arc::new(Metrics::default());
+        let share = |percent: u64| config.memory / 100 * percent;
+        let store = Store::open(&store_options(&config, share(SHARES.ranges)), Arc::clone(&clock)).await?;
+        let columns = usize::try_from(share(SHARES.columns)).unwrap_or(usize::MAX);
+        let segments = SegmentStore::new(store.clone(), Arc::new(ColumnCache::new(columns)));
+        let postings =
+            PostingStore::new(Arc::new(IndexObjects(store.clone())), share(SHARES.postings));
+
+        let recovered = recover(&store, &segments, &postings, &WalOptions::default()).await?;
+        let Recovered { state, writer, replayed } = recovered;
+        tracing::info!(lsn = %state.lsn, replayed, "recovered");
+        let states = Arc::new(States::new(state));
+        let (committer, commit_task) =
+            Committer::new(Arc::clone(&states), segments.clone(), writer.wal, Arc::clone(&clock));
+        let commits = tokio::spawn(commit_task.run());
+
+        let checkpointer = Checkpointer::new(
+            store.clone(),
+            segments.clone(),
+            Arc::clone(&postings),
+            Arc::clone(&states),
+            committer.clone(),
+            writer.id,
+            &writer.manifest,
+        );
+        let options = MaintenanceOptions {
+            memtable_bytes_max: config.checkpoint_size,
+            checkpoint_every: config.checkpoint_interval,
+            ..MaintenanceOptions::default()
+        };
+        let (maintenance, maintenance_task) =
+            Maintenance::new(checkpointer, Arc::clone(&states), Arc::clone(&clock), options);
+        let (stop_maintenance, stop_upkeep) = (CancellationToken::new(), CancellationToken::new());
+        let maintenance_handle = tokio::spawn(maintenance_task.run(stop_maintenance.clone()));
+
+        let cpu = cpu_runtime()?;
+        let upkeep =
+            Upkeep::new(Arc::clone(&states), committer.clone(), Arc::clone(&clock));
+        let upkeep = cpu.spawn(upkeep.run(stop_upkeep.clone()));
+
+        let runner = runner(share(SHARES.queries), &cpu)?;
+        let spill = Spill { segments, bytes_max: SPILL_BYTES };
+        let engine = Engine::new(
+            Arc::clone(&states),
+            committer.clone(),
+            runner,
+            spill,
+            maintenance,
+            Arc::clone(&clock),
+        );
+        set_password(&config, &engine, &committer, &clock).await?;
+
+        let options = server::Options {
+            access: server::Access { require_password: engine.has_password() },
+            connections_max: config.max_connections,
+            authentication_timeout: config.auth_timeout,
+            shutdown_grace: config.shutdown_timeout,
+            tls: tls(&config)?,
+            clock: Arc::clone(&clock),
+            ..server::Options::default()
+        };
+        let server = Server::bind(config.pg_listen, options, Arc::clone(&engine)).await?;
+        let pg_addr = server.local_addr();
+        let stop_server = CancellationToken::new();
+        let server = tokio::spawn(server.run(stop_server.clone()));
+
+        let checks = Arc::new(NodeChecks { store, engine: Arc::clone(&engine) });
+        let sidecar = Sidecar::start(config.http_listen, http::State { checks, metrics }).await?;
+        Ok(Self {
+            pg_addr,
+            sidecar,
+            engine,
+            stop_server,
+            server,
+            stop_upkeep,
+            upkeep,
+            stop_maintenance,
+            maintenance: maintenance_handle,
+            commits,
+            cpu: Some(cpu),
+            _lock: writer.lock,
+        })
+    }
+
+    /// Waits until the node can no longer do its work: the log cannot be written, or another
+    /// process writes here. The cause.
+    pub async fn failed(&mut self) -> Error {
+        let cause = tokio::select! {
+            commits = &mut self.commits => ended(commits),
+            maintenance = &mut self.maintenance => ended(maintenance),
+        };
+        match cause {
+            Ok(Err(error)) | Err(error) => error,
+            Ok(Ok(())) => Error::internal("a task of the node ended"),
+        }
+    }
+
+    /// Where PostgreSQL clients connect.
+    #[must_use]
+    pub fn pg_addr(&self) -> SocketAddr {
+        self.pg_addr
+    }
+
+    /// Where HTTP clients connect.
+    #[must_use]
+    pub fn http_addr(&self) -> SocketAddr {
+        self.sidecar.address()
+    }
+
+    /// What sessions share, for tests that look inside.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Stops: nothing new is taken, what runs may finish, what is committed is written as a
+    /// checkpoint.
+    ///
+    /// # Errors
+    /// Those of the last checkpoint; all that was committed is in the log even so.
+    pub async fn stop(mut self) -> Result<()> {
+        self.stop_server.cancel();
+        ended(self.server.await)?;
+        self.sidecar.stop().await;
+        self.stop_upkeep.cancel();
+        ended(self.upkeep.await)?;
+        self.stop_maintenance.cancel();
+        let checkpointed = ended(self.maintenance.await)?;
+        self.commits.abort();
+        if let Some(cpu) = self.cpu.take() {
+            cpu.shutdown_background();
+        }
+        checkpointed
+    }
+}
+
+/// From this size on a transaction's rows are written before it commits.
+const SPILL_BYTES: u64 = 64 << 20;
+
+fn ended<T>(joined: Result<T, tokio::task::JoinError>) -> Result<T> {
+    joined.map_err(|error| Error::internal(format!("a task ended: {error}")))
+}
+
+fn store_options(config: &Config, cache_memory_bytes: u64) -> StoreOptions {
+    StoreOptions {
+        url: config.data.clone(),
+        endpoint: config.store_endpoint.clone(),
+        cache_dir: config.cache_dir(),
+        cache_memory_bytes,
+        cache_disk_bytes: config.cache_size,
+        ..StoreOptions::default()
+    }
+}
+
+/// Plans compute on threads of their own, so that a heavy one never keeps a connection waiting.
+fn cpu_runtime() -> Result<Runtime> {
+    let threads = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("nearlake-cpu")
+        // Planning recurses over the plan.
+        .thread_stack_size(16 << 20)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::internal("cannot start threads").source(error))
+}
+
+fn runner(memory: u64, cpu: &Runtime) -> Result<Runner> {
+    let bytes = usize::try_from(memory).unwrap_or(usize::MAX);
+    let consumers = NonZeroUsize::new(3).expect("three is not zero");
+    let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), consumers);
+    let environment = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .build_arc()
+        .map_err(crate::sql::error::from_datafusion)?;
+    let threads = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+    Ok(Runner::new(environment, cpu.handle().clone(), threads))
+}
+
+/// The password of the configuration becomes that of the role `postgres`.
+async fn set_password(
+    config: &Config,
+    engine: &Arc<Engine>,
+    committer: &Committer,
+    clock: &SharedClock,
+) -> Result<()> {
+    use crate::catalog::{Change, POSTGRES_ROLE, Role};
+    let Some(password) = &config.password else { return Ok(()) };
+    let catalog = engine.catalog();
+    let role = catalog
+        .role(POSTGRES_ROLE)
+        .ok_or_else(|| Error::new(SqlState::UNDEFINED_OBJECT, "there is no role postgres"))?;
+    let kept = role.verifier.as_deref().and_then(scram::Verifier::parse);
+    if kept.is_some_and(|verifier| verifier.accepts(password.reveal())) {
+        return Ok(());
+    }
+    let salt: Vec<u8> = (0..2).flat_map(|_| clock.random().to_le_bytes()).collect();
+    let verifier = Some(scram::scram_verifier(password.reveal(), &salt, 4096));
+    let role = Role { verifier, ..Role::clone(role) };
+    let commit = Commit { changes: vec![Change::Role(Arc::new(role))], ..Commit::default() };
+    committer.commit(commit).await.map(drop)
+}
+
+fn tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>> {
+    match config.tls() {
+        Tls::Off => Ok(None),
+        Tls::Offered { cert, key } => server::tls::read(cert, key).map(Some),
+        Tls::Required { .. } => Err(Error::unsupported("clients cannot be made to use TLS yet")
+            .hint("Use tls = auto, which offers it.")),
+    }
+}
+
+/// How the node does, as the sidecar tells.
+struct NodeChecks {
+    store: Store,
+    engine: Arc<Engine>,
+}
+
+/// A check that takes longer than this has failed.
+const CHECK_LIMIT: Duration = Duration::from_secs(5);
+
+#[async_trait]
+impl Checks for NodeChecks {
+    async fn checks(&self) -> Vec<Check> {
+        let store = tokio::select! {
+            listed = self.store.list("manifest") => match listed {
+                Ok(listed) => Check::ok("store", format!("{} manifests", listed.len())),
+                Err(error) => Check::waiting("store", error.to_string()),
+            },
+            () = self.store.clock().sleep(CHECK_LIMIT) => {
+                Check::waiting("store", "it does not answer")
+            }
+        };
+        let log = if self.engine.takes_commits() {
+            Check::ok("wal", format!("commit {}", self.engine.states().snapshot().lsn))
+        } else {
+            Check::broken("wal", "the log cannot be written: restart the process")
+        };
+        vec![store, log]
+    }
+}

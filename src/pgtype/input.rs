@@ -1,0 +1,524 @@
+//! Values on their way in: a column of Arrow grows by values in PostgreSQL's text or binary form.
+
+use super::{
+    NUMERIC_ANY, PgType, RegKind, array, bytea, datetime,
+    faults::{bad_binary, exact, take, text_of_bytes},
+    float, integer, interval, json,
+    numeric::{self, Places},
+    output::Style,
+    string::{self, TooLong},
+    vector,
+};
+use crate::error::{Error, Result, SqlState};
+use arrow::{
+    array::{
+        ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
+        FixedSizeBinaryBuilder, FixedSizeListArray, Float32Array, Float32Builder, Float64Builder,
+        Int16Builder, Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, ListArray,
+        NullArray, NullBufferBuilder, StringBuilder, Time64MicrosecondBuilder,
+        TimestampMicrosecondBuilder, UInt32Builder,
+    },
+    buffer::OffsetBuffer,
+    datatypes::DataType,
+};
+use std::sync::Arc;
+
+/// Builds a column of one type, value by value.
+///
+/// A value that is refused leaves the column as it was, but for the elements of an array: after
+/// an error a builder of an array type must be dropped.
+#[derive(Debug)]
+pub struct ColumnBuilder {
+    kind: PgType,
+    style: Style,
+    slot: Slot,
+    too_long: TooLong,
+    scratch: Vec<u8>,
+}
+
+/// What the values are collected in.
+#[derive(Debug)]
+enum Slot {
+    Bool(BooleanBuilder),
+    Int2(Int16Builder),
+    Int4(Int32Builder),
+    Int8(Int64Builder),
+    Float4(Float32Builder),
+    Float8(Float64Builder),
+    Numeric(Decimal128Builder, Places),
+    Text(StringBuilder),
+    Bytea(BinaryBuilder),
+    Date(Date32Builder),
+    Time(Time64MicrosecondBuilder),
+    Timestamp(TimestampMicrosecondBuilder),
+    Interval(IntervalMonthDayNanoBuilder),
+    Uuid(FixedSizeBinaryBuilder),
+    Oid(UInt32Builder),
+    Void(usize),
+    Vector { values: Vec<f32>, dims: Option<u16>, rows: Rows },
+    List { element: Box<ColumnBuilder>, rows: Rows },
+}
+
+/// The ends of the rows of a list, and which of them are NULL.
+#[derive(Debug)]
+struct Rows {
+    offsets: Vec<i32>,
+    nulls: NullBufferBuilder,
+}
+
+impl Rows {
+    fn new() -> Self {
+        Self { offsets: vec![0], nulls: NullBufferBuilder::new(0) }
+    }
+
+    fn push(&mut self, end: usize, valid: bool) -> Result<()> {
+        let end = i32::try_from(end).map_err(|_| {
+            Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many elements in one batch of rows")
+        })?;
+        self.offsets.push(end);
+        self.nulls.append(valid);
+        Ok(())
+    }
+}
+
+impl ColumnBuilder {
+    /// An empty column.
+    #[must_use]
+    pub fn new(kind: &PgType, style: &Style) -> Self {
+        let slot = match kind {
+            PgType::Bool => Slot::Bool(BooleanBuilder::new()),
+            PgType::Int2 => Slot::Int2(Int16Builder::new()),
+            PgType::Int4 => Slot::Int4(Int32Builder::new()),
+            PgType::Int8 => Slot::Int8(Int64Builder::new()),
+            PgType::Float4 => Slot::Float4(Float32Builder::new()),
+            PgType::Float8 => Slot::Float8(Float64Builder::new()),
+            PgType::Numeric(modifier) => {
+                let (precision, scale) = modifier.unwrap_or(NUMERIC_ANY);
+                let places = Places { precision, scale, declared: modifier.is_some() };
+                let builder = Decimal128Builder::new().with_data_type(kind.arrow());
+                Slot::Numeric(builder, places)
+            }
+            PgType::Char
+            | PgType::Name
+            | PgType::Text
+            | PgType::Varchar(_)
+            | PgType::Bpchar(_)
+            | PgType::Json
+            | PgType::Jsonb
+            | PgType::Unknown
+            | PgType::Record => Slot::Text(StringBuilder::new()),
+            PgType::Bytea => Slot::Bytea(BinaryBuilder::new()),
+            PgType::Date => Slot::Date(Date32Builder::new()),
+            PgType::Time => Slot::Time(Time64MicrosecondBuilder::new()),
+            PgType::Timestamp | PgType::Timestamptz => {
+                let builder = TimestampMicrosecondBuilder::new().with_data_type(kind.arrow());
+                Slot::Timestamp(builder)
+            }
+            PgType::Interval => Slot::Interval(IntervalMonthDayNanoBuilder::new()),
+            PgType::Uuid => Slot::Uuid(FixedSizeBinaryBuilder::new(16)),
+            PgType::Oid | PgType::Xid | PgType::Reg(_) => Slot::Oid(UInt32Builder::new()),
+            PgType::Void => Slot::Void(0),
+            PgType::Vector(dims) => {
+                Slot::Vector { values: Vec::new(), dims: *dims, rows: Rows::new() }
+            }
+            PgType::Int2vector => Self::list(&PgType::Int2, style),
+            PgType::Oidvector => Self::list(&PgType::Oid, style),
+            PgType::Array(element) => Self::list(element, style),
+        };
+        Self {
+            kind: kind.clone(),
+            style: style.clone(),
+            slot,
+            too_long: TooLong::Refuse,
+            scratch: Vec::new(),
+        }
+    }
+
+    fn list(element: &PgType, style: &Style) -> Slot {
+        Slot::List { element: Box::new(Self::new(element, style)), rows: Rows::new() }
+    }
+
+    /// Decides what becomes of text that is too long for `varchar(n)` or `character(n)`.
+    #[must_use]
+    pub fn too_long(mut self, too_long: TooLong) -> Self {
+        self.too_long = too_long;
+        if let Slot::List { element, .. } = &mut self.slot {
+            element.too_long = too_long;
+        }
+        self
+    }
+
+    /// Appends a NULL.
+    ///
+    /// # Errors
+    /// 54000 where one batch cannot hold more.
+    pub fn push_null(&mut self) -> Result<()> {
+        match &mut self.slot {
+            Slot::Bool(builder) => builder.append_null(),
+            Slot::Int2(builder) => builder.append_null(),
+            Slot::Int4(builder) => builder.append_null(),
+            Slot::Int8(builder) => builder.append_null(),
+            Slot::Float4(builder) => builder.append_null(),
+            Slot::Float8(builder) => builder.append_null(),
+            Slot::Numeric(builder, _) => builder.append_null(),
+            Slot::Text(builder) => builder.append_null(),
+            Slot::Bytea(builder) => builder.append_null(),
+            Slot::Date(builder) => builder.append_null(),
+            Slot::Time(builder) => builder.append_null(),
+            Slot::Timestamp(builder) => builder.append_null(),
+            Slot::Interval(builder) => builder.append_null(),
+            Slot::Uuid(builder) => builder.append_null(),
+            Slot::Oid(builder) => builder.append_null(),
+            Slot::Void(rows) => *rows += 1,
+            Slot::Vector { values, dims, rows } => {
+                // A list of fixed length has values under its NULLs too.
+                values.resize(values.len() + usize::from(dims.unwrap_or(0)), 0.0);
+                rows.push(values.len(), false)?;
+            }
+            Slot::List { element, rows } => rows.push(element.len(), false)?,
+        }
+        Ok(())
+    }
+
+    /// Appends a value from its text.
+    ///
+    /// # Errors
+    /// What PostgreSQL's input function for the type raises.
+    pub fn push_text(&mut self, text: &str) -> Result<()> {
+        let style = &self.style;
+        match &mut self.slot {
+            Slot::Bool(builder) => builder.append_value(string::parse_bool(text)?),
+            Slot::Int2(builder) => {
+                let (min, max) = (i64::from(i16::MIN), i64::from(i16::MAX));
+                let value = integer::parse(text, min, max, "smallint")?;
+                builder.append_value(i16::try_from(value).expect("within bounds"));
+            }
+            Slot::Int4(builder) => {
+                let (min, max) = (i64::from(i32::MIN), i64::from(i32::MAX));
+                let value = integer::parse(text, min, max, "integer")?;
+                builder.append_value(i32::try_from(value).expect("within bounds"));
+            }
+            Slot::Int8(builder) => {
+                builder.append_value(integer::parse(text, i64::MIN, i64::MAX, "bigint")?);
+            }
+            Slot::Float4(builder) => builder.append_value(float::parse_f32(text)?),
+            Slot::Float8(builder) => builder.append_value(float::parse_f64(text)?),
+            Slot::Numeric(builder, places) => {
+                builder.append_value(numeric::parse(text, *places)?);
+            }
+            Slot::Text(builder) => append_text(builder, &self.kind, text, self.too_long)?,
+            Slot::Bytea(builder) => {
+                self.scratch.clear();
+                bytea::parse(text, &mut self.scratch)?;
+                builder.append_value(&self.scratch);
+            }
+            Slot::Date(builder) => builder.append_value(datetime::parse_date(text, style)?),
+            Slot::Time(builder) => builder.append_value(datetime::parse_time(text, style)?),
+            Slot::Timestamp(builder) => builder.append_value(match self.kind {
+                PgType::Timestamptz => datetime::parse_timestamptz(text, style)?,
+                _ => datetime::parse_timestamp(text, style)?,
+            }),
+            Slot::Interval(builder) => {
+                builder.append_value(interval::parse(text, style.interval_style)?);
+            }
+            Slot::Uuid(builder) => append_uuid(builder, &bytea::parse_uuid(text)?)?,
+            Slot::Oid(builder) => builder.append_value(match self.kind {
+                PgType::Reg(kind) => parse_name(kind, text, style)?,
+                PgType::Xid => integer::parse_oid(text, "xid")?,
+                _ => integer::parse_oid(text, "oid")?,
+            }),
+            Slot::Void(rows) => *rows += 1,
+            Slot::Vector { values, dims, rows } => {
+                let start = values.len();
+                if let Err(error) = vector::parse(text, *dims, values) {
+                    values.truncate(start);
+                    return Err(error);
+                }
+                rows.push(values.len(), true)?;
+            }
+            Slot::List { element, rows } => {
+                if let PgType::Int2vector | PgType::Oidvector = self.kind {
+                    let is_space = |c: char| c.is_ascii_whitespace();
+                    for word in text.split(is_space).filter(|word| !word.is_empty()) {
+                        element.push_text(word)?;
+                    }
+                } else {
+                    array::read(text, |item| match item {
+                        Some(item) => element.push_text(item),
+                        None => element.push_null(),
+                    })?;
+                }
+                rows.push(element.len(), true)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends a value from its binary form.
+    ///
+    /// # Errors
+    /// What PostgreSQL's receive function for the type raises; 22P03 where bytes are left over.
+    pub fn push_binary(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.slot {
+            Slot::Bool(builder) => builder.append_value(string::parse_bool_binary(bytes)?),
+            Slot::Int2(builder) => builder.append_value(i16::from_be_bytes(exact(bytes)?)),
+            Slot::Int4(builder) => builder.append_value(i32::from_be_bytes(exact(bytes)?)),
+            Slot::Int8(builder) => builder.append_value(i64::from_be_bytes(exact(bytes)?)),
+            Slot::Float4(builder) => builder.append_value(f32::from_be_bytes(exact(bytes)?)),
+            Slot::Float8(builder) => builder.append_value(f64::from_be_bytes(exact(bytes)?)),
+            Slot::Numeric(builder, places) => {
+                builder.append_value(numeric::parse_binary(bytes, *places)?);
+            }
+            Slot::Text(builder) => match self.kind {
+                PgType::Char => {
+                    let [byte] = exact(bytes)?;
+                    builder.append_value(string::show_char(byte));
+                }
+                PgType::Jsonb => {
+                    let mut rest = bytes;
+                    let [version] = take(&mut rest)?;
+                    if version != 1 {
+                        return Err(Error::internal(format!(
+                            "unsupported jsonb version number {version}"
+                        )));
+                    }
+                    append_text(builder, &self.kind, text_of_bytes(rest)?, self.too_long)?;
+                }
+                _ => append_text(builder, &self.kind, text_of_bytes(bytes)?, self.too_long)?,
+            },
+            Slot::Bytea(builder) => builder.append_value(bytes),
+            Slot::Date(builder) => {
+                let days = i32::from_be_bytes(exact(bytes)?);
+                builder.append_value(datetime::date_from_binary(days)?);
+            }
+            Slot::Time(builder) => {
+                let micros = i64::from_be_bytes(exact(bytes)?);
+                if !(0..=datetime::DAY).contains(&micros) {
+                    return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "time out of range"));
+                }
+                builder.append_value(micros);
+            }
+            Slot::Timestamp(builder) => {
+                let micros = i64::from_be_bytes(exact(bytes)?);
+                builder.append_value(datetime::timestamp_from_binary(micros)?);
+            }
+            Slot::Interval(builder) => {
+                builder.append_value(interval::from_binary(exact(bytes)?)?);
+            }
+            Slot::Uuid(builder) => append_uuid(builder, &exact::<16>(bytes)?)?,
+            Slot::Oid(builder) => builder.append_value(u32::from_be_bytes(exact(bytes)?)),
+            Slot::Void(rows) => *rows += 1,
+            Slot::Vector { values, dims, rows } => {
+                let start = values.len();
+                if let Err(error) = vector::parse_binary(bytes, *dims, values) {
+                    values.truncate(start);
+                    return Err(error);
+                }
+                rows.push(values.len(), true)?;
+            }
+            Slot::List { element, rows } => {
+                read_list(element, bytes)?;
+                rows.push(element.len(), true)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many values there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        use arrow::array::ArrayBuilder as _;
+        match &self.slot {
+            Slot::Bool(builder) => builder.len(),
+            Slot::Int2(builder) => builder.len(),
+            Slot::Int4(builder) => builder.len(),
+            Slot::Int8(builder) => builder.len(),
+            Slot::Float4(builder) => builder.len(),
+            Slot::Float8(builder) => builder.len(),
+            Slot::Numeric(builder, _) => builder.len(),
+            Slot::Text(builder) => builder.len(),
+            Slot::Bytea(builder) => builder.len(),
+            Slot::Date(builder) => builder.len(),
+            Slot::Time(builder) => builder.len(),
+            Slot::Timestamp(builder) => builder.len(),
+            Slot::Interval(builder) => builder.len(),
+            Slot::Uuid(builder) => builder.len(),
+            Slot::Oid(builder) => builder.len(),
+            Slot::Void(rows) => *rows,
+            Slot::Vector { rows, .. } | Slot::List { rows, .. } => rows.offsets.len() - 1,
+        }
+    }
+
+    /// Whether there are no values.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The column, of the Arrow type [`PgType::arrow`]; the builder begins anew.
+    pub fn finish(&mut self) -> ArrayRef {
+        match &mut self.slot {
+            Slot::Bool(builder) => Arc::new(builder.finish()),
+            Slot::Int2(builder) => Arc::new(builder.finish()),
+            Slot::Int4(builder) => Arc::new(builder.finish()),
+            Slot::Int8(builder) => Arc::new(builder.finish()),
+            Slot::Float4(builder) => Arc::new(builder.finish()),
+            Slot::Float8(builder) => Arc::new(builder.finish()),
+            Slot::Numeric(builder, _) => Arc::new(builder.finish()),
+            Slot::Text(builder) => Arc::new(builder.finish()),
+            Slot::Bytea(builder) => Arc::new(builder.finish()),
+            Slot::Date(builder) => Arc::new(builder.finish()),
+            Slot::Time(builder) => Arc::new(builder.finish()),
+            Slot::Timestamp(builder) => Arc::new(builder.finish()),
+            Slot::Interval(builder) => Arc::new(builder.finish()),
+            Slot::Uuid(builder) => Arc::new(builder.finish()),
+            Slot::Oid(builder) => Arc::new(builder.finish()),
+            Slot::Void(rows) => Arc::new(NullArray::new(std::mem::take(rows))),
+            Slot::Vector { values, rows, .. } => {
+                let values: ArrayRef = Arc::new(Float32Array::from(std::mem::take(values)));
+                list_array(&self.kind.arrow(), values, rows)
+            }
+            Slot::List { element, rows } => {
+                let values = element.finish();
+                list_array(&self.kind.arrow(), values, rows)
+            }
+        }
+    }
+}
+
+fn list_array(data_type: &DataType, values: ArrayRef, rows: &mut Rows) -> ArrayRef {
+    let Rows { offsets, mut nulls } = std::mem::replace(rows, Rows::new());
+    let nulls = nulls.finish();
+    match data_type {
+        DataType::FixedSizeList(field, length) => {
+            Arc::new(FixedSizeListArray::new(Arc::clone(field), *length, values, nulls))
+        }
+        DataType::List(field) => {
+            let offsets = OffsetBuffer::new(offsets.into());
+            Arc::new(ListArray::new(Arc::clone(field), offsets, values, nulls))
+        }
+        other => unreachable!("{other} is no list"),
+    }
+}
+
+fn append_text(
+    builder: &mut StringBuilder,
+    kind: &PgType,
+    text: &str,
+    too_long: TooLong,
+) -> Result<()> {
+    match kind {
+        PgType::Char => builder.append_value(string::parse_char(text)),
+        PgType::Name => builder.append_value(string::name(text)),
+        PgType::Varchar(Some(limit)) => {
+            builder.append_value(string::varchar(text, *limit, too_long)?);
+        }
+        PgType::Bpchar(Some(length)) => {
+            builder.append_value(string::bpchar(text, *length, too_long)?);
+        }
+        PgType::Json => {
+            json::validate(text)?;
+            builder.append_value(text);
+        }
+        PgType::Jsonb => builder.append_value(json::normalise(text)?),
+        PgType::Record => {
+            return Err(Error::unsupported(
+                "input of anonymous composite types is not implemented",
+            ));
+        }
+        _ => builder.append_value(text),
+    }
+    Ok(())
+}
+
+fn append_uuid(builder: &mut FixedSizeBinaryBuilder, uuid: &[u8; 16]) -> Result<()> {
+    builder.append_value(uuid).map_err(|error| Error::internal("a uuid has 16 bytes").source(error))
+}
+
+/// Reads an oid or a name that stands for one.
+fn parse_name(kind: RegKind, text: &str, style: &Style) -> Result<u32> {
+    if text == "-" || (text == "0" && kind == RegKind::Operator) {
+        return Ok(0);
+    }
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return integer::parse_oid(text, "oid");
+    }
+    if let Some(oid) = style.names.as_ref().and_then(|names| names.oid(kind, text)) {
+        return Ok(oid);
+    }
+    let (state, thing) = match kind {
+        RegKind::Class => (SqlState::UNDEFINED_TABLE, "relation"),
+        RegKind::Type => match PgType::parse(text) {
+            Ok(found) => return Ok(found.oid()),
+            Err(_) => (SqlState::UNDEFINED_OBJECT, "type"),
+        },
+        RegKind::Proc => (SqlState::UNDEFINED_FUNCTION, "function"),
+        RegKind::Namespace => (SqlState::INVALID_SCHEMA_NAME, "schema"),
+        RegKind::Role => (SqlState::UNDEFINED_OBJECT, "role"),
+        RegKind::Operator => {
+            return Err(Error::new(
+                SqlState::UNDEFINED_FUNCTION,
+                format!("operator does not exist: {text}"),
+            ));
+        }
+    };
+    Err(Error::new(state, format!("{thing} \"{text}\" does not exist")))
+}
+
+/// Reads the binary form of an array into its elements.
+fn read_list(element: &mut ColumnBuilder, mut bytes: &[u8]) -> Result<()> {
+    let invalid = |message: &str| Error::new(SqlState::INVALID_BINARY_REPRESENTATION, message);
+    let bytes = &mut bytes;
+    let dimensions = i32::from_be_bytes(take(bytes)?);
+    let flags = i32::from_be_bytes(take(bytes)?);
+    let oid = u32::from_be_bytes(take(bytes)?);
+    if dimensions < 0 {
+        return Err(invalid(&format!("invalid number of dimensions: {dimensions}")));
+    }
+    if !(0..=1).contains(&flags) {
+        return Err(invalid("invalid array flags"));
+    }
+    let expected = element.kind.oid();
+    if oid != expected {
+        let name = |oid: u32| {
+            PgType::from_oid(oid, -1).map_or_else(|| "???".to_owned(), |kind| kind.to_string())
+        };
+        return Err(Error::new(
+            SqlState::DATATYPE_MISMATCH,
+            format!(
+                "binary data has array element type {oid} ({}) instead of expected {expected} ({})",
+                name(oid),
+                name(expected)
+            ),
+        ));
+    }
+    if dimensions > 1 {
+        return Err(array::too_deep());
+    }
+    let length = if dimensions == 0 {
+        0
+    } else {
+        let length = i32::from_be_bytes(take(bytes)?);
+        let _lower_bound: [u8; 4] = take(bytes)?;
+        usize::try_from(length).map_err(|_| {
+            Error::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                "array size exceeds the maximum allowed (134217727)",
+            )
+        })?
+    };
+    for _ in 0..length {
+        let size = i32::from_be_bytes(take(bytes)?);
+        if size == -1 {
+            element.push_null()?;
+            continue;
+        }
+        let (value, rest) = usize::try_from(size)
+            .ok()
+            .and_then(|size| bytes.split_at_checked(size))
+            .ok_or_else(|| invalid("insufficient data left in message"))?;
+        element.push_binary(value)?;
+        *bytes = rest;
+    }
+    if bytes.is_empty() { Ok(()) } else { Err(bad_binary()) }
+}

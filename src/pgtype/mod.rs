@@ -1,0 +1,646 @@
+//! PostgreSQL's types: their oids and names, the Arrow type that carries each, and their text and
+//! binary forms.
+//!
+//! A [`PgType`] travels with a column as metadata of its Arrow field ([`PgType::field`],
+//! [`PgType::of_field`]); an expression that loses the metadata keeps the type that its Arrow type
+//! alone tells ([`PgType::of_arrow`]), which is the same for all but json, uuid's kin and the like.
+
+mod array;
+mod bytea;
+pub mod cast;
+pub mod copy;
+pub mod datetime;
+mod faults;
+mod float;
+pub mod input;
+mod integer;
+pub mod interval;
+pub mod json;
+mod numeric;
+pub mod output;
+pub mod string;
+pub mod vector;
+
+#[cfg(test)]
+mod facts;
+#[cfg(test)]
+mod roundtrip;
+
+pub use faults::text_of_bytes;
+
+use crate::error::{Error, Result, SqlState};
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
+use std::{fmt, sync::Arc};
+
+/// The key of the field metadata that holds the type's name, as [`PgType::to_string`] gives it.
+pub const TYPE_KEY: &str = "pg.type";
+
+/// Precision and scale of a `numeric` without a type modifier.
+pub const NUMERIC_ANY: (u8, i8) = (38, 16);
+
+/// A type as SQL names it, with its modifier.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PgType {
+    /// `boolean`.
+    Bool,
+    /// `bytea`.
+    Bytea,
+    /// `"char"`: one byte.
+    Char,
+    /// `name`: an identifier.
+    Name,
+    /// `smallint`.
+    Int2,
+    /// `integer`.
+    Int4,
+    /// `bigint`.
+    Int8,
+    /// `real`.
+    Float4,
+    /// `double precision`.
+    Float8,
+    /// `numeric`, or `numeric(precision, scale)`.
+    Numeric(Option<(u8, i8)>),
+    /// `text`.
+    Text,
+    /// `character varying`, with its limit in characters.
+    Varchar(Option<u32>),
+    /// `character`, with its length.
+    Bpchar(Option<u32>),
+    /// `date`.
+    Date,
+    /// `time without time zone`.
+    Time,
+    /// `timestamp without time zone`.
+    Timestamp,
+    /// `timestamp with time zone`.
+    Timestamptz,
+    /// `interval`.
+    Interval,
+    /// `uuid`.
+    Uuid,
+    /// `json`, kept as it was written.
+    Json,
+    /// `jsonb`, normalised.
+    Jsonb,
+    /// `oid`.
+    Oid,
+    /// `regclass`, `regtype` and kin: an oid that is written as a name.
+    Reg(RegKind),
+    /// `xid`.
+    Xid,
+    /// `void`: what a function returns that returns nothing.
+    Void,
+    /// `unknown`: a literal or a parameter whose type nothing tells.
+    Unknown,
+    /// `record`.
+    Record,
+    /// `vector`, with its dimensions where declared.
+    Vector(Option<u16>),
+    /// `int2vector`: an array of `smallint` that counts from 0.
+    Int2vector,
+    /// `oidvector`.
+    Oidvector,
+    /// An array.
+    Array(Box<PgType>),
+}
+
+/// What a `reg…` type names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RegKind {
+    /// A relation.
+    Class,
+    /// A type.
+    Type,
+    /// A function.
+    Proc,
+    /// A schema.
+    Namespace,
+    /// An operator.
+    Operator,
+    /// A role.
+    Role,
+}
+
+/// Oids of the vector types: stable, above PostgreSQL's own range's start for extensions.
+pub const VECTOR_OID: u32 = 16385;
+/// The oid of `vector[]`.
+pub const VECTOR_ARRAY_OID: u32 = 16386;
+
+/// One row of the table of types: name in `pg_type`, the SQL standard's name, oid, array oid.
+struct Row(&'static str, &'static str, u32, u32);
+
+impl PgType {
+    /// Every type that is not an array, without modifiers.
+    pub const SCALARS: [Self; 35] = [
+        Self::Bool,
+        Self::Bytea,
+        Self::Char,
+        Self::Name,
+        Self::Int8,
+        Self::Int2,
+        Self::Int2vector,
+        Self::Int4,
+        Self::Reg(RegKind::Proc),
+        Self::Text,
+        Self::Oid,
+        Self::Xid,
+        Self::Oidvector,
+        Self::Json,
+        Self::Float4,
+        Self::Float8,
+        Self::Unknown,
+        Self::Bpchar(None),
+        Self::Varchar(None),
+        Self::Date,
+        Self::Time,
+        Self::Timestamp,
+        Self::Timestamptz,
+        Self::Interval,
+        Self::Numeric(None),
+        Self::Reg(RegKind::Class),
+        Self::Reg(RegKind::Type),
+        Self::Reg(RegKind::Operator),
+        Self::Reg(RegKind::Namespace),
+        Self::Reg(RegKind::Role),
+        Self::Record,
+        Self::Void,
+        Self::Uuid,
+        Self::Jsonb,
+        Self::Vector(None),
+    ];
+
+    /// `type[]`.
+    #[must_use]
+    pub fn array(self) -> Self {
+        Self::Array(Box::new(self))
+    }
+
+    fn row(&self) -> Row {
+        match self {
+            Self::Bool => Row("bool", "boolean", 16, 1000),
+            Self::Bytea => Row("bytea", "bytea", 17, 1001),
+            Self::Char => Row("char", "\"char\"", 18, 1002),
+            Self::Name => Row("name", "name", 19, 1003),
+            Self::Int8 => Row("int8", "bigint", 20, 1016),
+            Self::Int2 => Row("int2", "smallint", 21, 1005),
+            Self::Int2vector => Row("int2vector", "int2vector", 22, 1006),
+            Self::Int4 => Row("int4", "integer", 23, 1007),
+            Self::Reg(RegKind::Proc) => Row("regproc", "regproc", 24, 1008),
+            Self::Text => Row("text", "text", 25, 1009),
+            Self::Oid => Row("oid", "oid", 26, 1028),
+            Self::Xid => Row("xid", "xid", 28, 1011),
+            Self::Oidvector => Row("oidvector", "oidvector", 30, 1013),
+            Self::Json => Row("json", "json", 114, 199),
+            Self::Float4 => Row("float4", "real", 700, 1021),
+            Self::Float8 => Row("float8", "double precision", 701, 1022),
+            Self::Unknown => Row("unknown", "unknown", 705, 0),
+            Self::Bpchar(_) => Row("bpchar", "character", 1042, 1014),
+            Self::Varchar(_) => Row("varchar", "character varying", 1043, 1015),
+            Self::Date => Row("date", "date", 1082, 1182),
+            Self::Time => Row("time", "time without time zone", 1083, 1183),
+            Self::Timestamp => Row("timestamp", "timestamp without time zone", 1114, 1115),
+            Self::Timestamptz => Row("timestamptz", "timestamp with time zone", 1184, 1185),
+            Self::Interval => Row("interval", "interval", 1186, 1187),
+            Self::Numeric(_) => Row("numeric", "numeric", 1700, 1231),
+            Self::Reg(RegKind::Operator) => Row("regoperator", "regoperator", 2204, 2209),
+            Self::Reg(RegKind::Class) => Row("regclass", "regclass", 2205, 2210),
+            Self::Reg(RegKind::Type) => Row("regtype", "regtype", 2206, 2211),
+            Self::Reg(RegKind::Namespace) => Row("regnamespace", "regnamespace", 4089, 4090),
+            Self::Reg(RegKind::Role) => Row("regrole", "regrole", 4096, 4097),
+            Self::Record => Row("record", "record", 2249, 2287),
+            Self::Void => Row("void", "void", 2278, 0),
+            Self::Uuid => Row("uuid", "uuid", 2950, 2951),
+            Self::Jsonb => Row("jsonb", "jsonb", 3802, 3807),
+            Self::Vector(_) => Row("vector", "vector", VECTOR_OID, VECTOR_ARRAY_OID),
+            Self::Array(element) => {
+                let Row(_, _, _, array) = element.row();
+                Row("", "", array, 0)
+            }
+        }
+    }
+
+    /// The type's own oid.
+    #[must_use]
+    pub fn oid(&self) -> u32 {
+        self.row().2
+    }
+
+    /// The oid of the array of this type; 0 where there is none.
+    #[must_use]
+    pub fn array_oid(&self) -> u32 {
+        self.row().3
+    }
+
+    /// The name in `pg_type`: `int4`, `_int4`.
+    #[must_use]
+    pub fn typname(&self) -> String {
+        match self {
+            Self::Array(element) => format!("_{}", element.row().0),
+            scalar => scalar.row().0.to_owned(),
+        }
+    }
+
+    /// The modifier as the wire and `pg_attribute` have it; -1 where there is none.
+    #[must_use]
+    pub fn typmod(&self) -> i32 {
+        let signed = |n: u32| i32::try_from(n).unwrap_or(-1);
+        match self {
+            Self::Numeric(Some((precision, scale))) => {
+                ((i32::from(*precision) << 16) | (i32::from(*scale) & 0x7ff)) + 4
+            }
+            Self::Varchar(Some(n)) | Self::Bpchar(Some(n)) => signed(n + 4),
+            Self::Vector(Some(dims)) => i32::from(*dims),
+            Self::Array(element) => element.typmod(),
+            _ => -1,
+        }
+    }
+
+    /// `pg_type.typlen`: bytes of the binary form, -1 where they vary.
+    #[must_use]
+    pub fn typlen(&self) -> i16 {
+        match self {
+            Self::Bool | Self::Char => 1,
+            Self::Int2 => 2,
+            Self::Int4 | Self::Float4 | Self::Date | Self::Oid | Self::Reg(_) | Self::Xid => 4,
+            Self::Void => 4,
+            Self::Int8 | Self::Float8 | Self::Time | Self::Timestamp | Self::Timestamptz => 8,
+            Self::Interval | Self::Uuid => 16,
+            Self::Name => 64,
+            Self::Unknown => -2,
+            _ => -1,
+        }
+    }
+
+    /// The type of an oid and a modifier (-1: none).
+    #[must_use]
+    pub fn from_oid(oid: u32, typmod: i32) -> Option<Self> {
+        let found = Self::SCALARS.iter().find_map(|scalar| {
+            if scalar.oid() == oid {
+                Some(scalar.clone())
+            } else if oid != 0 && scalar.array_oid() == oid {
+                Some(scalar.clone().array())
+            } else {
+                None
+            }
+        })?;
+        Some(found.with_typmod(typmod))
+    }
+
+    /// This type under another modifier; those that take none stay as they are.
+    #[must_use]
+    pub fn with_typmod(self, typmod: i32) -> Self {
+        let length = || u32::try_from(typmod - 4).ok().filter(|_| typmod >= 4);
+        match self {
+            Self::Numeric(_) => Self::Numeric((typmod >= 4).then(|| {
+                let packed = typmod - 4;
+                // The scale is a signed number of eleven bits.
+                let scale = ((packed & 0x7ff) ^ 1024) - 1024;
+                (u8::try_from(packed >> 16).unwrap_or(38), i8::try_from(scale).unwrap_or(0))
+            })),
+            Self::Varchar(_) => Self::Varchar(length()),
+            Self::Bpchar(_) => Self::Bpchar(length()),
+            Self::Vector(_) => Self::Vector(u16::try_from(typmod).ok().filter(|&dims| dims > 0)),
+            Self::Array(element) => element.with_typmod(typmod).array(),
+            other => other,
+        }
+    }
+
+    /// The type of a name without a modifier, in any of PostgreSQL's spellings (`int`, `int4`,
+    /// `integer`, `_int4`, `int4[]`, `double precision`); `None` where there is none such.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let name = name.trim();
+        if let Some(element) = name.strip_suffix("[]") {
+            return Self::from_name(element).map(|element| match element {
+                // However many brackets: PostgreSQL does not tell arrays of arrays from arrays.
+                array @ Self::Array(_) => array,
+                scalar => scalar.array(),
+            });
+        }
+        let lower = name.to_ascii_lowercase();
+        if let Some(element) = lower.strip_prefix('_')
+            && let Some(scalar) = Self::SCALARS.iter().find(|s| s.row().0 == element)
+        {
+            return Some(scalar.clone().array());
+        }
+        let canonical = match lower.as_str() {
+            "int" | "serial" | "serial4" => "int4",
+            "bigserial" | "serial8" => "int8",
+            "smallserial" | "serial2" => "int2",
+            "float" => "float8",
+            "decimal" | "dec" => "numeric",
+            "char varying" => "varchar",
+            "time" => "time",
+            // A bare `char` is `character(1)`; only the quoted one is the one-byte type.
+            "char" | "character" | "bpchar" => return Some(Self::Bpchar(None)),
+            "\"char\"" => return Some(Self::Char),
+            other => other,
+        };
+        Self::SCALARS
+            .iter()
+            .find(|scalar| scalar.row().0 == canonical || scalar.row().1 == canonical)
+            .cloned()
+    }
+
+    /// The Arrow type that carries values of this type.
+    #[must_use]
+    pub fn arrow(&self) -> DataType {
+        match self {
+            Self::Bool => DataType::Boolean,
+            Self::Bytea => DataType::Binary,
+            Self::Int2 => DataType::Int16,
+            Self::Int4 => DataType::Int32,
+            Self::Int8 => DataType::Int64,
+            Self::Float4 => DataType::Float32,
+            Self::Float8 => DataType::Float64,
+            Self::Numeric(modifier) => {
+                let (precision, scale) = modifier.unwrap_or(NUMERIC_ANY);
+                DataType::Decimal128(precision, scale)
+            }
+            Self::Char | Self::Name | Self::Text | Self::Varchar(_) | Self::Bpchar(_) => {
+                DataType::Utf8
+            }
+            Self::Json | Self::Jsonb | Self::Unknown | Self::Record => DataType::Utf8,
+            Self::Date => DataType::Date32,
+            Self::Time => DataType::Time64(TimeUnit::Microsecond),
+            Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Self::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Self::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
+            Self::Uuid => DataType::FixedSizeBinary(16),
+            Self::Oid | Self::Reg(_) | Self::Xid => DataType::UInt32,
+            Self::Void => DataType::Null,
+            Self::Vector(Some(dims)) => {
+                DataType::new_fixed_size_list(DataType::Float32, i32::from(*dims), true)
+            }
+            Self::Vector(None) => DataType::List(Arc::new(vector_element())),
+            Self::Int2vector => list(&Self::Int2),
+            Self::Oidvector => list(&Self::Oid),
+            Self::Array(element) => list(element),
+        }
+    }
+
+    /// An Arrow field of this type, which remembers the type.
+    #[must_use]
+    pub fn field(&self, name: &str, nullable: bool) -> Field {
+        Field::new(name, self.arrow(), nullable)
+            .with_metadata([(TYPE_KEY.to_owned(), self.to_string())].into())
+    }
+
+    /// The type of a field: what its metadata says where that agrees with its Arrow type, else
+    /// what the Arrow type tells.
+    #[must_use]
+    pub fn of_field(field: &Field) -> Self {
+        let named = field.metadata().get(TYPE_KEY).and_then(|name| Self::parse(name).ok());
+        match named {
+            Some(named) if named.arrow() == *field.data_type() => named,
+            _ => Self::of_arrow(field.data_type()),
+        }
+    }
+
+    /// The type that an Arrow type alone tells.
+    #[must_use]
+    pub fn of_arrow(data_type: &DataType) -> Self {
+        match data_type {
+            DataType::Null => Self::Text,
+            DataType::Boolean => Self::Bool,
+            DataType::Int8 | DataType::Int16 | DataType::UInt8 => Self::Int2,
+            DataType::Int32 | DataType::UInt16 => Self::Int4,
+            DataType::Int64 | DataType::UInt64 => Self::Int8,
+            DataType::UInt32 => Self::Oid,
+            DataType::Float16 | DataType::Float32 => Self::Float4,
+            DataType::Float64 => Self::Float8,
+            DataType::Decimal32(p, s)
+            | DataType::Decimal64(p, s)
+            | DataType::Decimal128(p, s)
+            | DataType::Decimal256(p, s) => {
+                Self::Numeric(((*p, *s) != NUMERIC_ANY).then_some((*p, *s)))
+            }
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Self::Text,
+            DataType::FixedSizeBinary(16) => Self::Uuid,
+            DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+            | DataType::FixedSizeBinary(_) => Self::Bytea,
+            DataType::Date32 | DataType::Date64 => Self::Date,
+            DataType::Time32(_) | DataType::Time64(_) => Self::Time,
+            DataType::Timestamp(_, None) => Self::Timestamp,
+            DataType::Timestamp(_, Some(_)) => Self::Timestamptz,
+            DataType::Interval(_) | DataType::Duration(_) => Self::Interval,
+            DataType::FixedSizeList(element, dims) if *element.data_type() == DataType::Float32 => {
+                Self::Vector(u16::try_from(*dims).ok())
+            }
+            DataType::List(element) if is_vector_element(element) => Self::Vector(None),
+            DataType::List(element)
+            | DataType::LargeList(element)
+            | DataType::ListView(element)
+            | DataType::FixedSizeList(element, _) => match Self::of_field(element) {
+                array @ Self::Array(_) => array,
+                scalar => scalar.array(),
+            },
+            DataType::Dictionary(_, value) => Self::of_arrow(value),
+            DataType::Struct(_) => Self::Record,
+            _ => Self::Text,
+        }
+    }
+
+    /// Reads what [`PgType::to_string`] wrote, and any spelling with a modifier that PostgreSQL
+    /// takes: `numeric(10,2)`, `varchar(20)[]`, `vector(384)`.
+    ///
+    /// # Errors
+    /// 42704 when there is no such type, 22023 when the modifier does not fit it.
+    pub fn parse(name: &str) -> Result<Self> {
+        let unknown =
+            || Error::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"));
+        let text = name.trim();
+        if let Some(element) = text.strip_suffix("[]") {
+            let element = Self::parse(element)?;
+            return Ok(if let Self::Array(_) = element { element } else { element.array() });
+        }
+        let Some((base, rest)) = text.split_once('(') else {
+            return Self::from_name(text).ok_or_else(unknown);
+        };
+        let (arguments, tail) = rest.split_once(')').ok_or_else(unknown)?;
+        let base = Self::from_name(&format!("{}{tail}", base.trim_end())).ok_or_else(unknown)?;
+        let arguments = arguments
+            .split(',')
+            .map(|argument| argument.trim().parse::<i64>())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| Error::new(SqlState::SYNTAX_ERROR, "type modifiers must be integers"))?;
+        base.with_modifiers(&arguments)
+    }
+
+    /// This type with the modifiers written in parentheses behind its name.
+    ///
+    /// # Errors
+    /// 22023 when a modifier is out of bounds, 42601 when the type takes none.
+    pub fn with_modifiers(self, modifiers: &[i64]) -> Result<Self> {
+        let invalid = |message: String| Error::new(SqlState::INVALID_PARAMETER_VALUE, message);
+        match (self, modifiers) {
+            (kind, []) => Ok(kind),
+            (Self::Numeric(_), &[precision]) => Self::Numeric(None).with_modifiers(&[precision, 0]),
+            (Self::Numeric(_), &[precision, scale]) => {
+                if !(1..=1000).contains(&precision) {
+                    return Err(invalid(format!(
+                        "NUMERIC precision {precision} must be between 1 and 1000"
+                    )));
+                }
+                match (u8::try_from(precision), i8::try_from(scale)) {
+                    (Ok(p), Ok(s)) if p <= 38 && s >= 0 && s.unsigned_abs() <= p => {
+                        Ok(Self::Numeric(Some((p, s))))
+                    }
+                    _ => Err(Error::unsupported(format!(
+                        "numeric({precision},{scale}) is not supported"
+                    ))
+                    .hint(
+                        "Use a precision of at most 38 and a scale between 0 and the precision.",
+                    )),
+                }
+            }
+            (kind @ (Self::Varchar(_) | Self::Bpchar(_)), &[length]) => {
+                let name = kind.typname();
+                if length < 1 {
+                    return Err(invalid(format!("length for type {name} must be at least 1")));
+                }
+                let length = u32::try_from(length).ok().filter(|&n| n <= 10_485_760);
+                let length = length.ok_or_else(|| {
+                    invalid(format!("length for type {name} cannot exceed 10485760"))
+                })?;
+                Ok(match kind {
+                    Self::Varchar(_) => Self::Varchar(Some(length)),
+                    _ => Self::Bpchar(Some(length)),
+                })
+            }
+            (Self::Vector(_), &[dims]) => {
+                if dims < 1 {
+                    return Err(invalid("dimensions for type vector must be at least 1".into()));
+                }
+                match u16::try_from(dims) {
+                    Ok(dims) if usize::from(dims) <= crate::vector::DIMS_MAX => {
+                        Ok(Self::Vector(Some(dims)))
+                    }
+                    _ => Err(invalid("dimensions for type vector cannot exceed 16000".into())),
+                }
+            }
+            // Fractional digits of times: PostgreSQL rounds to them; microseconds are the most.
+            (kind @ (Self::Time | Self::Timestamp | Self::Timestamptz | Self::Interval), &[6]) => {
+                Ok(kind)
+            }
+            (kind @ (Self::Time | Self::Timestamp | Self::Timestamptz | Self::Interval), _) => {
+                Err(Error::unsupported(format!("a precision on type {kind} is not supported"))
+                    .hint("Leave the precision out: values keep microseconds."))
+            }
+            (Self::Float8, &[digits]) => match digits {
+                1..=24 => Ok(Self::Float4),
+                25..=53 => Ok(Self::Float8),
+                ..1 => Err(invalid("precision for type float must be at least 1 bit".into())),
+                _ => Err(invalid("precision for type float must be less than 54 bits".into())),
+            },
+            (Self::Array(element), modifiers) => Ok(element.with_modifiers(modifiers)?.array()),
+            (kind, _) => Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                format!("type modifier is not allowed for type \"{kind}\""),
+            )),
+        }
+    }
+
+    /// Whether values are text: the types of PostgreSQL's string category.
+    #[must_use]
+    pub fn is_textual(&self) -> bool {
+        matches!(self, Self::Text | Self::Varchar(_) | Self::Bpchar(_) | Self::Name | Self::Unknown)
+    }
+
+    /// `pg_type.typcategory`.
+    #[must_use]
+    pub fn category(&self) -> char {
+        match self {
+            Self::Bool => 'B',
+            Self::Int2 | Self::Int4 | Self::Int8 | Self::Float4 | Self::Float8 => 'N',
+            Self::Numeric(_) | Self::Oid | Self::Reg(_) => 'N',
+            Self::Text | Self::Varchar(_) | Self::Bpchar(_) | Self::Name => 'S',
+            Self::Date | Self::Time | Self::Timestamp | Self::Timestamptz => 'D',
+            Self::Interval => 'T',
+            Self::Char => 'Z',
+            Self::Unknown => 'X',
+            Self::Record | Self::Void => 'P',
+            Self::Array(_) | Self::Int2vector | Self::Oidvector => 'A',
+            Self::Bytea | Self::Uuid | Self::Json | Self::Jsonb | Self::Xid | Self::Vector(_) => {
+                'U'
+            }
+        }
+    }
+}
+
+/// The name as `format_type` writes it: `numeric(10,2)`, `character varying(20)[]`, `vector(3)`.
+impl fmt::Display for PgType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Array(element) => write!(f, "{element}[]"),
+            Self::Numeric(Some((precision, scale))) => write!(f, "numeric({precision},{scale})"),
+            Self::Varchar(Some(n)) => write!(f, "character varying({n})"),
+            Self::Bpchar(Some(n)) => write!(f, "character({n})"),
+            Self::Vector(Some(dims)) => write!(f, "vector({dims})"),
+            scalar => f.write_str(scalar.row().1),
+        }
+    }
+}
+
+impl serde::Serialize for PgType {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for PgType {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::parse(&name).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The element of a vector without declared dimensions: never null, which tells it from `real[]`.
+fn vector_element() -> Field {
+    Field::new("element", DataType::Float32, false)
+}
+
+fn is_vector_element(element: &Field) -> bool {
+    *element.data_type() == DataType::Float32 && !element.is_nullable()
+}
+
+/// The element carries no metadata: Arrow compares it as part of the type, and DataFusion makes
+/// lists without any. The array's own field names the element's type.
+fn list(element: &PgType) -> DataType {
+    DataType::new_list(element.arrow(), true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_oids_and_fields_lead_back_to_the_type() {
+        let with_modifiers = [
+            PgType::Numeric(Some((10, 2))),
+            PgType::Varchar(Some(20)),
+            PgType::Bpchar(Some(3)),
+            PgType::Vector(Some(384)),
+            PgType::Varchar(Some(7)).array(),
+        ];
+        for kind in PgType::SCALARS.iter().chain(&with_modifiers) {
+            assert_eq!(PgType::from_oid(kind.oid(), kind.typmod()).as_ref(), Some(kind));
+            assert_eq!(&PgType::parse(&kind.to_string()).unwrap(), kind, "{kind}");
+            assert_eq!(&PgType::of_field(&kind.field("c", true)), kind);
+        }
+        assert_eq!(PgType::parse("timestamp with time zone[]").unwrap().oid(), 1185);
+        assert_eq!(PgType::from_name("_text"), Some(PgType::Text.array()));
+    }
+
+    #[test]
+    fn modifiers_are_checked_as_postgres_does() {
+        let error = |name: &str| PgType::parse(name).unwrap_err().message().to_owned();
+        assert_eq!(error("vector(0)"), "dimensions for type vector must be at least 1");
+        assert_eq!(error("vector(16001)"), "dimensions for type vector cannot exceed 16000");
+        assert_eq!(error("numeric(0)"), "NUMERIC precision 0 must be between 1 and 1000");
+        assert_eq!(error("nonsense"), "type \"nonsense\" does not exist");
+    }
+}

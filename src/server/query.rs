@@ -1,0 +1,75 @@
+//! The simple protocol: a text of several statements, results as text, one transaction unless
+//! the text says otherwise.
+
+use super::{
+    Fault,
+    connection::{Connection, watched},
+    message::Format,
+    response,
+    rows::Cursor,
+};
+use crate::{
+    error::{Error, SqlState},
+    session::{Outcome, Statement},
+};
+use pgwire::messages::response::{CommandComplete, EmptyQueryResponse};
+
+impl Connection {
+    /// Runs the statements of a text until one fails.
+    pub(super) async fn query(&mut self, sql: &str) -> Result<(), Fault> {
+        self.statements.remove("");
+        self.portals.remove("");
+        let statements = self.session.parse(sql)?;
+        if statements.is_empty() {
+            self.wire.send(&EmptyQueryResponse::new())?;
+            return Ok(());
+        }
+        if statements.len() > 1 {
+            self.session.begin_implicit_block();
+        }
+        let mut statements = statements.into_iter().peekable();
+        while let Some(statement) = statements.next() {
+            let tag = self.run_statement(statement).await?;
+            // The client learns that a statement is done when nothing can undo it any more.
+            if statements.peek().is_none() {
+                self.commit().await?;
+            }
+            self.complete(tag)?;
+            self.end_portals();
+        }
+        Ok(())
+    }
+
+    /// Runs one statement up to its command tag; `None` for the empty statement.
+    async fn run_statement(&mut self, statement: Statement) -> Result<Option<String>, Fault> {
+        let Self { wire, session, interrupt, .. } = self;
+        interrupt.clear();
+        let prepared = watched(wire, interrupt, session.prepare(Some(statement), &[])).await?;
+        if !prepared.parameters().is_empty() {
+            let message = "there is no parameter $1";
+            return Err(Error::new(SqlState::UNDEFINED_PARAMETER, message).into());
+        }
+        match watched(wire, interrupt, session.execute(&prepared, Vec::new())).await? {
+            Outcome::Empty => Ok(None),
+            Outcome::Done(tag) => Ok(Some(tag)),
+            Outcome::Rows(rows) => {
+                wire.send(&response::row_description(&rows.columns, |_| Format::Text))?;
+                let mut cursor = Cursor::new(rows, Vec::new());
+                let style = session.style();
+                let sent = cursor.send(wire, interrupt, &style, None).await?;
+                Ok(Some(cursor.tag(sent.rows)))
+            }
+            Outcome::CopyIn(copy) => self.copy_in(copy).await.map(Some),
+            Outcome::CopyOut(copy) => self.copy_out(copy).await.map(Some),
+        }
+    }
+
+    /// Says that a statement is done.
+    pub(super) fn complete(&mut self, tag: Option<String>) -> Result<(), Error> {
+        self.tell_events()?;
+        match tag {
+            Some(tag) => self.wire.send(&CommandComplete::new(tag)),
+            None => self.wire.send(&EmptyQueryResponse::new()),
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! What statements and functions may know of their session: settings, names, times, notices.
+
+use super::{
+    cancel::Canceller,
+    engine::Engine,
+    settings::{Settings, time_zone},
+};
+use crate::{
+    catalog::{Catalog, PG_CATALOG, pg},
+    error::{Error, Result, SqlState},
+    exec::{
+        locks::{Mode, Target, TransactionId},
+        snapshot::Snapshot,
+    },
+    ids::Oid,
+    pgtype::{interval::IntervalStyle, output::Style},
+    sql::{ActivityRow, AdvisoryLock, Context, SettingRow},
+};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+
+/// The part of a session that plans and other sessions may look at.
+#[derive(Debug)]
+pub struct SessionContext {
+    engine: Arc<Engine>,
+    process_id: i32,
+    database: Oid,
+    database_name: String,
+    session_user: Oid,
+    session_user_name: String,
+    client: Option<SocketAddr>,
+    began_micros: i64,
+    advisory_owner: TransactionId,
+    pub(super) canceller: Canceller,
+    snapshot: ArcSwap<Snapshot>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    settings: Settings,
+    user: Oid,
+    transaction: Option<TransactionId>,
+    transaction_micros: i64,
+    statement_micros: i64,
+    changed_micros: i64,
+    activity: &'static str,
+    query: Arc<str>,
+    notices: Vec<Error>,
+    given: HashMap<Oid, i64>,
+    last_sequence: Option<Oid>,
+}
+
+impl SessionContext {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        start: &super::Start,
+        database: (Oid, String),
+        role: (Oid, String),
+        settings: Settings,
+    ) -> Arc<Self> {
+        let now = engine.clock.now_micros();
+        let snapshot = ArcSwap::from_pointee(Snapshot::committed(engine.states.snapshot()));
+        let (database, database_name) = database;
+        let state = State {
+            settings,
+            user: role.0,
+            transaction: None,
+            transaction_micros: now,
+            statement_micros: now,
+            changed_micros: now,
+            activity: "idle",
+            query: "".into(),
+            notices: Vec::new(),
+            given: HashMap::new(),
+            last_sequence: None,
+        };
+        Arc::new(Self {
+            process_id: start.process_id,
+            database,
+            database_name,
+            session_user: role.0,
+            session_user_name: role.1,
+            client: start.client,
+            began_micros: now,
+            advisory_owner: TransactionId::next(),
+            canceller: Canceller::default(),
+            snapshot,
+            state: Mutex::new(state),
+            engine,
+        })
+    }
+
+    /// Reads settings.
+    pub(super) fn with_settings<T>(&self, read: impl FnOnce(&Settings) -> T) -> T {
+        read(&self.state.lock().settings)
+    }
+
+    /// Changes settings.
+    pub(super) fn change_settings<T>(&self, change: impl FnOnce(&mut Settings) -> T) -> T {
+        change(&mut self.state.lock().settings)
+    }
+
+    pub(super) fn see(&self, snapshot: Arc<Snapshot>) {
+        self.snapshot.store(snapshot);
+    }
+
+    pub(super) fn current(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    pub(super) fn statement_starts(&self, query: &str) {
+        let now = self.engine.clock.now_micros();
+        let mut state = self.state.lock();
+        state.statement_micros = now;
+        state.changed_micros = now;
+        state.activity = "active";
+        state.query = query.into();
+    }
+
+    pub(super) fn rests(&self, activity: &'static str) {
+        let mut state = self.state.lock();
+        state.changed_micros = self.engine.clock.now_micros();
+        state.activity = activity;
+    }
+
+    pub(super) fn transaction_is(&self, transaction: Option<TransactionId>) {
+        let mut state = self.state.lock();
+        state.transaction = transaction;
+        state.transaction_micros = state.statement_micros;
+    }
+
+    pub(super) fn set_user(&self, user: Oid) {
+        self.state.lock().user = user;
+    }
+
+    pub(super) fn forget_sequences(&self) {
+        let mut state = self.state.lock();
+        state.given.clear();
+        state.last_sequence = None;
+    }
+
+    pub(super) fn take_notices(&self) -> Vec<Error> {
+        std::mem::take(&mut self.state.lock().notices)
+    }
+
+    pub(super) fn lock_timeout(&self) -> Option<Duration> {
+        let ms = self.with_settings(|settings| settings.number("lock_timeout"));
+        u64::try_from(ms).ok().filter(|&ms| ms > 0).map(Duration::from_millis)
+    }
+
+    /// From where this session looks at the catalog's relations.
+    pub(super) fn view(self: &Arc<Self>) -> pg::View {
+        pg::View {
+            catalog: self.catalog(),
+            database: self.database,
+            user: self.user(),
+            live: Arc::new(LiveView(Arc::clone(self))),
+        }
+    }
+
+    fn sequence(&self, id: Oid) -> Result<Arc<crate::catalog::Sequence>> {
+        self.catalog().sequence(id).cloned().ok_or_else(|| {
+            Error::new(SqlState::UNDEFINED_TABLE, format!("there is no sequence with oid {id}"))
+        })
+    }
+
+    fn activity_row(&self) -> ActivityRow {
+        let state = self.state.lock();
+        ActivityRow {
+            database: self.database,
+            database_name: self.database_name.clone(),
+            process_id: self.process_id,
+            user: self.session_user,
+            user_name: self.session_user_name.clone(),
+            application_name: state.settings.known("application_name").to_owned(),
+            client_address: self.client.map(|client| client.ip().to_string()),
+            client_port: self.client.map(|client| i32::from(client.port())),
+            backend_start: self.began_micros,
+            transaction_start: state.transaction.map(|_| state.transaction_micros),
+            query_start: Some(state.statement_micros),
+            state_change: Some(state.changed_micros),
+            state: state.activity.to_owned(),
+            query: state.query.to_string(),
+        }
+    }
+
+    fn path_of(&self, name: &str) -> Option<Oid> {
+        let catalog = self.catalog();
+        let name = if name == "$user" { self.user_name() } else { name.to_owned() };
+        catalog.schema_named(self.database, &name).map(|schema| schema.id)
+    }
+}
+
+impl Drop for SessionContext {
+    fn drop(&mut self) {
+        self.engine.locks.release_all(self.advisory_owner);
+        self.engine.leave(self.process_id);
+    }
+}
+
+impl Context for SessionContext {
+    fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(self.snapshot.load().catalog())
+    }
+
+    fn database(&self) -> Oid {
+        self.database
+    }
+
+    fn database_name(&self) -> String {
+        self.database_name.clone()
+    }
+
+    fn user(&self) -> Oid {
+        self.state.lock().user
+    }
+
+    fn user_name(&self) -> String {
+        let user = self.user();
+        self.catalog().role(user).map_or_else(|| user.to_string(), |role| role.name.clone())
+    }
+
+    fn session_user_name(&self) -> String {
+        self.session_user_name.clone()
+    }
+
+    fn search_path(&self) -> Vec<Oid> {
+        let mut path = self.explicit_path();
+        if !path.contains(&PG_CATALOG) {
+            path.insert(0, PG_CATALOG);
+        }
+        path
+    }
+
+    fn explicit_path(&self) -> Vec<Oid> {
+        let path = self.with_settings(|settings| settings.known("search_path").to_owned());
+        names(&path).iter().filter_map(|name| self.path_of(name)).collect()
+    }
+
+    fn setting(&self, name: &str) -> Option<String> {
+        if name.eq_ignore_ascii_case("is_superuser") {
+            let superuser = self.catalog().role(self.user()).is_some_and(|role| role.superuser);
+            return Some(if superuser { "on" } else { "off" }.to_owned());
+        }
+        if name.eq_ignore_ascii_case("session_authorization") {
+            return Some(self.session_user_name());
+        }
+        let value = self.with_settings(|settings| settings.value(name).map(str::to_owned))?;
+        Some(super::settings::shown(name, &value))
+    }
+
+    fn set_setting(&self, name: &str, value: &str, local: bool) -> Result<String> {
+        self.change_settings(|settings| settings.set(name, value, local))
+    }
+
+    fn settings(&self) -> Vec<SettingRow> {
+        self.with_settings(Settings::rows)
+    }
+
+    fn next_value(&self, sequence: Oid) -> Result<i64> {
+        let value = self.engine.sequences.next(&*self.sequence(sequence)?)?;
+        let mut state = self.state.lock();
+        state.given.insert(sequence, value);
+        state.last_sequence = Some(sequence);
+        Ok(value)
+    }
+
+    fn current_value(&self, sequence: Oid) -> Result<i64> {
+        let entry = self.sequence(sequence)?;
+        self.state.lock().given.get(&sequence).copied().ok_or_else(|| {
+            Error::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!(
+                    "currval of sequence \"{}\" is not yet defined in this session",
+                    entry.name
+                ),
+            )
+        })
+    }
+
+    fn last_value(&self) -> Result<i64> {
+        let state = self.state.lock();
+        let last = state.last_sequence.and_then(|sequence| state.given.get(&sequence));
+        last.copied().ok_or_else(|| {
+            Error::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "lastval is not yet defined in this session",
+            )
+        })
+    }
+
+    fn set_value(&self, sequence: Oid, value: i64, called: bool) -> Result<i64> {
+        let value = self.engine.sequences.set(&*self.sequence(sequence)?, value, called)?;
+        if called {
+            self.state.lock().given.insert(sequence, value);
+        }
+        Ok(value)
+    }
+
+    fn transaction_micros(&self) -> i64 {
+        let state = self.state.lock();
+        if state.transaction.is_some() { state.transaction_micros } else { state.statement_micros }
+    }
+
+    fn statement_micros(&self) -> i64 {
+        self.state.lock().statement_micros
+    }
+
+    fn clock_micros(&self) -> i64 {
+        self.engine.clock.now_micros()
+    }
+
+    fn random(&self) -> u64 {
+        self.engine.clock.random()
+    }
+
+    fn time_zone(&self) -> chrono_tz::Tz {
+        self.with_settings(|settings| time_zone(settings.known("timezone")))
+            .unwrap_or(chrono_tz::UTC)
+    }
+
+    fn style(&self) -> Style {
+        let mut style = Style { time_zone: self.time_zone(), ..Style::default() };
+        self.with_settings(|settings| {
+            let digits = settings.number("extra_float_digits");
+            style.extra_float_digits = i32::try_from(digits).unwrap_or(1);
+            style.bytea_escape = settings.known("bytea_output") == "escape";
+            style.interval_style = match settings.known("intervalstyle") {
+                "postgres_verbose" => IntervalStyle::PostgresVerbose,
+                "sql_standard" => IntervalStyle::SqlStandard,
+                "iso_8601" => IntervalStyle::Iso8601,
+                _ => IntervalStyle::Postgres,
+            };
+        });
+        style.names = Some(Arc::new(pg::names::SessionNames {
+            catalog: self.catalog(),
+            database: self.database,
+            path: self.search_path(),
+        }));
+        style
+    }
+
+    fn process_id(&self) -> i32 {
+        self.process_id
+    }
+
+    fn activity(&self) -> Vec<ActivityRow> {
+        self.engine.sessions().iter().map(|session| session.activity_row()).collect()
+    }
+
+    fn relation_size(&self, relation: Oid) -> u64 {
+        let snapshot = self.current();
+        match snapshot.index(relation) {
+            Some(index) => index.stats().bytes,
+            None => snapshot.table(relation).bytes(),
+        }
+    }
+
+    fn live_rows(&self, table: Oid) -> u64 {
+        self.current().table(table).live_rows()
+    }
+
+    fn cancel_backend(&self, process_id: i32) -> bool {
+        let sessions = self.engine.sessions();
+        let found = sessions.iter().find(|session| session.process_id == process_id);
+        found.inspect(|session| session.canceller.cancel()).is_some()
+    }
+
+    fn advisory_lock(&self, request: AdvisoryLock) -> Result<bool> {
+        let transaction = self.state.lock().transaction.filter(|_| request.transaction);
+        let owner = transaction.unwrap_or(self.advisory_owner);
+        let mode = if request.shared { Mode::Shared } else { Mode::Exclusive };
+        let target = Target::Advisory(request.key);
+        let locks = &self.engine.locks;
+        if locks.try_acquire(owner, &target, mode) {
+            return Ok(true);
+        }
+        if !request.wait {
+            return Ok(false);
+        }
+        let (wait, cancel) =
+            (locks.acquire(owner, target, mode, self.lock_timeout()), self.canceller.token());
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                tokio::select! {
+                    granted = wait => granted.map(|_| true),
+                    () = cancel.cancelled() => Err(crate::exec::run::cancelled()),
+                }
+            })
+        })
+    }
+
+    fn advisory_unlock(&self, key: i64, _shared: bool) -> bool {
+        self.engine.locks.release(self.advisory_owner, &Target::Advisory(key))
+    }
+
+    fn advisory_unlock_all(&self) {
+        self.engine.locks.release_all(self.advisory_owner);
+    }
+
+    fn notify(&self, channel: &str, payload: &str) -> Result<()> {
+        super::notify::check(channel, payload)
+    }
+
+    fn notice(&self, notice: Error) {
+        self.state.lock().notices.push(notice);
+    }
+}
+
+/// The names of a list setting: `"$user", public`.
+fn names(list: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut name = String::new();
+    let mut quoted = false;
+    let mut chars = list.chars().peekable();
+    while let Some(char) = chars.next() {
+        match char {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                name.push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => names.push(std::mem::take(&mut name)),
+            char if char.is_whitespace() && !quoted => {}
+            char if quoted => name.push(char),
+            char => name.extend(char.to_lowercase()),
+        }
+    }
+    names.push(name);
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// A session as the catalog's relations see it.
+#[derive(Debug)]
+struct LiveView(Arc<SessionContext>);
+
+impl pg::Live for LiveView {
+    fn settings(&self) -> Vec<SettingRow> {
+        self.0.settings()
+    }
+
+    fn activity(&self) -> Vec<ActivityRow> {
+        self.0.activity()
+    }
+
+    fn relation_size(&self, relation: Oid) -> u64 {
+        self.0.relation_size(relation)
+    }
+
+    fn live_rows(&self, table: Oid) -> u64 {
+        self.0.live_rows(table)
+    }
+}

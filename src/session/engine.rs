@@ -1,0 +1,128 @@
+//! What all sessions of a node share.
+
+use super::{context::SessionContext, sequence::Sequences};
+use crate::{
+    catalog::Catalog,
+    clock::SharedClock,
+    error::{Error, Result, SqlState},
+    exec::{commit::Committer, locks::Locks, run::Runner, spill::Spill, state::States},
+    sql::Context,
+};
+use parking_lot::Mutex;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+};
+
+/// The shared part of all sessions: state, locks, the commit task, where plans run.
+#[derive(Debug)]
+pub struct Engine {
+    pub(super) states: Arc<States>,
+    pub(super) locks: Arc<Locks>,
+    pub(super) committer: Committer,
+    pub(super) runner: Runner,
+    pub(super) spill: Spill,
+    pub(super) clock: SharedClock,
+    pub(super) sequences: Sequences,
+    pub(super) started_micros: i64,
+    sessions: Mutex<BTreeMap<i32, Weak<SessionContext>>>,
+    maintenance: crate::exec::maintenance::Maintenance,
+}
+
+/// What a role's login needs.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The SCRAM-SHA-256 verifier of its password, if it has one.
+    pub verifier: Option<String>,
+    /// Whether it may connect.
+    pub can_login: bool,
+    /// Whether every check is waived.
+    pub superuser: bool,
+}
+
+impl Engine {
+    /// Over a node's parts.
+    #[must_use]
+    pub fn new(
+        states: Arc<States>,
+        committer: Committer,
+        runner: Runner,
+        spill: Spill,
+        maintenance: crate::exec::maintenance::Maintenance,
+        clock: SharedClock,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            locks: Locks::new(Arc::clone(&clock)),
+            sequences: Sequences::new(Arc::clone(&states), committer.clone()),
+            started_micros: clock.now_micros(),
+            sessions: Mutex::default(),
+            states,
+            committer,
+            runner,
+            spill,
+            maintenance,
+            clock,
+        })
+    }
+
+    /// How a role logs in.
+    ///
+    /// # Errors
+    /// 28000 when there is no such role.
+    pub fn login(&self, role: &str) -> Result<Login> {
+        let catalog = self.catalog();
+        let role = catalog.role_named(role).ok_or_else(|| {
+            Error::new(
+                SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+                format!("role \"{role}\" does not exist"),
+            )
+        })?;
+        Ok(Login {
+            verifier: role.verifier.clone(),
+            can_login: role.login,
+            superuser: role.superuser,
+        })
+    }
+
+    /// Whether some role has a password.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.catalog().roles().any(|role| role.verifier.is_some())
+    }
+
+    /// Whether the log can still be written.
+    #[must_use]
+    pub fn takes_commits(&self) -> bool {
+        self.committer.is_open()
+    }
+
+    /// The committed names of now.
+    #[must_use]
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.states.snapshot().catalog)
+    }
+
+    /// The committed state of now, for counters.
+    #[must_use]
+    pub fn states(&self) -> &Arc<States> {
+        &self.states
+    }
+
+    /// Flushes, merges and collects on demand: CHECKPOINT and VACUUM.
+    #[must_use]
+    pub fn maintenance(&self) -> &crate::exec::maintenance::Maintenance {
+        &self.maintenance
+    }
+
+    pub(super) fn enter(&self, context: &Arc<SessionContext>) {
+        self.sessions.lock().insert(Context::process_id(context.as_ref()), Arc::downgrade(context));
+    }
+
+    pub(super) fn leave(&self, process_id: i32) {
+        self.sessions.lock().remove(&process_id);
+    }
+
+    pub(super) fn sessions(&self) -> Vec<Arc<SessionContext>> {
+        self.sessions.lock().values().filter_map(Weak::upgrade).collect()
+    }
+}

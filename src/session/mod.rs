@@ -1,0 +1,274 @@
+//! One connection's conversation: statements in transactions, from text to a stream of batches.
+//!
+//! A transport calls [`Session::parse`], [`Session::prepare`], [`Session::execute`] and sends what
+//! it gets; it knows nothing of SQL. A session knows nothing of wires.
+//!
+//! - [`engine`]: what all sessions of a node share.
+//! - [`context`]: what functions and plans may ask of their session.
+//! - [`settings`]: SET, SHOW, RESET.
+//! - [`statement`]: prepares and runs one statement; [`utility`] those that are not queries.
+//! - [`transaction`]: BEGIN, COMMIT, savepoints, the implicit transaction.
+//! - [`cursor`], [`copy`], [`explain`]: what their names say.
+
+mod cancel;
+mod context;
+mod copy;
+mod cursor;
+mod engine;
+mod explain;
+mod notify;
+mod sequence;
+pub mod settings;
+mod statement;
+mod transaction;
+mod utility;
+
+pub use cancel::Canceller;
+pub use copy::{CopyIn, CopyOut};
+pub use engine::{Engine, Login};
+pub use statement::Prepared;
+
+pub use crate::{
+    exec::run::RowStream,
+    sql::{OutputColumn, Statement},
+};
+
+use crate::{
+    error::{Error, Result, SqlState},
+    exec::transaction::Transaction,
+    pgtype::output::Style,
+    sql::{self, Context},
+};
+use context::SessionContext;
+use settings::Settings;
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+
+/// What a client says when it connects.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The role.
+    pub role: String,
+    /// The database.
+    pub database: String,
+    /// Settings, as names and values.
+    pub parameters: Vec<(String, String)>,
+    /// The number that this backend goes by.
+    pub process_id: i32,
+    /// From where it connects.
+    pub client: Option<SocketAddr>,
+}
+
+/// Where a session stands between statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// In no transaction.
+    Idle,
+    /// In a transaction block.
+    InTransaction,
+    /// In a transaction block that failed: only its end is accepted.
+    Failed,
+}
+
+/// Something to tell the client beside results.
+#[derive(Debug)]
+pub enum Event {
+    /// A notice or a warning.
+    Notice(Notice),
+    /// A reported setting has changed.
+    Parameter(&'static str, String),
+    /// A prepared statement is gone; `None`: all of them.
+    Deallocate(Option<String>),
+}
+
+/// A message that is no error.
+#[derive(Debug)]
+pub struct Notice {
+    /// `NOTICE`, `WARNING` …
+    pub severity: &'static str,
+    /// What it says.
+    pub message: Error,
+}
+
+/// What a statement gives.
+#[expect(missing_debug_implementations, reason = "streams have none")]
+pub enum Outcome {
+    /// The statement was empty.
+    Empty,
+    /// It is done; its command tag.
+    Done(String),
+    /// Rows.
+    Rows(Rows),
+    /// The client sends rows.
+    CopyIn(CopyIn),
+    /// The client gets rows in COPY's form.
+    CopyOut(CopyOut),
+}
+
+/// A result.
+#[expect(missing_debug_implementations, reason = "streams have none")]
+pub struct Rows {
+    /// Its columns.
+    pub columns: Arc<[OutputColumn]>,
+    /// Its rows.
+    pub stream: RowStream,
+    /// Its command tag.
+    pub tag: RowsTag,
+}
+
+/// The command tag of a result, once its rows are counted.
+#[derive(Debug, Clone)]
+pub enum RowsTag {
+    /// A word and the number of rows: `SELECT 3`.
+    Counted(&'static str),
+    /// The tag as it is: `EXPLAIN`, `SHOW`, `INSERT 0 3`.
+    Fixed(String),
+}
+
+impl RowsTag {
+    /// The tag after `rows` rows.
+    #[must_use]
+    pub fn text(&self, rows: u64) -> String {
+        match self {
+            Self::Counted(word) => format!("{word} {rows}"),
+            Self::Fixed(tag) => tag.clone(),
+        }
+    }
+}
+
+/// A connection's conversation.
+#[derive(Debug)]
+pub struct Session {
+    engine: Arc<Engine>,
+    context: Arc<SessionContext>,
+    transaction: Option<Transaction>,
+    /// Whether BEGIN opened the transaction.
+    explicit: bool,
+    /// Whether several statements of one message share an implicit transaction.
+    implicit_block: bool,
+    failed: bool,
+    prepared: HashMap<String, Arc<Prepared>>,
+    cursors: cursor::Cursors,
+    events: Vec<Event>,
+    reported: HashMap<&'static str, String>,
+}
+
+impl Engine {
+    /// A conversation for a client.
+    ///
+    /// # Errors
+    /// 3D000, 28000, and those of the settings it starts with.
+    pub fn session(self: &Arc<Self>, start: Start) -> Result<Session> {
+        let catalog = self.catalog();
+        let database = catalog.database_named(&start.database).ok_or_else(|| {
+            Error::new(
+                SqlState::INVALID_CATALOG_NAME,
+                format!("database \"{}\" does not exist", start.database),
+            )
+        })?;
+        let role = catalog.role_named(&start.role).ok_or_else(|| {
+            Error::new(
+                SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+                format!("role \"{}\" does not exist", start.role),
+            )
+        })?;
+        let mut settings = Settings::default();
+        let stored = database.settings.iter().chain(&role.settings);
+        for (name, value) in stored {
+            settings.start_with(name, value)?;
+        }
+        for (name, value) in &start.parameters {
+            settings.start_with(name, value)?;
+        }
+        let names = ((database.id, database.name.clone()), (role.id, role.name.clone()));
+        let context =
+            SessionContext::new(Arc::clone(self), &start, names.0, names.1, settings);
+        self.enter(&context);
+        let mut session = Session {
+            engine: Arc::clone(self),
+            context,
+            transaction: None,
+            explicit: false,
+            implicit_block: false,
+            failed: false,
+            prepared: HashMap::new(),
+            cursors: cursor::Cursors::default(),
+            events: Vec::new(),
+            reported: HashMap::new(),
+        };
+        session.reported = session.reportable().collect();
+        Ok(session)
+    }
+}
+
+impl Session {
+    /// Where the session stands.
+    #[must_use]
+    pub fn status(&self) -> TransactionStatus {
+        match (self.explicit, self.failed) {
+            (false, _) => TransactionStatus::Idle,
+            (true, false) => TransactionStatus::InTransaction,
+            (true, true) => TransactionStatus::Failed,
+        }
+    }
+
+    /// What stops the running statement from elsewhere.
+    #[must_use]
+    pub fn canceller(&self) -> Canceller {
+        self.context.canceller.clone()
+    }
+
+    /// How values are written for this client.
+    #[must_use]
+    pub fn style(&self) -> Style {
+        self.context.style()
+    }
+
+    /// What the client is told of settings when it connects.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<(&'static str, String)> {
+        let mut parameters: Vec<_> = self.reportable().collect();
+        parameters.sort_unstable();
+        parameters
+    }
+
+    /// What happened since the last call, to be told before the next answer.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        for notice in self.context.take_notices() {
+            let severity = match notice.state().class() {
+                "01" => "WARNING",
+                _ => "NOTICE",
+            };
+            self.events.push(Event::Notice(Notice { severity, message: notice }));
+        }
+        let now: HashMap<&'static str, String> = self.reportable().collect();
+        for (name, value) in &now {
+            if self.reported.get(name) != Some(value) {
+                self.events.push(Event::Parameter(name, value.clone()));
+            }
+        }
+        self.reported = now;
+        std::mem::take(&mut self.events)
+    }
+
+    /// The statements of a message.
+    ///
+    /// # Errors
+    /// 42601.
+    pub fn parse(&self, text: &str) -> Result<Vec<Statement>> {
+        sql::parse(text)
+    }
+
+    /// What the session lets functions ask.
+    fn context(&self) -> Arc<dyn Context> {
+        Arc::clone(&self.context) as Arc<dyn Context>
+    }
+
+    fn reportable(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let declared = settings::SETTINGS.iter().filter(|setting| setting.reported);
+        let names = declared.map(|setting| setting.name);
+        names.chain(["is_superuser", "session_authorization"]).map(|name| {
+            let value = self.context.setting(name).unwrap_or_default();
+            (settings::display_name(name), value)
+        })
+    }
+}

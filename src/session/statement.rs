@@ -1,0 +1,331 @@
+//! Prepares and runs one statement.
+
+use super::{Outcome, Rows, RowsTag, Session, explain, utility};
+use crate::{
+    error::{Error, Result, SqlState},
+    exec::{
+        insert, nearest::Knobs, relations::Sources, rows_stream, run, snapshot::Snapshot, update,
+        write::{Env, Written},
+    },
+    pgtype::PgType,
+    sql::{self, Bound, OutputColumn, Query, Returning, Statement, Utility},
+};
+use arrow::array::ArrayRef;
+use datafusion::common::ScalarValue;
+use futures::StreamExt;
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// A statement whose parameters and columns are known.
+#[derive(Debug)]
+pub struct Prepared {
+    /// `None`: the empty statement.
+    statement: Option<Statement>,
+    declared: Vec<Option<PgType>>,
+    parameters: Vec<PgType>,
+    columns: Option<Arc<[OutputColumn]>>,
+    /// The statement bound to a version of the catalog; bound again when that changes.
+    bound: Mutex<Option<(u64, String, Arc<Bound>)>>,
+}
+
+impl Prepared {
+    /// The types of its parameters.
+    #[must_use]
+    pub fn parameters(&self) -> &[PgType] {
+        &self.parameters
+    }
+
+    /// The columns of its result; `None` where it gives none.
+    #[must_use]
+    pub fn columns(&self) -> Option<&[OutputColumn]> {
+        self.columns.as_deref()
+    }
+
+    /// The statement's text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.statement.as_ref().map_or("", Statement::text)
+    }
+}
+
+impl Session {
+    /// Gives a statement its names and types. `None` is the empty statement.
+    ///
+    /// # Errors
+    /// Those of binding; 25P02 in a failed transaction.
+    pub async fn prepare(
+        &mut self,
+        statement: Option<Statement>,
+        types: &[Option<PgType>],
+    ) -> Result<Arc<Prepared>> {
+        let mut prepared = Prepared {
+            statement,
+            declared: types.to_vec(),
+            parameters: Vec::new(),
+            columns: None,
+            bound: Mutex::new(None),
+        };
+        let Some(statement) = &prepared.statement else { return Ok(Arc::new(prepared)) };
+        self.check_not_failed(statement)?;
+        let snapshot = self.look();
+        let (bound, path) = self.bind(statement, types)?;
+        prepared.parameters = bound.parameters().to_vec();
+        prepared.columns = self.columns_of(&bound)?;
+        prepared.bound = Mutex::new(Some((snapshot.catalog().version(), path, bound)));
+        Ok(Arc::new(prepared))
+    }
+
+    /// Runs a statement. Rows come as a stream that the caller drives.
+    ///
+    /// # Errors
+    /// Whatever the statement meets. The caller then calls [`Session::fail`].
+    pub async fn execute(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        parameters: Vec<ArrayRef>,
+    ) -> Result<Outcome> {
+        let Some(statement) = &prepared.statement else { return Ok(Outcome::Empty) };
+        self.context.statement_starts(statement.text());
+        self.check_not_failed(statement)?;
+        let cancel = self.context.canceller.renew();
+        let deadline = self.deadline();
+        let outcome = self.run(prepared, parameters, &cancel).await;
+        let outcome = outcome.map_err(|error| self.context.canceller.reason(error))?;
+        Ok(self.watched(outcome, deadline))
+    }
+
+    async fn run(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        parameters: Vec<ArrayRef>,
+        cancel: &CancellationToken,
+    ) -> Result<Outcome> {
+        let bound = self.rebound(prepared)?;
+        let parameters: Vec<ScalarValue> =
+            parameters.iter().map(run::parameter).collect::<Result<_>>()?;
+        if let Bound::Utility(statement) = bound.as_ref() {
+            return utility::run(self, statement, cancel).await;
+        }
+        self.open_transaction();
+        let env = self.env(parameters, cancel.clone());
+        self.run_bound(&bound, &env).await
+    }
+
+    /// Runs a query or a change of rows in the open transaction.
+    pub(super) async fn run_bound(&mut self, bound: &Arc<Bound>, env: &Env) -> Result<Outcome> {
+        match bound.as_ref() {
+            Bound::Query(query) => self.run_query(query, env).await.map(Outcome::Rows),
+            Bound::Explain { options, query } => {
+                explain::run(self, *options, query, env).await.map(Outcome::Rows)
+            }
+            Bound::Insert(_) | Bound::Update(_) | Bound::Delete(_) => self.run_change(bound, env).await,
+            Bound::Copy(copy) => self.run_copy(copy, env).await,
+            Bound::Utility(_) => Err(Error::internal("a utility is not run here")),
+        }
+    }
+
+    /// The rows of a query.
+    pub(super) async fn run_query(&mut self, query: &Query, env: &Env) -> Result<Rows> {
+        let mut env = env.clone();
+        if let Some(locking) = &query.locking {
+            let transaction = self.transaction.as_mut().expect("a statement has a transaction");
+            transaction.check_writable("SELECT FOR UPDATE")?;
+            update::lock_for_reading(locking, &env, transaction).await?;
+            env = env.on(transaction.snapshot());
+        }
+        let (_, stream) = env.run.stream(&query.plan, &env.parameters).await?;
+        let columns = query.columns.clone().into();
+        Ok(Rows { columns, stream, tag: RowsTag::Counted("SELECT") })
+    }
+
+    async fn run_change(&mut self, bound: &Bound, env: &Env) -> Result<Outcome> {
+        let transaction = self.transaction.as_mut().expect("a statement has a transaction");
+        let mark = transaction.mark();
+        let (word, written, returning) = match bound {
+            Bound::Insert(statement) => {
+                let written = insert::insert(statement, env, transaction).await;
+                ("INSERT 0", written, statement.returning.as_ref())
+            }
+            Bound::Update(statement) => {
+                let written = update::update(statement, env, transaction).await;
+                ("UPDATE", written, statement.returning.as_ref())
+            }
+            Bound::Delete(statement) => {
+                let written = update::delete(statement, env, transaction).await;
+                ("DELETE", written, statement.returning.as_ref())
+            }
+            _ => return Err(Error::internal("not a change of rows")),
+        };
+        match written {
+            Ok(written) => Ok(changed(word, written, returning)),
+            Err(error) => {
+                transaction.undo_to(mark);
+                Err(error)
+            }
+        }
+    }
+
+    /// What a change of rows runs with.
+    pub(super) fn env(&mut self, parameters: Vec<ScalarValue>, cancel: CancellationToken) -> Env {
+        let snapshot = self.snapshot();
+        let knobs = self.knobs();
+        let view = self.context.view();
+        Env {
+            run: self.engine.runner.statement(snapshot, view, knobs, cancel),
+            context: self.context(),
+            parameters,
+            lock_timeout: self.context.lock_timeout(),
+            spill: self.engine.spill.clone(),
+        }
+    }
+
+    /// The settings that searches obey.
+    fn knobs(&self) -> Knobs {
+        self.context.with_settings(|settings| {
+            let number = |name| usize::try_from(settings.number(name)).unwrap_or(0);
+            let recall_target = settings.known("nearlake.recall_target").parse().unwrap_or(0.95);
+            // pgvector's defaults ask for nothing; what lies above them does.
+            let (ef_search, probes) = (number("hnsw.ef_search"), number("ivfflat.probes"));
+            let raised = if ef_search > 40 { ef_search.div_ceil(16) } else { 0 };
+            Knobs {
+                recall_target,
+                probes_min: raised.max(if probes > 1 { probes } else { 0 }),
+                use_index: settings.is_on("enable_indexscan"),
+            }
+        })
+    }
+
+    /// The snapshot of the running statement, shown to functions too.
+    pub(super) fn snapshot(&mut self) -> Arc<Snapshot> {
+        let snapshot = match &mut self.transaction {
+            Some(transaction) => transaction.snapshot(),
+            None => Arc::new(Snapshot::committed(self.engine.states.snapshot())),
+        };
+        self.context.see(Arc::clone(&snapshot));
+        snapshot
+    }
+
+    /// What a statement that is prepared now would see.
+    fn look(&mut self) -> Arc<Snapshot> {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.start_statement();
+        }
+        self.snapshot()
+    }
+
+    fn bind(
+        &self,
+        statement: &Statement,
+        types: &[Option<PgType>],
+    ) -> Result<(Arc<Bound>, String)> {
+        let path = self.context.with_settings(|s| s.known("search_path").to_owned());
+        let bound = sql::bind(statement, &self.context(), &Sources, types)?;
+        Ok((Arc::new(bound), path))
+    }
+
+    /// The statement bound to the catalog of now.
+    pub(super) fn rebound(&mut self, prepared: &Prepared) -> Result<Arc<Bound>> {
+        let Some(statement) = &prepared.statement else {
+            return Err(Error::internal("the empty statement is not bound"));
+        };
+        let snapshot = self.look();
+        let version = snapshot.catalog().version();
+        let path = self.context.with_settings(|s| s.known("search_path").to_owned());
+        let mut cached = prepared.bound.lock();
+        if let Some((at, bound_path, bound)) = cached.as_ref()
+            && *at == version
+            && *bound_path == path
+            && !(self.transaction.as_ref().is_some_and(|t| t.has_changed_names()))
+        {
+            return Ok(Arc::clone(bound));
+        }
+        let (bound, path) = self.bind(statement, &prepared.declared)?;
+        if self.columns_of(&bound)?.as_deref() != prepared.columns.as_deref() {
+            return Err(Error::unsupported("cached plan must not change result type"));
+        }
+        *cached = Some((version, path, Arc::clone(&bound)));
+        Ok(bound)
+    }
+
+    fn columns_of(&self, bound: &Bound) -> Result<Option<Arc<[OutputColumn]>>> {
+        match bound {
+            Bound::Explain { options, .. } => Ok(Some(explain::columns(*options))),
+            Bound::Utility(statement) => utility::columns(self, statement),
+            other => Ok(other.columns().map(Into::into)),
+        }
+    }
+
+    fn check_not_failed(&self, statement: &Statement) -> Result<()> {
+        if self.failed && self.explicit && !ends_transaction(statement) {
+            return Err(Error::new(
+                SqlState::IN_FAILED_SQL_TRANSACTION,
+                "current transaction is aborted, commands ignored until end of transaction block",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Cancels the statement when `statement_timeout` is over.
+    fn deadline(&self) -> Option<Deadline> {
+        let ms = self.context.with_settings(|settings| settings.number("statement_timeout"));
+        let limit = u64::try_from(ms).ok().filter(|&ms| ms > 0).map(Duration::from_millis)?;
+        let canceller = self.context.canceller.clone();
+        let wait = self.engine.clock.sleep(limit);
+        let task = tokio::spawn(async move {
+            wait.await;
+            canceller.time_out();
+        });
+        Some(Deadline(task.abort_handle()))
+    }
+
+    /// Streams fail with the true reason of a cancellation, and keep their deadline until their
+    /// end.
+    fn watched(&self, outcome: Outcome, deadline: Option<Deadline>) -> Outcome {
+        let canceller = self.context.canceller.clone();
+        let watch = |stream: super::RowStream| -> super::RowStream {
+            Box::pin(stream.map(move |batch| {
+                let _running = &deadline;
+                batch.map_err(|error| canceller.reason(error))
+            }))
+        };
+        match outcome {
+            Outcome::Rows(rows) => {
+                Outcome::Rows(Rows { stream: watch(rows.stream), ..rows })
+            }
+            Outcome::CopyOut(copy) => {
+                Outcome::CopyOut(super::CopyOut { stream: watch(copy.stream), ..copy })
+            }
+            other => other,
+        }
+    }
+}
+
+/// Whether a statement is accepted in a failed transaction.
+fn ends_transaction(statement: &Statement) -> bool {
+    matches!(
+        statement.utility(),
+        Some(Utility::Commit { .. } | Utility::Rollback { .. } | Utility::RollbackTo(_))
+    )
+}
+
+/// A deadline that is called off when it is dropped.
+struct Deadline(tokio::task::AbortHandle);
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn changed(word: &str, written: Written, returning: Option<&Returning>) -> Outcome {
+    let tag = format!("{word} {}", written.rows);
+    match (written.returned, returning) {
+        (Some(batches), Some(returning)) => Outcome::Rows(Rows {
+            columns: returning.columns.clone().into(),
+            stream: rows_stream(batches),
+            tag: RowsTag::Fixed(tag),
+        }),
+        _ => Outcome::Done(tag),
+    }
+}

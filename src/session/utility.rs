@@ -1,0 +1,477 @@
+//! Statements that are neither queries nor changes of rows: transaction control, settings,
+//! cursors, prepared statements, DDL, maintenance.
+
+use super::{
+    Event, Outcome, OutputColumn, Rows, RowsTag, Session,
+    cursor::Cursor,
+    settings::{SETTINGS, display_name, no_setting, shown},
+};
+use crate::{
+    catalog::Change,
+    error::{Error, Result, SqlState},
+    exec::{
+        ddl::Ddl,
+        locks::{Mode, Target},
+        maintenance::Task,
+        relations::Sources,
+        rows_stream,
+    },
+    pgtype::PgType,
+    sql::{
+        self, Bound, Context,
+        utility::{Declare, Discard, Execute, Name, SetValue, TransactionModes, Utility},
+    },
+};
+use arrow::{
+    array::{ArrayRef, RecordBatch, StringArray},
+    datatypes::Schema,
+};
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// The columns of the statements here that answer with rows.
+pub(super) fn columns(
+    session: &Session,
+    statement: &Utility,
+) -> Result<Option<Arc<[OutputColumn]>>> {
+    match statement {
+        Utility::Show(Some(name)) => Ok(Some([text_column(display_name(name))].into())),
+        Utility::Show(None) => {
+            Ok(Some(["name", "setting", "description"].map(text_column).into()))
+        }
+        Utility::Fetch { cursor, moves: false, .. } => session.cursors.columns(cursor).map(Some),
+        Utility::Execute(execute) => {
+            let prepared = session.prepared_named(&execute.name)?;
+            Ok(prepared.columns().map(Into::into))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn text_column(name: &str) -> OutputColumn {
+    OutputColumn { name: name.to_owned(), kind: PgType::Text, table: 0, column: 0 }
+}
+
+/// Runs one of them.
+pub(super) async fn run(
+    session: &mut Session,
+    statement: &Utility,
+    cancel: &CancellationToken,
+) -> Result<Outcome> {
+    let done = |tag: &str| Ok(Outcome::Done(tag.to_owned()));
+    match statement {
+        Utility::Begin(modes) => session.begin(modes).map(|tag| Outcome::Done(tag.into())),
+        Utility::Commit { chain } => {
+            let modes = session.modes_now();
+            let tag = session.commit().await?;
+            session.chain(*chain, modes)?;
+            done(tag)
+        }
+        Utility::Rollback { chain } => {
+            let modes = session.modes_now();
+            let tag = session.rollback();
+            session.chain(*chain, modes)?;
+            done(tag)
+        }
+        Utility::Savepoint(name) => {
+            session.block("SAVEPOINT")?.savepoint(name);
+            done("SAVEPOINT")
+        }
+        Utility::Release(name) => {
+            session.block("RELEASE SAVEPOINT")?.release_savepoint(name)?;
+            done("RELEASE")
+        }
+        Utility::RollbackTo(name) => {
+            session.rollback_to(name)?;
+            done("ROLLBACK")
+        }
+        Utility::SetTransaction { modes, session: false } => {
+            session.set_modes(modes)?;
+            done("SET")
+        }
+        Utility::SetTransaction { modes, session: true } => {
+            session.set_defaults(modes)?;
+            done("SET")
+        }
+        // Constraints are never deferred, which is what IMMEDIATE asks for.
+        Utility::SetConstraints => done("SET CONSTRAINTS"),
+        Utility::Set { name, value, local } => {
+            session.set(name, value, *local)?;
+            done("SET")
+        }
+        Utility::Reset(name) => {
+            session.context.change_settings(|settings| match name {
+                Some(name) => settings.reset(name),
+                None => {
+                    settings.reset_all();
+                    Ok(())
+                }
+            })?;
+            done("RESET")
+        }
+        Utility::Show(name) => session.show(name.as_deref()).map(Outcome::Rows),
+        Utility::Discard(what) => session.discard(*what).map(Outcome::Done),
+        Utility::Declare(declare) => session.declare(declare, cancel).await,
+        Utility::Fetch { cursor, direction, moves } => {
+            let cursor = session.cursors.named(cursor)?;
+            let columns = Arc::clone(&cursor.columns);
+            let batches = cursor.fetch(*direction).await?;
+            if *moves {
+                let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+                return Ok(Outcome::Done(format!("MOVE {rows}")));
+            }
+            let (stream, tag) = (rows_stream(batches), RowsTag::Counted("FETCH"));
+            Ok(Outcome::Rows(Rows { columns, stream, tag }))
+        }
+        Utility::Close(name) => {
+            session.cursors.close(name.as_deref())?;
+            done(if name.is_some() { "CLOSE CURSOR" } else { "CLOSE CURSOR ALL" })
+        }
+        Utility::Prepare { name, types, statement } => {
+            if session.prepared.contains_key(name) {
+                return Err(Error::new(
+                    SqlState::DUPLICATE_PREPARED_STATEMENT,
+                    format!("prepared statement \"{name}\" already exists"),
+                ));
+            }
+            let types: Vec<Option<PgType>> = types.iter().cloned().map(Some).collect();
+            let statement = sql::Statement::clone(statement);
+            let prepared = session.prepare(Some(statement), &types).await?;
+            session.prepared.insert(name.clone(), prepared);
+            done("PREPARE")
+        }
+        Utility::Execute(execute) => session.execute_prepared(execute, cancel).await,
+        Utility::Deallocate(name) => {
+            session.deallocate(name.as_deref())?;
+            done(if name.is_some() { "DEALLOCATE" } else { "DEALLOCATE ALL" })
+        }
+        Utility::Listen(_) => Err(Error::unsupported("LISTEN is not supported")
+            .hint("Webhooks tell of changes from outside; here, poll.")),
+        Utility::Unlisten(_) => done("UNLISTEN"),
+        Utility::Notify { channel, payload } => {
+            super::notify::check(channel, payload)?;
+            done("NOTIFY")
+        }
+        Utility::Lock { tables, mode, wait } => {
+            session.lock_tables(tables, mode, *wait).await?;
+            done("LOCK TABLE")
+        }
+        Utility::Vacuum { tables, .. } => {
+            session.refuse_in_block("VACUUM")?;
+            session.check_tables(tables)?;
+            session.engine.maintenance().have(Task::Vacuum).await?;
+            done("VACUUM")
+        }
+        Utility::Analyze { tables } => {
+            // Row counts are always exact and searches calibrate themselves.
+            session.check_tables(tables)?;
+            done("ANALYZE")
+        }
+        Utility::Reindex { name, .. } => {
+            let names: Vec<Name> = name.iter().cloned().collect();
+            session.check_tables(&names)?;
+            session.context.notice(Error::new(
+                SqlState::new(b"00000"),
+                "an index never needs a rebuild: nothing to do",
+            ));
+            done("REINDEX")
+        }
+        Utility::Cluster { .. } => Err(Error::unsupported("CLUSTER is not supported")
+            .hint("Rows lie in the order of their insertion.")),
+        Utility::Checkpoint => {
+            session.engine.maintenance().have(Task::Checkpoint).await?;
+            done("CHECKPOINT")
+        }
+        ddl => session.ddl(ddl, cancel).await,
+    }
+}
+
+impl Session {
+    async fn ddl(&mut self, statement: &Utility, cancel: &CancellationToken) -> Result<Outcome> {
+        if let Utility::CreateIndex(create) = statement
+            && create.concurrently
+        {
+            self.refuse_in_block("CREATE INDEX CONCURRENTLY")?;
+        }
+        if let Utility::CreateDatabase { .. } = statement {
+            self.refuse_in_block("CREATE DATABASE")?;
+        }
+        if let Utility::Drop(drop) = statement
+            && drop.object == sql::utility::ObjectKind::Database
+        {
+            self.refuse_in_block("DROP DATABASE")?;
+        }
+        self.open_transaction();
+        let env = self.env(Vec::new(), cancel.clone());
+        let context = Arc::clone(&self.context);
+        let see = move |snapshot| context.see(snapshot);
+        let transaction = self.transaction.as_mut().expect("a statement has a transaction");
+        let mark = transaction.mark();
+        let ran = Ddl::new(&env, transaction, &see).run(statement).await;
+        match ran {
+            Ok(Some(tag)) => {
+                for change in transaction.changes_mut() {
+                    if let Change::DropSequence(id) = change {
+                        self.engine.sequences.forget(*id);
+                    }
+                }
+                Ok(Outcome::Done(tag))
+            }
+            Ok(None) => Err(Error::internal("a statement that nobody runs")),
+            Err(error) => {
+                transaction.undo_to(mark);
+                Err(error)
+            }
+        }
+    }
+
+    fn modes_now(&self) -> TransactionModes {
+        use crate::{exec::transaction::Isolation, sql::utility::Isolation as Level};
+        let isolation = self.transaction.as_ref().map(|t| match t.isolation() {
+            Isolation::ReadCommitted => Level::ReadCommitted,
+            Isolation::RepeatableRead => Level::RepeatableRead,
+        });
+        let read_only = self.transaction.as_ref().map(|t| t.is_read_only());
+        TransactionModes { isolation, read_only, deferrable: None }
+    }
+
+    fn chain(&mut self, chain: bool, modes: TransactionModes) -> Result<()> {
+        if chain {
+            self.begin(&modes)?;
+        }
+        Ok(())
+    }
+
+    /// SET SESSION CHARACTERISTICS AS TRANSACTION.
+    fn set_defaults(&mut self, modes: &TransactionModes) -> Result<()> {
+        use sql::utility::Isolation;
+        self.context.change_settings(|settings| {
+            if let Some(isolation) = modes.isolation {
+                let level = match isolation {
+                    Isolation::ReadUncommitted => "read uncommitted",
+                    Isolation::ReadCommitted => "read committed",
+                    Isolation::RepeatableRead => "repeatable read",
+                    Isolation::Serializable => "serializable",
+                };
+                settings.set("default_transaction_isolation", level, false)?;
+            }
+            if let Some(read_only) = modes.read_only {
+                let value = if read_only { "on" } else { "off" };
+                settings.set("default_transaction_read_only", value, false)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn set(&mut self, name: &str, value: &SetValue, local: bool) -> Result<()> {
+        if local && !self.in_block() {
+            self.context.notice(Error::new(
+                SqlState::new(b"25P01"),
+                "SET LOCAL can only be used in transaction blocks",
+            ));
+            return Ok(());
+        }
+        if ["role", "session_authorization"].contains(&name.to_ascii_lowercase().as_str()) {
+            return self.set_role(value);
+        }
+        if name.eq_ignore_ascii_case("transaction_isolation")
+            || name.eq_ignore_ascii_case("transaction_read_only")
+        {
+            return self.set_transaction_setting(name, value);
+        }
+        self.context.change_settings(|settings| match value {
+            SetValue::Default => settings.reset(name),
+            SetValue::Values(values) => settings.set(name, &values.join(", "), local).map(drop),
+        })
+    }
+
+    fn set_transaction_setting(&mut self, name: &str, value: &SetValue) -> Result<()> {
+        use sql::utility::Isolation;
+        let SetValue::Values(values) = value else { return Ok(()) };
+        let text = values.join(" ").to_ascii_lowercase();
+        let mut modes = TransactionModes::default();
+        if name.eq_ignore_ascii_case("transaction_isolation") {
+            modes.isolation = Some(match text.as_str() {
+                "read uncommitted" | "read committed" => Isolation::ReadCommitted,
+                "repeatable read" => Isolation::RepeatableRead,
+                _ => Isolation::Serializable,
+            });
+        } else {
+            modes.read_only = Some(["on", "true", "1", "yes"].contains(&text.as_str()));
+        }
+        self.set_modes(&modes)
+    }
+
+    fn set_role(&mut self, value: &SetValue) -> Result<()> {
+        let name = match value {
+            SetValue::Values(values) if !values.iter().any(|v| v.eq_ignore_ascii_case("none")) => {
+                values.join("")
+            }
+            _ => self.context.session_user_name(),
+        };
+        let catalog = self.context.catalog();
+        let role = catalog.role_named(&name).ok_or_else(|| {
+            Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("role \"{name}\" does not exist"))
+        })?;
+        self.context.set_user(role.id);
+        Ok(())
+    }
+
+    fn show(&self, name: Option<&str>) -> Result<Rows> {
+        let rows: Vec<Vec<String>> = match name {
+            Some(name) => {
+                let value = self.context.setting(name).ok_or_else(|| no_setting(name))?;
+                vec![vec![value]]
+            }
+            None => {
+                let all = SETTINGS.iter().map(|setting| {
+                    let value = self.context.with_settings(|s| s.known(setting.name).to_owned());
+                    let value = shown(setting.name, &value);
+                    vec![display_name(setting.name).to_owned(), value, setting.about.to_owned()]
+                });
+                all.collect()
+            }
+        };
+        let statement = Utility::Show(name.map(str::to_owned));
+        let columns = columns(self, &statement)?.expect("SHOW has columns");
+        let arrays: Vec<ArrayRef> = (0..columns.len())
+            .map(|place| {
+                let values = rows.iter().map(|row| row[place].as_str());
+                Arc::new(StringArray::from_iter_values(values)) as ArrayRef
+            })
+            .collect();
+        let fields: Vec<_> = columns.iter().map(|c| c.kind.field(&c.name, false)).collect();
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+            .map_err(|error| Error::internal("settings").source(error))?;
+        let tag = RowsTag::Fixed("SHOW".to_owned());
+        Ok(Rows { columns, stream: rows_stream(vec![batch]), tag })
+    }
+
+    fn discard(&mut self, what: Discard) -> Result<String> {
+        match what {
+            Discard::All => {
+                self.refuse_in_block("DISCARD ALL")?;
+                self.deallocate(None)?;
+                self.cursors.close(None)?;
+                self.context.change_settings(|settings| settings.reset_all());
+                self.context.advisory_unlock_all();
+                Ok("DISCARD ALL".to_owned())
+            }
+            Discard::Plans => Ok("DISCARD PLANS".to_owned()),
+            Discard::Sequences => {
+                self.context.forget_sequences();
+                Ok("DISCARD SEQUENCES".to_owned())
+            }
+            Discard::Temp => Ok("DISCARD TEMP".to_owned()),
+        }
+    }
+
+    async fn declare(&mut self, declare: &Declare, cancel: &CancellationToken) -> Result<Outcome> {
+        if !declare.hold && !self.in_block() {
+            return Err(Error::new(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "DECLARE CURSOR can only be used in transaction blocks",
+            ));
+        }
+        if declare.binary {
+            return Err(Error::unsupported("BINARY cursors are not supported")
+                .hint("Ask for binary results in the protocol instead."));
+        }
+        self.open_transaction();
+        let env = self.env(Vec::new(), cancel.clone());
+        let rows = self.run_query(&declare.query, &env).await?;
+        let keeps = declare.hold || declare.scroll == Some(true);
+        let cursor = if keeps {
+            Cursor::kept(rows.columns, rows.stream, declare.hold).await?
+        } else {
+            Cursor::forward(rows.columns, rows.stream)
+        };
+        self.cursors.open(&declare.name, cursor)?;
+        Ok(Outcome::Done("DECLARE CURSOR".to_owned()))
+    }
+
+    pub(super) fn prepared_named(&self, name: &str) -> Result<Arc<super::Prepared>> {
+        self.prepared.get(name).cloned().ok_or_else(|| {
+            Error::new(
+                SqlState::INVALID_SQL_STATEMENT_NAME,
+                format!("prepared statement \"{name}\" does not exist"),
+            )
+        })
+    }
+
+    async fn execute_prepared(
+        &mut self,
+        execute: &Execute,
+        cancel: &CancellationToken,
+    ) -> Result<Outcome> {
+        let prepared = self.prepared_named(&execute.name)?;
+        let bound = self.rebound(&prepared)?;
+        let types = prepared.parameters();
+        let arguments = sql::bind_arguments(execute, types, &self.context(), &Sources)?;
+        self.open_transaction();
+        let env = self.env(Vec::new(), cancel.clone());
+        let (_, batches) = env.run.collect(&arguments.plan, &[]).await?;
+        let row = batches.iter().find(|batch| batch.num_rows() == 1);
+        let row = row.ok_or_else(|| Error::internal("arguments without values"))?;
+        let values = row.columns().iter().take(types.len());
+        let values = values.map(crate::exec::run::parameter).collect::<Result<Vec<_>>>()?;
+        if let Bound::Utility(utility) = bound.as_ref() {
+            return Box::pin(run(self, utility, cancel)).await;
+        }
+        let env = crate::exec::write::Env { parameters: values, ..env };
+        self.run_bound(&bound, &env).await
+    }
+
+    fn deallocate(&mut self, name: Option<&str>) -> Result<()> {
+        match name {
+            Some(name) => {
+                // One that the protocol prepared is known to the transport only.
+                self.prepared.remove(name);
+            }
+            None => self.prepared.clear(),
+        }
+        self.events.push(Event::Deallocate(name.map(str::to_owned)));
+        Ok(())
+    }
+
+    async fn lock_tables(&mut self, names: &[Name], mode: &str, wait: bool) -> Result<()> {
+        if !self.in_block() {
+            return Err(Error::new(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "LOCK TABLE can only be used in transaction blocks",
+            ));
+        }
+        let mode = match mode.to_ascii_lowercase().as_str() {
+            "access share" | "row share" | "row exclusive" => Mode::Shared,
+            _ => Mode::Exclusive,
+        };
+        let timeout = if wait { self.context.lock_timeout() } else { Some(Duration::ZERO) };
+        let tables = self.check_tables(names)?;
+        let transaction = self.open_transaction();
+        for table in tables {
+            let locks = Arc::clone(transaction.locks());
+            locks.acquire(transaction.id(), Target::Table(table), mode, timeout).await?;
+        }
+        transaction.start_statement();
+        Ok(())
+    }
+
+    /// The relations of some names, all of which must be there.
+    fn check_tables(&mut self, names: &[Name]) -> Result<Vec<crate::ids::Oid>> {
+        let snapshot = self.snapshot();
+        let (catalog, path) = (snapshot.catalog(), self.context.search_path());
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            let relation = match &name.schema {
+                None => catalog.resolve(&path, &name.name),
+                Some(schema) => catalog
+                    .schema_named(self.context.database(), schema)
+                    .and_then(|schema| catalog.relation_named(schema.id, &name.name)),
+            };
+            let relation = relation
+                .ok_or_else(|| catalog.no_relation(&path, &name.name, &name.to_string()))?;
+            found.push(relation.id());
+        }
+        Ok(found)
+    }
+}

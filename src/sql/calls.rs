@@ -1,0 +1,644 @@
+//! Calls: scalar functions, aggregates, window functions, functions that return sets.
+
+use crate::{
+    error::{Error, Result, SqlState},
+    pgtype::PgType,
+    sql::{
+        binder::{Binder, Place, SetColumn},
+        coerce::{Reason, bare},
+        error::from_datafusion,
+        expression::text_literal,
+        functions::{
+            self, Implementation, Signature,
+            aggregates::{self, Aggregate},
+            call::{Call, call},
+            pg, windows,
+        },
+        query::sort,
+        tokens::fold,
+        typed::Typed,
+    },
+};
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::{
+    functions::core::get_field,
+    logical_expr::{
+        Case, Expr, ReturnFieldArgs, ScalarUDF, WindowFrame, WindowFunctionDefinition,
+        expr::{
+            AggregateFunction, AggregateFunctionParams, Cast, NullTreatment, WindowFunction,
+            WindowFunctionParams,
+        },
+    },
+    sql::sqlparser::{
+        ast::{self, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments},
+        tokenizer::Span,
+    },
+};
+use std::sync::Arc;
+
+impl Binder<'_> {
+    /// A call as it was written.
+    pub(crate) fn function(&mut self, function: &ast::Function, span: Span) -> Result<Typed> {
+        let name = self.object_name(&function.name)?;
+        if let Some(schema) = &name.schema
+            && !["pg_catalog", "public", "information_schema"].contains(&schema.as_str())
+            && self.catalog.schema_named(self.context.database(), schema).is_none()
+        {
+            let error = Error::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist"));
+            return Err(self.at(error, span));
+        }
+        let name = name.name;
+        let list = match &function.args {
+            FunctionArguments::None => None,
+            FunctionArguments::Subquery(query) => return self.subquery_argument(&name, query, span),
+            FunctionArguments::List(list) => Some(list),
+        };
+        let args: &[FunctionArg] = list.map_or(&[], |list| &list.args);
+        if function.over.is_some() || windows::is_window_only(&name) {
+            return self.windowed(&name, function, args, span);
+        }
+        if aggregates::is_aggregate(&name) {
+            return self.aggregate_call(&name, function, args, span);
+        }
+        if list.is_some_and(|list| list.duplicate_treatment.is_some()) || function.filter.is_some() {
+            let error = Error::new(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("DISTINCT or FILTER specified, but {name} is not an aggregate function"),
+            );
+            return Err(self.at(error, span));
+        }
+        let mut values = Vec::with_capacity(args.len());
+        for arg in args {
+            values.push(self.argument(arg, span)?);
+        }
+        self.call_named(&name, values, span)
+    }
+
+    fn argument(&mut self, arg: &FunctionArg, span: Span) -> Result<Typed> {
+        match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => self.expr(expr),
+            // `VARIADIC array` and the like do not arrive here.
+            FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. } => self.expr(expr),
+            _ => {
+                let error = Error::new(SqlState::SYNTAX_ERROR, "syntax error at or near \"*\"");
+                Err(self.at(error, span))
+            }
+        }
+    }
+
+    /// A scalar function, or one that returns a set, of arguments that are bound.
+    ///
+    /// # Errors
+    /// 42883.
+    pub(crate) fn call_named(&mut self, name: &str, args: Vec<Typed>, span: Span) -> Result<Typed> {
+        let position = self.position(span);
+        let typed = self.call_unplaced(name, args, span)?;
+        Ok(Typed { position: typed.position.or(position), ..typed })
+    }
+
+    fn call_unplaced(&mut self, name: &str, args: Vec<Typed>, span: Span) -> Result<Typed> {
+        match (name, args.len()) {
+            ("coalesce", 1..) => return self.coalesce(args),
+            ("nullif", 2) => return self.nullif(args, span),
+            ("greatest" | "least", 1..) => return self.extreme(name, args),
+            ("row_to_json" | "to_json" | "to_jsonb", 1..)
+                if matches!(&args[0].kind, PgType::Json | PgType::Jsonb) && name == "row_to_json" =>
+            {
+                return Ok(args[0].clone());
+            }
+            _ => {}
+        }
+        if let Some(typed) = self.of_table(name, &args, span)? {
+            return Ok(typed);
+        }
+        if let Some(function) = self.system_functions.get(name).cloned() {
+            return self.system_call(&function, args, span);
+        }
+        let set = pg::set_functions(self.context).into_iter().find(|f| f.name() == name);
+        if let Some(function) = set {
+            let typed = self.system_call(&function, args, span)?;
+            let element = match &typed.kind {
+                PgType::Array(element) => (**element).clone(),
+                _ => PgType::Record,
+            };
+            return self.set(name, typed.expr, element, span);
+        }
+        // `int4('1')`: a type's name is a cast.
+        if let (Some(kind), [one]) = (PgType::from_name(name), args.as_slice())
+            && !name.contains(' ')
+        {
+            return self.coerce(one.clone(), &kind, Reason::Explicit);
+        }
+        Err(self.no_function(name, &args, span))
+    }
+
+    /// `function … does not exist`
+    pub(crate) fn no_function(&self, name: &str, args: &[Typed], span: Span) -> Error {
+        let kinds: Vec<String> = args.iter().map(|arg| bare(&arg.kind).to_string()).collect();
+        let error = Error::new(
+            SqlState::UNDEFINED_FUNCTION,
+            format!("function {name}({}) does not exist", kinds.join(", ")),
+        )
+        .hint("No function matches the given name and argument types. You might need to add explicit type casts.");
+        self.at(error, span)
+    }
+
+    /// A function of our table.
+    fn of_table(&mut self, name: &str, args: &[Typed], span: Span) -> Result<Option<Typed>> {
+        let Some(signatures) = functions::named(name) else { return Ok(None) };
+        let Some(chosen) = choose(signatures, args) else {
+            // Another family may have one of that name.
+            if self.system_functions.contains_key(name) {
+                return Ok(None);
+            }
+            return Err(self.no_function(name, args, span));
+        };
+        let kinds = self.parameter_kinds(chosen, args)?;
+        let mut exprs = Vec::with_capacity(args.len());
+        let mut given = Vec::with_capacity(args.len());
+        for (arg, kind) in args.iter().zip(&kinds) {
+            let mut typed = self.coerce(arg.clone(), kind, Reason::Implicit)?;
+            if matches!(kind, PgType::Numeric(_)) {
+                typed = self.decimal(typed)?;
+            }
+            given.push(typed.kind);
+            exprs.push(typed.expr);
+        }
+        let result = chosen.result(&given);
+        let expr = match &chosen.implementation {
+            Implementation::Own(body) => {
+                let kind = if chosen.set { result.clone().array() } else { result.clone() };
+                let function = Call::udf(name, given, kind, chosen.volatility, *body, self.context);
+                call(function, exprs)
+            }
+            Implementation::DataFusion(function) => {
+                as_type(call(function(), exprs.clone()), &function(), &given, &result)
+            }
+            Implementation::Distance(metric) => {
+                let [left, right] = <[Expr; 2]>::try_from(exprs)
+                    .map_err(|_| Error::internal("a distance is between two vectors"))?;
+                functions::distance::call(*metric, left, right)
+            }
+        };
+        if chosen.set {
+            return self.set(name, expr, result, span).map(Some);
+        }
+        Ok(Some(Typed::new(expr, result)))
+    }
+
+    /// What each argument becomes.
+    fn parameter_kinds(&self, signature: &Signature, args: &[Typed]) -> Result<Vec<PgType>> {
+        use functions::Parameter as P;
+        let of_element = |typed: &Typed| match &typed.kind {
+            PgType::Array(element) => (**element).clone(),
+            PgType::Int2vector => PgType::Int2,
+            PgType::Oidvector => PgType::Oid,
+            other => other.clone(),
+        };
+        let poly: Vec<Typed> = args
+            .iter()
+            .enumerate()
+            .filter_map(|(at, arg)| match signature.parameter(at) {
+                Some(P::Element) => Some(arg.clone()),
+                Some(P::Array) => Some(Typed::new(arg.expr.clone(), of_element(arg))),
+                _ => None,
+            })
+            .collect();
+        let element = self.common_type("function", &poly)?;
+        Ok(args
+            .iter()
+            .enumerate()
+            .map(|(at, arg)| match signature.parameter(at) {
+                Some(P::Exact(kind)) => match (&arg.kind, kind) {
+                    (PgType::Numeric(_), PgType::Numeric(_)) => arg.kind.clone(),
+                    _ => kind.clone(),
+                },
+                Some(P::Element) => element.clone(),
+                Some(P::Array) if matches!(arg.kind, PgType::Int2vector | PgType::Oidvector) => arg.kind.clone(),
+                Some(P::Array) => element.clone().array(),
+                _ if arg.is_unknown() => PgType::Text,
+                _ => arg.kind.clone(),
+            })
+            .collect())
+    }
+
+    /// A function of `functions/pg`.
+    fn system_call(&mut self, function: &Arc<ScalarUDF>, args: Vec<Typed>, span: Span) -> Result<Typed> {
+        let wanted = pg::parameter_types(function, args.len());
+        let mut exprs = Vec::new();
+        let mut fields: Vec<FieldRef> = Vec::new();
+        let mut types: Vec<DataType> = Vec::new();
+        for (at, arg) in args.into_iter().enumerate() {
+            let kind = wanted.as_ref().and_then(|kinds| kinds.get(at)).cloned();
+            let typed = match kind {
+                Some(kind) if arg.is_unknown() && kind != PgType::Unknown => {
+                    // A name for an oid is looked up when it runs: it may be that there is none.
+                    match (&kind, arg.untyped()) {
+                        (PgType::Reg(_), Some(Some(_))) => self.coerce(arg, &PgType::Text, Reason::Implicit)?,
+                        _ => self.coerce(arg, &kind, Reason::Implicit)?,
+                    }
+                }
+                _ => self.settle(arg)?,
+            };
+            types.push(typed.kind.arrow());
+            fields.push(Arc::new(typed.kind.field("argument", true)));
+            exprs.push(typed.expr);
+        }
+        function.coerce_types(&types).map_err(|error| self.at(from_datafusion(error), span))?;
+        let scalars = vec![None; fields.len()];
+        let args = ReturnFieldArgs { arg_fields: &fields, scalar_arguments: &scalars };
+        let field = function.return_field_from_args(args).map_err(from_datafusion)?;
+        Ok(Typed::new(call(Arc::clone(function), exprs), PgType::of_field(&field)))
+    }
+
+    /// A list that is to become rows.
+    fn set(&mut self, name: &str, list: Expr, element: PgType, span: Span) -> Result<Typed> {
+        if !self.place.sets {
+            let error = Error::unsupported(format!(
+                "set-returning functions are not allowed in {}",
+                self.place.clause
+            ));
+            return Err(self.at(error, span));
+        }
+        // The same call is the same column only within one SELECT list's item; PostgreSQL runs
+        // each, in step, which comes to the same.
+        let column = self.qualifier(&format!("set:{name}"));
+        self.sets.push(SetColumn { list, name: column.clone() });
+        let expr = Expr::Column(datafusion::common::Column::new_unqualified(column));
+        Ok(Typed::new(expr, element))
+    }
+
+    /// The columns of a function that returns records; nothing for any other.
+    pub(crate) fn record_set(&mut self, function: &ast::Function) -> Result<Option<Vec<(String, Typed)>>> {
+        let name = self.object_name(&function.name)?.name;
+        let FunctionArguments::List(list) = &function.args else { return Ok(None) };
+        let span = Span::empty();
+        if let Some(columns) = functions::record_columns(&name) {
+            // One list for each column, unnested side by side.
+            let mut values = Vec::new();
+            for arg in &list.args {
+                values.push(self.argument(arg, span)?);
+            }
+            return columns
+                .iter()
+                .map(|(column, function)| {
+                    let typed = self.call_named(function, values.clone(), span)?;
+                    Ok(((*column).to_owned(), typed))
+                })
+                .collect::<Result<Vec<_>>>()
+                .map(Some);
+        }
+        if !pg::set_functions(self.context).iter().any(|f| f.name() == name) {
+            return Ok(None);
+        }
+        let mut values = Vec::new();
+        for arg in &list.args {
+            values.push(self.argument(arg, span)?);
+        }
+        let typed = self.call_named(&name, values, span)?;
+        if typed.kind != PgType::Record {
+            return Ok(Some(vec![(name, typed)]));
+        }
+        let fields = self.record_fields(&typed)?;
+        Ok(Some(
+            fields
+                .into_iter()
+                .map(|(name, kind)| {
+                    let expr = field_of(typed.expr.clone(), &name);
+                    (name, Typed::new(expr, kind))
+                })
+                .collect(),
+        ))
+    }
+
+    /// The fields of a set's records.
+    fn record_fields(&self, typed: &Typed) -> Result<Vec<(String, PgType)>> {
+        let missing = || Error::internal("a set of records has fields");
+        let Expr::Column(column) = &typed.expr else { return Err(missing()) };
+        let set = self.sets.iter().find(|set| set.name == column.name).ok_or_else(missing)?;
+        let Expr::ScalarFunction(function) = &set.list else { return Err(missing()) };
+        let schema = datafusion::common::DFSchema::empty();
+        let fields = function
+            .args
+            .iter()
+            .map(|arg| {
+                use datafusion::logical_expr::ExprSchemable;
+                // An argument that is a column has the type that its scope tells.
+                let kind = match arg {
+                    Expr::Column(_) | Expr::OuterReferenceColumn(..) => self.kind_in_scope(arg),
+                    other => other.get_type(&schema).ok().map(|t| PgType::of_arrow(&t)),
+                };
+                Arc::new(kind.unwrap_or(PgType::Text).field("argument", true))
+            })
+            .collect::<Vec<FieldRef>>();
+        let scalars = vec![None; fields.len()];
+        let args = ReturnFieldArgs { arg_fields: &fields, scalar_arguments: &scalars };
+        let field = function.func.return_field_from_args(args).map_err(from_datafusion)?;
+        let DataType::List(item) = field.data_type() else { return Err(missing()) };
+        let DataType::Struct(fields) = item.data_type() else { return Err(missing()) };
+        Ok(fields.iter().map(|field| (field.name().clone(), PgType::of_field(field))).collect())
+    }
+
+    fn kind_in_scope(&self, expr: &Expr) -> Option<PgType> {
+        let wanted = match expr {
+            Expr::OuterReferenceColumn(_, column) | Expr::Column(column) => column,
+            _ => return None,
+        };
+        self.scopes.iter().rev().flatten().find_map(|column| match &column.expr {
+            Expr::Column(other) if other == wanted => Some(column.kind.clone()),
+            _ => None,
+        })
+    }
+
+    /// `(set_of_records(…)).field`
+    pub(crate) fn field(&mut self, root: &ast::Expr, field: &str, span: Span) -> Result<Typed> {
+        let mut inner = root;
+        while let ast::Expr::Nested(deeper) = inner {
+            inner = deeper;
+        }
+        if let ast::Expr::Identifier(ident) = inner {
+            return self.column(&[ident.clone(), ast::Ident::with_quote('"', field)]);
+        }
+        let typed = self.expr(inner)?;
+        if typed.kind != PgType::Record {
+            let error = Error::new(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("column notation .{field} applied to type {}, which is not a composite type", typed.kind),
+            );
+            return Err(self.at(error, span));
+        }
+        let fields = self.record_fields(&typed)?;
+        match fields.into_iter().find(|(name, _)| name == field) {
+            Some((name, kind)) => Ok(Typed::new(field_of(typed.expr, &name), kind)),
+            None => {
+                let error = Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{field}\" not found in data type record"));
+                Err(self.at(error, span))
+            }
+        }
+    }
+
+    // Forms that look like functions.
+
+    fn coalesce(&mut self, args: Vec<Typed>) -> Result<Typed> {
+        let kind = self.common_type("COALESCE", &args)?;
+        let mut exprs = args
+            .into_iter()
+            .map(|arg| Ok(self.shaped(arg, &kind)?.expr))
+            .collect::<Result<Vec<_>>>()?;
+        let last = exprs.pop();
+        if exprs.is_empty() {
+            return last.map(|expr| Typed::new(expr, kind)).ok_or_else(|| Error::internal("COALESCE of nothing"));
+        }
+        exprs.extend(last);
+        let function = datafusion::functions::core::coalesce();
+        Ok(Typed::new(call(function, exprs), kind))
+    }
+
+    fn nullif(&mut self, mut args: Vec<Typed>, span: Span) -> Result<Typed> {
+        let (second, first) = (args.pop(), args.pop());
+        let (Some(first), Some(second)) = (first, second) else {
+            return Err(Error::internal("NULLIF takes two"));
+        };
+        let first = if first.is_unknown() && second.is_unknown() { self.settle(first)? } else { first };
+        let first = if first.is_unknown() { self.coerce(first, &second.kind, Reason::Implicit)? } else { first };
+        let equal = self.binary("=", first.clone(), second, span)?;
+        let null = datafusion::common::ScalarValue::try_from(&first.kind.arrow()).map_err(from_datafusion)?;
+        let case = Case {
+            expr: None,
+            when_then_expr: vec![(Box::new(equal.expr), Box::new(Expr::Literal(null, None)))],
+            else_expr: Some(Box::new(first.expr)),
+        };
+        Ok(Typed::new(Expr::Case(case), first.kind))
+    }
+
+    fn extreme(&mut self, name: &str, args: Vec<Typed>) -> Result<Typed> {
+        let kind = self.common_type(&name.to_uppercase(), &args)?;
+        let exprs = args
+            .into_iter()
+            .map(|arg| Ok(self.shaped(arg, &kind)?.expr))
+            .collect::<Result<Vec<_>>>()?;
+        let function = match name {
+            "greatest" => datafusion::functions::core::greatest(),
+            _ => datafusion::functions::core::least(),
+        };
+        Ok(Typed::new(call(function, exprs), kind))
+    }
+
+    // Aggregates.
+
+    fn aggregate_call(
+        &mut self,
+        name: &str,
+        function: &ast::Function,
+        args: &[FunctionArg],
+        span: Span,
+    ) -> Result<Typed> {
+        if !self.place.aggregates {
+            let error = Error::new(
+                SqlState::GROUPING_ERROR,
+                format!("aggregate functions are not allowed in {}", self.place.clause),
+            );
+            return Err(self.at(error, span));
+        }
+        let place = Place::plain("an aggregate's arguments");
+        let (aggregate, params) =
+            self.in_place(place, |binder| binder.aggregate_parts(name, function, args, span))?;
+        let expr = Expr::AggregateFunction(AggregateFunction { func: aggregate.function.clone(), params });
+        Ok(aggregate.finish(expr))
+    }
+
+    fn aggregate_parts(
+        &mut self,
+        name: &str,
+        function: &ast::Function,
+        args: &[FunctionArg],
+        span: Span,
+    ) -> Result<(Aggregate, AggregateFunctionParams)> {
+        let star = matches!(args, [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]);
+        let mut values = Vec::new();
+        if !star {
+            for arg in args {
+                values.push(self.argument(arg, span)?);
+            }
+        }
+        let (mut distinct, mut order_by, mut null_treatment) = (false, Vec::new(), None);
+        if let FunctionArguments::List(list) = &function.args {
+            distinct = matches!(list.duplicate_treatment, Some(ast::DuplicateTreatment::Distinct));
+            for clause in &list.clauses {
+                match clause {
+                    FunctionArgumentClause::OrderBy(order) => {
+                        for by in order {
+                            let typed = self.expr(&by.expr)?;
+                            let typed = self.settle(typed)?;
+                            order_by.push(sort(typed.expr, &by.options));
+                        }
+                    }
+                    FunctionArgumentClause::IgnoreOrRespectNulls(treatment) => {
+                        null_treatment = Some(nulls(*treatment));
+                    }
+                    _ => return Err(self.at(Error::unsupported("this clause of a call is not supported"), span)),
+                }
+            }
+        }
+        // `percentile_cont(0.5) WITHIN GROUP (ORDER BY x)`: the sorted value comes first.
+        if !function.within_group.is_empty() {
+            for by in function.within_group.iter().rev() {
+                let typed = self.expr(&by.expr)?;
+                order_by.push(sort(typed.expr.clone(), &by.options));
+                values.insert(0, typed);
+            }
+        }
+        let filter = match &function.filter {
+            Some(filter) => Some(Box::new(self.boolean(filter, "FILTER")?)),
+            None => None,
+        };
+        let aggregate = self.aggregate_of(name, values, star, span)?;
+        let args = aggregate.args.clone();
+        let mut params = AggregateFunctionParams { args, distinct, filter, order_by, null_treatment };
+        if !function.within_group.is_empty()
+            && let (Some(by), Some(first)) = (params.order_by.first_mut(), params.args.first())
+        {
+            by.expr = first.clone();
+        }
+        Ok((aggregate, params))
+    }
+
+    fn windowed(
+        &mut self,
+        name: &str,
+        function: &ast::Function,
+        args: &[FunctionArg],
+        span: Span,
+    ) -> Result<Typed> {
+        let Some(over) = &function.over else {
+            let error = Error::new(SqlState::WRONG_OBJECT_TYPE, format!("window function {name} requires an OVER clause"));
+            return Err(self.at(error, span));
+        };
+        if !self.place.windows {
+            let error = Error::new(
+                SqlState::new(b"42P20"),
+                format!("window functions are not allowed in {}", self.place.clause),
+            );
+            return Err(self.at(error, span));
+        }
+        let spec = match over {
+            ast::WindowType::WindowSpec(spec) => spec.clone(),
+            ast::WindowType::NamedWindow(ident) => self.named_window(ident)?,
+        };
+        let spec = match &spec.window_name {
+            Some(ident) => {
+                let base = self.named_window(ident)?;
+                ast::WindowSpec {
+                    partition_by: base.partition_by,
+                    order_by: if spec.order_by.is_empty() { base.order_by } else { spec.order_by },
+                    ..spec
+                }
+            }
+            None => spec,
+        };
+        // An aggregate may be in a window's arguments: sum(sum(x)) OVER ().
+        let place = Place { windows: false, sets: false, ..self.place };
+        self.in_place(place, |binder| {
+            let mut partition_by = Vec::new();
+            for expr in &spec.partition_by {
+                let typed = binder.expr(expr)?;
+                partition_by.push(binder.settle(typed)?.expr);
+            }
+            let mut order_by = Vec::new();
+            for by in &spec.order_by {
+                let typed = binder.expr(&by.expr)?;
+                let typed = binder.settle(typed)?;
+                order_by.push(sort(typed.expr, &by.options));
+            }
+            let window_frame = match &spec.window_frame {
+                Some(frame) => {
+                    let frame = WindowFrame::try_from(frame.clone()).map_err(from_datafusion)?;
+                    frame.regularize_order_bys(&mut order_by).map_err(from_datafusion)?;
+                    frame
+                }
+                None => WindowFrame::new((!order_by.is_empty()).then_some(false)),
+            };
+            let make = |fun, params: AggregateFunctionParams| {
+                Expr::WindowFunction(Box::new(WindowFunction {
+                    fun,
+                    params: WindowFunctionParams {
+                        args: params.args,
+                        partition_by,
+                        order_by,
+                        window_frame,
+                        filter: params.filter,
+                        null_treatment: params.null_treatment,
+                        distinct: params.distinct,
+                    },
+                }))
+            };
+            if aggregates::is_aggregate(name) && !windows::is_window(name) {
+                let (aggregate, params) = binder.aggregate_parts(name, function, args, span)?;
+                let fun = WindowFunctionDefinition::AggregateUDF(Arc::clone(&aggregate.function));
+                let expr = make(fun, params);
+                return Ok(aggregate.finish(expr));
+            }
+            let mut values = Vec::new();
+            for arg in args {
+                values.push(binder.argument(arg, span)?);
+            }
+            let Some(window) = windows::window(binder, name, values)? else {
+                return Err(binder.no_function(name, &[], span));
+            };
+            let null_treatment = function.null_treatment.map(nulls);
+            let params = AggregateFunctionParams {
+                args: window.args,
+                distinct: false,
+                filter: None,
+                order_by: Vec::new(),
+                null_treatment,
+            };
+            let expr = make(WindowFunctionDefinition::WindowUDF(window.function), params);
+            let cast = Expr::Cast(Cast::new(Box::new(expr), window.result.arrow()));
+            Ok(Typed::new(cast, window.result))
+        })
+    }
+
+    fn named_window(&self, ident: &ast::Ident) -> Result<ast::WindowSpec> {
+        let name = fold(ident);
+        self.windows.get(&name).cloned().ok_or_else(|| {
+            let error = Error::new(SqlState::UNDEFINED_OBJECT, format!("window \"{name}\" does not exist"));
+            self.at(error, ident.span)
+        })
+    }
+}
+
+fn nulls(treatment: ast::NullTreatment) -> NullTreatment {
+    match treatment {
+        ast::NullTreatment::IgnoreNulls => NullTreatment::IgnoreNulls,
+        ast::NullTreatment::RespectNulls => NullTreatment::RespectNulls,
+    }
+}
+
+/// A field of a struct.
+fn field_of(record: Expr, field: &str) -> Expr {
+    let Typed { expr: name, .. } = text_literal(field);
+    call(get_field(), vec![record, name])
+}
+
+/// DataFusion's function's result as the type that PostgreSQL's gives.
+fn as_type(expr: Expr, function: &ScalarUDF, given: &[PgType], result: &PgType) -> Expr {
+    let fields: Vec<FieldRef> =
+        given.iter().map(|kind| Arc::new(kind.field("argument", true))).collect();
+    let scalars = vec![None; fields.len()];
+    let args = ReturnFieldArgs { arg_fields: &fields, scalar_arguments: &scalars };
+    match function.return_field_from_args(args) {
+        Ok(field) if *field.data_type() == result.arrow() => expr,
+        _ => Expr::Cast(Cast::new(Box::new(expr), result.arrow())),
+    }
+}
+
+/// The function that fits best: most arguments of its very types, then preferred types, then the
+/// order of the table.
+pub(crate) fn choose<'s>(signatures: &'s [Signature], args: &[Typed]) -> Option<&'s Signature> {
+    signatures
+        .iter()
+        .filter_map(|signature| Some((signature, signature.fit(args)?)))
+        .reduce(|best, next| if next.1 > best.1 { next } else { best })
+        .map(|(signature, _)| signature)
+}

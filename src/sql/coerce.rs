@@ -1,0 +1,407 @@
+//! Which type becomes which, and when: PostgreSQL's casts by context, and the common type of
+//! several expressions.
+
+use crate::{
+    error::{Error, Result, SqlState},
+    pgtype::{PgType, RegKind, input::ColumnBuilder, string::TooLong},
+    sql::{
+        binder::Binder,
+        functions::{call::{Call, call}, cast},
+        typed::Typed,
+    },
+};
+use arrow::datatypes::DataType;
+use datafusion::{
+    common::ScalarValue,
+    logical_expr::{Expr, Volatility, expr::{Cast, Placeholder}},
+};
+use std::sync::Arc;
+
+/// Why a value becomes another type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reason {
+    /// An operator or a function wants it.
+    Implicit,
+    /// A column is to hold it.
+    Assignment,
+    /// The user asked for it.
+    Explicit,
+}
+
+/// The scale of a numeric.
+pub(crate) fn scale(kind: &PgType) -> i8 {
+    match kind {
+        PgType::Numeric(Some((_, scale))) => *scale,
+        PgType::Numeric(None) => crate::pgtype::NUMERIC_ANY.1,
+        _ => 0,
+    }
+}
+
+/// A numeric of as many digits as there can be, of a scale.
+pub(crate) fn numeric(scale: i8) -> PgType {
+    let scale = scale.clamp(0, crate::pgtype::NUMERIC_ANY.1);
+    if scale == crate::pgtype::NUMERIC_ANY.1 { PgType::Numeric(None) } else { PgType::Numeric(Some((38, scale))) }
+}
+
+/// Whether two types are the same but for their modifiers.
+pub(crate) fn same(a: &PgType, b: &PgType) -> bool {
+    a.oid() == b.oid()
+}
+
+/// The type without its modifier; a numeric keeps its scale.
+pub(crate) fn bare(kind: &PgType) -> PgType {
+    match kind {
+        PgType::Varchar(_) => PgType::Varchar(None),
+        PgType::Bpchar(_) => PgType::Bpchar(None),
+        PgType::Vector(_) => PgType::Vector(None),
+        PgType::Numeric(_) => PgType::Numeric(None),
+        PgType::Array(element) => bare(element).array(),
+        other => other.clone(),
+    }
+}
+
+fn rank(kind: &PgType) -> Option<u8> {
+    Some(match kind {
+        PgType::Int2 => 0,
+        PgType::Int4 => 1,
+        PgType::Int8 => 2,
+        PgType::Numeric(_) => 3,
+        PgType::Float4 => 4,
+        PgType::Float8 => 5,
+        _ => return None,
+    })
+}
+
+/// The least reason for which `from` becomes `to`; `None`: never.
+pub(crate) fn castable(from: &PgType, to: &PgType) -> Option<Reason> {
+    use PgType as T;
+    use Reason::{Assignment, Explicit, Implicit};
+    if same(from, to) || matches!(from, T::Unknown) {
+        return Some(Implicit);
+    }
+    if let (Some(a), Some(b)) = (rank(from), rank(to)) {
+        return Some(if a < b { Implicit } else { Assignment });
+    }
+    Some(match (from, to) {
+        (_, T::Unknown | T::Void) | (T::Void, _) => return None,
+        (T::Array(a), T::Array(b)) => return castable(a, b),
+        (T::Int2vector, T::Array(b)) => return castable(&T::Int2, b),
+        (T::Oidvector, T::Array(b)) => return castable(&T::Oid, b),
+        (T::Array(a), T::Vector(_)) if rank(a).is_some_and(|r| r != 0 && r != 2) => Assignment,
+        (T::Vector(_), T::Array(b)) if matches!(**b, T::Float4) => Assignment,
+        (T::Text | T::Varchar(_), T::Reg(RegKind::Class)) => Implicit,
+        (T::Text | T::Varchar(_) | T::Bpchar(_) | T::Name | T::Char, T::Text | T::Varchar(_) | T::Bpchar(_)) => {
+            Implicit
+        }
+        (T::Text | T::Varchar(_) | T::Bpchar(_), T::Name) => Implicit,
+        (T::Text | T::Varchar(_) | T::Bpchar(_), T::Char) => Assignment,
+        (T::Char, T::Int4) | (T::Int4, T::Char) => Explicit,
+        (T::Bool, T::Int4) | (T::Int4, T::Bool) => Explicit,
+        (T::Int2 | T::Int4 | T::Int8, T::Oid | T::Reg(_)) => Implicit,
+        (T::Oid | T::Reg(_), T::Int4 | T::Int8) => Assignment,
+        (T::Oid, T::Reg(_)) | (T::Reg(_), T::Oid) => Implicit,
+        (T::Date, T::Timestamp | T::Timestamptz) | (T::Timestamp, T::Timestamptz) => Implicit,
+        (T::Timestamp | T::Timestamptz, T::Date | T::Time) => Assignment,
+        (T::Timestamptz, T::Timestamp) => Assignment,
+        (T::Time, T::Interval) => Implicit,
+        (T::Interval, T::Time) => Assignment,
+        (T::Json, T::Jsonb) | (T::Jsonb, T::Json) => Assignment,
+        (T::Jsonb, T::Bool) => Explicit,
+        (T::Jsonb, number) if rank(number).is_some() => Explicit,
+        (T::Bytea, T::Int2 | T::Int4 | T::Int8) | (T::Int2 | T::Int4 | T::Int8, T::Bytea) => return None,
+        (_, to) if to.is_textual() => if matches!(to, T::Name) { Explicit } else { Assignment },
+        (from, _) if from.is_textual() => Explicit,
+        _ => return None,
+    })
+}
+
+/// Whether a collation is one that sorts as Nearlake does, by code point.
+///
+/// # Errors
+/// 42704.
+pub(crate) fn check_collation(name: &str) -> Result<()> {
+    let lower = name.to_ascii_lowercase();
+    let known = ["default", "c", "posix", "c.utf8", "c.utf-8", "ucs_basic", "pg_c_utf8", "unicode"];
+    if known.contains(&lower.as_str()) || lower.starts_with("en_us") || lower.starts_with("en-us") || lower.starts_with("und-") {
+        return Ok(());
+    }
+    Err(Error::new(
+        SqlState::UNDEFINED_OBJECT,
+        format!("collation \"{name}\" for encoding \"UTF8\" does not exist"),
+    )
+    .hint("Text is compared by code point, as under collation \"C\"."))
+}
+
+impl Binder<'_> {
+    /// The expression as another type.
+    ///
+    /// # Errors
+    /// 42846 or 42804 where there is no such cast, 22P02 and kin where a literal does not read.
+    pub(crate) fn coerce(&mut self, typed: Typed, to: &PgType, reason: Reason) -> Result<Typed> {
+        let Typed { expr, kind, position } = typed;
+        if kind == PgType::Unknown {
+            return self.resolve(Typed { expr, kind, position }, to, reason);
+        }
+        let done = |expr, kind| Ok(Typed { expr, kind, position });
+        if kind == *to {
+            return done(expr, kind);
+        }
+        // A type without a modifier holds what one with a modifier holds, if it is laid out alike.
+        if same(&kind, to) && reason == Reason::Implicit {
+            return done(expr, kind);
+        }
+        if same(&kind, to) && *to == bare(to) && kind.arrow() == to.arrow() {
+            return done(expr, to.clone());
+        }
+        let (kind, to) = (kind, to.clone());
+        match castable(&kind, &to) {
+            Some(needed) if needed <= reason => {}
+            _ if reason == Reason::Explicit || reason == Reason::Implicit => {
+                let error = Error::new(
+                    SqlState::CANNOT_COERCE,
+                    format!("cannot cast type {} to {}", bare(&kind), bare(&to)),
+                );
+                return Err(at(error, position));
+            }
+            _ => {
+                let error = Error::new(
+                    SqlState::DATATYPE_MISMATCH,
+                    format!("expression is of type {} but {} is wanted", bare(&kind), bare(&to)),
+                )
+                .hint("You will need to rewrite or cast the expression.");
+                return Err(at(error, position));
+            }
+        }
+        // What an implicit cast asks for is a type, not a modifier.
+        let to = match (&kind, &to) {
+            (PgType::Int2 | PgType::Int4 | PgType::Int8, PgType::Numeric(None)) => numeric(0),
+            _ => to,
+        };
+        if let (Expr::Literal(value, _), true) = (&expr, is_native(&kind, &to)) {
+            if let Ok(value) = value.cast_to(&to.arrow()) {
+                return done(Expr::Literal(value, None), to);
+            }
+        }
+        let expr = if kind.arrow() == to.arrow() && is_relabel(&kind, &to) {
+            expr
+        } else if is_native(&kind, &to) {
+            Expr::Cast(Cast::new(Box::new(expr), to.arrow()))
+        } else {
+            let (name, body): (_, crate::sql::functions::call::Body) = match reason {
+                Reason::Explicit => ("cast", cast::explicit),
+                _ => ("assign", cast::assignment),
+            };
+            let volatility = cast::volatility(&kind, &to);
+            let function =
+                Call::udf(name, vec![kind], to.clone(), volatility, body, self.context);
+            call(function, vec![expr])
+        };
+        done(expr, to)
+    }
+
+    /// A literal without a type, or a parameter, as the type that its place gives it.
+    fn resolve(&mut self, typed: Typed, to: &PgType, reason: Reason) -> Result<Typed> {
+        let Typed { expr, kind, position } = typed;
+        match expr {
+            Expr::Literal(ScalarValue::Utf8(None), _) | Expr::Literal(ScalarValue::Null, _) => {
+                let null = ScalarValue::try_from(&to.arrow())
+                    .map_err(crate::sql::error::from_datafusion)?;
+                Ok(Typed { expr: Expr::Literal(null, None), kind: to.clone(), position })
+            }
+            Expr::Literal(ScalarValue::Utf8(Some(text)), _) if *to != PgType::Unknown => {
+                let value = self.literal(&text, to, reason).map_err(|error| at(error, position))?;
+                Ok(Typed { expr: Expr::Literal(value, None), kind: to.clone(), position })
+            }
+            Expr::Placeholder(Placeholder { id, .. }) => self.parameter(&id, to, position, reason),
+            expr if *to == PgType::Unknown || to.is_textual() => {
+                Ok(Typed { expr, kind: to.clone(), position })
+            }
+            // A column of untyped literals, such as those of a subquery.
+            expr => {
+                let function = Call::udf(
+                    "cast",
+                    vec![kind],
+                    to.clone(),
+                    Volatility::Stable,
+                    cast::explicit,
+                    self.context,
+                );
+                Ok(Typed { expr: call(function, vec![expr]), kind: to.clone(), position })
+            }
+        }
+    }
+
+    /// The value that a text means in a type.
+    fn literal(&self, text: &str, to: &PgType, reason: Reason) -> Result<ScalarValue> {
+        if let PgType::Text | PgType::Varchar(None) | PgType::Bpchar(None) = to {
+            return Ok(ScalarValue::Utf8(Some(text.to_owned())));
+        }
+        if let PgType::Reg(kind) = to {
+            let oid = self.names().expect(*kind, text)?;
+            return Ok(ScalarValue::UInt32(Some(oid.0)));
+        }
+        if let PgType::Array(element) = to
+            && let PgType::Reg(kind) = **element
+        {
+            let names = self.literal(text, &PgType::Text.array(), reason)?;
+            let array = names.to_array().map_err(crate::sql::error::from_datafusion)?;
+            let made = cast::names_to_oids(&array, kind, &self.names())?;
+            return ScalarValue::try_from_array(&made, 0).map_err(crate::sql::error::from_datafusion);
+        }
+        let too_long = if reason == Reason::Explicit { TooLong::Cut } else { TooLong::Refuse };
+        let mut builder = ColumnBuilder::new(to, &self.context.style()).too_long(too_long);
+        builder.push_text(text)?;
+        ScalarValue::try_from_array(&builder.finish(), 0).map_err(crate::sql::error::from_datafusion)
+    }
+
+    /// A parameter in a place that wants a type.
+    fn parameter(
+        &mut self,
+        id: &str,
+        to: &PgType,
+        position: Option<usize>,
+        reason: Reason,
+    ) -> Result<Typed> {
+        let number: usize = id
+            .trim_start_matches('$')
+            .parse()
+            .map_err(|_| Error::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {id}")))?;
+        let known = self.parameters.get(number - 1).cloned().flatten();
+        match known {
+            Some(known) => {
+                let expr = placeholder(id, &known);
+                self.coerce(Typed { expr, kind: known, position }, to, reason)
+            }
+            None => {
+                // Modifiers are for casts: a parameter is of a type alone.
+                let kind = match to {
+                    PgType::Numeric(_) => PgType::Numeric(None),
+                    PgType::Unknown => PgType::Text,
+                    other => bare(other),
+                };
+                if self.parameters.len() < number {
+                    self.parameters.resize(number, None);
+                }
+                self.parameters[number - 1] = Some(kind.clone());
+                let typed = Typed { expr: placeholder(id, &kind), kind, position };
+                self.coerce(typed, to, reason)
+            }
+        }
+    }
+
+    /// What is still untyped at the end is text.
+    pub(crate) fn settle(&mut self, typed: Typed) -> Result<Typed> {
+        if typed.is_unknown() { self.coerce(typed, &PgType::Text, Reason::Implicit) } else { Ok(typed) }
+    }
+
+    /// The type that all of some expressions can take: of CASE, UNION, VALUES, IN, ARRAY.
+    ///
+    /// # Errors
+    /// 42804.
+    pub(crate) fn common_type(&self, what: &str, all: &[Typed]) -> Result<PgType> {
+        let mut common: Option<PgType> = None;
+        for typed in all.iter().filter(|typed| !typed.is_unknown()) {
+            let kind = &typed.kind;
+            common = Some(match common {
+                None => kind.clone(),
+                Some(found) => match merge(&found, kind) {
+                    Some(kind) => kind,
+                    None => {
+                        let error = Error::new(
+                            SqlState::DATATYPE_MISMATCH,
+                            format!("{what} types {} and {} cannot be matched", bare(&found), bare(kind)),
+                        );
+                        return Err(at(error, typed.position));
+                    }
+                },
+            });
+        }
+        Ok(common.unwrap_or(PgType::Text))
+    }
+}
+
+/// The type that two types can both become without being asked.
+fn merge(a: &PgType, b: &PgType) -> Option<PgType> {
+    use PgType as T;
+    if a == b {
+        return Some(a.clone());
+    }
+    match (a, b) {
+        (T::Numeric(_), T::Numeric(_)) => return Some(numeric(scale(a).max(scale(b)))),
+        (T::Numeric(_), T::Int2 | T::Int4 | T::Int8) => return Some(numeric(scale(a))),
+        (T::Int2 | T::Int4 | T::Int8, T::Numeric(_)) => return Some(numeric(scale(b))),
+        (T::Array(a), T::Array(b)) => return merge(a, b).map(PgType::array),
+        _ => {}
+    }
+    if same(a, b) {
+        return Some(bare(a));
+    }
+    if a.category() != b.category() {
+        return None;
+    }
+    // The preferred type of the category wins.
+    if matches!(a, T::Text) && castable(b, a) == Some(Reason::Implicit) {
+        return Some(a.clone());
+    }
+    if matches!(b, T::Text) && castable(a, b) == Some(Reason::Implicit) {
+        return Some(b.clone());
+    }
+    match (castable(a, b), castable(b, a)) {
+        (Some(Reason::Implicit), _) => Some(bare(b)),
+        (_, Some(Reason::Implicit)) => Some(bare(a)),
+        _ => None,
+    }
+}
+
+/// A parameter of a type.
+pub(crate) fn placeholder(id: &str, kind: &PgType) -> Expr {
+    let field = Arc::new(kind.field(id, true));
+    Expr::Placeholder(Placeholder::new_with_field(id.to_owned(), Some(field)))
+}
+
+/// Casts that Arrow does as PostgreSQL does: those that lose nothing. The optimiser knows them.
+fn is_native(from: &PgType, to: &PgType) -> bool {
+    use PgType as T;
+    match (rank(from), rank(to)) {
+        (Some(a), Some(b)) if a < b => {
+            // A numeric's float is what its text reads as; Arrow divides.
+            return !matches!(to, T::Numeric(Some((p, _))) if *p < 38) && !matches!(from, T::Numeric(_));
+        }
+        _ => {}
+    }
+    match (from, to) {
+        (T::Numeric(_), T::Numeric(_)) => {
+            let whole = |kind: &PgType| match kind.arrow() {
+                DataType::Decimal128(p, s) => i16::from(p) - i16::from(s),
+                _ => 0,
+            };
+            scale(to) >= scale(from) && whole(to) >= whole(from)
+        }
+        (T::Date, T::Timestamp) => true,
+        _ => false,
+    }
+}
+
+/// Types whose values are the same but for the name.
+fn is_relabel(from: &PgType, to: &PgType) -> bool {
+    use PgType as T;
+    match (from, to) {
+        (T::Oid | T::Reg(_) | T::Xid, T::Oid | T::Reg(_) | T::Xid) => true,
+        (T::Text | T::Varchar(_) | T::Name, T::Text | T::Varchar(None)) => true,
+        (T::Text | T::Varchar(_) | T::Name, T::Bpchar(None)) => true,
+        (T::Char, T::Text | T::Varchar(None)) => true,
+        (T::Jsonb, T::Json) | (T::Jsonb | T::Json, T::Text | T::Varchar(None)) => true,
+        (T::Int2vector, T::Array(element)) => **element == T::Int2,
+        (T::Oidvector, T::Array(element)) => matches!(**element, T::Oid | T::Reg(_)),
+        (T::Array(a), T::Array(b)) => is_relabel(a, b) || (same(a, b) && **b == bare(b)),
+        _ => false,
+    }
+}
+
+/// The error at a place, if one is known and the error has none.
+pub(crate) fn at(error: Error, position: Option<usize>) -> Error {
+    match position {
+        Some(position) if error.fields().position.is_none() => error.at(position),
+        _ => error,
+    }
+}

@@ -1,0 +1,723 @@
+//! INSERT, UPDATE, DELETE and COPY FROM: plans whose rows storage can take as they are.
+
+use crate::{
+    catalog::{Column as TableColumn, Identity, Table},
+    error::{Error, Result, SqlState},
+    ids::{ColumnId, Oid},
+    pgtype::PgType,
+    sql::{
+        ConflictAction, CopyDirection, Delete, Hidden, Insert, OnConflict, ROW_COLUMN, Returning,
+        Slot, Update,
+        bind::refuse_duplicates,
+        binder::{Binder, Place, build},
+        coerce::{Reason, bare},
+        from::offered,
+        functions::{call::call, pg},
+        parse::parse_expression,
+        query::one_row,
+        tokens::fold,
+        typed::{Hiding, Rows, ScopeColumn, Typed, unique},
+        utility::Name,
+    },
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::{
+    common::ScalarValue,
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, expr::Cast},
+    sql::sqlparser::{
+        ast::{self, Spanned},
+        tokenizer::Span,
+    },
+};
+use std::{collections::HashSet, sync::Arc};
+
+impl Binder<'_> {
+    // INSERT.
+
+    pub(crate) fn insert(&mut self, insert: &ast::Insert) -> Result<Insert> {
+        let ast::TableObject::TableName(name) = &insert.table else {
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "INSERT takes a table's name"));
+        };
+        if insert.overwrite || insert.or.is_some() || insert.replace_into || !insert.assignments.is_empty() {
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "this form of INSERT is not SQL"));
+        }
+        let table = self.table(&self.object_name(name)?)?;
+        let targets = self.targets(&table, &insert.columns)?;
+        // OVERRIDING is told by sqlparser's AST nowhere: identity columns take values that are
+        // given BY DEFAULT alone.
+        let source = match &insert.source {
+            None => self.default_values(&table)?,
+            Some(query) => self.insert_source(&table, &targets, query, !insert.columns.is_empty())?,
+        };
+        let alias = insert.table_alias.as_ref().map(|alias| fold(&alias.alias));
+        let on_conflict = match &insert.on {
+            Some(ast::OnInsert::OnConflict(on)) => Some(self.on_conflict(&table, alias.as_deref(), on)?),
+            Some(_) => {
+                return Err(Error::new(SqlState::SYNTAX_ERROR, "ON DUPLICATE KEY is not SQL")
+                    .hint("Use ON CONFLICT … DO UPDATE."));
+            }
+            None => None,
+        };
+        let returning = self.returning(&table, alias.as_deref(), insert.returning.as_deref())?;
+        Ok(Insert { table, source, on_conflict, returning, parameters: self.parameter_types() })
+    }
+
+    /// The columns that an INSERT names, or all.
+    fn targets(&self, table: &Table, columns: &[ast::ObjectName]) -> Result<Vec<ColumnId>> {
+        if columns.is_empty() {
+            return Ok(table.columns.iter().map(|column| column.id).collect());
+        }
+        let mut targets = Vec::new();
+        for column in columns {
+            let name = self.object_name(column)?.name;
+            let id = table.expect_column(&name).map_err(|error| self.at(error, column.span()))?.id;
+            if targets.contains(&id) {
+                let error = Error::new(
+                    SqlState::DUPLICATE_COLUMN,
+                    format!("column \"{name}\" specified more than once"),
+                );
+                return Err(self.at(error, column.span()));
+            }
+            targets.push(id);
+        }
+        Ok(targets)
+    }
+
+    fn insert_source(
+        &mut self,
+        table: &Arc<Table>,
+        targets: &[ColumnId],
+        query: &ast::Query,
+        named: bool,
+    ) -> Result<LogicalPlan> {
+        let kinds: Vec<PgType> = targets
+            .iter()
+            .filter_map(|id| table.column_by_id(*id))
+            .map(|column| column.kind.clone())
+            .collect();
+        let plain = query.with.is_none()
+            && query.order_by.is_none()
+            && query.limit_clause.is_none()
+            && query.fetch.is_none();
+        if let (ast::SetExpr::Values(values), true) = (query.body.as_ref(), plain) {
+            return self.insert_values(table, targets, values, named);
+        }
+        let rows = self.query(query, Some(&kinds))?;
+        self.check_width(rows.columns.len(), targets.len(), named, query.span())?;
+        let targets = &targets[..rows.columns.len()];
+        for id in targets {
+            self.refuse_generated(table, *id)?;
+        }
+        let given = rows
+            .columns
+            .iter()
+            .map(|c| Typed::new(Expr::Column(c.column.clone()), c.kind.clone()))
+            .collect();
+        let exprs = self.full_row(table, targets, given)?;
+        build(LogicalPlanBuilder::from(rows.plan).project(exprs))
+    }
+
+    /// `VALUES` of an INSERT: each value is of its column, DEFAULT among them.
+    fn insert_values(
+        &mut self,
+        table: &Arc<Table>,
+        targets: &[ColumnId],
+        values: &ast::Values,
+        named: bool,
+    ) -> Result<LogicalPlan> {
+        let mut table_rows: Vec<Vec<Expr>> = Vec::with_capacity(values.rows.len());
+        let width = values.rows.first().map_or(0, |row| row.content.len());
+        let mut kinds: Vec<PgType> = Vec::new();
+        for row in &values.rows {
+            let row = &row.content;
+            if row.len() != width {
+                return Err(Error::new(SqlState::SYNTAX_ERROR, "VALUES lists must all be the same length"));
+            }
+            let span = row.first().map_or(Span::empty(), |expr| expr.span());
+            self.check_width(row.len(), targets.len(), named, span)?;
+            let mut cells = Vec::with_capacity(row.len());
+            kinds.clear();
+            for (expr, id) in row.iter().zip(targets) {
+                let column = column_of(table, *id)?;
+                let typed = if is_default(expr) {
+                    self.default(table, column)?
+                } else {
+                    self.refuse_generated(table, *id)?;
+                    let typed = self.in_place(Place::plain("VALUES"), |binder| binder.expr(expr))?;
+                    self.assign(typed, column)?
+                };
+                cells.push(exact(typed, &column.kind));
+                kinds.push(column.kind.clone());
+            }
+            table_rows.push(cells);
+        }
+        let plan = build(LogicalPlanBuilder::values(table_rows))?;
+        let given = plan
+            .schema()
+            .columns()
+            .into_iter()
+            .zip(kinds)
+            .map(|(column, kind)| Typed::new(Expr::Column(column), kind))
+            .collect();
+        let exprs = self.full_row(table, &targets[..width], given)?;
+        build(LogicalPlanBuilder::from(plan).project(exprs))
+    }
+
+    fn check_width(
+        &self,
+        given: usize,
+        targets: usize,
+        named: bool,
+        span: Span,
+    ) -> Result<()> {
+        let message = if given > targets {
+            "INSERT has more expressions than target columns"
+        } else if given < targets && named {
+            "INSERT has more target columns than expressions"
+        } else {
+            return Ok(());
+        };
+        Err(self.at(Error::new(SqlState::SYNTAX_ERROR, message), span))
+    }
+
+    fn default_values(&mut self, table: &Arc<Table>) -> Result<LogicalPlan> {
+        let exprs = self.full_row(table, &[], Vec::new())?;
+        build(LogicalPlanBuilder::from(one_row()).project(exprs))
+    }
+
+    /// An expression for each column of the table: what is given, else the default.
+    fn full_row(&mut self, table: &Arc<Table>, targets: &[ColumnId], given: Vec<Typed>) -> Result<Vec<Expr>> {
+        let mut exprs = Vec::with_capacity(table.columns.len());
+        for column in &table.columns {
+            let place = targets.iter().position(|id| *id == column.id);
+            let typed = match place.and_then(|at| given.get(at)) {
+                Some(typed) => self.assign(typed.clone(), column)?,
+                None => self.default(table, column)?,
+            };
+            exprs.push(exact(typed, &column.kind).alias(&column.name));
+        }
+        Ok(exprs)
+    }
+
+    /// A value for a column.
+    fn assign(&mut self, typed: Typed, column: &TableColumn) -> Result<Typed> {
+        let kind = typed.kind.clone();
+        let position = typed.position;
+        let same_type = super::coerce::same(&kind, &column.kind);
+        let cast = if same_type && kind != column.kind && !typed.is_unknown() {
+            // Into a type with a modifier: lengths, scales and dimensions are checked.
+            self.into_modifier(typed, &column.kind)
+        } else {
+            self.coerce(typed, &column.kind, Reason::Assignment)
+        };
+        cast.map_err(|error| {
+            if error.state() != SqlState::DATATYPE_MISMATCH {
+                return error;
+            }
+            let error = Error::new(
+                SqlState::DATATYPE_MISMATCH,
+                format!(
+                    "column \"{}\" is of type {} but expression is of type {}",
+                    column.name,
+                    bare(&column.kind),
+                    bare(&kind)
+                ),
+            )
+            .hint("You will need to rewrite or cast the expression.");
+            super::coerce::at(error, position)
+        })
+    }
+
+    fn into_modifier(&mut self, typed: Typed, to: &PgType) -> Result<Typed> {
+        self.coerce(typed, to, Reason::Assignment)
+    }
+
+    /// The value of a column that the statement is silent about.
+    pub(crate) fn default(&mut self, table: &Table, column: &TableColumn) -> Result<Typed> {
+        if let Some(sequence) = column.sequence
+            && (column.identity.is_some() || column.default.is_none())
+        {
+            let next = self.next_value(sequence)?;
+            return self.coerce(next, &column.kind, Reason::Assignment);
+        }
+        let Some(text) = &column.default else {
+            let null = ScalarValue::try_from(&column.kind.arrow())
+                .map_err(super::error::from_datafusion)?;
+            return Ok(Typed::literal(null, column.kind.clone()));
+        };
+        let expr = parse_expression(text)?;
+        let typed = self.apart(|binder| {
+            let place = Place::plain("DEFAULT expressions");
+            binder.in_place(place, |binder| binder.expr(&expr))
+        })?;
+        self.assign(typed, column).map_err(|error| {
+            error.context(format!("default of column \"{}\" of \"{}\"", column.name, table.name))
+        })
+    }
+
+    /// `nextval` of a sequence that a column owns.
+    fn next_value(&mut self, sequence: Oid) -> Result<Typed> {
+        let function = self.system_functions.get("nextval").cloned();
+        let function = match function {
+            Some(function) => function,
+            None => pg::functions(self.context)
+                .into_iter()
+                .find(|function| function.name() == "nextval")
+                .ok_or_else(|| Error::internal("there is no nextval"))?,
+        };
+        let oid = Expr::Literal(ScalarValue::UInt32(Some(sequence.0)), None);
+        Ok(Typed::new(call(function, vec![oid]), PgType::Int8))
+    }
+
+    fn refuse_generated(&self, table: &Table, id: ColumnId) -> Result<()> {
+        let column = column_of(table, id)?;
+        if column.identity != Some(Identity::Always) {
+            return Ok(());
+        }
+        Err(Error::new(
+            SqlState::new(b"428C9"),
+            format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name),
+        )
+        .detail(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name))
+        .hint("Leave the column out, write DEFAULT, or define it as GENERATED BY DEFAULT."))
+    }
+
+    // ON CONFLICT.
+
+    fn on_conflict(&mut self, table: &Arc<Table>, alias: Option<&str>, on: &ast::OnConflict) -> Result<OnConflict> {
+        let constraint = match &on.conflict_target {
+            None => None,
+            Some(ast::ConflictTarget::Columns(columns)) => Some(self.key_of(table, columns)?),
+            Some(ast::ConflictTarget::OnConstraint(name)) => {
+                let name = self.object_name(name)?.name;
+                let key = table.keys().find(|(key, _)| key.name == name);
+                let Some((key, _)) = key else {
+                    return Err(Error::new(
+                        SqlState::UNDEFINED_OBJECT,
+                        format!("constraint \"{name}\" for table \"{}\" does not exist", table.name),
+                    ));
+                };
+                Some(key.id)
+            }
+        };
+        let action = match &on.action {
+            ast::OnConflictAction::DoNothing => ConflictAction::Nothing,
+            ast::OnConflictAction::DoUpdate(update) => {
+                if constraint.is_none() {
+                    return Err(Error::new(
+                        SqlState::SYNTAX_ERROR,
+                        "ON CONFLICT DO UPDATE requires inference specification or constraint name",
+                    )
+                    .hint("For example, ON CONFLICT (column_name)."));
+                }
+                self.conflict_update(table, alias, update)?
+            }
+        };
+        Ok(OnConflict { constraint, action })
+    }
+
+    fn key_of(&self, table: &Table, columns: &[ast::Ident]) -> Result<Oid> {
+        let mut wanted = HashSet::new();
+        for ident in columns {
+            let column = table.expect_column(&fold(ident)).map_err(|error| self.at(error, ident.span))?;
+            wanted.insert(column.id);
+        }
+        let matches = |key: &[ColumnId]| key.len() == wanted.len() && key.iter().all(|id| wanted.contains(id));
+        table.keys().find(|(_, key)| matches(key)).map(|(key, _)| key.id).ok_or_else(|| {
+            Error::new(
+                SqlState::INVALID_COLUMN_REFERENCE,
+                "there is no unique or exclusion constraint matching the ON CONFLICT specification",
+            )
+        })
+    }
+
+    fn conflict_update(&mut self, table: &Arc<Table>, alias: Option<&str>, update: &ast::DoUpdate) -> Result<ConflictAction> {
+        let mut fields: Vec<Field> =
+            table.columns.iter().map(|column| column.kind.field(&column.name, true)).collect();
+        fields.push(Field::new(ROW_COLUMN, DataType::UInt64, false));
+        for column in &table.columns {
+            fields.push(column.kind.field(&format!("excluded.{}", column.name), true));
+        }
+        let (input, plan) = self.slot(Arc::new(Schema::new(fields)), "conflict")?;
+        let visible = alias.unwrap_or(&table.name);
+        let places = plan.schema().columns();
+        let width = table.columns.len();
+        let mut scope = Vec::new();
+        for (offset, name) in [(0, visible), (width + 1, "excluded")] {
+            for (at, column) in table.columns.iter().enumerate() {
+                scope.push(ScopeColumn {
+                    table: Some(name.to_owned()),
+                    schema: None,
+                    name: column.name.clone(),
+                    kind: column.kind.clone(),
+                    expr: Expr::Column(places[offset + at].clone()),
+                    origin: None,
+                    // A bare name is the table's, never the excluded row's.
+                    hidden: if offset == 0 { Hiding::Not } else { Hiding::Merged },
+                });
+            }
+        }
+        let row = Expr::Column(places[width].clone());
+        self.scopes.push(scope);
+        let made = self.changed_row(table, visible, plan, row, &update.assignments, update.selection.as_ref());
+        self.scopes.pop();
+        let (plan, changed) = made?;
+        Ok(ConflictAction::Update { input, plan, changed })
+    }
+
+    /// `__row` and the whole new row, of rows that a condition lets through. The scope is there.
+    fn changed_row(
+        &mut self,
+        table: &Arc<Table>,
+        visible: &str,
+        mut plan: LogicalPlan,
+        row: Expr,
+        assignments: &[ast::Assignment],
+        selection: Option<&ast::Expr>,
+    ) -> Result<(LogicalPlan, Vec<ColumnId>)> {
+        if let Some(condition) = selection {
+            let place = Place::filter("WHERE");
+            let condition = self.in_place(place, |binder| binder.boolean(condition, "WHERE"))?;
+            plan = build(LogicalPlanBuilder::from(plan).filter(condition))?;
+        }
+        let new = self.assignments(table, assignments)?;
+        let mut exprs = vec![row.alias(ROW_COLUMN)];
+        let mut taken = HashSet::from([ROW_COLUMN.to_owned()]);
+        for column in &table.columns {
+            let expr = match new.iter().find(|(id, _)| *id == column.id) {
+                Some((_, typed)) => exact(typed.clone(), &column.kind),
+                None => {
+                    let old = self.scopes.last().and_then(|scope| {
+                        scope.iter().find(|c| c.table.as_deref() == Some(visible) && c.name == column.name)
+                    });
+                    old.map(|column| column.expr.clone())
+                        .ok_or_else(|| Error::internal("a row's old column is in sight"))?
+                }
+            };
+            exprs.push(expr.alias(unique(&mut taken, &column.name)));
+        }
+        let plan = build(LogicalPlanBuilder::from(plan).project(exprs))?;
+        Ok((plan, new.into_iter().map(|(id, _)| id).collect()))
+    }
+
+    /// SET: columns and their new values.
+    fn assignments(&mut self, table: &Arc<Table>, assignments: &[ast::Assignment]) -> Result<Vec<(ColumnId, Typed)>> {
+        let mut new: Vec<(ColumnId, Typed)> = Vec::new();
+        let mut put = |binder: &mut Self, name: &ast::ObjectName, value: Value<'_>| {
+            let parts: Vec<&ast::Ident> = name.0.iter().filter_map(|part| part.as_ident()).collect();
+            // `SET t.a = 1` is an error in PostgreSQL, whose first part would be the column.
+            let Some(ident) = parts.first() else {
+                return Err(Error::new(SqlState::SYNTAX_ERROR, "SET takes a column's name"));
+            };
+            let column = table.expect_column(&fold(ident)).map_err(|error| binder.at(error, ident.span))?;
+            if new.iter().any(|(id, _)| *id == column.id) {
+                let error = Error::new(
+                    SqlState::SYNTAX_ERROR,
+                    format!("multiple assignments to same column \"{}\"", column.name),
+                );
+                return Err(binder.at(error, ident.span));
+            }
+            let typed = match value {
+                Value::Expr(expr) if is_default(expr) => binder.default(table, column)?,
+                Value::Expr(expr) => {
+                    if column.identity == Some(Identity::Always) {
+                        return Err(Error::new(
+                            SqlState::new(b"428C9"),
+                            format!("column \"{}\" can only be updated to DEFAULT", column.name),
+                        )
+                        .detail(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name)));
+                    }
+                    let typed = binder.in_place(Place::plain("UPDATE"), |binder| binder.expr(expr))?;
+                    binder.assign(typed, column)?
+                }
+                Value::Typed(typed) => binder.assign(typed, column)?,
+            };
+            new.push((column.id, typed));
+            Ok(())
+        };
+        for assignment in assignments {
+            match &assignment.target {
+                ast::AssignmentTarget::ColumnName(name) => {
+                    put(self, name, Value::Expr(&assignment.value))?;
+                }
+                ast::AssignmentTarget::Tuple(names) => {
+                    let mut value = &assignment.value;
+                    while let ast::Expr::Nested(inner) = value {
+                        value = inner;
+                    }
+                    match value {
+                        ast::Expr::Tuple(values) if values.len() == names.len() => {
+                            for (name, value) in names.iter().zip(values) {
+                                put(self, name, Value::Expr(value))?;
+                            }
+                        }
+                        ast::Expr::Subquery(query) => {
+                            for (at, name) in names.iter().enumerate() {
+                                let one = self.column_of_query(query, at, names.len())?;
+                                put(self, name, Value::Typed(one))?;
+                            }
+                        }
+                        single if names.len() == 1 => put(self, &names[0], Value::Expr(single))?,
+                        _ => {
+                            let error = Error::new(
+                                SqlState::SYNTAX_ERROR,
+                                "number of columns does not match number of values",
+                            );
+                            return Err(self.at(error, assignment.value.span()));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(new)
+    }
+
+    /// One column of `(SELECT a, b …)`, as a subquery of its own.
+    fn column_of_query(&mut self, query: &ast::Query, at: usize, width: usize) -> Result<Typed> {
+        let mut one = query.clone();
+        let ast::SetExpr::Select(select) = one.body.as_mut() else {
+            return Err(Error::unsupported("SET (…) = (…) takes a plain SELECT"));
+        };
+        if select.projection.len() != width {
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "number of columns does not match number of values"));
+        }
+        select.projection = vec![select.projection[at].clone()];
+        self.scalar_subquery(&one)
+    }
+
+    // UPDATE and DELETE.
+
+    pub(crate) fn update(&mut self, update: &ast::Update) -> Result<Update> {
+        if update.or.is_some() || update.limit.is_some() || !update.order_by.is_empty() {
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "UPDATE takes neither ORDER BY nor LIMIT"));
+        }
+        let (table, alias) = self.target(&update.table)?;
+        let visible = alias.as_ref().map_or_else(|| table.name.clone(), |alias| fold(&alias.name));
+        let from: &[ast::TableWithJoins] = match &update.from {
+            Some(ast::UpdateTableFromKind::AfterSet(from) | ast::UpdateTableFromKind::BeforeSet(from)) => from,
+            None => &[],
+        };
+        let (plan, row) = self.target_with(&table, alias.as_ref(), from)?;
+        let made = self.changed_row(&table, &visible, plan, row, &update.assignments, update.selection.as_ref());
+        self.scopes.pop();
+        let (source, changed) = made?;
+        self.refuse_from_columns(update.returning.as_deref(), from)?;
+        let returning = self.returning(&table, Some(&visible), update.returning.as_deref())?;
+        Ok(Update { table, source, changed, returning, parameters: self.parameter_types() })
+    }
+
+    pub(crate) fn delete(&mut self, delete: &ast::Delete) -> Result<Delete> {
+        if !delete.order_by.is_empty() || delete.limit.is_some() {
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "DELETE takes neither ORDER BY nor LIMIT")
+                .hint("Use DELETE … WHERE key IN (SELECT key … ORDER BY … LIMIT …)."));
+        }
+        let (ast::FromTable::WithFromKeyword(tables) | ast::FromTable::WithoutKeyword(tables)) = &delete.from;
+        let [one] = tables.as_slice() else {
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "DELETE takes one table"));
+        };
+        let (table, alias) = self.target(one)?;
+        let visible = alias.as_ref().map_or_else(|| table.name.clone(), |alias| fold(&alias.name));
+        let using: &[ast::TableWithJoins] = delete.using.as_deref().unwrap_or(&[]);
+        let (mut plan, row) = self.target_with(&table, alias.as_ref(), using)?;
+        let filtered = match &delete.selection {
+            Some(condition) => self
+                .in_place(Place::filter("WHERE"), |binder| binder.boolean(condition, "WHERE"))
+                .and_then(|condition| build(LogicalPlanBuilder::from(plan.clone()).filter(condition)))
+                .map(Some),
+            None => Ok(None),
+        };
+        self.scopes.pop();
+        if let Some(filtered) = filtered? {
+            plan = filtered;
+        }
+        let source = build(LogicalPlanBuilder::from(plan).project([row.alias(ROW_COLUMN)]))?;
+        self.refuse_from_columns(delete.returning.as_deref(), using)?;
+        let returning = self.returning(&table, Some(&visible), delete.returning.as_deref())?;
+        Ok(Delete { table, source, returning, parameters: self.parameter_types() })
+    }
+
+    fn target(&self, target: &ast::TableWithJoins) -> Result<(Arc<Table>, Option<ast::TableAlias>)> {
+        let ast::TableFactor::Table { name, alias, .. } = &target.relation else {
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "a change of rows takes a table"));
+        };
+        Ok((self.table(&self.object_name(name)?)?, alias.clone()))
+    }
+
+    /// The table with its rows' numbers, joined with the rest of FROM. Its scope is pushed.
+    fn target_with(
+        &mut self,
+        table: &Arc<Table>,
+        alias: Option<&ast::TableAlias>,
+        from: &[ast::TableWithJoins],
+    ) -> Result<(LogicalPlan, Expr)> {
+        let visible = alias.map_or_else(|| table.name.clone(), |alias| fold(&alias.name));
+        let qualifier = self.qualifier(&visible);
+        let rows = self.scan(table, Hidden::RowId, &qualifier)?;
+        let (mut plan, mut columns) = offered(rows, alias, &visible, None, table.id)?;
+        let row = columns
+            .iter()
+            .find(|column| column.name == ROW_COLUMN)
+            .map(|column| column.expr.clone())
+            .ok_or_else(|| Error::internal("a table's source has row numbers where asked"))?;
+        if !from.is_empty() {
+            let (more, others) = self.from_list(from)?;
+            plan = build(LogicalPlanBuilder::from(plan).cross_join(more))?;
+            columns.extend(others);
+        }
+        self.scopes.push(columns);
+        Ok((plan, row))
+    }
+
+    /// The rows that a locking query lets through, as numbers.
+    pub(crate) fn rows_to_lock(
+        &mut self,
+        table: &Arc<Table>,
+        alias: Option<&ast::TableAlias>,
+        select: &ast::Select,
+        query: &ast::Query,
+        limited: bool,
+    ) -> Result<LogicalPlan> {
+        let (plan, row) = self.target_with(table, alias, &[])?;
+        let made = self.locked_plan(plan, row, select, query, limited);
+        self.scopes.pop();
+        made
+    }
+
+    fn locked_plan(
+        &mut self,
+        mut plan: LogicalPlan,
+        row: Expr,
+        select: &ast::Select,
+        query: &ast::Query,
+        limited: bool,
+    ) -> Result<LogicalPlan> {
+        if let Some(condition) = &select.selection {
+            let place = Place::filter("WHERE");
+            let condition = self.in_place(place, |binder| binder.boolean(condition, "WHERE"))?;
+            plan = build(LogicalPlanBuilder::from(plan).filter(condition))?;
+        }
+        if let (true, Some(order)) = (limited, &query.order_by)
+            && let ast::OrderByKind::Expressions(order) = &order.kind
+        {
+            let mut sorts = Vec::new();
+            for by in order {
+                let typed = self.in_place(Place::plain("ORDER BY"), |binder| binder.expr(&by.expr))?;
+                sorts.push(super::query::sort(typed.expr, &by.options));
+            }
+            plan = build(LogicalPlanBuilder::from(plan).sort(sorts))?;
+        }
+        let plan = build(LogicalPlanBuilder::from(plan).project([row.alias(ROW_COLUMN)]))?;
+        let rows = Rows { plan, columns: Vec::new() };
+        Ok(self.limited(rows, query)?.plan)
+    }
+
+    // RETURNING.
+
+    fn returning(
+        &mut self,
+        table: &Arc<Table>,
+        alias: Option<&str>,
+        list: Option<&[ast::SelectItem]>,
+    ) -> Result<Option<Returning>> {
+        let Some(list) = list else { return Ok(None) };
+        let (input, plan) = self.table_slot(table)?;
+        let visible = alias.unwrap_or(&table.name);
+        let scope: Vec<ScopeColumn> = table
+            .columns
+            .iter()
+            .zip(plan.schema().columns())
+            .map(|(column, place)| ScopeColumn {
+                table: Some(visible.to_owned()),
+                schema: None,
+                name: column.name.clone(),
+                kind: column.kind.clone(),
+                expr: Expr::Column(place),
+                origin: Some((table.id, column.id)),
+                hidden: Hiding::Not,
+            })
+            .collect();
+        let outer = std::mem::take(&mut self.scopes);
+        self.scopes.push(scope);
+        let rows = self.returned(plan, list);
+        self.scopes = outer;
+        let rows = self.settle_rows(rows?)?;
+        let (plan, columns) = self.output(rows)?;
+        Ok(Some(Returning { input, plan, columns }))
+    }
+
+    /// RETURNING sees the changed row alone.
+    fn refuse_from_columns(&self, list: Option<&[ast::SelectItem]>, from: &[ast::TableWithJoins]) -> Result<()> {
+        if list.is_none() || from.is_empty() {
+            return Ok(());
+        }
+        let is_star = list.into_iter().flatten().any(|item| matches!(item, ast::SelectItem::Wildcard(_)));
+        if is_star {
+            return Err(Error::unsupported("RETURNING * with FROM or USING is not supported")
+                .hint("Name the columns of the changed table."));
+        }
+        Ok(())
+    }
+
+    // Slots.
+
+    fn table_slot(&mut self, table: &Table) -> Result<(Slot, LogicalPlan)> {
+        let fields: Vec<Field> =
+            table.columns.iter().map(|column| column.kind.field(&column.name, true)).collect();
+        self.slot(Arc::new(Schema::new(fields)), &table.name)
+    }
+
+    fn slot(&mut self, schema: SchemaRef, name: &str) -> Result<(Slot, LogicalPlan)> {
+        let (slot, source) = self.relations.slot(schema);
+        let qualifier = self.qualifier(name);
+        let plan = build(LogicalPlanBuilder::scan(qualifier.as_str(), source, None))?;
+        Ok((slot, plan))
+    }
+
+    // COPY FROM.
+
+    pub(crate) fn copy_in(&mut self, name: &Name, columns: &[String]) -> Result<CopyDirection> {
+        let table = self.table(name)?;
+        refuse_duplicates(columns.iter().map(String::as_str))?;
+        let ids: Vec<ColumnId> = if columns.is_empty() {
+            table.columns.iter().map(|column| column.id).collect()
+        } else {
+            columns.iter().map(|name| table.expect_column(name).map(|c| c.id)).collect::<Result<_>>()?
+        };
+        let sent = ids.iter().map(|id| column_of(&table, *id)).collect::<Result<Vec<_>>>()?;
+        let fields: Vec<Field> = sent.iter().map(|c| c.kind.field(&c.name, true)).collect();
+        let kinds: Vec<PgType> = sent.iter().map(|c| c.kind.clone()).collect();
+        let (input, plan) = self.slot(Arc::new(Schema::new(fields)), &table.name)?;
+        let given = plan
+            .schema()
+            .columns()
+            .into_iter()
+            .zip(kinds)
+            .map(|(column, kind)| Typed::new(Expr::Column(column), kind))
+            .collect();
+        let exprs = self.full_row(&table, &ids, given)?;
+        let rows = build(LogicalPlanBuilder::from(plan).project(exprs))?;
+        Ok(CopyDirection::In { table, columns: ids, input, rows })
+    }
+}
+
+enum Value<'v> {
+    Expr(&'v ast::Expr),
+    Typed(Typed),
+}
+
+fn is_default(expr: &ast::Expr) -> bool {
+    matches!(expr, ast::Expr::Identifier(ident)
+        if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"))
+}
+
+fn column_of(table: &Table, id: ColumnId) -> Result<&TableColumn> {
+    table.column_by_id(id).ok_or_else(|| Error::internal("a target is a column of its table"))
+}
+
+/// The value in the very layout of its column.
+fn exact(typed: Typed, kind: &PgType) -> Expr {
+    if typed.kind.arrow() == kind.arrow() {
+        return typed.expr;
+    }
+    Expr::Cast(Cast::new(Box::new(typed.expr), kind.arrow()))
+}

@@ -1,0 +1,389 @@
+//! Casts that Arrow lacks or does differently: every type to and from text, rounding and ranges of
+//! numbers, dates and times in the session's zone, vectors and arrays, json.
+
+use crate::{
+    error::{Error, Result, SqlState},
+    pgtype::{
+        PgType, RegKind,
+        cast::{from_text, to_text},
+        output::Style,
+        string::TooLong,
+        vector::{check_dims, check_element},
+    },
+    sql::functions::{call::Arguments, vector::Vectors, zone},
+};
+use arrow::{
+    array::{
+        Array, ArrayRef, AsArray, Float64Array, GenericListArray, Int64Array, ListArray,
+        PrimitiveArray, StringArray, UInt32Array, new_null_array,
+    },
+    compute::{CastOptions, cast_with_options},
+    datatypes::{
+        DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int64Type,
+        IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType,
+        TimestampMicrosecondType,
+    },
+};
+use datafusion::logical_expr::Volatility;
+use std::sync::Arc;
+
+/// A cast that the user wrote.
+pub(crate) fn explicit(args: &Arguments<'_>) -> Result<ArrayRef> {
+    cast(args, TooLong::Cut)
+}
+
+/// A cast that an operator, a function or a column asks for.
+pub(crate) fn assignment(args: &Arguments<'_>) -> Result<ArrayRef> {
+    cast(args, TooLong::Refuse)
+}
+
+/// Whether a cast gives the same in every session.
+pub(crate) fn volatility(from: &PgType, to: &PgType) -> Volatility {
+    let plain = |kind: &PgType| {
+        matches!(
+            kind,
+            PgType::Bool
+                | PgType::Int2
+                | PgType::Int4
+                | PgType::Int8
+                | PgType::Float4
+                | PgType::Float8
+                | PgType::Numeric(_)
+                | PgType::Text
+                | PgType::Varchar(_)
+                | PgType::Bpchar(_)
+                | PgType::Name
+                | PgType::Uuid
+                | PgType::Vector(_)
+                | PgType::Json
+                | PgType::Jsonb
+        )
+    };
+    if plain(from) && plain(to) { Volatility::Immutable } else { Volatility::Stable }
+}
+
+fn cast(args: &Arguments<'_>, too_long: TooLong) -> Result<ArrayRef> {
+    convert(&args.arrays[0], &args.kinds[0], args.result, &args.context.style(), too_long)
+}
+
+/// A column of one type as another.
+pub(crate) fn convert(
+    array: &ArrayRef,
+    from: &PgType,
+    to: &PgType,
+    style: &Style,
+    too_long: TooLong,
+) -> Result<ArrayRef> {
+    use PgType as T;
+    if array.null_count() == array.len() {
+        return Ok(new_null_array(&to.arrow(), array.len()));
+    }
+    match (from, to) {
+        (T::Vector(_), T::Vector(dims)) => {
+            let made = from_text(to, &to_text(from, array, style)?, style, too_long)?;
+            debug_assert!(dims.is_none() || made.len() == array.len());
+            Ok(made)
+        }
+        (T::Vector(_), T::Array(_)) => vector_to_array(array),
+        (T::Array(element), T::Vector(dims)) => array_to_vector(array, element, *dims, style),
+        (T::Array(a), T::Array(b)) => elements(array, a, b, style, too_long),
+        (T::Int2vector, T::Array(b)) => elements(array, &T::Int2, b, style, too_long),
+        (T::Oidvector, T::Array(b)) => elements(array, &T::Oid, b, style, too_long),
+        (from, to) if from.is_textual() || matches!(from, T::Char) => from_text(to, array, style, too_long),
+        (T::Jsonb, T::Bool | T::Int2 | T::Int4 | T::Int8 | T::Float4 | T::Float8 | T::Numeric(_)) => {
+            json_scalar(array, to, style)
+        }
+        (T::Json | T::Jsonb, T::Json | T::Jsonb) => from_text(to, array, style, too_long),
+        (_, to) if to.is_textual() => {
+            let texts = to_text(from, array, style)?;
+            if matches!(to, T::Text | T::Varchar(None)) { Ok(texts) } else { from_text(to, &texts, style, too_long) }
+        }
+        (T::Float4 | T::Float8, T::Int2 | T::Int4 | T::Int8) => float_to_integer(array, to),
+        (T::Float4 | T::Float8, T::Numeric(_)) => float_to_numeric(array, from, to, style, too_long),
+        (T::Numeric(_), T::Float4 | T::Float8) => {
+            from_text(to, &to_text(from, array, style)?, style, too_long)
+        }
+        (T::Bool, T::Int4) => arrow(array, to),
+        (T::Int4, T::Bool) => arrow(array, to),
+        (T::Int4, T::Char) => {
+            let bytes = array.as_primitive::<arrow::datatypes::Int32Type>().iter().map(|n| {
+                n.map(|n| u8::try_from(n).map(|byte| char::from(byte).to_string()))
+                    .transpose()
+                    .map_err(|_| Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "\"char\" out of range"))
+            });
+            Ok(Arc::new(bytes.collect::<Result<StringArray>>()?))
+        }
+        (T::Date | T::Time | T::Timestamp | T::Timestamptz | T::Interval, _) => {
+            datetime(array, from, to, style)
+        }
+        (_, T::Int2 | T::Int4 | T::Int8 | T::Oid | T::Reg(_) | T::Float4 | T::Numeric(_)) => {
+            arrow(array, to)
+        }
+        _ => arrow(array, to),
+    }
+}
+
+/// Arrow's cast, which rounds decimals half away from zero as PostgreSQL does; its faults as ranges.
+fn arrow(array: &ArrayRef, to: &PgType) -> Result<ArrayRef> {
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(array, &to.arrow(), &options).map_err(|error| match to {
+        PgType::Numeric(modifier) => {
+            let (precision, scale) = modifier.unwrap_or(crate::pgtype::NUMERIC_ANY);
+            Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow").detail(format!(
+                "A field with precision {precision}, scale {scale} must round to an absolute value less than 10^{}.",
+                i16::from(precision) - i16::from(scale)
+            ))
+        }
+        PgType::Int2 | PgType::Int4 | PgType::Int8 => out_of_range(to),
+        PgType::Oid | PgType::Reg(_) => Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "OID out of range"),
+        PgType::Float4 => Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow"),
+        _ => crate::sql::error::from_arrow(error),
+    })
+}
+
+fn out_of_range(to: &PgType) -> Error {
+    Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("{to} out of range"))
+}
+
+/// Rounds half to even, as the processor does and PostgreSQL with it.
+fn float_to_integer(array: &ArrayRef, to: &PgType) -> Result<ArrayRef> {
+    let floats = cast_with_options(array, &DataType::Float64, &CastOptions::default())
+        .map_err(crate::sql::error::from_arrow)?;
+    let floats: &Float64Array = floats.as_primitive::<Float64Type>();
+    let (least, most) = match to {
+        PgType::Int2 => (f64::from(i16::MIN), f64::from(i16::MAX) + 1.0),
+        PgType::Int4 => (f64::from(i32::MIN), f64::from(i32::MAX) + 1.0),
+        _ => (-9_223_372_036_854_775_808.0, 9_223_372_036_854_775_808.0),
+    };
+    let whole = floats.iter().map(|value| {
+        value
+            .map(|value| {
+                let rounded = value.round_ties_even();
+                if rounded >= least && rounded < most {
+                    #[expect(clippy::cast_possible_truncation, reason = "within the bounds of the type")]
+                    let whole = rounded as i64;
+                    Ok(whole)
+                } else {
+                    Err(out_of_range(to))
+                }
+            })
+            .transpose()
+    });
+    let whole: ArrayRef = Arc::new(whole.collect::<Result<Int64Array>>()?);
+    arrow(&whole, to)
+}
+
+/// Fifteen digits of a double, six of a single: what PostgreSQL's cast keeps.
+fn float_to_numeric(
+    array: &ArrayRef,
+    from: &PgType,
+    to: &PgType,
+    style: &Style,
+    too_long: TooLong,
+) -> Result<ArrayRef> {
+    let digits = if matches!(from, PgType::Float4) { 5 } else { 14 };
+    let floats = cast_with_options(array, &DataType::Float64, &CastOptions::default())
+        .map_err(crate::sql::error::from_arrow)?;
+    let texts: StringArray = floats
+        .as_primitive::<Float64Type>()
+        .iter()
+        .map(|value| value.map(|value| format!("{value:.digits$e}")))
+        .collect();
+    let texts: ArrayRef = Arc::new(texts);
+    from_text(to, &texts, style, too_long)
+}
+
+fn json_scalar(array: &ArrayRef, to: &PgType, style: &Style) -> Result<ArrayRef> {
+    let texts = array.as_string::<i32>().iter().map(|text| {
+        let Some(text) = text else { return Ok(None) };
+        let kind = match text.trim_start().as_bytes().first() {
+            Some(b't' | b'f') if *to == PgType::Bool => return Ok(Some(text.to_owned())),
+            Some(b'-' | b'0'..=b'9') if *to != PgType::Bool => return Ok(Some(text.to_owned())),
+            Some(b'n') => return Ok(None),
+            Some(b'"') => "string",
+            Some(b'{') => "object",
+            Some(b'[') => "array",
+            Some(b't' | b'f') => "boolean",
+            _ => "numeric",
+        };
+        Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("cannot cast jsonb {kind} to type {to}"),
+        ))
+    });
+    let texts: ArrayRef = Arc::new(texts.collect::<Result<StringArray>>()?);
+    let numbers = from_text(&PgType::Numeric(None), &texts, style, TooLong::Refuse);
+    match to {
+        PgType::Bool | PgType::Numeric(_) => from_text(to, &texts, style, TooLong::Refuse),
+        _ => convert(&numbers?, &PgType::Numeric(None), to, style, TooLong::Refuse),
+    }
+}
+
+fn elements(
+    array: &ArrayRef,
+    from: &PgType,
+    to: &PgType,
+    style: &Style,
+    too_long: TooLong,
+) -> Result<ArrayRef> {
+    let list: &ListArray = array.as_list::<i32>();
+    let values = convert(list.values(), from, to, style, too_long)?;
+    let DataType::List(field) = to.clone().array().arrow() else {
+        return Err(Error::internal("an array is a list"));
+    };
+    Ok(Arc::new(GenericListArray::new(field, list.offsets().clone(), values, list.nulls().cloned())))
+}
+
+fn vector_to_array(array: &ArrayRef) -> Result<ArrayRef> {
+    let vectors = Vectors::new(array)?;
+    let rows = (0..array.len())
+        .map(|row| vectors.row(row).map(|values| values.iter().copied().map(Some).collect::<Vec<_>>()));
+    Ok(Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(rows)))
+}
+
+fn array_to_vector(
+    array: &ArrayRef,
+    element: &PgType,
+    dims: Option<u16>,
+    style: &Style,
+) -> Result<ArrayRef> {
+    let list: &ListArray = array.as_list::<i32>();
+    let values = convert(list.values(), element, &PgType::Float4, style, TooLong::Refuse)?;
+    let values = values.as_primitive::<Float32Type>();
+    let mut builder = crate::sql::functions::vector::Builder::new(dims);
+    for row in 0..list.len() {
+        if list.is_null(row) {
+            builder.push_null();
+            continue;
+        }
+        let (start, end) = (list.value_offsets()[row], list.value_offsets()[row + 1]);
+        let range = usize::try_from(start).unwrap_or(0)..usize::try_from(end).unwrap_or(0);
+        if range.clone().any(|at| values.is_null(at)) {
+            return Err(Error::new(SqlState::NULL_VALUE_NOT_ALLOWED, "array must not contain nulls"));
+        }
+        check_dims(range.len())?;
+        let row = &values.values()[range];
+        for &value in row {
+            check_element(value)?;
+        }
+        builder.push(row)?;
+    }
+    Ok(builder.finish())
+}
+
+const DAY: i64 = 86_400_000_000;
+
+/// Dates and times among each other.
+fn datetime(array: &ArrayRef, from: &PgType, to: &PgType, style: &Style) -> Result<ArrayRef> {
+    use PgType as T;
+    let zone = style.time_zone;
+    match (from, to) {
+        (T::Date, T::Timestamp) => {
+            let days = array.as_primitive::<Date32Type>();
+            Ok(timestamps(days.unary(|day| date_micros(day)), to))
+        }
+        (T::Date, T::Timestamptz) => {
+            let days = array.as_primitive::<Date32Type>();
+            let micros: PrimitiveArray<TimestampMicrosecondType> =
+                days.unary(|day| zone::to_utc(zone, date_micros(day)));
+            Ok(timestamps(micros, to))
+        }
+        (T::Timestamp, T::Timestamptz) => {
+            let local = array.as_primitive::<TimestampMicrosecondType>();
+            Ok(timestamps(local.unary(|micros| zone::to_utc(zone, micros)), to))
+        }
+        (T::Timestamptz, T::Timestamp) => {
+            let utc = array.as_primitive::<TimestampMicrosecondType>();
+            Ok(timestamps(utc.unary(|micros| zone::to_local(zone, micros)), to))
+        }
+        (T::Timestamp | T::Timestamptz, T::Date | T::Time) => {
+            let stamps = array.as_primitive::<TimestampMicrosecondType>();
+            let local = |micros: i64| match from {
+                T::Timestamptz => zone::to_local(zone, micros),
+                _ => micros,
+            };
+            Ok(match to {
+                T::Date => Arc::new(stamps.unary::<_, Date32Type>(|micros| micros_date(local(micros)))),
+                _ => Arc::new(
+                    stamps.unary::<_, Time64MicrosecondType>(|micros| local(micros).rem_euclid(DAY)),
+                ),
+            })
+        }
+        (T::Time, T::Interval) => {
+            let times = array.as_primitive::<Time64MicrosecondType>();
+            Ok(Arc::new(times.unary::<_, IntervalMonthDayNanoType>(|micros| {
+                IntervalMonthDayNano::new(0, 0, micros * 1000)
+            })))
+        }
+        (T::Interval, T::Time) => {
+            let spans = array.as_primitive::<IntervalMonthDayNanoType>();
+            Ok(Arc::new(spans.unary::<_, Time64MicrosecondType>(|span| {
+                (span.nanoseconds / 1000).rem_euclid(DAY)
+            })))
+        }
+        _ => arrow(array, to),
+    }
+}
+
+fn timestamps(micros: PrimitiveArray<TimestampMicrosecondType>, to: &PgType) -> ArrayRef {
+    Arc::new(micros.with_data_type(to.arrow()))
+}
+
+/// The first microsecond of a day; the infinities stay.
+pub(crate) fn date_micros(day: i32) -> i64 {
+    match day {
+        i32::MAX => i64::MAX,
+        i32::MIN => i64::MIN,
+        day => i64::from(day).saturating_mul(DAY),
+    }
+}
+
+/// The day of a microsecond; the infinities stay.
+pub(crate) fn micros_date(micros: i64) -> i32 {
+    match micros {
+        i64::MAX => i32::MAX,
+        i64::MIN => i32::MIN,
+        micros => i32::try_from(micros.div_euclid(DAY)).unwrap_or(i32::MAX),
+    }
+}
+
+/// The oids that names stand for, of an array.
+pub(crate) fn names_to_oids(
+    array: &ArrayRef,
+    kind: RegKind,
+    names: &crate::catalog::pg::names::Scope<'_>,
+) -> Result<ArrayRef> {
+    let list: &ListArray = array.as_list::<i32>();
+    let texts = list.values().as_string::<i32>();
+    let oids = texts
+        .iter()
+        .map(|text| text.map(|text| names.expect(kind, text).map(|oid| oid.0)).transpose())
+        .collect::<Result<UInt32Array>>()?;
+    let DataType::List(field) = PgType::Reg(kind).array().arrow() else {
+        return Err(Error::internal("an array is a list"));
+    };
+    Ok(Arc::new(ListArray::new(field, list.offsets().clone(), Arc::new(oids), list.nulls().cloned())))
+}
+
+/// What a decimal's digits are, for functions that compute with them.
+pub(crate) fn decimal(array: &ArrayRef) -> (&PrimitiveArray<Decimal128Type>, i8) {
+    let scale = match array.data_type() {
+        DataType::Decimal128(_, scale) => *scale,
+        _ => 0,
+    };
+    (array.as_primitive::<Decimal128Type>(), scale)
+}
+
+/// A column as 64-bit integers.
+pub(crate) fn integers(array: &ArrayRef) -> Result<Int64Array> {
+    let wide = cast_with_options(array, &DataType::Int64, &CastOptions::default())
+        .map_err(crate::sql::error::from_arrow)?;
+    Ok(wide.as_primitive::<Int64Type>().clone())
+}
+
+/// A column as doubles.
+pub(crate) fn floats(array: &ArrayRef) -> Result<Float64Array> {
+    let wide = cast_with_options(array, &DataType::Float64, &CastOptions::default())
+        .map_err(crate::sql::error::from_arrow)?;
+    Ok(wide.as_primitive::<Float64Type>().clone())
+}

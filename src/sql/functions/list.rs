@@ -1,0 +1,269 @@
+//! The table of scalar and set-returning functions.
+
+use super::{
+    Implementation::{self, DataFusion, Distance, Own},
+    arithmetic, array, datetime, json, text, to_char, vector_functions as vector,
+};
+use crate::vector::Metric;
+use datafusion::functions::{crypto, math, string, unicode};
+
+/// Each function as PostgreSQL's `\df` shows it, and what carries it out. Of several that fit
+/// alike the first is taken.
+pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
+    // Vectors.
+    ("l2_distance(vector, vector) -> double precision", Distance(Metric::L2)),
+    ("cosine_distance(vector, vector) -> double precision", Distance(Metric::Cosine)),
+    ("l1_distance(vector, vector) -> double precision", Distance(Metric::L1)),
+    ("vector_negative_inner_product(vector, vector) -> double precision", Distance(Metric::InnerProduct)),
+    ("inner_product(vector, vector) -> double precision", Own(vector::inner_product)),
+    ("vector_dims(vector) -> integer", Own(vector::dims)),
+    ("vector_norm(vector) -> double precision", Own(vector::norm)),
+    ("l2_norm(vector) -> double precision", Own(vector::norm)),
+    ("l2_normalize(vector) -> vector", Own(vector::normalize)),
+    ("subvector(vector, integer, integer) -> vector", Own(vector::subvector)),
+    // Text.
+    ("lower(text) -> text", DataFusion(string::lower)),
+    ("upper(text) -> text", DataFusion(string::upper)),
+    ("initcap(text) -> text", DataFusion(unicode::initcap)),
+    ("length(text) -> integer", Own(text::char_length)),
+    ("length(bytea) -> integer", Own(text::byte_length)),
+    ("char_length(text) -> integer", Own(text::char_length)),
+    ("character_length(text) -> integer", Own(text::char_length)),
+    ("octet_length(text) -> integer", Own(text::octet_length)),
+    ("octet_length(bytea) -> integer", Own(text::byte_length)),
+    ("btrim(text, [text]) -> text", DataFusion(string::btrim)),
+    ("ltrim(text, [text]) -> text", DataFusion(string::ltrim)),
+    ("rtrim(text, [text]) -> text", DataFusion(string::rtrim)),
+    ("lpad(text, integer, [text]) -> text", DataFusion(unicode::lpad)),
+    ("rpad(text, integer, [text]) -> text", DataFusion(unicode::rpad)),
+    ("left(text, integer) -> text", Own(text::left)),
+    ("right(text, integer) -> text", Own(text::right)),
+    ("repeat(text, integer) -> text", Own(text::repeat)),
+    ("replace(text, text, text) -> text", DataFusion(string::replace)),
+    ("translate(text, text, text) -> text", DataFusion(unicode::translate)),
+    ("reverse(text) -> text", Own(text::reverse)),
+    ("strpos(text, text) -> integer", Own(text::strpos)),
+    ("position(text, text) -> integer", Own(text::strpos)),
+    ("substring(text, integer, [integer]) -> text", Own(text::substring)),
+    ("substring(text, text) -> text", Own(text::regexp_substring)),
+    ("substr(text, integer, [integer]) -> text", Own(text::substring)),
+    ("overlay(text, text, integer, [integer]) -> text", Own(text::overlay)),
+    ("split_part(text, text, integer) -> text", Own(text::split_part)),
+    ("starts_with(text, text) -> boolean", DataFusion(string::starts_with)),
+    ("ascii(text) -> integer", DataFusion(string::ascii)),
+    ("chr(integer) -> text", Own(text::chr)),
+    ("concat(variadic any) -> text stable", Own(text::concat)),
+    ("concat_ws(text, variadic any) -> text stable", Own(text::concat_ws)),
+    ("format(text, variadic any) -> text stable", Own(text::format)),
+    ("md5(text) -> text", DataFusion(crypto::md5)),
+    ("to_hex(integer) -> text", Own(to_hex)),
+    ("to_hex(bigint) -> text", Own(text::to_hex)),
+    ("encode(bytea, text) -> text", Own(text::encode)),
+    ("decode(text, text) -> bytea", Own(text::decode)),
+    ("regexp_replace(text, text, text, [text]) -> text", Own(text::regexp_replace)),
+    ("regexp_match(text, text, [text]) -> text[]", Own(text::regexp_match)),
+    ("regexp_split_to_array(text, text, [text]) -> text[]", Own(text::regexp_split)),
+    ("regexp_split_to_table(text, text, [text]) -> setof text", Own(text::regexp_split)),
+    ("regexp_substr(text, text) -> text", Own(text::regexp_substring)),
+    ("regexp_count(text, text) -> integer", Own(text::regexp_count)),
+    ("pg_typeof(any) -> regtype", Own(text::type_of)),
+    ("num_nulls(variadic any) -> integer", Own(text::num_nulls)),
+    ("num_nonnulls(variadic any) -> integer", Own(text::num_nonnulls)),
+    // Numbers.
+    ("abs(smallint) -> smallint", Own(arithmetic::abs)),
+    ("abs(integer) -> integer", Own(arithmetic::abs)),
+    ("abs(bigint) -> bigint", Own(arithmetic::abs)),
+    ("abs(numeric) -> same", Own(arithmetic::abs)),
+    ("abs(real) -> real", Own(arithmetic::abs)),
+    ("abs(double precision) -> double precision", Own(arithmetic::abs)),
+    ("sign(numeric) -> same", Own(arithmetic::sign)),
+    ("sign(double precision) -> double precision", Own(arithmetic::sign)),
+    ("ceil(numeric) -> numeric(38,0)", Own(arithmetic::ceil)),
+    ("ceil(double precision) -> double precision", DataFusion(math::ceil)),
+    ("ceiling(numeric) -> numeric(38,0)", Own(arithmetic::ceil)),
+    ("ceiling(double precision) -> double precision", DataFusion(math::ceil)),
+    ("floor(numeric) -> numeric(38,0)", Own(arithmetic::floor)),
+    ("floor(double precision) -> double precision", DataFusion(math::floor)),
+    ("round(double precision) -> double precision", Own(arithmetic::round_float)),
+    ("round(numeric) -> numeric(38,0)", Own(arithmetic::round)),
+    ("round(numeric, integer) -> same", Own(arithmetic::round)),
+    ("trunc(double precision) -> double precision", DataFusion(math::trunc)),
+    ("trunc(numeric) -> numeric(38,0)", Own(arithmetic::truncate)),
+    ("trunc(numeric, integer) -> same", Own(arithmetic::truncate)),
+    ("mod(bigint, bigint) -> bigint", Own(modulo)),
+    ("mod(numeric, numeric) -> numeric", Own(arithmetic::modulo)),
+    ("div(numeric, numeric) -> numeric(38,0)", Own(arithmetic::whole_quotient)),
+    ("gcd(bigint, bigint) -> bigint", Own(arithmetic::gcd)),
+    ("sqrt(double precision) -> double precision", Own(arithmetic::sqrt)),
+    ("cbrt(double precision) -> double precision", DataFusion(math::cbrt)),
+    ("power(double precision, double precision) -> double precision", Own(arithmetic::power)),
+    ("pow(double precision, double precision) -> double precision", Own(arithmetic::power)),
+    ("exp(double precision) -> double precision", Own(arithmetic::exp)),
+    ("ln(double precision) -> double precision", Own(arithmetic::ln)),
+    ("log(double precision) -> double precision", Own(arithmetic::log10)),
+    ("log10(double precision) -> double precision", Own(arithmetic::log10)),
+    ("sin(double precision) -> double precision", DataFusion(math::sin)),
+    ("cos(double precision) -> double precision", DataFusion(math::cos)),
+    ("tan(double precision) -> double precision", DataFusion(math::tan)),
+    ("asin(double precision) -> double precision", DataFusion(math::asin)),
+    ("acos(double precision) -> double precision", DataFusion(math::acos)),
+    ("atan(double precision) -> double precision", DataFusion(math::atan)),
+    ("atan2(double precision, double precision) -> double precision", DataFusion(math::atan2)),
+    ("degrees(double precision) -> double precision", DataFusion(math::degrees)),
+    ("radians(double precision) -> double precision", DataFusion(math::radians)),
+    ("pi() -> double precision", DataFusion(math::pi)),
+    ("random() -> double precision volatile", Own(random)),
+    ("width_bucket(double precision, double precision, double precision, integer) -> integer", Own(arithmetic::width_bucket)),
+    ("bitnot(smallint) -> smallint", Own(arithmetic::bitnot)),
+    ("bitnot(integer) -> integer", Own(arithmetic::bitnot)),
+    ("bitnot(bigint) -> bigint", Own(arithmetic::bitnot)),
+    // Dates and times.
+    ("now() -> timestamptz stable", Own(datetime::now)),
+    ("current_timestamp([integer]) -> timestamptz stable", Own(datetime::now)),
+    ("current_date() -> date stable", Own(datetime::now)),
+    ("current_time([integer]) -> time stable", Own(datetime::now)),
+    ("localtime([integer]) -> time stable", Own(datetime::now)),
+    ("localtimestamp([integer]) -> timestamp stable", Own(datetime::now)),
+    ("timeofday() -> text volatile", Own(datetime::time_of_day)),
+    ("timezone(text, timestamptz) -> timestamp", Own(datetime::timezone)),
+    ("timezone(text, timestamp) -> timestamptz", Own(datetime::timezone)),
+    ("extract(text, timestamptz) -> numeric(38,6) stable", Own(datetime::extract)),
+    ("extract(text, timestamp) -> numeric(38,6)", Own(datetime::extract)),
+    ("extract(text, date) -> numeric(38,0)", Own(datetime::extract)),
+    ("extract(text, time) -> numeric(38,6)", Own(datetime::extract)),
+    ("extract(text, interval) -> numeric(38,6)", Own(datetime::extract)),
+    ("date_part(text, timestamptz) -> double precision stable", Own(datetime::date_part)),
+    ("date_part(text, timestamp) -> double precision", Own(datetime::date_part)),
+    ("date_part(text, date) -> double precision", Own(datetime::date_part)),
+    ("date_part(text, time) -> double precision", Own(datetime::date_part)),
+    ("date_part(text, interval) -> double precision", Own(datetime::date_part)),
+    ("date_trunc(text, timestamptz, [text]) -> timestamptz stable", Own(datetime::date_trunc)),
+    ("date_trunc(text, timestamp) -> timestamp", Own(datetime::date_trunc)),
+    ("date_trunc(text, interval) -> interval", Own(datetime::date_trunc)),
+    ("age(timestamptz, [timestamptz]) -> interval stable", Own(datetime::age)),
+    ("age(timestamp, [timestamp]) -> interval stable", Own(datetime::age)),
+    ("make_date(integer, integer, integer) -> date", Own(datetime::make_date)),
+    ("to_timestamp(double precision) -> timestamptz", Own(datetime::to_timestamp)),
+    ("to_timestamp(text, text) -> timestamptz stable", Own(to_char::parse)),
+    ("to_date(text, text) -> date", Own(to_char::parse)),
+    ("to_char(timestamptz, text) -> text stable", Own(to_char::time)),
+    ("to_char(timestamp, text) -> text", Own(to_char::time)),
+    ("to_char(bigint, text) -> text", Own(to_char::number)),
+    ("to_char(numeric, text) -> text", Own(to_char::number)),
+    ("to_char(double precision, text) -> text", Own(to_char::number)),
+    ("justify_days(interval) -> interval", Own(datetime::justify_days)),
+    ("justify_hours(interval) -> interval", Own(datetime::justify_hours)),
+    ("justify_interval(interval) -> interval", Own(datetime::justify_interval)),
+    ("isfinite(timestamptz) -> boolean", Own(datetime::is_finite)),
+    ("isfinite(timestamp) -> boolean", Own(datetime::is_finite)),
+    ("isfinite(date) -> boolean", Own(datetime::is_finite)),
+    ("pg_sleep(double precision) -> void volatile", Own(datetime::sleep)),
+    ("generate_series(timestamptz, timestamptz, interval) -> setof timestamptz stable", Own(datetime::series)),
+    ("generate_series(timestamp, timestamp, interval) -> setof timestamp", Own(datetime::series)),
+    // Arrays.
+    ("generate_series(integer, integer, [integer]) -> setof integer", Own(array::series)),
+    ("generate_series(bigint, bigint, [bigint]) -> setof bigint", Own(array::series)),
+    ("unnest(anyarray) -> setof anyelement", Own(array::unnest)),
+    ("array_length(anyarray, integer) -> integer", Own(array::length)),
+    ("cardinality(anyarray) -> integer", Own(array::cardinality)),
+    ("array_ndims(anyarray) -> integer", Own(array::dimensions)),
+    ("array_append(anyarray, anyelement) -> anyarray", Own(array::append)),
+    ("array_prepend(anyelement, anyarray) -> anyarray", Own(array::prepend)),
+    ("array_cat(anyarray, anyarray) -> anyarray", Own(array::concat)),
+    ("array_remove(anyarray, anyelement) -> anyarray", Own(array::remove)),
+    ("array_replace(anyarray, anyelement, anyelement) -> anyarray", Own(array::replace)),
+    ("array_position(anyarray, anyelement) -> integer", Own(array::position)),
+    ("array_positions(anyarray, anyelement) -> integer[]", Own(array::positions)),
+    ("array_to_string(anyarray, text, [text]) -> text stable", Own(array::to_string)),
+    ("string_to_array(text, text, [text]) -> text[]", Own(array::of_string)),
+    ("string_to_table(text, text, [text]) -> setof text", Own(array::of_string)),
+    // json.
+    ("to_json(anyelement) -> json stable", Own(json::to_json)),
+    ("to_jsonb(anyelement) -> jsonb stable", Own(json::to_json)),
+    ("array_to_json(anyarray) -> json stable", Own(json::to_json)),
+    ("json_build_object(variadic any) -> json stable", Own(json::build_object)),
+    ("jsonb_build_object(variadic any) -> jsonb stable", Own(json::build_object)),
+    ("json_build_array(variadic any) -> json stable", Own(json::build_array)),
+    ("jsonb_build_array(variadic any) -> jsonb stable", Own(json::build_array)),
+    ("json_typeof(json) -> text", Own(json::type_name)),
+    ("jsonb_typeof(jsonb) -> text", Own(json::type_name)),
+    ("json_array_length(json) -> integer", Own(json::array_length)),
+    ("jsonb_array_length(jsonb) -> integer", Own(json::array_length)),
+    ("json_extract_path(json, variadic text) -> json", Own(json::extract_path)),
+    ("jsonb_extract_path(jsonb, variadic text) -> jsonb", Own(json::extract_path)),
+    ("json_extract_path_text(json, variadic text) -> text", Own(json::extract_path)),
+    ("jsonb_extract_path_text(jsonb, variadic text) -> text", Own(json::extract_path)),
+    ("json_array_elements(json) -> setof json", Own(json::array_elements)),
+    ("jsonb_array_elements(jsonb) -> setof jsonb", Own(json::array_elements)),
+    ("json_array_elements_text(json) -> setof text", Own(json::array_elements_text)),
+    ("jsonb_array_elements_text(jsonb) -> setof text", Own(json::array_elements_text)),
+    ("json_object_keys(json) -> setof text", Own(json::object_keys)),
+    ("jsonb_object_keys(jsonb) -> setof text", Own(json::object_keys)),
+    ("json_object_values(json) -> setof json", Own(json::object_values)),
+    ("jsonb_object_values(jsonb) -> setof jsonb", Own(json::object_values)),
+    ("json_object_values_text(json) -> setof text", Own(json::object_values_text)),
+    ("jsonb_object_values_text(jsonb) -> setof text", Own(json::object_values_text)),
+    ("json_strip_nulls(json) -> json", Own(json::strip_nulls)),
+    ("jsonb_strip_nulls(jsonb) -> jsonb", Own(json::strip_nulls)),
+    ("jsonb_pretty(jsonb) -> text", Own(json::pretty)),
+    ("jsonb_set(jsonb, text[], jsonb, [boolean]) -> jsonb", Own(json::set)),
+    ("jsonb_exists(jsonb, text) -> boolean", Own(json::has_key)),
+    ("jsonb_contains(jsonb, jsonb) -> boolean", Own(json::contains)),
+    ("gen_random_uuid() -> uuid volatile", Own(random_uuid)),
+    ("uuid_generate_v4() -> uuid volatile", Own(random_uuid)),
+];
+
+/// Functions that return records: the functions that make each column.
+pub(super) const RECORDS: &[(&str, &[(&str, &str)])] = &[
+    ("json_each", &[("key", "json_object_keys"), ("value", "json_object_values")]),
+    ("jsonb_each", &[("key", "jsonb_object_keys"), ("value", "jsonb_object_values")]),
+    ("json_each_text", &[("key", "json_object_keys"), ("value", "json_object_values_text")]),
+    ("jsonb_each_text", &[("key", "jsonb_object_keys"), ("value", "jsonb_object_values_text")]),
+    ("json_array_elements", &[("value", "json_array_elements")]),
+    ("jsonb_array_elements", &[("value", "jsonb_array_elements")]),
+    ("json_array_elements_text", &[("value", "json_array_elements_text")]),
+    ("jsonb_array_elements_text", &[("value", "jsonb_array_elements_text")]),
+];
+
+use super::call::Arguments;
+use crate::error::Result;
+use arrow::array::{Array, ArrayRef, FixedSizeBinaryArray, Float64Array};
+use std::sync::Arc;
+
+/// `to_hex(integer)`
+fn to_hex(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let wide: ArrayRef = Arc::new(super::cast::integers(&args.arrays[0])?);
+    text::to_hex(&Arguments { arrays: vec![wide], ..*args })
+}
+
+/// `mod(bigint, bigint)`
+fn modulo(args: &Arguments<'_>) -> Result<ArrayRef> {
+    arithmetic::operator("%")(args)
+}
+
+/// `random()`: 53 random bits.
+fn random(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let rows = (0..args.rows).map(|_| {
+        #[expect(clippy::cast_precision_loss, reason = "53 bits are what a double holds")]
+        let bits = (args.context.random() >> 11) as f64;
+        bits / (1_u64 << 53) as f64
+    });
+    Ok(Arc::new(rows.collect::<Float64Array>()))
+}
+
+/// `gen_random_uuid()`
+fn random_uuid(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let rows = (0..args.rows).map(|_| {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&args.context.random().to_le_bytes());
+        bytes[8..].copy_from_slice(&args.context.random().to_le_bytes());
+        uuid::Builder::from_random_bytes(bytes).into_uuid().into_bytes()
+    });
+    let bytes: Vec<[u8; 16]> = rows.collect();
+    if bytes.is_empty() {
+        return Ok(super::array::nulls(args));
+    }
+    let made = FixedSizeBinaryArray::try_from_iter(bytes.iter()).map_err(crate::sql::error::from_arrow)?;
+    debug_assert_eq!(made.len(), args.rows);
+    Ok(Arc::new(made))
+}

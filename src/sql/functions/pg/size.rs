@@ -1,0 +1,104 @@
+//! Sizes: what relations and databases take in the store.
+
+use super::{
+    call::{Call, Value},
+    declare::{
+        Function,
+        Kind::{self, Any, Int8, Object, Text},
+    },
+};
+use crate::{
+    catalog::Relation,
+    error::{Error, Result, SqlState},
+    ids::Oid,
+    pgtype::RegKind,
+};
+
+const RELATION: Kind = Object(RegKind::Class);
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::new("pg_relation_size", &[RELATION, Text], Int8, |call| {
+        // Only the main fork has bytes.
+        match call.text(1) {
+            None | Some("main") => sized(call, own),
+            Some("fsm" | "vm" | "init") => Ok(0_i64.into()),
+            Some(_) => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "invalid fork name")
+                .hint("Valid fork names are \"main\", \"fsm\", \"vm\", and \"init\".")),
+        }
+    })
+    .optional_last(1)
+    .volatile(),
+    Function::new("pg_table_size", &[RELATION], Int8, |call| sized(call, own)).volatile(),
+    Function::new("pg_indexes_size", &[RELATION], Int8, |call| sized(call, of_indexes)).volatile(),
+    Function::new("pg_total_relation_size", &[RELATION], Int8, |call| {
+        sized(call, |call, oid| own(call, oid) + of_indexes(call, oid))
+    })
+    .volatile(),
+    Function::new("pg_database_size", &[Any], Int8, database_size).volatile(),
+    Function::new("pg_tablespace_size", &[Any], Int8, |call| {
+        let tables = call.catalog.tables().map(|table| table.id);
+        Ok(total(call, tables.chain(call.catalog.indexes().map(|index| index.id))).into())
+    })
+    .volatile(),
+    Function::new("pg_size_pretty", &[Int8], Text, |call| Ok(call.int(0).map(pretty).into()))
+        .immutable(),
+    Function::new("pg_relation_filenode", &[RELATION], Kind::Oid, |call| {
+        let oid = call.relation(0)?;
+        let is_stored = matches!(call.catalog.relation(oid), Some(found) if !matches!(found, Relation::View(_)));
+        Ok(is_stored.then_some(oid).into())
+    }),
+];
+
+/// The bytes of a relation by some measure; NULL where there is no such relation.
+fn sized(call: &Call<'_>, measure: fn(&Call<'_>, Oid) -> i64) -> Result<Value<'static>> {
+    let oid = call.relation(0)?;
+    let is_known = crate::catalog::pg::names::relation_name(call.catalog, oid).is_some();
+    Ok(is_known.then(|| measure(call, oid)).into())
+}
+
+fn own(call: &Call<'_>, oid: Oid) -> i64 {
+    i64::try_from(call.context.relation_size(oid)).unwrap_or(i64::MAX)
+}
+
+fn of_indexes(call: &Call<'_>, oid: Oid) -> i64 {
+    total(call, call.catalog.indexes_of(oid).map(|index| index.id))
+}
+
+fn total(call: &Call<'_>, relations: impl Iterator<Item = Oid>) -> i64 {
+    relations.map(|oid| own(call, oid)).fold(0, i64::saturating_add)
+}
+
+fn database_size(call: &Call<'_>) -> Result<Value<'static>> {
+    let database = match call.value(0) {
+        Value::Text(name) => call.catalog.database_named(name).map(|d| d.id).ok_or_else(|| {
+            Error::new(
+                SqlState::INVALID_CATALOG_NAME,
+                format!("database \"{name}\" does not exist"),
+            )
+        })?,
+        _ => call.oid(0, RegKind::Class)?,
+    };
+    let here = |schema: Oid| {
+        call.catalog.schema(schema).is_some_and(|schema| schema.database == Some(database))
+    };
+    let tables = call.catalog.tables().filter(|t| here(t.schema)).map(|table| table.id);
+    let indexes = call.catalog.indexes().filter(|i| here(i.schema)).map(|index| index.id);
+    Ok(total(call, tables.chain(indexes)).into())
+}
+
+/// As PostgreSQL does: a unit is kept until the number would pass 10240 of it, halves round up.
+fn pretty(mut size: i64) -> String {
+    const UNITS: [&str; 6] = ["bytes", "kB", "MB", "GB", "TB", "PB"];
+    let round = |half: i64| if half < 0 { (half - 1) / 2 } else { (half + 1) / 2 };
+    if size.abs() < 10 * 1024 {
+        return format!("{size} {}", UNITS[0]);
+    }
+    // From here on the size is kept doubled, to round by its last bit.
+    size /= 512;
+    let mut unit = 1;
+    while unit + 1 < UNITS.len() && round(size).abs() >= 10 * 1024 {
+        size /= 1024;
+        unit += 1;
+    }
+    format!("{} {}", round(size), UNITS[unit])
+}

@@ -1,0 +1,120 @@
+//! Vectors in columns: declared dimensions make a fixed-size list, none a list.
+
+use crate::{
+    error::{Error, Result, SqlState},
+    pgtype::{PgType, vector::check_expected},
+};
+use arrow::{
+    array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, ListArray},
+    buffer::{NullBuffer, OffsetBuffer},
+    datatypes::{DataType, Float32Type},
+};
+use std::sync::Arc;
+
+/// The vectors of a column.
+#[derive(Debug)]
+pub(crate) struct Vectors<'a> {
+    array: &'a ArrayRef,
+    values: &'a [f32],
+    layout: Layout<'a>,
+}
+
+#[derive(Debug)]
+enum Layout<'a> {
+    Fixed { dims: usize, offset: usize },
+    Listed(&'a [i32]),
+}
+
+impl<'a> Vectors<'a> {
+    pub(crate) fn new(array: &'a ArrayRef) -> Result<Self> {
+        match array.data_type() {
+            DataType::FixedSizeList(_, dims) => {
+                let list = array.as_fixed_size_list();
+                let dims = usize::try_from(*dims).unwrap_or(0);
+                let values = list.values().as_primitive::<Float32Type>().values();
+                Ok(Self { array, values, layout: Layout::Fixed { dims, offset: 0 } })
+            }
+            DataType::List(_) => {
+                let list = array.as_list::<i32>();
+                let values = list.values().as_primitive::<Float32Type>().values();
+                Ok(Self { array, values, layout: Layout::Listed(list.value_offsets()) })
+            }
+            other => Err(Error::internal(format!("{other} is no vector"))),
+        }
+    }
+
+    /// A row's vector; `None` where it is NULL.
+    pub(crate) fn row(&self, row: usize) -> Option<&'a [f32]> {
+        if self.array.is_null(row) {
+            return None;
+        }
+        Some(match &self.layout {
+            Layout::Fixed { dims, offset } => {
+                let start = (offset + row) * dims;
+                &self.values[start..start + dims]
+            }
+            Layout::Listed(offsets) => {
+                let bound = |at: usize| usize::try_from(offsets[at]).unwrap_or(0);
+                &self.values[bound(row)..bound(row + 1)]
+            }
+        })
+    }
+
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.array.len()
+    }
+}
+
+/// Makes a column of vectors.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    dims: Option<u16>,
+    values: Vec<f32>,
+    ends: Vec<i32>,
+    nulls: Vec<bool>,
+}
+
+impl Builder {
+    pub(crate) fn new(dims: Option<u16>) -> Self {
+        Self { dims, values: Vec::new(), ends: vec![0], nulls: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, vector: &[f32]) -> Result<()> {
+        check_expected(self.dims, vector.len())?;
+        self.values.extend_from_slice(vector);
+        self.close(true)
+    }
+
+    pub(crate) fn push_null(&mut self) {
+        let dims = self.dims.map_or(0, usize::from);
+        self.values.resize(self.values.len() + dims, 0.0);
+        let end = self.ends.last().copied().unwrap_or(0);
+        self.ends.push(end.saturating_add(i32::from(self.dims.map_or(0, u16::cast_signed))));
+        self.nulls.push(false);
+    }
+
+    fn close(&mut self, valid: bool) -> Result<()> {
+        let end = i32::try_from(self.values.len()).map_err(|_| {
+            Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many elements in one batch of rows")
+        })?;
+        self.ends.push(end);
+        self.nulls.push(valid);
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> ArrayRef {
+        let values: ArrayRef = Arc::new(Float32Array::from(self.values));
+        let nulls = Some(NullBuffer::from(self.nulls));
+        match PgType::Vector(self.dims).arrow() {
+            DataType::FixedSizeList(field, dims) => {
+                Arc::new(FixedSizeListArray::new(field, dims, values, nulls))
+            }
+            DataType::List(field) => {
+                let offsets = OffsetBuffer::new(self.ends.into());
+                Arc::new(ListArray::new(field, offsets, values, nulls))
+            }
+            other => unreachable!("a vector is not carried by {other}"),
+        }
+    }
+}

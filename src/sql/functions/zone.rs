@@ -1,0 +1,31 @@
+//! Time zones: from the clock on the wall to UTC and back.
+
+use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeZone};
+use chrono_tz::Tz;
+
+/// The UTC instant of a local time; the infinities stay. A time that a change of clocks skipped
+/// is read with the offset before it, one that came twice is the first.
+pub(crate) fn to_utc(zone: Tz, local: i64) -> i64 {
+    let Some(naive) = naive(local) else { return local };
+    match zone.from_local_datetime(&naive) {
+        MappedLocalTime::Single(at) | MappedLocalTime::Ambiguous(_, at) => at.timestamp_micros(),
+        MappedLocalTime::None => {
+            let before = zone.offset_from_utc_datetime(&(naive - chrono::Duration::hours(24)));
+            local - i64::from(before.fix().local_minus_utc()) * 1_000_000
+        }
+    }
+}
+
+/// What the clock on the wall shows at a UTC instant; the infinities stay.
+pub(crate) fn to_local(zone: Tz, utc: i64) -> i64 {
+    let Some(naive) = naive(utc) else { return utc };
+    let offset = zone.offset_from_utc_datetime(&naive).fix().local_minus_utc();
+    utc + i64::from(offset) * 1_000_000
+}
+
+fn naive(micros: i64) -> Option<NaiveDateTime> {
+    if micros == i64::MAX || micros == i64::MIN {
+        return None;
+    }
+    DateTime::from_timestamp_micros(micros).map(|at| at.naive_utc())
+}

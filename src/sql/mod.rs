@@ -1,0 +1,444 @@
+//! Text in, bound statements out; nothing is read and nothing is run.
+//!
+//! [`parse()`] splits a message into statements ([`Statement`]). [`bind`] gives names and types to
+//! one of them and makes a [`Bound`]: a query as DataFusion's logical plan, a change of rows as
+//! plans whose rows storage can take as they are, anything else as a typed [`Utility`]. Everything
+//! from outside enters through two traits: [`Context`], what a statement may know of its session,
+//! and [`Relations`], how a table becomes a source that can be scanned.
+//!
+//! One query's way: `parse.rs` (tokens, operators glued as PostgreSQL reads them) →
+//! `query.rs` and `from.rs` (FROM, WHERE, GROUP BY … over a scope of named, typed columns) →
+//! `expression.rs` (operators, casts and functions chosen by PostgreSQL's rules, in
+//! `operators.rs`, `coerce.rs`, `functions/`) → `push_down.rs`, at optimisation, which makes
+//! ORDER BY distance LIMIT k one node ([`nearest::Nearest`]).
+//!
+//! The binder makes DataFusion's expressions itself instead of leaving it to DataFusion's SQL
+//! planner: PostgreSQL chooses operators and functions by types that Arrow does not have (an
+//! untyped literal, `name`, `regclass`, `json`), and each error wants its place in the text.
+
+mod bind;
+mod binder;
+mod calls;
+mod coerce;
+mod commands;
+mod ddl;
+mod dml;
+pub mod error;
+mod expression;
+mod from;
+pub mod functions;
+mod names;
+pub mod nearest;
+mod operators;
+mod parse;
+mod push_down;
+mod query;
+mod select;
+mod subquery;
+mod table_ddl;
+mod tokens;
+mod typed;
+pub mod utility;
+
+use crate::{
+    catalog::{Catalog, Table, pg::SystemRelation},
+    error::{Error, Result},
+    ids::{ColumnId, Oid, TableId},
+    pgtype::{PgType, copy::CopyOptions, output::Style},
+};
+use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
+use datafusion::logical_expr::{LogicalPlan, TableSource};
+use parking_lot::Mutex;
+use std::{fmt, sync::Arc};
+
+pub use crate::catalog::pg::{ActivityRow, SettingRow};
+pub use bind::{bind, bind_arguments};
+pub use parse::{Statement, parse};
+pub use push_down::optimizer_rules;
+pub use utility::Utility;
+
+/// The name of the hidden column that holds a row's number, for UPDATE and DELETE.
+pub const ROW_COLUMN: &str = "__row";
+
+/// What a statement may know of its session. Functions keep the `Arc`, so that a plan that is run
+/// again asks anew.
+pub trait Context: fmt::Debug + Send + Sync {
+    /// The names that the running statement sees, its transaction's own changes included.
+    fn catalog(&self) -> Arc<Catalog>;
+    /// The session's database.
+    fn database(&self) -> Oid;
+    /// Its name.
+    fn database_name(&self) -> String;
+    /// The role that rights are checked for.
+    fn user(&self) -> Oid;
+    /// Its name.
+    fn user_name(&self) -> String;
+    /// The name of the role that connected.
+    fn session_user_name(&self) -> String;
+    /// The schemas that exist, in the order in which a bare name is looked up: `pg_catalog` first
+    /// unless the setting names it elsewhere.
+    fn search_path(&self) -> Vec<Oid>;
+    /// The same without what the setting does not name; the first is where new tables go.
+    fn explicit_path(&self) -> Vec<Oid>;
+    /// The value of a setting; `None` where there is none such.
+    fn setting(&self, name: &str) -> Option<String>;
+    /// Sets a setting, for the transaction alone where `local`. Gives back the value as SHOW
+    /// would.
+    ///
+    /// # Errors
+    /// 42704 unknown setting, 22023 a value it does not take, 55P02.
+    fn set_setting(&self, name: &str, value: &str, local: bool) -> Result<String>;
+    /// Every setting, for `pg_settings`.
+    fn settings(&self) -> Vec<SettingRow>;
+    /// `nextval`.
+    ///
+    /// # Errors
+    /// 2200H at the sequence's end, 25006 in a read-only transaction.
+    fn next_value(&self, sequence: Oid) -> Result<i64>;
+    /// `currval`; 55000 before the session's first `nextval`.
+    ///
+    /// # Errors
+    /// 55000.
+    fn current_value(&self, sequence: Oid) -> Result<i64>;
+    /// `lastval`.
+    ///
+    /// # Errors
+    /// 55000 before the session's first `nextval`.
+    fn last_value(&self) -> Result<i64>;
+    /// `setval`.
+    ///
+    /// # Errors
+    /// 22003 out of the sequence's bounds.
+    fn set_value(&self, sequence: Oid, value: i64, called: bool) -> Result<i64>;
+    /// When the transaction began: microseconds since 1970.
+    fn transaction_micros(&self) -> i64;
+    /// When the statement arrived.
+    fn statement_micros(&self) -> i64;
+    /// Now.
+    fn clock_micros(&self) -> i64;
+    /// 64 random bits.
+    fn random(&self) -> u64;
+    /// The session's time zone.
+    fn time_zone(&self) -> chrono_tz::Tz;
+    /// How values become text.
+    fn style(&self) -> Style;
+    /// The number of this backend.
+    fn process_id(&self) -> i32;
+    /// Every backend, for `pg_stat_activity`.
+    fn activity(&self) -> Vec<ActivityRow>;
+    /// Bytes that a relation takes.
+    fn relation_size(&self, relation: Oid) -> u64;
+    /// Rows that are alive, about.
+    fn live_rows(&self, table: Oid) -> u64;
+    /// Cancels another backend's statement; whether there was one.
+    fn cancel_backend(&self, process_id: i32) -> bool;
+    /// Asked by functions that take long.
+    ///
+    /// # Errors
+    /// 57014 when the statement was cancelled.
+    fn check_cancelled(&self) -> Result<()> {
+        Ok(())
+    }
+    /// Takes an advisory lock; false when it is held by another and the request does not wait.
+    ///
+    /// # Errors
+    /// 55P03, 40P01, 57014 while waiting.
+    fn advisory_lock(&self, request: AdvisoryLock) -> Result<bool>;
+    /// Gives a session's advisory lock back; whether it was held.
+    fn advisory_unlock(&self, key: i64, shared: bool) -> bool;
+    /// Gives all of them back.
+    fn advisory_unlock_all(&self);
+    /// `pg_notify`.
+    ///
+    /// # Errors
+    /// 22023 when the channel or the payload is too long.
+    fn notify(&self, channel: &str, payload: &str) -> Result<()>;
+    /// Tells the client something that is no error. A state of class 01 is a warning.
+    fn notice(&self, notice: Error);
+}
+
+/// An advisory lock that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdvisoryLock {
+    /// The number that the application gave it.
+    pub key: i64,
+    /// Held together with other shared holders.
+    pub shared: bool,
+    /// Given back at the transaction's end rather than the session's.
+    pub transaction: bool,
+    /// Wait for it.
+    pub wait: bool,
+}
+
+/// How a relation becomes a source that can be scanned. Sources find their snapshot when they
+/// run, so that a bound plan serves until the catalog changes.
+pub trait Relations {
+    /// The source of a table's rows.
+    fn table(&self, table: &Arc<Table>, hidden: Hidden) -> Arc<dyn TableSource>;
+    /// The source of a relation of `pg_catalog` or `information_schema`.
+    fn system(&self, relation: &'static SystemRelation) -> Arc<dyn TableSource>;
+    /// A source that yields what its slot is filled with before the plan runs.
+    fn slot(&self, schema: SchemaRef) -> (Slot, Arc<dyn TableSource>);
+}
+
+/// Which hidden columns a table's source appends to the table's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hidden {
+    /// None.
+    None,
+    /// [`ROW_COLUMN`], UInt64.
+    RowId,
+}
+
+/// Batches that a plan will read and that only exist once another plan has run.
+#[derive(Debug, Clone)]
+pub struct Slot {
+    schema: SchemaRef,
+    batches: Arc<Mutex<Arc<[RecordBatch]>>>,
+}
+
+impl Slot {
+    /// An empty slot.
+    #[must_use]
+    pub fn new(schema: SchemaRef) -> Self {
+        Self { schema, batches: Arc::default() }
+    }
+
+    /// The schema of its batches.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Puts the batches in which the next run of the plan reads.
+    pub fn fill(&self, batches: impl Into<Arc<[RecordBatch]>>) {
+        *self.batches.lock() = batches.into();
+    }
+
+    /// The batches.
+    #[must_use]
+    pub fn batches(&self) -> Arc<[RecordBatch]> {
+        Arc::clone(&self.batches.lock())
+    }
+}
+
+/// A statement whose names and types are known.
+#[derive(Debug)]
+pub enum Bound {
+    /// SELECT, VALUES, TABLE.
+    Query(Query),
+    /// EXPLAIN of a query or a change of rows.
+    Explain {
+        /// What to tell.
+        options: utility::ExplainOptions,
+        /// The statement.
+        query: Box<Bound>,
+    },
+    /// INSERT.
+    Insert(Insert),
+    /// UPDATE.
+    Update(Update),
+    /// DELETE.
+    Delete(Delete),
+    /// COPY.
+    Copy(Copy),
+    /// Everything else.
+    Utility(Utility),
+}
+
+impl Bound {
+    /// The types of the parameters `$1`, `$2` …
+    #[must_use]
+    pub fn parameters(&self) -> &[PgType] {
+        match self {
+            Self::Query(query) => &query.parameters,
+            Self::Explain { query, .. } => query.parameters(),
+            Self::Insert(insert) => &insert.parameters,
+            Self::Update(update) => &update.parameters,
+            Self::Delete(delete) => &delete.parameters,
+            Self::Copy(_) | Self::Utility(_) => &[],
+        }
+    }
+
+    /// The columns of the rows that the client gets; `None` where it gets none. (EXPLAIN, SHOW
+    /// and FETCH answer rows too: whoever runs them knows which.)
+    #[must_use]
+    pub fn columns(&self) -> Option<&[OutputColumn]> {
+        match self {
+            Self::Query(query) => Some(&query.columns),
+            Self::Insert(Insert { returning, .. })
+            | Self::Update(Update { returning, .. })
+            | Self::Delete(Delete { returning, .. }) => {
+                returning.as_ref().map(|returning| returning.columns.as_slice())
+            }
+            Self::Explain { .. } | Self::Copy(_) | Self::Utility(_) => None,
+        }
+    }
+}
+
+/// A query.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The plan, not optimised. Its columns have the Arrow types of `columns`, in that order.
+    pub plan: LogicalPlan,
+    /// What the client sees.
+    pub columns: Vec<OutputColumn>,
+    /// The types of `$1`, `$2` …
+    pub parameters: Vec<PgType>,
+    /// The tables that are read.
+    pub tables: Vec<TableId>,
+    /// `FOR UPDATE`, `FOR SHARE` …
+    pub locking: Option<Locking>,
+}
+
+/// `FOR UPDATE` and kin: rows of one table are locked before they are read.
+#[derive(Debug, Clone)]
+pub struct Locking {
+    /// The table whose rows are locked.
+    pub table: Arc<Table>,
+    /// Yields the `__row` of each row that the query's FROM and WHERE let through.
+    pub rows: LogicalPlan,
+    /// Shared with other readers that lock.
+    pub shared: bool,
+    /// What to do when another transaction holds a row.
+    pub wait: LockWait,
+}
+
+/// What a statement does when a lock is held by another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockWait {
+    /// Waits.
+    Wait,
+    /// 55P03.
+    NoWait,
+    /// Leaves the row out.
+    SkipLocked,
+}
+
+/// A column of a result, as RowDescription tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: PgType,
+    /// The table it comes from unchanged; 0 where it is computed.
+    pub table: u32,
+    /// Its number there.
+    pub column: i16,
+}
+
+/// INSERT.
+#[derive(Debug)]
+pub struct Insert {
+    /// Where rows go.
+    pub table: Arc<Table>,
+    /// One output column per table column, in table order, of the column's Arrow type, defaults
+    /// filled in. NOT NULL, CHECK and keys are for whoever runs it.
+    pub source: LogicalPlan,
+    /// What a row does that meets one of equal key.
+    pub on_conflict: Option<OnConflict>,
+    /// `RETURNING …`.
+    pub returning: Option<Returning>,
+    /// The types of `$1`, `$2` …
+    pub parameters: Vec<PgType>,
+}
+
+/// `ON CONFLICT …`.
+#[derive(Debug)]
+pub struct OnConflict {
+    /// The key that rows may meet at; `None`: any.
+    pub constraint: Option<Oid>,
+    /// What then.
+    pub action: ConflictAction,
+}
+
+/// What an inserted row does that meets another.
+#[derive(Debug)]
+pub enum ConflictAction {
+    /// It is left out.
+    Nothing,
+    /// The other changes.
+    Update {
+        /// The old row's columns, `__row`, then the columns that were to be inserted, each under
+        /// the name `excluded.<column>`.
+        input: Slot,
+        /// `__row`, then the whole new row in table order, of those that WHERE lets through.
+        plan: LogicalPlan,
+        /// The columns that SET names.
+        changed: Vec<ColumnId>,
+    },
+}
+
+/// UPDATE.
+#[derive(Debug)]
+pub struct Update {
+    /// Whose rows change.
+    pub table: Arc<Table>,
+    /// `__row`, then the whole new row in table order. With FROM a row may come more than once:
+    /// any one of them counts.
+    pub source: LogicalPlan,
+    /// The columns that SET names.
+    pub changed: Vec<ColumnId>,
+    /// `RETURNING …`, over the new rows.
+    pub returning: Option<Returning>,
+    /// The types of `$1`, `$2` …
+    pub parameters: Vec<PgType>,
+}
+
+/// DELETE.
+#[derive(Debug)]
+pub struct Delete {
+    /// Whose rows go.
+    pub table: Arc<Table>,
+    /// `__row`; with USING a row may come more than once.
+    pub source: LogicalPlan,
+    /// `RETURNING …`, over the old rows.
+    pub returning: Option<Returning>,
+    /// The types of `$1`, `$2` …
+    pub parameters: Vec<PgType>,
+}
+
+/// `RETURNING …`: a projection of changed rows.
+#[derive(Debug)]
+pub struct Returning {
+    /// The changed rows, in table order.
+    pub input: Slot,
+    /// The projection of them, in the order of the slot's rows.
+    pub plan: LogicalPlan,
+    /// What the client sees.
+    pub columns: Vec<OutputColumn>,
+}
+
+/// COPY.
+#[derive(Debug)]
+pub struct Copy {
+    /// Which way.
+    pub direction: CopyDirection,
+    /// Format and its details.
+    pub options: CopyOptions,
+}
+
+/// Which way a COPY goes.
+#[derive(Debug)]
+pub enum CopyDirection {
+    /// FROM STDIN.
+    In {
+        /// Where rows go.
+        table: Arc<Table>,
+        /// The columns that the client sends, in its order.
+        columns: Vec<ColumnId>,
+        /// The sent columns.
+        input: Slot,
+        /// The whole rows that they become, in table order, defaults filled in.
+        rows: LogicalPlan,
+    },
+    /// TO STDOUT.
+    Out {
+        /// What is sent.
+        query: Query,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! The names that PostgreSQL gives to columns without an alias.
+
+use crate::sql::tokens::{fold, pg_type};
+use datafusion::sql::sqlparser::ast::{self, AccessExpr, Expr};
+
+/// The name of an expression's column.
+pub(crate) fn output_name(expr: &Expr) -> String {
+    name(expr).map_or_else(|| "?column?".to_owned(), |(name, _)| name)
+}
+
+/// The name and how sure it is: 2 for a name that was written, 1 for one that the form suggests.
+fn name(expr: &Expr) -> Option<(String, u8)> {
+    let sure = |name: &str| Some((name.to_owned(), 2));
+    let weak = |name: &str| Some((name.to_owned(), 1));
+    match expr {
+        Expr::Identifier(ident) => Some((fold(ident), 2)),
+        Expr::CompoundIdentifier(idents) => idents.last().map(|ident| (fold(ident), 2)),
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => name(inner),
+        Expr::Function(function) => {
+            let last = function.name.0.last().and_then(|part| part.as_ident()).map(fold)?;
+            Some((last, 2))
+        }
+        Expr::Cast { expr, data_type, .. } => match name(expr) {
+            Some((name, 2)) => Some((name, 2)),
+            other => pg_type(data_type).ok().map(|kind| (typname(&kind), 1)).or(other),
+        },
+        Expr::TypedString(typed) => pg_type(&typed.data_type).ok().map(|kind| (typname(&kind), 1)),
+        Expr::Interval(_) => weak("interval"),
+        Expr::Case { else_result, .. } => match else_result.as_deref().and_then(name) {
+            Some((name, 2)) => Some((name, 2)),
+            _ => weak("case"),
+        },
+        Expr::Array(_) => sure("array"),
+        Expr::Exists { negated: false, .. } => sure("exists"),
+        Expr::Subquery(query) => match query.body.as_ref() {
+            ast::SetExpr::Select(select) => match select.projection.first()? {
+                ast::SelectItem::UnnamedExpr(expr) => name(expr),
+                ast::SelectItem::ExprWithAlias { alias, .. } => Some((fold(alias), 2)),
+                _ => None,
+            },
+            _ => None,
+        },
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let field = access_chain.iter().rev().find_map(|access| match access {
+                AccessExpr::Dot(Expr::Identifier(ident)) => Some((fold(ident), 2)),
+                _ => None,
+            });
+            field.or_else(|| name(root))
+        }
+        Expr::AtTimeZone { .. } => sure("timezone"),
+        Expr::Extract { .. } => sure("extract"),
+        Expr::Position { .. } => sure("position"),
+        Expr::Substring { .. } => sure("substring"),
+        Expr::Overlay { .. } => sure("overlay"),
+        Expr::Ceil { .. } => sure("ceil"),
+        Expr::Floor { .. } => sure("floor"),
+        Expr::Trim { trim_where, .. } => sure(match trim_where {
+            Some(ast::TrimWhereField::Leading) => "ltrim",
+            Some(ast::TrimWhereField::Trailing) => "rtrim",
+            _ => "btrim",
+        }),
+        Expr::Value(value) => match value.value {
+            ast::Value::Boolean(_) => weak("bool"),
+            _ => None,
+        },
+        Expr::Tuple(_) => sure("row"),
+        _ => None,
+    }
+}
+
+fn typname(kind: &crate::pgtype::PgType) -> String {
+    match kind {
+        crate::pgtype::PgType::Array(element) => element.typname(),
+        other => other.typname(),
+    }
+}

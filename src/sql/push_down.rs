@@ -1,0 +1,277 @@
+//! ORDER BY distance LIMIT k becomes [`Nearest`].
+//!
+//! ```text
+//! Sort: distance, fetch=k                Projection: …, __distance
+//!   Projection: …, v <-> q as distance     Nearest: t.v <-> k=k filters=[a = 1]
+//!     Filter: a = 1                   =>
+//!       TableScan: t
+//! ```
+//!
+//! The rule runs after DataFusion's own, when LIMIT (with OFFSET added) has become the sort's
+//! fetch and filters have sunk as far as they can. It is a ladder: whatever is not just this form
+//! stays as it is, and is exact and slower. Ties in distance have no order of their own, so a
+//! second sort key is not taken either.
+
+use crate::{
+    catalog::Table,
+    pgtype::PgType,
+    sql::{
+        functions::distance::as_distance,
+        nearest::{DISTANCE_COLUMN, Nearest},
+    },
+    vector::Metric,
+};
+use datafusion::{
+    common::{
+        Column, Result, ScalarValue,
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    },
+    logical_expr::{
+        Expr, Extension, Filter, LogicalPlan, LogicalPlanBuilder, Projection, Sort, SubqueryAlias,
+        TableScan, TableSource, utils::split_conjunction_owned,
+    },
+    optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule},
+};
+use std::{fmt, sync::Arc};
+
+/// Tells the table of a source; `None` for sources that are no tables.
+pub type TableOf = fn(&Arc<dyn TableSource>) -> Option<Arc<Table>>;
+
+/// The rules to append to DataFusion's.
+#[must_use]
+pub fn optimizer_rules(table_of: TableOf) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    vec![Arc::new(PushDown { table_of })]
+}
+
+/// The rule.
+struct PushDown {
+    table_of: TableOf,
+}
+
+impl fmt::Debug for PushDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PushDown")
+    }
+}
+
+impl OptimizerRule for PushDown {
+    fn name(&self) -> &str {
+        "nearest_push_down"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::TopDown)
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        match &plan {
+            LogicalPlan::Sort(sort) => match self.pushed(sort)? {
+                Some(pushed) => Ok(Transformed::new(pushed, true, TreeNodeRecursion::Jump)),
+                None => Ok(Transformed::no(plan)),
+            },
+            _ => Ok(Transformed::no(plan)),
+        }
+    }
+}
+
+/// What stands between the sort and the scan, from above.
+enum Step<'p> {
+    Projection(&'p Projection),
+    Alias(&'p SubqueryAlias),
+}
+
+impl PushDown {
+    fn pushed(&self, sort: &Sort) -> Result<Option<LogicalPlan>> {
+        // Only a sort that keeps k rows, by one key, nearest first and NULL last.
+        let (Some(k), [key]) = (sort.fetch, sort.expr.as_slice()) else { return Ok(None) };
+        if k == 0 || !key.asc || key.nulls_first {
+            return Ok(None);
+        }
+        let Some((steps, scan, order, filters)) = descend(&sort.input, &key.expr)? else { return Ok(None) };
+        // A scan that was cut short has lost rows that may be nearer.
+        if scan.fetch.is_some() {
+            return Ok(None);
+        }
+        let Some(table) = (self.table_of)(&scan.source) else { return Ok(None) };
+        let Some(search) = search(&order, &table) else { return Ok(None) };
+        let mut all = filters;
+        for filter in &scan.filters {
+            if !all.contains(filter) {
+                all.push(filter.clone());
+            }
+        }
+        // A filter that answers anew for each row must see each row once, in its turn.
+        if all.iter().any(Expr::is_volatile) {
+            return Ok(None);
+        }
+        let node = Nearest::new(scan, table, search.column, search.metric, search.query, k, all)?;
+        let nearest = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+        rebuild(nearest, scan, &steps, &order).map(Some)
+    }
+}
+
+type Descent<'p> = (Vec<Step<'p>>, &'p TableScan, Expr, Vec<Expr>);
+
+/// Down to the scan; the order and the filters in terms of its columns.
+fn descend<'p>(input: &'p LogicalPlan, order: &Expr) -> Result<Option<Descent<'p>>> {
+    let mut steps = Vec::new();
+    let mut order = order.clone();
+    let mut filters: Vec<Expr> = Vec::new();
+    let mut plan = input;
+    loop {
+        plan = match plan {
+            LogicalPlan::Projection(projection) => {
+                order = below_projection(order, projection)?;
+                filters = filters
+                    .into_iter()
+                    .map(|filter| below_projection(filter, projection))
+                    .collect::<Result<_>>()?;
+                steps.push(Step::Projection(projection));
+                &projection.input
+            }
+            LogicalPlan::SubqueryAlias(alias) => {
+                order = below_alias(order, alias)?;
+                filters =
+                    filters.into_iter().map(|filter| below_alias(filter, alias)).collect::<Result<_>>()?;
+                steps.push(Step::Alias(alias));
+                &alias.input
+            }
+            LogicalPlan::Filter(Filter { predicate, input, .. }) => {
+                filters.extend(split_conjunction_owned(predicate.clone()));
+                input
+            }
+            LogicalPlan::TableScan(scan) => return Ok(Some((steps, scan, order, filters))),
+            _ => return Ok(None),
+        };
+    }
+}
+
+/// An expression over a projection's output as one over its input.
+fn below_projection(expr: Expr, projection: &Projection) -> Result<Expr> {
+    let below = expr.transform_up(|part| {
+        if let Expr::Column(column) = &part
+            && let Some(place) = projection.schema.maybe_index_of_column(column)
+        {
+            return Ok(Transformed::yes(projection.expr[place].clone().unalias_nested().data));
+        }
+        Ok(Transformed::no(part))
+    });
+    Ok(below?.data)
+}
+
+/// An expression over an alias's output as one over its input.
+fn below_alias(expr: Expr, alias: &SubqueryAlias) -> Result<Expr> {
+    let below = expr.transform_up(|part| {
+        if let Expr::Column(column) = &part
+            && let Some(place) = alias.schema.maybe_index_of_column(column)
+        {
+            let (qualifier, field) = alias.input.schema().qualified_field(place);
+            return Ok(Transformed::yes(Expr::Column(Column::from((qualifier, field)))));
+        }
+        Ok(Transformed::no(part))
+    });
+    Ok(below?.data)
+}
+
+struct Search {
+    column: crate::ids::ColumnId,
+    metric: Metric,
+    query: Expr,
+}
+
+/// The search that an order asks for: between a vector column and what names no column.
+fn search(order: &Expr, table: &Table) -> Option<Search> {
+    let (metric, left, right) = as_distance(order)?;
+    let (column, query) = match (left, right) {
+        (Expr::Column(column), query) if is_constant(query) => (column, query),
+        (query, Expr::Column(column)) if is_constant(query) => (column, query),
+        _ => return None,
+    };
+    let column = table.column(&column.name)?;
+    matches!(column.kind, PgType::Vector(_)).then(|| Search {
+        column: column.id,
+        metric,
+        query: query.clone(),
+    })
+}
+
+/// Whether an expression is the same for all rows and is there.
+fn is_constant(expr: &Expr) -> bool {
+    if let Expr::Literal(value, _) = expr {
+        return !is_null(value);
+    }
+    let inner = expr.exists(|part| {
+        Ok(matches!(
+            part,
+            Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::ScalarSubquery(_)
+        ))
+    });
+    !expr.is_volatile() && !inner.unwrap_or(true)
+}
+
+fn is_null(value: &ScalarValue) -> bool {
+    value.is_null()
+}
+
+/// The steps once more, over the node.
+fn rebuild(
+    nearest: LogicalPlan,
+    scan: &TableScan,
+    steps: &[Step<'_>],
+    order: &Expr,
+) -> Result<LogicalPlan> {
+    let mut plan = nearest;
+    // The distance is there already where the lowest projection computes it.
+    let mut has_distance = true;
+    for step in steps.iter().rev() {
+        plan = match step {
+            Step::Projection(projection) => {
+                let mut exprs = Vec::with_capacity(projection.expr.len());
+                for (place, expr) in projection.expr.iter().enumerate() {
+                    let (qualifier, field) = projection.schema.qualified_field(place);
+                    exprs.push(if has_distance {
+                        computed(expr, order, qualifier.cloned(), field.name())?
+                    } else {
+                        expr.clone()
+                    });
+                }
+                has_distance = false;
+                LogicalPlanBuilder::from(plan).project(exprs)?.build()?
+            }
+            Step::Alias(alias) => {
+                if has_distance {
+                    plan = without_distance(plan, scan)?;
+                    has_distance = false;
+                }
+                LogicalPlanBuilder::from(plan).alias(alias.alias.clone())?.build()?
+            }
+        };
+    }
+    if has_distance { without_distance(plan, scan) } else { Ok(plan) }
+}
+
+/// An expression with the node's column in the place of the distance.
+fn computed(
+    expr: &Expr,
+    order: &Expr,
+    qualifier: Option<datafusion::common::TableReference>,
+    name: &str,
+) -> Result<Expr> {
+    let replaced = expr.clone().transform_down(|part| {
+        Ok(if part == *order {
+            let column = Expr::Column(Column::new_unqualified(DISTANCE_COLUMN));
+            Transformed::new(column, true, TreeNodeRecursion::Jump)
+        } else {
+            Transformed::no(part)
+        })
+    })?;
+    if !replaced.transformed || matches!(replaced.data, Expr::Alias(_)) {
+        return Ok(replaced.data);
+    }
+    Ok(replaced.data.alias_qualified(qualifier, name))
+}
+
+fn without_distance(plan: LogicalPlan, scan: &TableScan) -> Result<LogicalPlan> {
+    let columns = scan.projected_schema.columns().into_iter().map(Expr::Column);
+    LogicalPlanBuilder::from(plan).project(columns)?.build()
+}

@@ -1,0 +1,248 @@
+//! Subqueries inside expressions.
+//!
+//! DataFusion takes EXISTS and IN in filters and scalar subqueries anywhere, of one row at most.
+//! A scalar subquery that may give more rows is an aggregate that refuses the second
+//! (`single_value`); elsewhere than in filters EXISTS is a count and IN asks an array.
+
+use crate::{
+    error::{Error, Result, SqlState},
+    pgtype::PgType,
+    sql::{
+        binder::{Binder, Place, build},
+        coerce::Reason,
+        expression::{binary, boolean},
+        functions::aggregates,
+        typed::{Rows, Typed},
+    },
+};
+use datafusion::{
+    common::{ScalarValue, Spans},
+    functions_aggregate::{array_agg::array_agg_udaf, count::count_udaf},
+    logical_expr::{
+        Case, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
+        expr::{AggregateFunction, Exists, InSubquery},
+    },
+    sql::sqlparser::{ast, tokenizer::Span},
+};
+use std::sync::Arc;
+
+impl Binder<'_> {
+    /// A query inside an expression: FROM's columns around it stay in sight.
+    fn inner_query(&mut self, query: &ast::Query) -> Result<Rows> {
+        let rows = self.in_place(Place::plain("a subquery"), |binder| binder.query(query, None))?;
+        self.settle_rows(rows)
+    }
+
+    fn single_column(&mut self, query: &ast::Query) -> Result<Rows> {
+        let rows = self.inner_query(query)?;
+        if rows.columns.len() != 1 {
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "subquery must return only one column"));
+        }
+        Ok(rows)
+    }
+
+    /// `(SELECT …)` as a value.
+    pub(crate) fn scalar_subquery(&mut self, query: &ast::Query) -> Result<Typed> {
+        let rows = self.single_column(query)?;
+        let kind = rows.columns[0].kind.clone();
+        let column = Expr::Column(rows.columns[0].column.clone());
+        let plan = if gives_one_row(&rows.plan) {
+            rows.plan
+        } else {
+            let (plan, ordered) = without_limit(rows.plan);
+            let function = match ordered {
+                // ORDER BY … LIMIT 1 below a correlation: the first value by that order.
+                Some(sorts) => Expr::AggregateFunction(AggregateFunction::new_udf(
+                    datafusion::functions_aggregate::first_last::first_value_udaf(),
+                    vec![column],
+                    false,
+                    None,
+                    sorts,
+                    None,
+                )),
+                None => aggregates::single_value(column, &kind),
+            };
+            let name = "value";
+            build(
+                LogicalPlanBuilder::from(plan)
+                    .aggregate(Vec::<Expr>::new(), [function.alias(name)]),
+            )?
+        };
+        Ok(Typed::new(Expr::ScalarSubquery(subquery(plan)), kind))
+    }
+
+    /// `ARRAY(SELECT …)`.
+    pub(crate) fn array_subquery(&mut self, query: &ast::Query) -> Result<Typed> {
+        let rows = self.single_column(query)?;
+        let element = rows.columns[0].kind.clone();
+        if let PgType::Array(_) = element {
+            return Err(Error::unsupported("arrays of more than one dimension are not supported"));
+        }
+        let kind = element.array();
+        let column = Expr::Column(rows.columns[0].column.clone());
+        let (plan, sorts) = ordering(rows.plan);
+        let list = Expr::AggregateFunction(AggregateFunction::new_udf(
+            array_agg_udaf(),
+            vec![column],
+            false,
+            None,
+            sorts,
+            None,
+        ));
+        let plan = build(
+            LogicalPlanBuilder::from(plan).aggregate(Vec::<Expr>::new(), [list.alias("array")]),
+        )?;
+        let value = Expr::ScalarSubquery(subquery(plan));
+        // No rows make an empty array, not NULL.
+        let empty = ScalarValue::try_from(&kind.arrow()).map_err(crate::sql::error::from_datafusion)?;
+        let empty = match empty {
+            ScalarValue::List(list) => {
+                let DataTypeList(field) = DataTypeList::of(&kind);
+                drop(list);
+                let values = arrow::array::new_empty_array(field.data_type());
+                let offsets = arrow::buffer::OffsetBuffer::from_lengths([0]);
+                ScalarValue::List(Arc::new(arrow::array::ListArray::new(field, offsets, values, None)))
+            }
+            other => other,
+        };
+        Ok(Typed::new(coalesce(value, Expr::Literal(empty, None)), kind))
+    }
+
+    /// `EXISTS (SELECT …)`.
+    pub(crate) fn exists(&mut self, query: &ast::Query, negated: bool) -> Result<Typed> {
+        let filter = self.place.filter;
+        let rows = self.inner_query(query)?;
+        if filter {
+            return Ok(boolean(Expr::Exists(Exists::new(subquery(rows.plan), negated))));
+        }
+        let (plan, _) = without_limit(rows.plan);
+        let one = Expr::Literal(ScalarValue::Int64(Some(1)), None);
+        let count = AggregateFunction::new_udf(count_udaf(), vec![one], false, None, vec![], None);
+        let count = Expr::AggregateFunction(count).alias("count");
+        let plan = build(LogicalPlanBuilder::from(plan).aggregate(Vec::<Expr>::new(), [count]))?;
+        let zero = Expr::Literal(ScalarValue::Int64(Some(0)), None);
+        let count = coalesce(Expr::ScalarSubquery(subquery(plan)), zero.clone());
+        let operator = if negated { Operator::Eq } else { Operator::Gt };
+        Ok(boolean(binary(count, operator, zero)))
+    }
+
+    /// `x IN (SELECT …)`.
+    pub(crate) fn in_subquery(
+        &mut self,
+        left: &ast::Expr,
+        query: &ast::Query,
+        negated: bool,
+        span: Span,
+    ) -> Result<Typed> {
+        if let ast::Expr::Tuple(_) = left {
+            return Err(self.at(
+                Error::unsupported("a row IN (SELECT …) is not supported")
+                    .hint("Use EXISTS with a condition for each column."),
+                span,
+            ));
+        }
+        let value = self.expr(left)?;
+        if !self.place.filter {
+            let array = self.array_subquery(query)?;
+            let within = self.any_or_all("=", value, array, false, span)?;
+            return Ok(if negated { boolean(Expr::Not(Box::new(within.expr))) } else { within });
+        }
+        let rows = self.single_column(query)?;
+        let column = Typed::new(Expr::Column(rows.columns[0].column.clone()), rows.columns[0].kind.clone());
+        let (value, other) = self.comparable("=", value, column, span)?;
+        let rows = self.cast_rows(rows, &[other.kind], "IN")?;
+        let within = InSubquery::new(Box::new(value.expr), subquery(rows.plan), negated);
+        Ok(boolean(Expr::InSubquery(within)))
+    }
+
+    /// A subquery argument: `ARRAY(SELECT …)`.
+    pub(crate) fn subquery_argument(&mut self, name: &str, query: &ast::Query, span: Span) -> Result<Typed> {
+        match name {
+            "array" => self.array_subquery(query),
+            _ => {
+                let value = self.scalar_subquery(query)?;
+                self.call_named(name, vec![value], span)
+            }
+        }
+    }
+
+    /// The value or, where it is NULL, the other.
+    pub(crate) fn or_else(&mut self, value: Typed, other: Typed) -> Result<Typed> {
+        let other = self.coerce(other, &value.kind, Reason::Implicit)?;
+        Ok(Typed::new(coalesce(value.expr, other.expr), value.kind))
+    }
+}
+
+struct DataTypeList(arrow::datatypes::FieldRef);
+
+impl DataTypeList {
+    fn of(kind: &PgType) -> Self {
+        match kind.arrow() {
+            arrow::datatypes::DataType::List(field) => Self(field),
+            other => Self(Arc::new(arrow::datatypes::Field::new_list_field(other, true))),
+        }
+    }
+}
+
+fn coalesce(value: Expr, other: Expr) -> Expr {
+    Expr::Case(Case {
+        expr: None,
+        when_then_expr: vec![(Box::new(Expr::IsNotNull(Box::new(value.clone()))), Box::new(value))],
+        else_expr: Some(Box::new(other)),
+    })
+}
+
+/// The plan as a subquery, with what it takes from around it.
+fn subquery(plan: LogicalPlan) -> Subquery {
+    let outer_ref_columns = plan.all_out_ref_exprs();
+    Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: Spans::new() }
+}
+
+/// Whether a plan gives one row and no more: an aggregate without groups, a literal.
+fn gives_one_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => gives_one_row(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => gives_one_row(&alias.input),
+        LogicalPlan::Sort(sort) => gives_one_row(&sort.input),
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
+        LogicalPlan::Limit(limit) => {
+            let one = matches!(limit.fetch.as_deref(), Some(Expr::Literal(ScalarValue::Int64(Some(0 | 1)), _)));
+            // DataFusion does not take a limit apart from its correlation.
+            one && limit.input.all_out_ref_exprs().is_empty()
+        }
+        _ => false,
+    }
+}
+
+/// A plan without the LIMIT 1 around it, and the order that told which row is first.
+fn without_limit(plan: LogicalPlan) -> (LogicalPlan, Option<Vec<datafusion::logical_expr::expr::Sort>>) {
+    let LogicalPlan::Limit(limit) = &plan else { return (plan, None) };
+    let one = matches!(limit.fetch.as_deref(), Some(Expr::Literal(ScalarValue::Int64(Some(1)), _)));
+    if !one || limit.skip.is_some() || limit.input.all_out_ref_exprs().is_empty() {
+        return (plan, None);
+    }
+    let input = limit.input.as_ref().clone();
+    let (plan, sorts) = ordering(input);
+    (plan, Some(sorts))
+}
+
+/// The order of a plan's rows, in terms of its columns.
+fn ordering(plan: LogicalPlan) -> (LogicalPlan, Vec<datafusion::logical_expr::expr::Sort>) {
+    match plan {
+        LogicalPlan::Sort(sort) if sort.fetch.is_none() => {
+            (sort.input.as_ref().clone(), sort.expr)
+        }
+        // Sort keys that are not among the columns: the projection above only hides them.
+        LogicalPlan::Projection(projection) => match projection.input.as_ref() {
+            LogicalPlan::Sort(sort)
+                if sort.fetch.is_none()
+                    && projection.expr.iter().all(|expr| matches!(expr, Expr::Column(_))) =>
+            {
+                (sort.input.as_ref().clone(), sort.expr.clone())
+            }
+            _ => (LogicalPlan::Projection(projection), Vec::new()),
+        },
+        other => (other, Vec::new()),
+    }
+}

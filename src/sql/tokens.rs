@@ -1,0 +1,596 @@
+//! The words of a message, with operators glued as PostgreSQL reads them, and a cursor for the
+//! statements that are parsed by hand.
+
+use crate::{
+    error::{Error, Result, SqlState},
+    pgtype::PgType,
+    sql::utility::Name,
+};
+use datafusion::sql::sqlparser::{
+    ast,
+    dialect::PostgreSqlDialect,
+    keywords::Keyword,
+    parser::{Parser, ParserError},
+    tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError, Whitespace, Word},
+};
+use std::sync::Arc;
+
+/// How deep expressions and queries may nest.
+const NESTING_MAX: usize = 400;
+
+/// A message's text, in which places are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source {
+    text: Arc<str>,
+    /// Of each line: its first byte, and how many characters come before it.
+    lines: Vec<(usize, usize)>,
+}
+
+impl Source {
+    pub(crate) fn new(text: &str) -> Self {
+        let mut lines = vec![(0, 0)];
+        for (characters, (byte, character)) in text.char_indices().enumerate() {
+            if character == '\n' {
+                lines.push((byte + 1, characters + 1));
+            }
+        }
+        Self { text: text.into(), lines }
+    }
+
+    /// The character at a location, from 1.
+    pub(crate) fn position(&self, location: Location) -> Option<usize> {
+        let line = usize::try_from(location.line).ok()?.checked_sub(1)?;
+        let (_, before) = self.lines.get(line)?;
+        Some(before + usize::try_from(location.column).ok()?)
+    }
+
+    fn byte(&self, location: Location) -> usize {
+        let line = usize::try_from(location.line).unwrap_or(1).saturating_sub(1);
+        let Some(&(start, _)) = self.lines.get(line) else { return self.text.len() };
+        let column = usize::try_from(location.column).unwrap_or(1).saturating_sub(1);
+        let rest = &self.text[start..];
+        start + rest.char_indices().nth(column).map_or(rest.len(), |(byte, _)| byte)
+    }
+
+    /// The text from one location up to another.
+    pub(crate) fn slice(&self, start: Location, end: Location) -> &str {
+        let (start, end) = (self.byte(start), self.byte(end));
+        self.text.get(start..end.max(start)).unwrap_or("")
+    }
+
+    /// The text of a token.
+    fn token(&self, token: &TokenWithSpan) -> &str {
+        self.slice(token.span.start, token.span.end)
+    }
+
+    /// `syntax error at or near …`
+    pub(crate) fn unexpected(&self, token: Option<&TokenWithSpan>) -> Error {
+        match token {
+            Some(token) if token.token != Token::EOF => {
+                let error = Error::new(
+                    SqlState::SYNTAX_ERROR,
+                    format!("syntax error at or near \"{}\"", self.token(token)),
+                );
+                self.at(error, token.span.start)
+            }
+            _ => Error::new(SqlState::SYNTAX_ERROR, "syntax error at end of input")
+                .at(self.text.chars().count() + 1),
+        }
+    }
+
+    /// The error with its place.
+    pub(crate) fn at(&self, error: Error, location: Location) -> Error {
+        match self.position(location) {
+            Some(position) => error.at(position),
+            None => error,
+        }
+    }
+
+    /// The message's tokens without white space and comments, operators glued.
+    pub(crate) fn tokens(&self) -> Result<Vec<TokenWithSpan>> {
+        let raw = Tokenizer::new(&PostgreSqlDialect {}, &self.text)
+            .tokenize_with_location()
+            .map_err(|error| self.lexical(&error))?;
+        Ok(glue(raw))
+    }
+
+    fn lexical(&self, error: &TokenizerError) -> Error {
+        let message = error.message.to_ascii_lowercase();
+        let place = self.slice(error.location, Location::new(u64::MAX, 1));
+        let what = if message.contains("unterminated string") {
+            format!("unterminated quoted string at or near \"{place}\"")
+        } else if message.contains("unterminated") && message.contains("dollar") {
+            format!("unterminated dollar-quoted string at or near \"{place}\"")
+        } else if message.contains("delimiter") || message.contains("quoted identifier") {
+            format!("unterminated quoted identifier at or near \"{place}\"")
+        } else if message.contains("comment") {
+            format!("unterminated /* comment at or near \"{place}\"")
+        } else {
+            format!("syntax error at or near \"{place}\"")
+        };
+        self.at(Error::new(SqlState::SYNTAX_ERROR, what), error.location)
+    }
+
+    /// What sqlparser says, as PostgreSQL would.
+    fn syntax(&self, error: &ParserError, tokens: &[TokenWithSpan]) -> Error {
+        let message = match error {
+            ParserError::RecursionLimitExceeded => {
+                return Error::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
+                    .hint("Nest expressions and subqueries less deeply.");
+            }
+            ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
+        };
+        let found = message.rsplit_once(" at Line: ").and_then(|(_, place)| {
+            let (line, column) = place.split_once(", Column: ")?;
+            Some(Location::new(line.trim().parse().ok()?, column.trim().parse().ok()?))
+        });
+        if message.contains("found: EOF") {
+            return self.unexpected(None);
+        }
+        let token = found.and_then(|place| tokens.iter().find(|t| t.span.start == place));
+        match (found, token) {
+            (_, Some(token)) => self.unexpected(Some(token)),
+            (Some(place), None) => {
+                self.at(Error::new(SqlState::SYNTAX_ERROR, "syntax error"), place)
+            }
+            (None, None) => {
+                let text = message.to_ascii_lowercase();
+                Error::new(SqlState::SYNTAX_ERROR, format!("syntax error: {text}"))
+            }
+        }
+    }
+}
+
+/// pgvector's operators as one token each, all of them "other operators" by precedence; strings
+/// that continue on the next line as one; ONLY before a table dropped, since no table has heirs.
+fn glue(raw: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut glued: Vec<TokenWithSpan> = Vec::with_capacity(raw.len());
+    let mut newline = false;
+    let mut at = 0;
+    while let Some(token) = raw.get(at) {
+        at += 1;
+        if let Token::Whitespace(space) = &token.token {
+            newline |= match space {
+                Whitespace::Newline => true,
+                Whitespace::SingleLineComment { .. } => true,
+                _ => false,
+            };
+            continue;
+        }
+        let operator = |text: &str, end: Location| TokenWithSpan {
+            token: Token::CustomBinaryOperator(text.into()),
+            span: Span::new(token.span.start, end),
+        };
+        let next = |n: usize| raw.get(at + n - 1).map(|next| &next.token);
+        match &token.token {
+            Token::Spaceship => glued.push(operator("<=>", token.span.end)),
+            Token::TwoWayArrow => glued.push(operator("<->", token.span.end)),
+            Token::Lt if next(1) == Some(&Token::Plus) && next(2) == Some(&Token::Gt) => {
+                glued.push(operator("<+>", raw[at + 1].span.end));
+                at += 2;
+            }
+            Token::SingleQuotedString(text) if newline => match glued.last_mut() {
+                Some(TokenWithSpan { token: Token::SingleQuotedString(start), span }) => {
+                    start.push_str(text);
+                    span.end = token.span.end;
+                }
+                _ => glued.push(token.clone()),
+            },
+            Token::Word(word) if is(word, "ONLY") && before_relation(glued.last()) => {}
+            _ => glued.push(token.clone()),
+        }
+        newline = false;
+    }
+    glued
+}
+
+fn before_relation(token: Option<&TokenWithSpan>) -> bool {
+    let Some(TokenWithSpan { token: Token::Word(word), .. }) = token else { return false };
+    ["FROM", "JOIN", "UPDATE", "TABLE"].iter().any(|keyword| is(word, keyword))
+}
+
+fn is(word: &Word, keyword: &str) -> bool {
+    word.quote_style.is_none() && word.value.eq_ignore_ascii_case(keyword)
+}
+
+/// An identifier as it is looked up: lower case unless quoted.
+pub(crate) fn fold(ident: &ast::Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+/// Walks over a statement's tokens.
+#[derive(Debug, Clone)]
+pub(crate) struct Cursor<'a> {
+    source: &'a Source,
+    tokens: &'a [TokenWithSpan],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(source: &'a Source, tokens: &'a [TokenWithSpan]) -> Self {
+        Self { source, tokens, at: 0 }
+    }
+
+    pub(crate) fn peek(&self) -> Option<&'a TokenWithSpan> {
+        self.tokens.get(self.at)
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.at >= self.tokens.len()
+    }
+
+    /// Where the next token starts.
+    pub(crate) fn location(&self) -> Location {
+        match self.peek() {
+            Some(token) => token.span.start,
+            None => self.tokens.last().map_or(Location::new(1, 1), |last| last.span.end),
+        }
+    }
+
+    pub(crate) fn position(&self) -> usize {
+        self.source.position(self.location()).unwrap_or(0)
+    }
+
+    pub(crate) fn source(&self) -> &'a Source {
+        self.source
+    }
+
+    pub(crate) fn unexpected(&self) -> Error {
+        self.source.unexpected(self.peek())
+    }
+
+    /// Says where the next token is.
+    pub(crate) fn here(&self, error: Error) -> Error {
+        self.source.at(error, self.location())
+    }
+
+    pub(crate) fn unsupported(&self, what: &str) -> Error {
+        self.here(Error::unsupported(format!("{what} is not supported")))
+    }
+
+    /// Nothing may be left.
+    pub(crate) fn finish(&self) -> Result<()> {
+        if self.is_done() { Ok(()) } else { Err(self.unexpected()) }
+    }
+
+    /// Whether the next words are these; they are not consumed.
+    pub(crate) fn sees(&self, keywords: &str) -> bool {
+        keywords.split(' ').enumerate().all(|(n, keyword)| {
+            matches!(self.tokens.get(self.at + n), Some(TokenWithSpan { token: Token::Word(word), .. })
+                if is(word, keyword))
+        })
+    }
+
+    /// Consumes these words if they come next.
+    pub(crate) fn accept(&mut self, keywords: &str) -> bool {
+        let found = self.sees(keywords);
+        if found {
+            self.at += keywords.split(' ').count();
+        }
+        found
+    }
+
+    pub(crate) fn expect(&mut self, keywords: &str) -> Result<()> {
+        for keyword in keywords.split(' ') {
+            if !self.accept(keyword) {
+                return Err(self.unexpected());
+            }
+        }
+        Ok(())
+    }
+
+    /// The first of these words that comes next.
+    pub(crate) fn accept_one(&mut self, keywords: &[&'static str]) -> Option<&'static str> {
+        keywords.iter().find(|keyword| self.accept(keyword)).copied()
+    }
+
+    pub(crate) fn sees_token(&self, token: &Token) -> bool {
+        self.peek().is_some_and(|next| next.token == *token)
+    }
+
+    pub(crate) fn accept_token(&mut self, token: &Token) -> bool {
+        let found = self.sees_token(token);
+        self.at += usize::from(found);
+        found
+    }
+
+    pub(crate) fn expect_token(&mut self, token: &Token) -> Result<()> {
+        if self.accept_token(token) { Ok(()) } else { Err(self.unexpected()) }
+    }
+
+    /// `IF EXISTS`, `IF NOT EXISTS`.
+    pub(crate) fn if_exists(&mut self) -> bool {
+        self.accept("IF EXISTS")
+    }
+
+    pub(crate) fn if_not_exists(&mut self) -> bool {
+        self.accept("IF NOT EXISTS")
+    }
+
+    /// The word that comes next, in upper case, if it is a bare one.
+    pub(crate) fn word(&self) -> Option<String> {
+        match self.peek().map(|token| &token.token) {
+            Some(Token::Word(word)) if word.quote_style.is_none() => {
+                Some(word.value.to_ascii_uppercase())
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn skip(&mut self) {
+        self.at += 1;
+    }
+
+    pub(crate) fn identifier(&mut self) -> Result<String> {
+        match self.peek().map(|token| &token.token) {
+            Some(Token::Word(word)) => {
+                self.at += 1;
+                Ok(fold(&word.clone().into_ident(Span::empty())))
+            }
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    /// `name`, `schema.name`, `database.schema.name`.
+    pub(crate) fn name(&mut self) -> Result<Name> {
+        let position = self.position();
+        let mut parts = vec![self.identifier()?];
+        while self.accept_token(&Token::Period) {
+            parts.push(self.identifier()?);
+        }
+        if parts.len() > 3 {
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "improper qualified name (too many dotted names)").at(position));
+        }
+        let name = parts.pop().unwrap_or_default();
+        Ok(Name { schema: parts.pop(), name, position })
+    }
+
+    /// One or more, with commas between.
+    pub(crate) fn list<T>(&mut self, mut one: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+        let mut all = vec![one(self)?];
+        while self.accept_token(&Token::Comma) {
+            all.push(one(self)?);
+        }
+        Ok(all)
+    }
+
+    /// The same in parentheses.
+    pub(crate) fn parenthesised<T>(&mut self, one: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+        self.expect_token(&Token::LParen)?;
+        let all = self.list(one)?;
+        self.expect_token(&Token::RParen)?;
+        Ok(all)
+    }
+
+    pub(crate) fn identifiers(&mut self) -> Result<Vec<String>> {
+        self.parenthesised(Self::identifier)
+    }
+
+    pub(crate) fn string(&mut self) -> Result<String> {
+        let text = match self.peek().map(|token| &token.token) {
+            Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => text.clone(),
+            Some(Token::DollarQuotedString(text)) => text.value.clone(),
+            _ => return Err(self.unexpected()),
+        };
+        self.at += 1;
+        Ok(text)
+    }
+
+    pub(crate) fn integer(&mut self) -> Result<i64> {
+        let start = self.at;
+        let negative = self.accept_token(&Token::Minus);
+        if !negative {
+            self.accept_token(&Token::Plus);
+        }
+        match self.peek().map(|token| &token.token) {
+            Some(Token::Number(digits, _)) => {
+                let text = if negative { format!("-{digits}") } else { digits.clone() };
+                let value = text.replace('_', "").parse().map_err(|_| self.unexpected())?;
+                self.at += 1;
+                Ok(value)
+            }
+            _ => {
+                self.at = start;
+                Err(self.unexpected())
+            }
+        }
+    }
+
+    pub(crate) fn boolean(&mut self) -> Option<bool> {
+        let value = match self.peek().map(|token| &token.token) {
+            Some(Token::Word(word)) => word.value.to_ascii_lowercase(),
+            Some(Token::SingleQuotedString(text)) => text.to_ascii_lowercase(),
+            Some(Token::Number(digits, _)) => digits.clone(),
+            _ => return None,
+        };
+        let value = match value.as_str() {
+            "true" | "on" | "1" | "yes" => true,
+            "false" | "off" | "0" | "no" => false,
+            _ => return None,
+        };
+        self.at += 1;
+        Some(value)
+    }
+
+    /// A setting's or an option's value: a word, a string or a number, as text.
+    pub(crate) fn value(&mut self) -> Result<String> {
+        match self.peek().map(|token| &token.token) {
+            Some(Token::Word(word)) => {
+                let text = fold(&word.clone().into_ident(Span::empty()));
+                self.at += 1;
+                Ok(text)
+            }
+            Some(Token::Number(..) | Token::Minus | Token::Plus) => {
+                let negative = self.accept_token(&Token::Minus);
+                if !negative {
+                    self.accept_token(&Token::Plus);
+                }
+                let Some(Token::Number(digits, _)) = self.peek().map(|token| &token.token) else {
+                    return Err(self.unexpected());
+                };
+                self.at += 1;
+                Ok(format!("{}{digits}", if negative { "-" } else { "" }))
+            }
+            _ => self.string(),
+        }
+    }
+
+    /// `(name = value, name, …)`: options of tables, indexes, roles.
+    pub(crate) fn options(&mut self) -> Result<Vec<(String, String)>> {
+        self.parenthesised(|cursor| {
+            let mut name = cursor.identifier()?;
+            while cursor.accept_token(&Token::Period) {
+                name = format!("{name}.{}", cursor.identifier()?);
+            }
+            let value = if cursor.accept_token(&Token::Eq) {
+                cursor.value()?
+            } else {
+                "true".to_owned()
+            };
+            Ok((name, value))
+        })
+    }
+
+    /// Runs one of sqlparser's productions from here on. Gives what it made and its text.
+    pub(crate) fn parse<T>(
+        &mut self,
+        production: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
+    ) -> Result<(T, String)> {
+        let start = self.location();
+        let rest = &self.tokens[self.at..];
+        let mut parser = Parser::new(&PostgreSqlDialect {})
+            .with_recursion_limit(NESTING_MAX)
+            .with_tokens_with_locations(rest.to_vec());
+        let made = production(&mut parser).map_err(|error| self.source.syntax(&error, rest))?;
+        let next = parser.peek_token();
+        self.at = match next.token {
+            Token::EOF => self.tokens.len(),
+            _ => {
+                let here = rest.iter().position(|token| token.span.start >= next.span.start);
+                self.at + here.unwrap_or(rest.len())
+            }
+        };
+        let end = match self.at {
+            0 => start,
+            at => self.tokens[at - 1].span.end,
+        };
+        Ok((made, self.source.slice(start, end).to_owned()))
+    }
+
+    pub(crate) fn expression(&mut self) -> Result<(ast::Expr, String)> {
+        self.parse(|parser| parser.parse_expr())
+    }
+
+    /// An expression of a constraint or a predicate, in parentheses; its text without them.
+    pub(crate) fn expression_in_parentheses(&mut self) -> Result<String> {
+        self.expect_token(&Token::LParen)?;
+        let (_, text) = self.expression()?;
+        self.expect_token(&Token::RParen)?;
+        Ok(text)
+    }
+
+    pub(crate) fn query(&mut self) -> Result<(Box<ast::Query>, String)> {
+        self.parse(|parser| parser.parse_query())
+    }
+
+    /// A type's name.
+    pub(crate) fn data_type(&mut self) -> Result<PgType> {
+        let location = self.location();
+        let (parsed, _) = self.parse(|parser| parser.parse_data_type())?;
+        let mut kind = pg_type(&parsed).map_err(|error| self.source.at(error, location))?;
+        // `int ARRAY`, which sqlparser leaves.
+        if self.accept("ARRAY") {
+            kind = kind.array();
+        }
+        Ok(kind)
+    }
+
+    /// The tokens that are left, and none any more.
+    pub(crate) fn rest(&mut self) -> &'a [TokenWithSpan] {
+        let rest = &self.tokens[self.at.min(self.tokens.len())..];
+        self.at = self.tokens.len();
+        rest
+    }
+
+    /// The tokens between here's parenthesis and its partner.
+    pub(crate) fn group(&mut self) -> Result<&'a [TokenWithSpan]> {
+        self.expect_token(&Token::LParen)?;
+        let start = self.at;
+        let mut depth = 1;
+        while let Some(token) = self.peek() {
+            match token.token {
+                Token::LParen => depth += 1,
+                Token::RParen => depth -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Ok(&self.tokens[start..self.at - 1]);
+            }
+        }
+        Err(self.unexpected())
+    }
+}
+
+/// `SELECT * FROM` for `TABLE`.
+pub(crate) fn table_as_select(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
+    let span = tokens[0].span;
+    let word = |value: &str, keyword| TokenWithSpan {
+        token: Token::Word(Word { value: value.into(), quote_style: None, keyword }),
+        span,
+    };
+    let mut select = vec![
+        word("SELECT", Keyword::SELECT),
+        TokenWithSpan { token: Token::Mul, span },
+        word("FROM", Keyword::FROM),
+    ];
+    select.extend_from_slice(&tokens[1..]);
+    select
+}
+
+/// The type that sqlparser read.
+pub(crate) fn pg_type(parsed: &ast::DataType) -> Result<PgType> {
+    use ast::{ArrayElemTypeDef, DataType};
+    match parsed {
+        DataType::Array(
+            ArrayElemTypeDef::SquareBracket(element, _)
+            | ArrayElemTypeDef::AngleBracket(element)
+            | ArrayElemTypeDef::Parenthesis(element),
+        ) => Ok(match pg_type(element)? {
+            array @ PgType::Array(_) => array,
+            scalar => scalar.array(),
+        }),
+        DataType::Char(None) | DataType::Character(None) => Ok(PgType::Bpchar(Some(1))),
+        DataType::Interval { .. } => Ok(PgType::Interval),
+        DataType::Custom(name, modifiers) => {
+            let parts: Vec<&ast::Ident> = name.0.iter().filter_map(|p| p.as_ident()).collect();
+            let Some((last, schema)) = parts.split_last() else {
+                return Err(Error::new(SqlState::SYNTAX_ERROR, "a type needs a name"));
+            };
+            let unknown = || {
+                let shown = name.to_string().replace('"', "");
+                Error::new(SqlState::UNDEFINED_OBJECT, format!("type \"{shown}\" does not exist"))
+            };
+            if schema.last().is_some_and(|s| !["pg_catalog", "public"].contains(&fold(s).as_str())) {
+                return Err(unknown());
+            }
+            let quoted = last.quote_style.is_some() || !schema.is_empty();
+            let name = match fold(last).as_str() {
+                "char" if quoted => "\"char\"".to_owned(),
+                // PostgreSQL's grammar alone knows these; quoted they are no type.
+                "int" | "integer" | "bigint" | "smallint" if last.quote_style.is_some() => {
+                    return Err(unknown());
+                }
+                other => other.to_owned(),
+            };
+            let kind = PgType::from_name(&name).ok_or_else(unknown)?;
+            let modifiers = modifiers
+                .iter()
+                .map(|modifier| modifier.trim().parse())
+                .collect::<Result<Vec<i64>, _>>()
+                .map_err(|_| Error::new(SqlState::SYNTAX_ERROR, "type modifiers must be integers"))?;
+            kind.with_modifiers(&modifiers)
+        }
+        other => PgType::parse(&other.to_string()),
+    }
+}

@@ -1,0 +1,461 @@
+//! Statements that are neither queries nor changes of rows, as values. Names are text here:
+//! whoever runs the statement looks them up in the catalog of that moment.
+
+use crate::{
+    catalog::Identity,
+    pgtype::PgType,
+    sql::{Query, parse::Statement},
+};
+use std::{fmt, sync::Arc};
+
+/// A name with its schema, if one was written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Name {
+    /// The schema.
+    pub schema: Option<String>,
+    /// The name.
+    pub name: String,
+    /// The character of the message at which it stands, from 1; 0 where that is unknown.
+    pub position: usize,
+}
+
+/// As PostgreSQL's messages write it.
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(schema) = &self.schema {
+            write!(f, "{schema}.")?;
+        }
+        f.write_str(&self.name)
+    }
+}
+
+/// A statement that is neither a query nor a change of rows.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each is the statement of its name, which PostgreSQL explains")]
+pub enum Utility {
+    CreateTable(CreateTable),
+    AlterTable(AlterTable),
+    AlterIndex { name: Name, if_exists: bool, action: AlterRelation },
+    AlterView { name: Name, if_exists: bool, action: AlterRelation },
+    AlterSequence { name: Name, if_exists: bool, action: AlterSequence },
+    AlterSchema { name: String, action: AlterRelation },
+    AlterDatabase { name: String, action: AlterDatabase },
+    AlterRole { name: String, action: AlterRole },
+    AlterExtension { name: String, version: Option<String> },
+    Drop(Drop),
+    CreateIndex(CreateIndex),
+    CreateExtension { name: String, if_not_exists: bool, schema: Option<String> },
+    CreateSchema { name: Option<String>, if_not_exists: bool, owner: Option<String> },
+    CreateDatabase { name: String, options: Vec<(String, String)> },
+    CreateRole { name: String, options: RoleOptions },
+    CreateSequence { name: Name, if_not_exists: bool, options: SequenceOptions },
+    CreateView(CreateView),
+    Comment { object: ObjectKind, name: Name, column: Option<String>, comment: Option<String> },
+    Grant(Grant),
+    Truncate { tables: Vec<Name>, restart_identity: bool, cascade: bool },
+    Begin(TransactionModes),
+    Commit { chain: bool },
+    Rollback { chain: bool },
+    Savepoint(String),
+    Release(String),
+    RollbackTo(String),
+    SetTransaction { modes: TransactionModes, session: bool },
+    SetConstraints,
+    Set { name: String, value: SetValue, local: bool },
+    Reset(Option<String>),
+    Show(Option<String>),
+    Discard(Discard),
+    Declare(Declare),
+    Fetch { cursor: String, direction: Direction, moves: bool },
+    Close(Option<String>),
+    Prepare { name: String, types: Vec<PgType>, statement: Arc<Statement> },
+    Execute(Execute),
+    Deallocate(Option<String>),
+    Listen(String),
+    Unlisten(Option<String>),
+    Notify { channel: String, payload: String },
+    Lock { tables: Vec<Name>, mode: String, wait: bool },
+    Vacuum { tables: Vec<Name>, full: bool, analyze: bool },
+    Analyze { tables: Vec<Name> },
+    Reindex { object: ObjectKind, name: Option<Name> },
+    Cluster { table: Option<Name> },
+    Checkpoint,
+}
+
+/// CREATE TABLE.
+#[derive(Debug, Clone)]
+pub struct CreateTable {
+    /// Its name.
+    pub name: Name,
+    /// Leave one that is there.
+    pub if_not_exists: bool,
+    /// Its columns.
+    pub columns: Vec<ColumnDefinition>,
+    /// Keys, checks and references; those written at columns too.
+    pub constraints: Vec<TableConstraint>,
+    /// `WITH (…)`.
+    pub options: Vec<(String, String)>,
+    /// `LIKE …`.
+    pub like: Vec<Like>,
+    /// `AS query`.
+    pub query: Option<CreateTableAs>,
+}
+
+/// `CREATE TABLE … AS`.
+#[derive(Debug, Clone)]
+pub struct CreateTableAs {
+    /// What fills the table; the table's columns are the query's, under the names that the
+    /// statement gives (already in `query.columns`).
+    pub query: Box<Query>,
+    /// Whether to run it.
+    pub with_data: bool,
+}
+
+/// `LIKE table INCLUDING …`.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "what is copied beside names, types and NOT NULL")]
+pub struct Like {
+    pub table: Name,
+    pub defaults: bool,
+    pub constraints: bool,
+    pub indexes: bool,
+    pub identity: bool,
+    pub comments: bool,
+}
+
+/// A column of CREATE TABLE or ADD COLUMN. Its keys and checks are among the table's.
+#[derive(Debug, Clone)]
+pub struct ColumnDefinition {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: PgType,
+    /// Whether NULL is refused: NOT NULL, serial, identity; a primary key adds its own.
+    pub not_null: bool,
+    /// `DEFAULT`, as SQL text.
+    pub default: Option<String>,
+    /// `serial`: a sequence that the column owns, and its default.
+    pub serial: bool,
+    /// `GENERATED … AS IDENTITY`.
+    pub identity: Option<(Identity, SequenceOptions)>,
+}
+
+/// A constraint in CREATE or ALTER TABLE.
+#[derive(Debug, Clone)]
+pub struct TableConstraint {
+    /// Its name, if one was given.
+    pub name: Option<String>,
+    /// What it asks.
+    pub kind: TableConstraintKind,
+}
+
+/// What a constraint asks.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the parts of each constraint, by their names in SQL")]
+pub enum TableConstraintKind {
+    PrimaryKey { columns: Vec<String> },
+    Unique { columns: Vec<String> },
+    Check { expression: String },
+    ForeignKey { columns: Vec<String>, references: Name, referenced: Vec<String>, actions: String },
+}
+
+/// ALTER TABLE.
+#[derive(Debug, Clone)]
+pub struct AlterTable {
+    /// Its name.
+    pub name: Name,
+    /// Say nothing when it is not there.
+    pub if_exists: bool,
+    /// What changes, in order.
+    pub actions: Vec<AlterTableAction>,
+}
+
+/// One change of ALTER TABLE.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each is the clause of its name")]
+pub enum AlterTableAction {
+    AddColumn {
+        column: ColumnDefinition,
+        constraints: Vec<TableConstraint>,
+        if_not_exists: bool,
+    },
+    DropColumn { column: String, if_exists: bool, cascade: bool },
+    RenameColumn { from: String, to: String },
+    RenameTable { to: String },
+    RenameConstraint { from: String, to: String },
+    SetNotNull(String),
+    DropNotNull(String),
+    SetDefault { column: String, default: String },
+    DropDefault(String),
+    AddIdentity { column: String, identity: Identity, options: SequenceOptions },
+    DropIdentity { column: String, if_exists: bool },
+    AlterType { column: String, kind: PgType, using: Option<String> },
+    AddConstraint(TableConstraint),
+    DropConstraint { name: String, if_exists: bool, cascade: bool },
+    SetSchema(String),
+    Owner(String),
+    SetOptions(Vec<(String, String)>),
+    ResetOptions(Vec<String>),
+}
+
+/// A change that several kinds of objects know.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each is the clause of its name")]
+pub enum AlterRelation {
+    Rename(String),
+    Owner(String),
+    SetSchema(String),
+    SetOptions(Vec<(String, String)>),
+    ResetOptions(Vec<String>),
+}
+
+/// A change of ALTER SEQUENCE.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each is the clause of its name")]
+pub enum AlterSequence {
+    Relation(AlterRelation),
+    Options { options: SequenceOptions, restart: Option<Option<i64>> },
+}
+
+/// A change of ALTER DATABASE.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each is the clause of its name")]
+pub enum AlterDatabase {
+    Rename(String),
+    Owner(String),
+    Set { name: String, value: SetValue },
+    Reset(Option<String>),
+}
+
+/// A change of ALTER ROLE.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each is the clause of its name")]
+pub enum AlterRole {
+    Rename(String),
+    Options(RoleOptions),
+    Set { name: String, value: SetValue },
+    Reset(Option<String>),
+}
+
+/// What kind of object a statement names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is the kind of its name")]
+pub enum ObjectKind {
+    Table,
+    View,
+    Index,
+    Sequence,
+    Schema,
+    Database,
+    Role,
+    Extension,
+    Column,
+    Constraint,
+    MaterializedView,
+    Type,
+    Function,
+    System,
+}
+
+/// DROP.
+#[derive(Debug, Clone)]
+pub struct Drop {
+    /// Of what.
+    pub object: ObjectKind,
+    /// Which.
+    pub names: Vec<Name>,
+    /// Say nothing but a notice when one is not there.
+    pub if_exists: bool,
+    /// What depends on it goes too.
+    pub cascade: bool,
+}
+
+/// CREATE INDEX.
+#[derive(Debug, Clone)]
+pub struct CreateIndex {
+    /// Its name; `None`: one is made up.
+    pub name: Option<String>,
+    /// Of which table.
+    pub table: Name,
+    /// `USING …`; `btree` where the statement is silent.
+    pub method: String,
+    /// What is indexed.
+    pub keys: Vec<IndexKey>,
+    /// `INCLUDE (…)`.
+    pub include: Vec<String>,
+    /// Whether rows must differ.
+    pub unique: bool,
+    /// Leave one that is there.
+    pub if_not_exists: bool,
+    /// CONCURRENTLY: 25001 in a transaction block.
+    pub concurrently: bool,
+    /// `WITH (…)`.
+    pub options: Vec<(String, String)>,
+    /// `WHERE …`, as SQL text.
+    pub predicate: Option<String>,
+}
+
+/// A column or expression of an index.
+#[derive(Debug, Clone)]
+pub struct IndexKey {
+    /// The column, where it is one and nothing more.
+    pub column: Option<String>,
+    /// The key as SQL text, with ASC, DESC and NULLS where written.
+    pub text: String,
+    /// The operator class.
+    pub operator_class: Option<String>,
+}
+
+/// CREATE VIEW.
+#[derive(Debug, Clone)]
+pub struct CreateView {
+    /// Its name.
+    pub name: Name,
+    /// Put it in the place of one that is there.
+    pub or_replace: bool,
+    /// Its columns.
+    pub columns: Vec<(String, PgType)>,
+    /// Its query, as SQL text.
+    pub query: String,
+}
+
+/// Options of CREATE and ALTER ROLE; `None` where the statement is silent.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "each is the option of its name")]
+pub struct RoleOptions {
+    pub superuser: Option<bool>,
+    pub login: Option<bool>,
+    /// The password; `Some(None)` takes it away.
+    pub password: Option<Option<String>>,
+}
+
+/// Options of a sequence; `None` where the statement is silent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the option of its name")]
+pub struct SequenceOptions {
+    pub kind: Option<PgType>,
+    pub start: Option<i64>,
+    pub increment: Option<i64>,
+    /// `Some(None)`: NO MINVALUE.
+    pub min: Option<Option<i64>>,
+    /// `Some(None)`: NO MAXVALUE.
+    pub max: Option<Option<i64>>,
+    pub cycle: Option<bool>,
+    /// Table and column; `Some(None)`: OWNED BY NONE.
+    pub owned_by: Option<Option<(Name, String)>>,
+}
+
+/// GRANT or REVOKE.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// REVOKE.
+    pub revoke: bool,
+    /// What is allowed; role names in `GRANT role TO role`.
+    pub privileges: Vec<String>,
+    /// The kind of object; `None` for roles.
+    pub object: Option<ObjectKind>,
+    /// The objects.
+    pub names: Vec<Name>,
+    /// To or from whom; `public` among them for everybody.
+    pub roles: Vec<String>,
+}
+
+/// Modes of BEGIN and SET TRANSACTION; `None` where the statement is silent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the mode of its name")]
+pub struct TransactionModes {
+    pub isolation: Option<Isolation>,
+    pub read_only: Option<bool>,
+    pub deferrable: Option<bool>,
+}
+
+/// An isolation level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the level of its name")]
+pub enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
+}
+
+/// What SET sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SetValue {
+    /// As it was at the session's start.
+    Default,
+    /// One value, or the elements of a list.
+    Values(Vec<String>),
+}
+
+/// What DISCARD discards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the word of its name")]
+pub enum Discard {
+    All,
+    Plans,
+    Sequences,
+    Temp,
+}
+
+/// DECLARE.
+#[derive(Debug, Clone)]
+pub struct Declare {
+    /// The cursor's name.
+    pub name: String,
+    /// What it runs over.
+    pub query: Box<Query>,
+    /// Whether it goes back: `None` where the statement is silent.
+    pub scroll: Option<bool>,
+    /// Whether it outlives its transaction.
+    pub hold: bool,
+    /// Whether rows come in binary form.
+    pub binary: bool,
+}
+
+/// Where FETCH and MOVE go. Negative counts go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// That many rows; 0 is the row once more.
+    Forward(i64),
+    /// All that are left.
+    ForwardAll,
+    /// All before.
+    BackwardAll,
+    /// The row of that number, from the end where negative.
+    Absolute(i64),
+    /// The row that many further.
+    Relative(i64),
+}
+
+/// EXECUTE; its arguments get their types from the prepared statement, see
+/// [`super::bind_arguments`].
+#[derive(Debug, Clone)]
+pub struct Execute {
+    /// The prepared statement's name.
+    pub name: String,
+    /// The arguments.
+    pub arguments: Vec<datafusion::sql::sqlparser::ast::Expr>,
+}
+
+/// What EXPLAIN tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the option of its name")]
+pub struct ExplainOptions {
+    pub analyze: bool,
+    pub verbose: bool,
+    pub costs: bool,
+    pub buffers: bool,
+    pub timing: bool,
+    pub summary: bool,
+    pub format: ExplainFormat,
+}
+
+/// How EXPLAIN writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the format of its name")]
+pub enum ExplainFormat {
+    #[default]
+    Text,
+    Json,
+}

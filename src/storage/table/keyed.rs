@@ -1,0 +1,173 @@
+//! Unique keys of a table: which rows may have a key.
+
+use super::{Inner, PARALLEL_MAX, Part, TableState};
+use crate::{
+    error::{Error, Result},
+    ids::{ColumnId, Oid, RowId},
+    storage::{
+        columns::{ColumnSpec, column_name},
+        keys::{KeyRuns, KeySpec, key_hashes},
+        segment::{Segment, SegmentStore},
+    },
+};
+use arrow::array::{ArrayRef, RecordBatch};
+use futures::{StreamExt, TryStreamExt, stream};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+
+/// One unique constraint, and the hashes of the rows that are not in segments.
+#[derive(Debug, Clone)]
+pub(super) struct KeyIndex {
+    spec: KeySpec,
+    runs: KeyRuns,
+}
+
+impl KeyIndex {
+    pub(super) fn add(&mut self, first: RowId, rows: &RecordBatch) {
+        let columns: Option<Vec<ArrayRef>> = self
+            .spec
+            .columns
+            .iter()
+            .map(|&id| rows.column_by_name(&column_name(id)).cloned())
+            .collect();
+        // A batch without a column of the key has NULL there, and NULL equals nothing.
+        if let Some(columns) = columns {
+            self.runs = self.runs.with(first, &key_hashes(&columns));
+        }
+    }
+
+    pub(super) fn forget(&mut self, rows: &Range<RowId>) {
+        self.runs = self.runs.without(rows);
+    }
+
+    pub(super) fn emptied(&self) -> Self {
+        Self { spec: self.spec.clone(), runs: KeyRuns::default() }
+    }
+}
+
+impl TableState {
+    /// The constraints whose keys are kept.
+    #[must_use]
+    pub fn keys(&self) -> Vec<KeySpec> {
+        self.inner.keys.iter().map(|key| key.spec.clone()).collect()
+    }
+
+    /// The state in which the keys of a constraint are kept from now on. Rows that are there
+    /// already must have theirs: the segments in their side objects, by [`TableState::build_key`].
+    #[must_use]
+    pub fn with_key(&self, constraint: Oid, columns: Vec<ColumnId>) -> Self {
+        let state = self.without_key(constraint);
+        let spec = KeySpec { constraint, columns };
+        state.derive(|inner| inner.keys.push(KeyIndex { spec, runs: KeyRuns::default() }))
+    }
+
+    /// The state in which the keys of a constraint are not kept any more.
+    #[must_use]
+    pub fn without_key(&self, constraint: Oid) -> Self {
+        self.derive(|inner| inner.keys.retain(|key| key.spec.constraint != constraint))
+    }
+
+    /// As [`TableState::with_key`], and gives the rows that are there their keys: segments that
+    /// lack them get a new side object. `columns` are those of the key, in its order.
+    ///
+    /// # Errors
+    /// XX001 when a segment is damaged, and what the store fails with.
+    pub async fn build_key(
+        &self,
+        store: &SegmentStore,
+        constraint: Oid,
+        columns: &[ColumnSpec],
+    ) -> Result<Self> {
+        let ids: Vec<ColumnId> = columns.iter().map(|column| column.id).collect();
+        let mut runs = KeyRuns::default();
+        let mut keyed: BTreeMap<usize, Part> = BTreeMap::new();
+        for (at, part) in self.inner.parts().enumerate() {
+            match &part {
+                Part::Chunk(chunk) => {
+                    let columns = self.group(part.clone(), 0).columns(columns).await?;
+                    runs = runs.with(chunk.range().start, &key_hashes(&columns));
+                }
+                Part::Segment(segment) => {
+                    if !segment.meta().constraints.contains(&constraint) {
+                        let segment = self.keyed(store, segment, constraint, columns).await?;
+                        keyed.insert(at, Part::Segment(Arc::new(segment)));
+                    }
+                }
+            }
+        }
+        let state = self.with_key(constraint, ids);
+        Ok(state.derive(|inner| {
+            if !keyed.is_empty() {
+                let parts = Arc::make_mut(&mut inner.parts);
+                for (at, part) in keyed {
+                    parts[at] = part;
+                }
+            }
+            inner.keys.last_mut().expect("the key was added above").runs = runs;
+        }))
+    }
+
+    async fn keyed(
+        &self,
+        store: &SegmentStore,
+        segment: &Arc<Segment>,
+        constraint: Oid,
+        columns: &[ColumnSpec],
+    ) -> Result<Segment> {
+        let mut entries = Vec::new();
+        let mut position = 0;
+        for group in 0..segment.groups() {
+            let hashes = key_hashes(&segment.columns(group, columns).await?);
+            for hash in hashes {
+                entries.extend(hash.map(|hash| (hash, position)));
+                position += 1;
+            }
+        }
+        let ids = columns.iter().map(|column| column.id).collect();
+        segment.with_key(store, constraint, ids, entries).await
+    }
+
+    /// For each hash the live rows whose key may have it: all that do, and few besides. The
+    /// caller compares the values.
+    ///
+    /// # Errors
+    /// XX001 when a segment is damaged, what the store fails with, and XX000 when the keys of the
+    /// constraint are not kept.
+    pub async fn key_candidates(&self, constraint: Oid, hashes: &[u64]) -> Result<Vec<Vec<RowId>>> {
+        let missing =
+            || Error::internal(format!("the keys of constraint {constraint} are not kept"));
+        let key = self.inner.keys.iter().find(|key| key.spec.constraint == constraint);
+        let runs = &key.ok_or_else(missing)?.runs;
+        let mut found: Vec<Vec<RowId>> =
+            hashes.iter().map(|&hash| runs.rows(hash).collect()).collect();
+        let laid = self.inner.laid_candidates(constraint, hashes).await?;
+        for (rows, laid) in found.iter_mut().zip(laid.into_iter().flatten()) {
+            rows.extend(laid);
+        }
+        let end = self.inner.laid.as_ref().map_or(self.inner.next_row, |laid| laid.base);
+        // Collected first: a lazy chain over borrowed segments is no future that can be sent.
+        let mut lookups = Vec::new();
+        for segment in self.segments() {
+            if segment.meta().first_row < end {
+                lookups.push(segment.key_candidates(constraint, hashes));
+            }
+        }
+        let mut lookups = stream::iter(lookups).buffered(PARALLEL_MAX);
+        while let Some(rows) = lookups.try_next().await? {
+            for (at, row) in rows.ok_or_else(missing)? {
+                found[at].push(row);
+            }
+        }
+        for rows in &mut found {
+            rows.retain(|&row| self.inner.is_live(row));
+            rows.sort_unstable();
+            rows.dedup();
+        }
+        Ok(found)
+    }
+}
+
+impl Inner {
+    fn is_live(&self, row: RowId) -> bool {
+        !self.deletes.contains(row) && self.find(row).is_some()
+    }
+}

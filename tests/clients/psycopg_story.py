@@ -1,0 +1,165 @@
+"""The story through psycopg 3: text and binary, COPY, pipeline, server-side cursor, vectors."""
+
+import datetime as dt
+import decimal
+import uuid
+
+import numpy as np
+import psycopg
+from pgvector import Vector
+from pgvector.psycopg import register_vector
+from psycopg import errors
+
+INSERT = "INSERT INTO items (id, name, price, made, u, tags, embedding) VALUES (%s, %s, %s, %s, %s, %s, %s)"
+
+
+def crud(connection: psycopg.Connection, binary: bool) -> None:
+    cursor = connection.cursor(binary=binary)
+    made = dt.datetime(2024, 2, 29, 12, 34, 56, 789000, tzinfo=dt.timezone.utc)
+    key = uuid.uuid5(uuid.NAMESPACE_URL, "x")
+    row = (1, "one", decimal.Decimal("1.50"), made, key, ["a", None, 'b "c"'], np.array([1.0, 0.5, -2.0]))
+    cursor.execute(INSERT, row)
+    assert cursor.rowcount == 1
+    got = cursor.execute("SELECT id, name, price, made, u, tags, embedding FROM items").fetchone()
+    assert got[:6] == row[:6], got
+    assert got[6] == Vector([1, 0.5, -2]), got[6]
+
+    rows = [(i, f"n{i}", None, None, None, None, np.array([i, 0, 0])) for i in range(2, 12)]
+    cursor.executemany(INSERT, rows)
+    assert cursor.rowcount == 10
+    with connection.cursor(binary=binary) as plain:
+        # Values of many types, as parameters and as results.
+        for value, kind in [
+            (True, "bool"), (-5, "int2"), (2**40, "int8"), (1.5, "float8"), (float("inf"), "float8"),
+            ("héllo", "text"), (b"\x00\xff", "bytea"), (dt.date(2024, 2, 29), "date"),
+            (dt.time(23, 59, 59, 999999), "time"), (dt.timedelta(days=1, seconds=5), "interval"),
+            (dt.datetime(1999, 12, 31, 23, 59), "timestamp"), (decimal.Decimal("-12.340"), "numeric"),
+            ([1, 2, None], "int4[]"), ([1.5, -2.5], "float8[]"), (None, "text"),
+        ]:
+            got = plain.execute(f"SELECT %b::{kind}" if binary else f"SELECT %t::{kind}", (value,)).fetchone()[0]
+            assert got == value and type(got) is type(value), (kind, value, got)
+
+    cursor.execute("UPDATE items SET name = name || %s WHERE id = ANY(%s)", ("!", [2, 3]))
+    assert cursor.rowcount == 2
+    assert cursor.execute("DELETE FROM items WHERE id = %s RETURNING name", (2,)).fetchall() == [("n2!",)]
+    near = cursor.execute(
+        "SELECT id, embedding <-> %s AS d FROM items WHERE id > %s ORDER BY d LIMIT %s", (np.array([5.2, 0, 0]), 1, 3)
+    ).fetchall()
+    assert [row[0] for row in near] == [5, 6, 4], near
+    assert abs(near[0][1] - 0.2) < 1e-6
+    # A statement that runs often is prepared on the server.
+    for i in range(8):
+        assert cursor.execute("SELECT name FROM items WHERE id = %s", (4,), prepare=i > 3).fetchone() == ("n4",)
+    cursor.execute("DELETE FROM items")
+    connection.commit()
+
+
+def copying(connection: psycopg.Connection) -> None:
+    cursor = connection.cursor()
+    with cursor.copy("COPY items (id, name, price, embedding) FROM STDIN") as copy:
+        for i in range(1000):
+            copy.write_row((i, f"tab\there {i}", decimal.Decimal(i) / 4, f"[{i},{i % 7},0]"))
+    assert cursor.rowcount == 1000
+    with cursor.copy("COPY items (id, name, embedding) FROM STDIN (FORMAT binary)") as copy:
+        copy.set_types(["int8", "text", "vector"])
+        for i in range(1000, 2000):
+            copy.write_row((i, None if i % 10 == 0 else f"bin {i}", np.array([i, 0, 0])))
+    assert cursor.execute("SELECT count(*), count(name), sum(price) FROM items").fetchone() == (
+        2000, 1900, decimal.Decimal("124875.00"))
+    with cursor.copy("COPY (SELECT id, name, embedding FROM items ORDER BY id LIMIT 2) TO STDOUT") as copy:
+        assert list(copy.rows()) == [("0", "tab\there 0", "[0,0,0]"), ("1", "tab\there 1", "[1,1,0]")]
+    with cursor.copy("COPY (SELECT id, embedding FROM items WHERE id = 1500) TO STDOUT (FORMAT binary)") as copy:
+        copy.set_types(["int8", "vector"])
+        rows = list(copy.rows())
+    assert rows == [(1500, Vector([1500, 0, 0]))], rows
+    connection.commit()
+    try:
+        with cursor.copy("COPY items (id, embedding) FROM STDIN") as copy:
+            copy.write_row((5000, "[1,2,3]"))
+            copy.write_row((5001, "[1,2]"))
+        raise AssertionError("a vector of two dimensions was taken")
+    except errors.DataException as error:
+        assert error.sqlstate == "22000" and "line 2" in error.diag.context, (error.sqlstate, error.diag.context)
+    connection.rollback()
+    assert cursor.execute("SELECT count(*) FROM items WHERE id >= 5000").fetchone() == (0,)
+    connection.commit()
+
+
+def cursors_and_pipelines(connection: psycopg.Connection) -> None:
+    with connection.cursor(name="walk") as walk:
+        walk.itersize = 300
+        walk.execute("SELECT id FROM items ORDER BY id")
+        assert [row[0] for row in walk] == list(range(2000))
+    connection.commit()
+    with connection.pipeline():
+        answers = [connection.execute("SELECT %s::int + 1", (i,)) for i in range(50)]
+        connection.execute("UPDATE items SET name = %s WHERE id = 0", ("piped",))
+        last = connection.execute("SELECT name FROM items WHERE id = 0")
+        assert last.fetchone() == ("piped",)
+    assert [answer.fetchone()[0] for answer in answers] == list(range(1, 51))
+    for rows in (0, 1, 500):
+        streamed = connection.cursor().stream("SELECT id FROM items ORDER BY id LIMIT %s", (rows,))
+        assert sum(1 for _ in streamed) == rows
+    connection.commit()
+
+
+def faults(connection: psycopg.Connection) -> None:
+    for sql, kind in [
+        ("INSERT INTO items (id, name) VALUES (1, 'x')", errors.UniqueViolation),
+        ("SELECT nope FROM items", errors.UndefinedColumn),
+        ("SELECT 1/0", errors.DivisionByZero),
+        ("SELECT 'x'::int", errors.InvalidTextRepresentation),
+        ("SELEC 1", errors.SyntaxError),
+    ]:
+        try:
+            connection.execute(sql)
+            raise AssertionError(sql)
+        except kind as error:
+            if kind is errors.UniqueViolation:
+                told = error.diag
+                assert told.constraint_name == "items_pkey" and told.table_name == "items", told
+                assert told.message_detail == "Key (id)=(1) already exists.", told.message_detail
+            if kind is errors.UndefinedColumn:
+                assert error.diag.statement_position == "8", error.diag.statement_position
+        try:
+            connection.execute("SELECT 1")
+            raise AssertionError("a failed transaction goes on")
+        except errors.InFailedSqlTransaction:
+            connection.rollback()
+    with connection.transaction():
+        connection.execute("DELETE FROM items WHERE id = 1")
+        try:
+            with connection.transaction():
+                connection.execute("DELETE FROM items")
+                raise ZeroDivisionError
+        except ZeroDivisionError:
+            pass
+    assert connection.execute("SELECT count(*) FROM items").fetchone() == (1999,)
+    connection.commit()
+
+
+def main() -> None:
+    with psycopg.connect(autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        connection.execute("DROP TABLE IF EXISTS items")
+        connection.execute(
+            "CREATE TABLE items (id bigint PRIMARY KEY, name text, price numeric(10,2), made timestamptz,"
+            " u uuid, tags text[], embedding vector(3))"
+        )
+    with psycopg.connect() as connection:
+        connection.execute("SET timezone = 'UTC'")
+        register_vector(connection)
+        crud(connection, binary=False)
+        crud(connection, binary=True)
+        copying(connection)
+        connection.execute("CREATE INDEX ON items USING hnsw (embedding vector_l2_ops)")
+        connection.commit()
+        near = connection.execute("SELECT id FROM items ORDER BY embedding <-> %s LIMIT 5", (np.array([1700, 0, 0]),))
+        assert sorted(row[0] for row in near) == [1698, 1699, 1700, 1701, 1702]
+        cursors_and_pipelines(connection)
+        faults(connection)
+        connection.execute("DROP TABLE items")
+    print("ok")
+
+
+main()

@@ -1,0 +1,19 @@
+//! Every integration test, in one binary: it links once and runs at once.
+
+#![expect(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+
+// The stores that fail are shared with the unit tests, which know these by `crate::`.
+use nearlake::{clock, error, storage};
+
+/// What the clients people use see.
+mod clients;
+/// `sql/examples`, each against its expected output.
+mod examples;
+/// Whom a test talks to.
+mod peer;
+/// `tests/slt`.
+mod slt;
+/// A node, a client, stores that fail by seed.
+mod support;
+/// The protocol, byte by byte.
+mod wire;

@@ -1,0 +1,66 @@
+//! A node on an in-memory store, clients for it, stores that fail by seed.
+
+/// What every store must pass.
+pub(crate) mod conformance;
+/// The XML API of Google Cloud Storage, in memory, with faults at will.
+pub(crate) mod fakegcs;
+/// A store that fails by seed.
+pub(crate) mod faults;
+
+use nearlake::{config, node::Node};
+use std::{ffi::OsString, net::SocketAddr};
+use tokio_postgres::{Client, NoTls};
+
+/// A node that runs for one test.
+pub(crate) struct Running {
+    node: Node,
+}
+
+/// Starts a node in memory on free ports.
+pub(crate) async fn start() -> Running {
+    start_on("memory:", &[]).await
+}
+
+/// Starts a node on a store, with more settings as flags.
+pub(crate) async fn start_on(data: &str, flags: &[&str]) -> Running {
+    Running { node: Node::start(configuration(data, flags)).await.unwrap() }
+}
+
+/// The configuration that these flags make.
+pub(crate) fn configuration(data: &str, flags: &[&str]) -> config::Config {
+    let fixed = ["nearlake", "serve", "--data", data];
+    let ports = ["--pg-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"];
+    let arguments = fixed.iter().chain(&ports).chain(flags);
+    let matches = config::command().get_matches_from(arguments);
+    let nothing = std::iter::empty::<(OsString, OsString)>();
+    match config::request(&matches, nothing).unwrap() {
+        config::Request::Serve(config) => config,
+        config::Request::Show(_) => panic!("serve was asked for"),
+    }
+}
+
+impl Running {
+    /// Where PostgreSQL clients connect.
+    pub(crate) fn pg_addr(&self) -> SocketAddr {
+        self.node.pg_addr()
+    }
+
+    /// Where HTTP clients connect.
+    pub(crate) fn http_addr(&self) -> SocketAddr {
+        self.node.http_addr()
+    }
+
+    /// A client that is connected.
+    pub(crate) async fn client(&self) -> Client {
+        let at = self.pg_addr();
+        let url = format!("host={} port={} user=postgres dbname=postgres", at.ip(), at.port());
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// Stops the node as SIGTERM does.
+    pub(crate) async fn stop(self) {
+        self.node.stop().await.unwrap();
+    }
+}
