@@ -40,7 +40,10 @@ use datafusion::execution::{
     runtime_env::RuntimeEnvBuilder,
 };
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
-use tokio::{runtime::Runtime, task::JoinHandle};
+use tokio::{
+    runtime::{Handle, Runtime},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 /// A node: everything that `nearlake serve` runs.
@@ -56,7 +59,7 @@ pub struct Node {
     stop_maintenance: CancellationToken,
     maintenance: JoinHandle<Result<()>>,
     commits: JoinHandle<Result<()>>,
-    cpu: Option<Runtime>,
+    _cpu: Cpu,
     _lock: Option<FolderLock>,
 }
 
@@ -112,12 +115,12 @@ impl Node {
         let (stop_maintenance, stop_upkeep) = (CancellationToken::new(), CancellationToken::new());
         let maintenance_handle = tokio::spawn(maintenance_task.run(stop_maintenance.clone()));
 
-        let cpu = cpu_runtime()?;
+        let cpu = Cpu::start()?;
         let upkeep =
             Upkeep::new(Arc::clone(&states), committer.clone(), Arc::clone(&clock));
-        let upkeep = cpu.spawn(upkeep.run(stop_upkeep.clone()));
+        let upkeep = cpu.handle.spawn(upkeep.run(stop_upkeep.clone()));
 
-        let runner = runner(share(SHARES.queries), &cpu)?;
+        let runner = runner(share(SHARES.queries), &cpu.handle)?;
         let spill = Spill { segments, bytes_max: SPILL_BYTES };
         let engine = Engine::new(
             Arc::clone(&states),
@@ -156,7 +159,7 @@ impl Node {
             stop_maintenance,
             maintenance: maintenance_handle,
             commits,
-            cpu: Some(cpu),
+            _cpu: cpu,
             _lock: writer.lock,
         })
     }
@@ -197,7 +200,7 @@ impl Node {
     ///
     /// # Errors
     /// Those of the last checkpoint; all that was committed is in the log even so.
-    pub async fn stop(mut self) -> Result<()> {
+    pub async fn stop(self) -> Result<()> {
         self.stop_server.cancel();
         ended(self.server.await)?;
         self.sidecar.stop().await;
@@ -206,9 +209,6 @@ impl Node {
         self.stop_maintenance.cancel();
         let checkpointed = ended(self.maintenance.await)?;
         self.commits.abort();
-        if let Some(cpu) = self.cpu.take() {
-            cpu.shutdown_background();
-        }
         checkpointed
     }
 }
@@ -232,19 +232,37 @@ fn store_options(config: &Config, cache_memory_bytes: u64) -> StoreOptions {
 }
 
 /// Plans compute on threads of their own, so that a heavy one never keeps a connection waiting.
-fn cpu_runtime() -> Result<Runtime> {
-    let threads = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("nearlake-cpu")
-        // Planning recurses over the plan.
-        .thread_stack_size(16 << 20)
-        .enable_all()
-        .build()
-        .map_err(|error| Error::internal("cannot start threads").source(error))
+/// Whoever drops them does not wait for what still runs on them.
+#[derive(Debug)]
+struct Cpu {
+    handle: Handle,
+    runtime: Option<Runtime>,
 }
 
-fn runner(memory: u64, cpu: &Runtime) -> Result<Runner> {
+impl Cpu {
+    fn start() -> Result<Self> {
+        let threads = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("nearlake-cpu")
+            // Planning recurses over the plan.
+            .thread_stack_size(16 << 20)
+            .enable_all()
+            .build()
+            .map_err(|error| Error::internal("cannot start threads").source(error))?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+}
+
+impl Drop for Cpu {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn runner(memory: u64, cpu: &Handle) -> Result<Runner> {
     let bytes = usize::try_from(memory).unwrap_or(usize::MAX);
     let consumers = NonZeroUsize::new(3).expect("three is not zero");
     let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), consumers);
@@ -253,7 +271,7 @@ fn runner(memory: u64, cpu: &Runtime) -> Result<Runner> {
         .build_arc()
         .map_err(crate::sql::error::from_datafusion)?;
     let threads = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-    Ok(Runner::new(environment, cpu.handle().clone(), threads))
+    Ok(Runner::new(environment, cpu.clone(), threads))
 }
 
 /// The password of the configuration becomes that of the role `postgres`.

@@ -22,7 +22,10 @@ use arrow::{
 use datafusion::logical_expr::LogicalPlan;
 use futures::StreamExt;
 use roaring::RoaringTreemap;
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// Runs an INSERT.
 ///
@@ -114,16 +117,18 @@ impl Inserter {
         let mut written = Vec::new();
 
         let (fresh, updates) = self.sort_out(&rows, &meetings)?;
-        if fresh.num_rows() > 0 {
-            self.rows += fresh.num_rows() as u64;
-            transaction.insert(&self.table, fresh.clone());
-            written.push(fresh);
+        let inserted = filtered(&rows, &fresh)?;
+        if inserted.num_rows() > 0 {
+            self.rows += inserted.num_rows() as u64;
+            transaction.insert(&self.table, inserted.clone());
         }
-        if !updates.is_empty() {
+        if updates.is_empty() {
+            written.push(inserted);
+        } else {
             let snapshot = meetings.snapshot.as_ref().expect("rows met others in a snapshot");
             let changed = self.update(&rows, &updates, snapshot, env, transaction).await?;
-            self.rows += changed.num_rows() as u64;
-            written.push(changed);
+            self.rows += changed.rows.num_rows() as u64;
+            written.push(in_order(&fresh, &inserted, &updates, &changed)?);
         }
         env.spill.spill(&self.table, transaction).await?;
         Ok(written)
@@ -162,7 +167,7 @@ impl Inserter {
         &self,
         rows: &RecordBatch,
         meetings: &Meetings,
-    ) -> Result<(RecordBatch, Vec<(usize, RowId)>)> {
+    ) -> Result<(Vec<bool>, Vec<(usize, RowId)>)> {
         let mut fresh = vec![true; rows.num_rows()];
         let mut updates = Vec::new();
         for row in 0..rows.num_rows() {
@@ -185,11 +190,6 @@ impl Inserter {
                 break;
             }
         }
-        if fresh.iter().all(|&fresh| fresh) {
-            return Ok((rows.clone(), updates));
-        }
-        let fresh = filter_record_batch(rows, &BooleanArray::from(fresh))
-            .map_err(|error| Error::internal("rows of an insert").source(error))?;
         Ok((fresh, updates))
     }
 
@@ -206,7 +206,7 @@ impl Inserter {
         snapshot: &Snapshot,
         env: &Env,
         transaction: &mut Transaction,
-    ) -> Result<RecordBatch> {
+    ) -> Result<Changed> {
         let (input, plan) = self
             .conflict
             .as_ref()
@@ -242,7 +242,7 @@ impl Inserter {
         transaction.delete(&self.table, snapshot.first_own_row(self.table.id), &changed.ids);
         check_keys(&self.table, &self.keys, &changed.rows, env, transaction).await?;
         transaction.insert(&self.table, changed.rows.clone());
-        Ok(changed.rows)
+        Ok(changed)
     }
 
     /// Under REPEATABLE READ a row that the transaction cannot see must not be changed.
@@ -263,6 +263,39 @@ impl Inserter {
     }
 }
 
+/// The rows of a batch that are marked.
+fn filtered(rows: &RecordBatch, marked: &[bool]) -> Result<RecordBatch> {
+    if marked.iter().all(|&marked| marked) {
+        return Ok(rows.clone());
+    }
+    filter_record_batch(rows, &BooleanArray::from(marked.to_vec()))
+        .map_err(|error| Error::internal("rows of an insert").source(error))
+}
+
+/// Inserted and changed rows in the order in which the statement gave them.
+fn in_order(
+    fresh: &[bool],
+    inserted: &RecordBatch,
+    updates: &[(usize, RowId)],
+    changed: &Changed,
+) -> Result<RecordBatch> {
+    let place_of: HashMap<RowId, usize> =
+        changed.order.iter().enumerate().map(|(place, &id)| (id, place)).collect();
+    let mut places: Vec<(usize, usize)> = Vec::with_capacity(fresh.len());
+    let (mut next, mut updates) = (0, updates.iter().peekable());
+    for (row, &is_fresh) in fresh.iter().enumerate() {
+        if is_fresh {
+            places.push((0, next));
+            next += 1;
+        } else if let Some((_, id)) = updates.next_if(|(at, _)| *at == row) {
+            // WHERE may have kept it from changing.
+            places.extend(place_of.get(id).map(|&place| (1, place)));
+        }
+    }
+    arrow::compute::interleave_record_batch(&[inserted, &changed.rows], &places)
+        .map_err(|error| Error::internal("rows of an insert").source(error))
+}
+
 /// What rows of a batch meet, key by key.
 #[derive(Debug)]
 struct Meetings {
@@ -281,6 +314,8 @@ struct Meeting {
 pub struct Changed {
     /// The old rows.
     pub ids: RoaringTreemap,
+    /// The same in the order of the new rows.
+    pub order: Vec<RowId>,
     /// The new rows, as storage keeps them.
     pub rows: RecordBatch,
 }
@@ -292,10 +327,16 @@ impl Changed {
     /// When a column is not of its type: a fault of the plan.
     pub fn collect(batches: &[RecordBatch], schema: &SchemaRef) -> Result<Self> {
         let mut ids = RoaringTreemap::new();
+        let mut order = Vec::new();
         let mut kept = Vec::new();
         for batch in batches {
             let rows = batch.column(0).as_primitive::<UInt64Type>();
-            let first: BooleanArray = rows.values().iter().map(|&id| Some(ids.insert(id))).collect();
+            let mut is_first = |&id: &u64| {
+                let first = ids.insert(id);
+                order.extend(first.then_some(RowId(id)));
+                Some(first)
+            };
+            let first: BooleanArray = rows.values().iter().map(&mut is_first).collect();
             let new = to_storage(schema, &batch.columns()[1..], batch.num_rows())?;
             kept.push(
                 filter_record_batch(&new, &first)
@@ -304,7 +345,7 @@ impl Changed {
         }
         let rows = arrow::compute::concat_batches(schema, &kept)
             .map_err(|error| Error::internal("changed rows").source(error))?;
-        Ok(Self { ids, rows })
+        Ok(Self { ids, order, rows })
     }
 }
 

@@ -200,7 +200,9 @@ fn choose(
     }
     let Some(vector) = &query.vector else { return Way::Exact("the query vector is NULL") };
     match snapshot.index(entry.id) {
-        Some(index) if !index.has_place(vector) => Way::Exact("the query vector has no place"),
+        // Other dimensions are told when the search runs.
+        Some(index)
+            if vector.len() == index.options().dims as usize && !index.has_place(vector) => Way::Exact("the query vector has no place"),
         Some(index) => Way::Index { name: entry.name.clone(), index: index.clone() },
         None => Way::Exact("the index is being built"),
     }
@@ -253,8 +255,12 @@ impl Filter {
             let mut mask = group.live_mask();
             for predicate in &self.predicates {
                 let value = predicate.evaluate(&batch)?.into_array(group.len())?;
-                let value = arrow::compute::prep_null_mask_filter(value.as_boolean());
-                let bits = value.values().clone();
+                let value = value.as_boolean();
+                // NULL is not true.
+                let bits = match value.nulls() {
+                    Some(nulls) => value.values() & nulls.inner(),
+                    None => value.values().clone(),
+                };
                 mask = Some(mask.map_or_else(|| bits.clone(), |mask| &mask & &bits));
             }
             let ids = group.row_ids();
@@ -334,7 +340,11 @@ impl Work {
         };
         match (declared, &self.query.vector) {
             (Some(dims), Some(query)) if dims != query.len() && self.rows.live_rows() > 0 => {
-                Err(external(different_dimensions(dims, query.len())))
+                // As pgvector tells it: its index sees the query first.
+                Err(external(match self.index {
+                    Some(_) => different_dimensions(query.len(), dims),
+                    None => different_dimensions(dims, query.len()),
+                }))
             }
             _ => Ok(()),
         }

@@ -22,6 +22,7 @@ use datafusion::{
         session_state::SessionState,
     },
     datasource::source_as_provider,
+    functions_aggregate::first_last::first_value_udaf,
     logical_expr::{LogicalPlan, TableSource},
     physical_plan::{ExecutionPlan, execute_stream},
     physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner},
@@ -69,6 +70,8 @@ impl Runner {
         let mut builder = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(environment)
+            // DISTINCT ON is planned with it, by its name.
+            .with_aggregate_functions(vec![first_value_udaf()])
             .with_query_planner(Arc::new(Planner));
         for rule in sql::optimizer_rules(table_of) {
             builder = builder.with_optimizer_rule(rule);

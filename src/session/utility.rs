@@ -424,10 +424,9 @@ impl Session {
 
     fn deallocate(&mut self, name: Option<&str>) -> Result<()> {
         match name {
-            Some(name) => {
-                // One that the protocol prepared is known to the transport only.
-                self.prepared.remove(name);
-            }
+            Some(name) if self.prepared.remove(name).is_some() => return Ok(()),
+            // One that the protocol prepared is known to the transport only.
+            Some(_) => {}
             None => self.prepared.clear(),
         }
         self.events.push(Event::Deallocate(name.map(str::to_owned)));

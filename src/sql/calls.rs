@@ -5,7 +5,7 @@ use crate::{
     pgtype::PgType,
     sql::{
         binder::{Binder, Place, SetColumn},
-        coerce::{Reason, bare},
+        coerce::{Reason, bare, numeric},
         error::from_datafusion,
         expression::text_literal,
         functions::{
@@ -21,6 +21,7 @@ use crate::{
 };
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::{
+    common::ScalarValue,
     functions::core::get_field,
     logical_expr::{
         Case, Expr, ReturnFieldArgs, ScalarUDF, WindowFrame, WindowFunctionDefinition,
@@ -164,7 +165,7 @@ impl Binder<'_> {
             given.push(typed.kind);
             exprs.push(typed.expr);
         }
-        let result = chosen.result(&given);
+        let result = digits(name, args).unwrap_or_else(|| chosen.result(&given));
         let expr = match &chosen.implementation {
             Implementation::Own(body) => {
                 let kind = if chosen.set { result.clone().array() } else { result.clone() };
@@ -612,6 +613,24 @@ fn nulls(treatment: ast::NullTreatment) -> NullTreatment {
     match treatment {
         ast::NullTreatment::IgnoreNulls => NullTreatment::IgnoreNulls,
         ast::NullTreatment::RespectNulls => NullTreatment::RespectNulls,
+    }
+}
+
+/// The scale of a result that a literal argument tells: `round(x, 2)`, `extract(year from x)`.
+fn digits(name: &str, args: &[Typed]) -> Option<PgType> {
+    match (name, args) {
+        ("round" | "trunc", [_, Typed { expr: Expr::Literal(ScalarValue::Int32(Some(digits)), _), .. }]) => {
+            Some(numeric(i8::try_from((*digits).clamp(0, 16)).ok()?))
+        }
+        ("extract", [field, value]) => {
+            let field = field.untyped()??.to_ascii_lowercase();
+            Some(match (field.trim_end_matches('s'), &value.kind) {
+                ("second" | "epoch", kind) if *kind != PgType::Date => numeric(6),
+                ("millisecond", _) => numeric(3),
+                _ => numeric(0),
+            })
+        }
+        _ => None,
     }
 }
 

@@ -327,9 +327,12 @@ fn merge(a: &PgType, b: &PgType) -> Option<PgType> {
         return Some(a.clone());
     }
     match (a, b) {
-        (T::Numeric(_), T::Numeric(_)) => return Some(numeric(scale(a).max(scale(b)))),
-        (T::Numeric(_), T::Int2 | T::Int4 | T::Int8) => return Some(numeric(scale(a))),
-        (T::Int2 | T::Int4 | T::Int8, T::Numeric(_)) => return Some(numeric(scale(b))),
+        // Values of several scales are of none: each is shown without zeros at its end.
+        (T::Numeric(_), T::Numeric(_) | T::Int2 | T::Int4 | T::Int8)
+        | (T::Int2 | T::Int4 | T::Int8, T::Numeric(_)) => {
+            let same = scale(a) == scale(b);
+            return Some(if same { numeric(scale(a)) } else { T::Numeric(None) });
+        }
         (T::Array(a), T::Array(b)) => return merge(a, b).map(PgType::array),
         _ => {}
     }

@@ -53,7 +53,13 @@ impl Binder<'_> {
             A::Identifier(ident) => self.identifier(ident),
             A::CompoundIdentifier(idents) => self.column(idents),
             A::Value(value) => {
-                let typed = self.value(&value.value)?;
+                // sqlparser reads `0x1F` as a string of hexadecimal digits.
+                let typed = match &value.value {
+                    Value::HexStringLiteral(digits) if self.is_number(value.span) => {
+                        number(&format!("0x{digits}"), false)?
+                    }
+                    value => self.value(value)?,
+                };
                 Ok(Typed { position: self.position(value.span), ..typed })
             }
             A::Nested(inner) => self.expr(inner),
@@ -196,6 +202,12 @@ impl Binder<'_> {
                 Err(self.at(Error::unsupported(format!("expression {text} is not supported")), span))
             }
         }
+    }
+
+    /// Whether a token begins with a digit.
+    fn is_number(&self, span: Span) -> bool {
+        let text = self.source.map(|source| source.slice(span.start, span.end));
+        text.is_some_and(|text| text.starts_with('0'))
     }
 
     /// A type as it was written.

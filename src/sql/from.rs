@@ -26,7 +26,7 @@ use datafusion::{
         tokenizer::Span,
     },
 };
-use std::{collections::HashSet, sync::Arc};
+use std::{ops::ControlFlow, collections::HashSet, sync::Arc};
 
 /// A plan and the columns that it offers.
 pub(crate) type Offered = (LogicalPlan, Vec<ScopeColumn>);
@@ -42,18 +42,6 @@ impl Binder<'_> {
             all = Some(self.joined(part, all)?);
         }
         let all = all.unwrap_or_else(|| (one_row(), Vec::new()));
-        let mut seen = HashSet::new();
-        let mut last: Option<&str> = None;
-        for column in &all.1 {
-            let Some(table) = column.table.as_deref() else { continue };
-            if last != Some(table) && !seen.insert(table) && column.hidden == Hiding::Not {
-                return Err(Error::new(
-                    SqlState::DUPLICATE_ALIAS,
-                    format!("table name \"{table}\" specified more than once"),
-                ));
-            }
-            last = Some(table);
-        }
         Ok(all)
     }
 
@@ -90,7 +78,9 @@ impl Binder<'_> {
 
     /// `left, right` and `left CROSS JOIN right`.
     fn cross(&mut self, left: Offered, right: &TableFactor) -> Result<Offered> {
-        if let Some(call) = set_call(right) {
+        if let Some(call) = set_call(right)
+            && names_columns(&call)
+        {
             return self.lateral_sets(left, &call, false);
         }
         if let TableFactor::Derived { lateral: true, subquery, alias, .. } = right {
@@ -127,6 +117,7 @@ impl Binder<'_> {
             JoinConstraint::On(condition) => {
                 let (left, mut columns) = left;
                 let (right, more) = right;
+                refuse_shared_alias(&columns, &more)?;
                 columns.extend(more);
                 self.scopes.push(columns);
                 let place = Place::plain("JOIN conditions");
@@ -177,6 +168,7 @@ impl Binder<'_> {
                 )),
             }
         };
+        refuse_shared_alias(&left.1, &right.1)?;
         let (mut merged, mut on) = (Vec::new(), Vec::new());
         for (name, span) in &names {
             let a = find("left", &left.1, name).map_err(|error| self.at(error, *span))?;
@@ -684,11 +676,36 @@ fn set_call(factor: &TableFactor) -> Option<SetCall<'_>> {
     })
 }
 
+/// Whether a call may depend on the rows before it. One that does not is a relation of its own:
+/// its lists are made once and not beside every row.
+fn names_columns(call: &SetCall<'_>) -> bool {
+    let named = ast::visit_expressions(&call.exprs, |expr| match expr {
+        ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_) | ast::Expr::Subquery(_) => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    named.is_break()
+}
+
 fn is_lateral(factor: &TableFactor) -> bool {
     matches!(factor, TableFactor::Derived { lateral: true, .. })
 }
 
+/// 42712 when both sides have a part of one name.
+fn refuse_shared_alias(left: &[ScopeColumn], right: &[ScopeColumn]) -> Result<()> {
+    let names: HashSet<&str> = left.iter().filter_map(|column| column.table.as_deref()).collect();
+    match right.iter().filter_map(|column| column.table.as_deref()).find(|t| names.contains(t)) {
+        Some(table) => Err(Error::new(
+            SqlState::DUPLICATE_ALIAS,
+            format!("table name \"{table}\" specified more than once"),
+        )),
+        None => Ok(()),
+    }
+}
+
 fn cross_join(left: Offered, right: Offered) -> Result<Offered> {
+    refuse_shared_alias(&left.1, &right.1)?;
     let plan = LogicalPlanBuilder::from(left.0).cross_join(right.0).and_then(|b| b.build());
     let mut columns = left.1;
     columns.extend(right.1);

@@ -50,6 +50,7 @@ fn name(expr: &Expr) -> Option<(String, u8)> {
         Expr::AtTimeZone { .. } => sure("timezone"),
         Expr::Extract { .. } => sure("extract"),
         Expr::Position { .. } => sure("position"),
+        Expr::Substring { shorthand: true, .. } => sure("substr"),
         Expr::Substring { .. } => sure("substring"),
         Expr::Overlay { .. } => sure("overlay"),
         Expr::Ceil { .. } => sure("ceil"),
@@ -59,10 +60,6 @@ fn name(expr: &Expr) -> Option<(String, u8)> {
             Some(ast::TrimWhereField::Trailing) => "rtrim",
             _ => "btrim",
         }),
-        Expr::Value(value) => match value.value {
-            ast::Value::Boolean(_) => weak("bool"),
-            _ => None,
-        },
         Expr::Tuple(_) => sure("row"),
         _ => None,
     }

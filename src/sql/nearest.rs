@@ -137,8 +137,10 @@ impl UserDefinedLogicalNodeCore for Nearest {
         &self.schema
     }
 
+    /// None: they are over the columns of the source, which is no input, and are as simple as they
+    /// get when the node is made.
     fn expressions(&self) -> Vec<Expr> {
-        std::iter::once(&self.query).chain(&self.filters).cloned().collect()
+        Vec::new()
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -157,8 +159,7 @@ impl UserDefinedLogicalNodeCore for Nearest {
         Ok(())
     }
 
-    fn with_exprs_and_inputs(&self, mut exprs: Vec<Expr>, _: Vec<LogicalPlan>) -> Result<Self> {
-        let query = exprs.remove(0);
-        Ok(Self { query, filters: exprs, ..self.clone() })
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, _: Vec<LogicalPlan>) -> Result<Self> {
+        Ok(self.clone())
     }
 }

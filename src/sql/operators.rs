@@ -22,6 +22,9 @@ use datafusion::{
 };
 use std::sync::Arc;
 
+/// A quotient is shown with as many digits as it is computed to.
+pub(crate) const QUOTIENT: PgType = PgType::Numeric(Some(crate::pgtype::NUMERIC_ANY));
+
 impl Binder<'_> {
     /// A function of ours that gives the same for the same arguments.
     pub(crate) fn own(&self, name: &str, args: Vec<PgType>, result: PgType, body: Body) -> Arc<ScalarUDF> {
@@ -272,7 +275,7 @@ impl Binder<'_> {
             let (a, b) = (scale(&left.kind), scale(&right.kind));
             let result = match op {
                 "*" => numeric(a.saturating_add(b)),
-                "/" | "^" => T::Numeric(None),
+                "/" | "^" => QUOTIENT,
                 _ => numeric(a.max(b)),
             };
             let body = arithmetic::numeric_operator(op);

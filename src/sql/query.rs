@@ -8,11 +8,12 @@ use crate::{
         binder::{Binder, Place, build},
         coerce::{Reason, bare},
         error::from_datafusion,
+        functions::call::call,
         tokens::fold,
         typed::{Rows, RowsColumn, Typed, unique},
     },
 };
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Field, Schema};
 use datafusion::{
     catalog::cte_worktable::CteWorkTable,
     common::{Column, ScalarValue},
@@ -124,8 +125,13 @@ impl Binder<'_> {
         // The work table's name is the plan's alone: two recursions may share SQL's.
         let table = self.qualifier(name);
         let start = self.named_columns(start)?;
+        let start = self.unlabelled(start)?;
         let schema = Schema::new(
-            start.columns.iter().map(|c| c.kind.field(&c.column.name, true)).collect::<Vec<_>>(),
+            start
+                .columns
+                .iter()
+                .map(|c| Field::new(&c.column.name, c.kind.arrow(), true))
+                .collect::<Vec<_>>(),
         );
         let work = Arc::new(CteWorkTable::new(&table, Arc::new(schema)));
         let scan = build(LogicalPlanBuilder::scan(table.as_str(), provider_as_source(work), None))?;
@@ -145,6 +151,7 @@ impl Binder<'_> {
         self.ctes.pop();
         let step = self.cast_rows(step?, &kinds, "UNION")?;
         let step = self.named_as(step, &start)?;
+        let step = self.unlabelled(step)?;
         let distinct = !matches!(quantifier, SetQuantifier::All);
         let plan = build(
             LogicalPlanBuilder::from(start.plan.clone()).to_recursive_query(
@@ -444,6 +451,24 @@ impl Binder<'_> {
         let mut taken = HashSet::new();
         let names: Vec<String> = rows.columns.iter().map(|c| unique(&mut taken, &c.name)).collect();
         project_as(rows, &names)
+    }
+
+    /// Columns whose fields say nothing but their Arrow type: both parts of a recursion must be
+    /// alike in all that a field says.
+    fn unlabelled(&mut self, rows: Rows) -> Result<Rows> {
+        let exprs: Vec<Expr> = rows
+            .columns
+            .iter()
+            .map(|column| {
+                let kind = column.kind.clone();
+                let plain = self.own("plain", vec![kind.clone()], kind, |args| {
+                    Ok(Arc::clone(&args.arrays[0]))
+                });
+                call(plain, vec![Expr::Column(column.column.clone())]).alias(&column.column.name)
+            })
+            .collect();
+        let plan = build(LogicalPlanBuilder::from(rows.plan).project(exprs))?;
+        Ok(Rows { plan, ..rows })
     }
 
     /// Columns under the names of another's.

@@ -121,9 +121,8 @@ impl Binder<'_> {
         let windows = collect(&all, |expr| matches!(expr, Expr::WindowFunction(_)))?;
         if !windows.is_empty() {
             let mut names = HashMap::new();
-            for window in &windows {
-                names.insert(window.clone(), Expr::Column(Column::new_unqualified(window.schema_name().to_string())));
-            }
+            let mut taken = plan.schema().columns().into_iter().map(|column| column.name).collect();
+            let windows = renamed(windows, &mut taken, &mut names);
             plan = LogicalPlanBuilder::window_plan(plan, windows).map_err(from_datafusion)?;
             replace(&mut all, &names)?;
         }
@@ -382,24 +381,24 @@ impl Binder<'_> {
                 used.push(column.clone());
             }
         }
-        let plan = build(LogicalPlanBuilder::from(plan).aggregate(used.clone(), aggregates.clone()))?;
         let mut columns = HashMap::new();
-        for expr in used.iter().flat_map(grouped_exprs).chain(&aggregates) {
+        let mut taken = HashSet::new();
+        for expr in used.iter().flat_map(grouped_exprs) {
             let column = match expr {
                 Expr::Column(column) => column.clone(),
                 other => Column::new_unqualified(other.schema_name().to_string()),
             };
+            taken.insert(column.name.clone());
             columns.insert(expr.clone(), Expr::Column(column));
         }
+        let aggregates = renamed(aggregates, &mut taken, &mut columns);
+        let plan = build(LogicalPlanBuilder::from(plan).aggregate(used, aggregates))?;
         replace(all, &columns)?;
         let schema = plan.schema();
         for expr in all.iter() {
             for column in expr.column_refs() {
                 if !schema.has_column(column) {
-                    let shown = match &column.relation {
-                        Some(relation) => format!("{}.{}", relation.table(), column.name),
-                        None => column.name.clone(),
-                    };
+                    let shown = self.shown(column);
                     return Err(Error::new(
                         SqlState::GROUPING_ERROR,
                         format!("column \"{shown}\" must appear in the GROUP BY clause or be used in an aggregate function"),
@@ -408,6 +407,17 @@ impl Binder<'_> {
             }
         }
         Ok(plan)
+    }
+
+    /// A column of FROM as it is known to the user.
+    fn shown(&self, column: &Column) -> String {
+        let mut scope = self.scopes.iter().rev().flatten();
+        let found = scope.find(|c| matches!(&c.expr, Expr::Column(other) if other == column));
+        match found {
+            Some(ScopeColumn { table: Some(table), name, .. }) => format!("{table}.{name}"),
+            Some(ScopeColumn { name, .. }) => name.clone(),
+            None => column.name.clone(),
+        }
     }
 
     /// Set-returning functions side by side: the lists beside all columns, unnested together.
@@ -576,6 +586,25 @@ fn replace(all: &mut [Expr], columns: &HashMap<Expr, Expr>) -> Result<()> {
         *expr = replaced.map_err(from_datafusion)?.data;
     }
     Ok(())
+}
+
+/// Computed expressions under names of their own: those of one name (two casts of one column
+/// inside) get numbers.
+fn renamed(
+    exprs: Vec<Expr>,
+    taken: &mut HashSet<String>,
+    columns: &mut HashMap<Expr, Expr>,
+) -> Vec<Expr> {
+    exprs
+        .into_iter()
+        .map(|expr| {
+            let own = expr.schema_name().to_string();
+            let name = unique(taken, &own);
+            let column = Expr::Column(Column::new_unqualified(name.clone()));
+            columns.insert(expr.clone(), column);
+            if name == own { expr } else { expr.alias(name) }
+        })
+        .collect()
 }
 
 fn grouped_exprs(expr: &Expr) -> Vec<&Expr> {

@@ -7,6 +7,8 @@ use nearlake::{clock, error, storage};
 
 /// What the clients people use see.
 mod clients;
+/// Killed at any moment, nothing is lost.
+mod crash;
 /// `sql/examples`, each against its expected output.
 mod examples;
 /// Whom a test talks to.

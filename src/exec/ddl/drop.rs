@@ -44,10 +44,11 @@ impl Ddl<'_> {
                 self.skipping(&what, &name.name);
                 return Ok(());
             }
-            return Err(Error::new(
-                SqlState::UNDEFINED_TABLE,
-                format!("{what} \"{name}\" does not exist"),
-            ));
+            let state = match statement.object {
+                ObjectKind::Index => SqlState::UNDEFINED_OBJECT,
+                _ => SqlState::UNDEFINED_TABLE,
+            };
+            return Err(Error::new(state, format!("{what} \"{name}\" does not exist")));
         };
         match (statement.object, relation) {
             (ObjectKind::Table, Relation::Table(table)) => {

@@ -303,6 +303,12 @@ impl Ddl<'_> {
 /// The metric that an index key asks for: by its operator class, else the table's.
 fn metric_of(table: &Table, key: &IndexKey, kind: &PgType, method: &str) -> Result<Metric> {
     let PgType::Vector(dims) = kind else {
+        if let Some(class) = &key.operator_class {
+            return Err(Error::new(
+                SqlState::DATATYPE_MISMATCH,
+                format!("operator class \"{class}\" does not accept data type {kind}"),
+            ));
+        }
         return Err(Error::new(
             SqlState::UNDEFINED_OBJECT,
             format!("data type {kind} has no default operator class for access method \"{method}\""),

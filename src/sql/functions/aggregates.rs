@@ -8,6 +8,7 @@ use crate::{
         Context,
         binder::Binder,
         coerce::{Reason, numeric, scale},
+        operators::QUOTIENT,
         functions::{call::external, json, vector::{Builder, Vectors}},
         typed::Typed,
     },
@@ -127,7 +128,7 @@ impl Binder<'_> {
                     // DataFusion's average has four digits more than what it averages.
                     let wide = T::Numeric(Some((38, scale(&kind).max(12))));
                     let arg = self.shaped(first, &numeric_of(&wide))?;
-                    cast(avg_udaf(), vec![arg.expr], T::Numeric(None))
+                    cast(avg_udaf(), vec![arg.expr], QUOTIENT)
                 }
                 T::Float4 | T::Float8 => {
                     let arg = self.coerce(first, &T::Float8, Reason::Implicit)?;
@@ -174,7 +175,7 @@ impl Binder<'_> {
                 plain(function, vec![first.expr], kind)
             }
             ("stddev" | "stddev_samp" | "stddev_pop" | "variance" | "var_samp" | "var_pop", 1) => {
-                let result = if matches!(kind, T::Float4 | T::Float8) { T::Float8 } else { T::Numeric(None) };
+                let result = if matches!(kind, T::Float4 | T::Float8) { T::Float8 } else { QUOTIENT };
                 let arg = self.coerce(first, &T::Float8, Reason::Implicit)?;
                 let function = match name {
                     "stddev" | "stddev_samp" => stddev_udaf(),

@@ -8,7 +8,7 @@ use crate::{
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringArray},
-    datatypes::{DataType, FieldRef},
+    datatypes::{DataType, Field, FieldRef},
 };
 use datafusion::{
     common::{DataFusionError, ScalarValue},
@@ -128,7 +128,9 @@ impl ScalarUDFImpl for Call {
     }
 
     fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef, DataFusionError> {
-        Ok(Arc::new(self.result.field(&self.name, true)))
+        // The binder knows the type; in plans that are joined by position labels only get in
+        // each other's way.
+        Ok(Arc::new(Field::new(&self.name, self.result.arrow(), true)))
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String, DataFusionError> {

@@ -98,6 +98,11 @@ pub(crate) fn convert(
             let texts = to_text(from, array, style)?;
             if matches!(to, T::Text | T::Varchar(None)) { Ok(texts) } else { from_text(to, &texts, style, too_long) }
         }
+        (T::Numeric(_), T::Int2 | T::Int4 | T::Int8) => {
+            // Arrow cuts digits off; a cast to a whole decimal rounds them.
+            let whole = arrow(array, &T::Numeric(Some((38, 0))))?;
+            arrow(&whole, to)
+        }
         (T::Float4 | T::Float8, T::Int2 | T::Int4 | T::Int8) => float_to_integer(array, to),
         (T::Float4 | T::Float8, T::Numeric(_)) => float_to_numeric(array, from, to, style, too_long),
         (T::Numeric(_), T::Float4 | T::Float8) => {

@@ -90,9 +90,11 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("trunc(double precision) -> double precision", DataFusion(math::trunc)),
     ("trunc(numeric) -> numeric(38,0)", Own(arithmetic::truncate)),
     ("trunc(numeric, integer) -> same", Own(arithmetic::truncate)),
+    ("mod(integer, integer) -> integer", Own(modulo)),
     ("mod(bigint, bigint) -> bigint", Own(modulo)),
     ("mod(numeric, numeric) -> numeric", Own(arithmetic::modulo)),
     ("div(numeric, numeric) -> numeric(38,0)", Own(arithmetic::whole_quotient)),
+    ("gcd(integer, integer) -> integer", Own(gcd)),
     ("gcd(bigint, bigint) -> bigint", Own(arithmetic::gcd)),
     ("sqrt(double precision) -> double precision", Own(arithmetic::sqrt)),
     ("cbrt(double precision) -> double precision", DataFusion(math::cbrt)),
@@ -241,6 +243,14 @@ fn modulo(args: &Arguments<'_>) -> Result<ArrayRef> {
     arithmetic::operator("%")(args)
 }
 
+/// `gcd(integer, integer)`
+fn gcd(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let wide = args.arrays.iter().map(|array| Ok(Arc::new(super::cast::integers(array)?) as ArrayRef));
+    let wide = wide.collect::<Result<_>>()?;
+    let made = arithmetic::gcd(&Arguments { arrays: wide, ..*args })?;
+    arrow::compute::cast(&made, &args.result.arrow()).map_err(crate::sql::error::from_arrow)
+}
+
 /// `random()`: 53 random bits.
 fn random(args: &Arguments<'_>) -> Result<ArrayRef> {
     let rows = (0..args.rows).map(|_| {
@@ -261,7 +271,7 @@ fn random_uuid(args: &Arguments<'_>) -> Result<ArrayRef> {
     });
     let bytes: Vec<[u8; 16]> = rows.collect();
     if bytes.is_empty() {
-        return Ok(super::array::nulls(args));
+        return Ok(array::nulls(args));
     }
     let made = FixedSizeBinaryArray::try_from_iter(bytes.iter()).map_err(crate::sql::error::from_arrow)?;
     debug_assert_eq!(made.len(), args.rows);

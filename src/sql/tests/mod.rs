@@ -2,5 +2,6 @@
 //! PostgreSQL 18 with pgvector answers (`facts.tsv`).
 
 mod bound;
+mod clients;
 mod facts;
 mod world;

@@ -3,14 +3,15 @@
 use crate::{
     catalog::{
         Catalog, Change, Column, Constraint, ConstraintKind, Identity, PG_CATALOG, POSTGRES_DATABASE,
-        POSTGRES_ROLE, PUBLIC, Sequence, Table, View, pg::SystemRelation,
+        POSTGRES_ROLE, PUBLIC, Sequence, Table, View,
+        pg::{self, Live, SystemRelation},
     },
     error::{Error, Result},
     ids::{ColumnId, Oid},
-    pgtype::{PgType, cast::from_text, output::Style, string::TooLong},
+    pgtype::{PgType, cast::from_text, RegKind, output::{Names, Style}, string::TooLong},
     sql::{
         ActivityRow, AdvisoryLock, Bound, Context, Hidden, ROW_COLUMN, Relations, SettingRow, Slot,
-        bind, error::from_datafusion, functions::pg, parse, push_down::optimizer_rules,
+        bind, error::from_datafusion, parse, push_down::optimizer_rules,
     },
 };
 use arrow::{
@@ -96,7 +97,9 @@ impl Context for World {
         chrono_tz::Europe::Berlin
     }
     fn style(&self) -> Style {
-        Style { time_zone: self.time_zone(), now: Some(NOW), ..Style::default() }
+        let names: Arc<dyn Names> = Arc::new(Known(Arc::clone(&self.catalog)));
+        let (time_zone, now, names) = (self.time_zone(), Some(NOW), Some(names));
+        Style { time_zone, now, names, ..Style::default() }
     }
     fn process_id(&self) -> i32 {
         1
@@ -124,6 +127,51 @@ impl Context for World {
         Ok(())
     }
     fn notice(&self, _: Error) {}
+}
+
+#[derive(Debug)]
+struct Still(Arc<dyn Context>);
+
+impl Live for Still {
+    fn settings(&self) -> Vec<SettingRow> {
+        self.0.settings()
+    }
+    fn activity(&self) -> Vec<ActivityRow> {
+        self.0.activity()
+    }
+    fn relation_size(&self, _: Oid) -> u64 {
+        0
+    }
+    fn live_rows(&self, _: Oid) -> u64 {
+        0
+    }
+}
+
+fn view(context: &Arc<dyn Context>) -> pg::View {
+    pg::View {
+        catalog: context.catalog(),
+        database: context.database(),
+        user: context.user(),
+        live: Arc::new(Still(Arc::clone(context))),
+    }
+}
+
+#[derive(Debug)]
+struct Known(Arc<Catalog>);
+
+impl Known {
+    fn scope(&self) -> pg::names::Scope<'_> {
+        pg::names::Scope { catalog: &self.0, database: POSTGRES_DATABASE, path: &[PG_CATALOG, PUBLIC] }
+    }
+}
+
+impl Names for Known {
+    fn name(&self, kind: RegKind, oid: u32) -> Option<String> {
+        Some(self.scope().text(kind, Oid(oid)))
+    }
+    fn oid(&self, kind: RegKind, name: &str) -> Option<u32> {
+        self.scope().find(kind, name).ok().flatten().map(|oid| oid.0)
+    }
 }
 
 /// A table's rows in memory, known by its table.
@@ -184,7 +232,7 @@ impl Relations for Sources<'_> {
     }
 
     fn system(&self, relation: &'static SystemRelation) -> Arc<dyn TableSource> {
-        let batch = relation.rows(&pg::view(self.0)).unwrap();
+        let batch = relation.rows(&view(self.0)).unwrap();
         source(None, batch.schema(), batch.columns().to_vec())
     }
 
@@ -334,7 +382,7 @@ pub(super) fn rows(sql: &str) -> Result<Vec<String>> {
     let batches = runtime
         .block_on(DataFrame::new(state, query.plan.clone()).collect())
         .map_err(from_datafusion)?;
-    let style = Style { time_zone: chrono_tz::Europe::Berlin, ..Style::default() };
+    let style = world().style();
     let mut lines = Vec::new();
     for batch in batches {
         let columns: Vec<_> = batch

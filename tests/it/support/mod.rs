@@ -6,6 +6,8 @@ pub(crate) mod conformance;
 pub(crate) mod fakegcs;
 /// A store that fails by seed.
 pub(crate) mod faults;
+/// The program as a process of its own.
+pub(crate) mod process;
 
 use nearlake::{config, node::Node};
 use std::{ffi::OsString, net::SocketAddr};

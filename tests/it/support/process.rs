@@ -1,0 +1,128 @@
+//! The real program as a process of its own, to be killed as power cuts and `kill -9` do it.
+
+use nearlake::clock::{Clock as _, SharedClock, SystemClock};
+use std::{
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+use tokio_postgres::{Client, NoTls};
+
+/// A start that takes longer than this has failed.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A running `nearlake serve`; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    lines: mpsc::UnboundedReceiver<String>,
+    clock: SharedClock,
+    said: String,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Its exit code; `None`: a signal.
+    pub(crate) code: Option<i32>,
+    /// What it wrote to standard error.
+    pub(crate) said: String,
+}
+
+impl Process {
+    /// `nearlake serve` over some data, on free ports, with more flags. Does not wait for it.
+    pub(crate) fn spawn(data: &str, flags: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nearlake"));
+        command.args(["serve", "--data", data, "--pg-listen", "127.0.0.1:0"]);
+        command.args(["--http-listen", "127.0.0.1:0", "--log-format", "json"]).args(flags);
+        Self::of(command)
+    }
+
+    /// A command that becomes `nearlake serve`.
+    pub(crate) fn of(mut command: Command) -> Self {
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("NEARLAKE_")) {
+            command.env_remove(name);
+        }
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let errors = BufReader::new(child.stderr.take().expect("it is a pipe"));
+        let (sender, lines) = mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Self { child, lines, clock: SystemClock::shared(), said: String::new() }
+    }
+
+    /// Starts and waits until it serves.
+    pub(crate) async fn start(data: &str, flags: &[&str]) -> (Self, SocketAddr) {
+        let mut process = Self::spawn(data, flags);
+        match process.ready().await {
+            Some(at) => (process, at),
+            None => panic!("the start failed: {:?}", process.ended().await),
+        }
+    }
+
+    /// Waits until it serves PostgreSQL clients, and says where; `None`: it ended instead.
+    pub(crate) async fn ready(&mut self) -> Option<SocketAddr> {
+        let clock = SharedClock::clone(&self.clock);
+        let limit = clock.sleep(START_LIMIT);
+        tokio::pin!(limit);
+        loop {
+            let line = tokio::select! {
+                line = self.lines.recv() => line?,
+                () = &mut limit => panic!("not ready in time: {}", self.said),
+            };
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            self.said += &format!("{line}\n");
+            if event["message"] == "ready" {
+                let at = event["postgres"].as_str().expect("the event says where");
+                return Some(at.parse().unwrap());
+            }
+        }
+    }
+
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub(crate) async fn kill(mut self) -> Ended {
+        self.child.kill().unwrap();
+        self.ended().await
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn ended(mut self) -> Ended {
+        while let Some(line) = self.lines.recv().await {
+            self.said += &format!("{line}\n");
+        }
+        // Standard error is closed, so that this takes no time.
+        let code = self.child.wait().unwrap().code();
+        Ended { code, said: std::mem::take(&mut self.said) }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A connection, if there is someone to connect to.
+pub(crate) async fn connect(at: SocketAddr) -> Result<Client, tokio_postgres::Error> {
+    let url = format!("host={} port={} user=postgres dbname=postgres", at.ip(), at.port());
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
