@@ -6,6 +6,8 @@
 //! stop    server ─> http ─> upkeep ─> maintenance (a last checkpoint) ─> commit task ─> lock
 //! ```
 
+mod observe;
+
 use crate::{
     clock::{SharedClock, SystemClock},
     config::{Config, Tls},
@@ -35,6 +37,7 @@ use crate::{
     telemetry::Metrics,
 };
 use async_trait::async_trait;
+use observe::Observed;
 use datafusion::execution::{
     memory_pool::{FairSpillPool, TrackConsumersPool},
     runtime_env::RuntimeEnvBuilder,
@@ -93,7 +96,13 @@ impl Node {
         tracing::info!(lsn = %state.lsn, replayed, "recovered");
         let states = Arc::new(States::new(state));
         let (committer, commit_task) =
-            Committer::new(Arc::clone(&states), segments.clone(), writer.wal, Arc::clone(&clock));
+            Committer::new(
+            Arc::clone(&states),
+            segments.clone(),
+            writer.wal,
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        );
         let commits = tokio::spawn(commit_task.run());
 
         let checkpointer = Checkpointer::new(
@@ -120,7 +129,8 @@ impl Node {
             Upkeep::new(Arc::clone(&states), committer.clone(), Arc::clone(&clock));
         let upkeep = cpu.handle.spawn(upkeep.run(stop_upkeep.clone()));
 
-        let runner = runner(share(SHARES.queries), &cpu.handle)?;
+        let runner = runner(share(SHARES.queries), &cpu.handle, &metrics)?;
+        let observed_segments = segments.clone();
         let spill = Spill { segments, bytes_max: SPILL_BYTES };
         let engine = Engine::new(
             Arc::clone(&states),
@@ -128,6 +138,7 @@ impl Node {
             runner,
             spill,
             maintenance,
+            Arc::clone(&metrics),
             Arc::clone(&clock),
         );
         set_password(&config, &engine, &committer, &clock).await?;
@@ -144,6 +155,15 @@ impl Node {
         let server = Server::bind(config.pg_listen, options, Arc::clone(&engine)).await?;
         let pg_addr = server.local_addr();
         let stop_server = CancellationToken::new();
+        metrics.memory_limit_bytes.set(i64::try_from(config.memory).unwrap_or(i64::MAX));
+        let observed = Observed {
+            metrics: Arc::clone(&metrics),
+            counters: server.counters(),
+            engine: Arc::clone(&engine),
+            segments: observed_segments,
+            clock: Arc::clone(&clock),
+        };
+        tokio::spawn(observed.run(stop_server.clone()));
         let server = tokio::spawn(server.run(stop_server.clone()));
 
         let checks = Arc::new(NodeChecks { store, engine: Arc::clone(&engine) });
@@ -262,7 +282,7 @@ impl Drop for Cpu {
     }
 }
 
-fn runner(memory: u64, cpu: &Handle) -> Result<Runner> {
+fn runner(memory: u64, cpu: &Handle, metrics: &Arc<Metrics>) -> Result<Runner> {
     let bytes = usize::try_from(memory).unwrap_or(usize::MAX);
     let consumers = NonZeroUsize::new(3).expect("three is not zero");
     let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), consumers);
@@ -271,7 +291,7 @@ fn runner(memory: u64, cpu: &Handle) -> Result<Runner> {
         .build_arc()
         .map_err(crate::sql::error::from_datafusion)?;
     let threads = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-    Ok(Runner::new(environment, cpu.clone(), threads))
+    Ok(Runner::new(environment, cpu.clone(), threads, Arc::clone(metrics)))
 }
 
 /// The password of the configuration becomes that of the role `postgres`.

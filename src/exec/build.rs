@@ -82,7 +82,7 @@ impl Source {
         let sample = self.sample(live).await?;
         let mut builder =
             tokio::task::block_in_place(|| {
-                Builder::new(self.options.clone(), live, &sample, &watch)
+                Builder::new(self.options, live, &sample, &watch)
             })?;
         drop(sample);
         let mut end = RowId(0);

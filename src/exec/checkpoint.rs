@@ -16,12 +16,12 @@ use super::{
 };
 use crate::{
     catalog::Table,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     ids::{IndexId, Lsn, TableId},
-    index::{IndexCheckpoint, ObjectSink, ObjectSource, PostingStore},
+    index::{Index, IndexCheckpoint, ObjectSink, ObjectSource, PostingStore},
     storage::{
         compact::{CompactionPolicy, compact, flush},
-        gc::{self, GcOptions, GcReport, Pins},
+        gc::{self, GcOptions, GcReport},
         manifest::{IndexManifest, Manifest, TableManifest, publish},
         paths::{self, ObjectPath},
         segment::SegmentStore,
@@ -32,7 +32,7 @@ use crate::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{collections::{HashMap, HashSet}, ops::Range, sync::Arc};
 
 /// Writes checkpoints. One at a time: whoever holds it is the only one.
 #[derive(Debug)]
@@ -45,7 +45,6 @@ pub struct Checkpointer {
     writer: u128,
     /// The number of the newest manifest, and what it contains.
     last: Mutex<Last>,
-    pins: Pins,
     gc: GcOptions,
     policy: CompactionPolicy,
 }
@@ -85,7 +84,6 @@ impl Checkpointer {
             committer,
             writer,
             last: Mutex::new(last),
-            pins: Pins::default(),
             gc: GcOptions::default(),
             policy: CompactionPolicy::default(),
         }
@@ -109,8 +107,14 @@ impl Checkpointer {
             tables.insert(table.id, rows);
         }
         let (indexes, written) = self.write_indexes(&state).await?;
-        let manifest = self.manifest(&state, &tables, indexes).await?;
-        publish(&self.store, &manifest).await?;
+        let mut manifest = self.manifest(&state, &tables, indexes).await?;
+        while let Err(error) = publish(&self.store, &manifest).await {
+            // An earlier attempt took the number, and nobody learned of it until now.
+            if error.kind() != ErrorKind::Conflict {
+                return Err(error);
+            }
+            manifest.number += 1;
+        }
         for (id, checkpoint) in &written {
             if let Some(index) = state.indexes.get(id) {
                 index.adopt(checkpoint, &self.postings);
@@ -224,13 +228,14 @@ impl Checkpointer {
     /// # Errors
     /// Those of the store.
     pub async fn collect(&self) -> Result<GcReport> {
+        // Open segments pin themselves. A version of an index that is not published yet has the
+        // objects of the one that it follows from, and no checkpoint is under way now.
         let held = self.states.held();
-        let mut objects = Vec::new();
-        for segment in held.iter().flat_map(|state| state.tables.values()).flat_map(|t| t.segments()) {
-            objects.extend(segment.meta().objects());
-        }
-        let _pin = self.pins.pin(objects);
-        gc::collect(&self.store, self.writer, &self.pins, &self.gc).await
+        let indexes = held.iter().flat_map(|state| state.indexes.values());
+        let objects: HashSet<String> = indexes.flat_map(Index::stored_objects).collect();
+        let pins = self.segments.pins();
+        let _pin = pins.pin(objects.into_iter().map(ObjectPath::new));
+        gc::collect(&self.store, self.writer, pins, &self.gc).await
     }
 }
 

@@ -8,9 +8,11 @@
 //! 3. *published*: the picture after the group becomes the newest;
 //! 4. *acknowledged*: those who wait are told.
 //!
-//! A failure in step 2 drops the private picture. What the store may hold of the group is then
-//! unknown: those who wait get 08007, and the task takes nothing more, since the next record's
-//! place is unknown too. After hand-over a commit cannot be cancelled.
+//! When step 2 fails, nothing of the group was written: the private picture is dropped, those who
+//! wait get the error, and the task goes on. Where an answer of the store was lost, it asks again
+//! until it knows; they wait that long. If it cannot be known they get 08007, and the task takes
+//! nothing more, since the next record's place is unknown too. After hand-over a commit cannot be
+//! cancelled.
 
 use super::{
     apply::apply,
@@ -23,19 +25,23 @@ use crate::{
     ids::{IndexId, Lsn, TableId},
     index::Index,
     storage::{
-        segment::{SegmentMeta, SegmentStore},
+        segment::{Segment, SegmentStore},
         wal::{Record, TableChange, Wal},
     },
+    telemetry::Metrics,
 };
 use arrow::{array::RecordBatch, compute::concat_batches};
 use roaring::RoaringTreemap;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 
 /// How many requests one group takes at most.
 const GROUP_MAX: usize = 1024;
 /// Bytes of rows after which a group is closed.
 const GROUP_BYTES_MAX: usize = 64 << 20;
+/// For how long the store is asked what became of a group, and how long between two tries.
+const SETTLE_LIMIT: Duration = Duration::from_secs(120);
+const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 
 /// What a transaction hands over to be committed.
 #[derive(Debug, Default)]
@@ -53,8 +59,8 @@ pub struct Commit {
 pub struct TableCommit {
     /// The table.
     pub table: TableId,
-    /// Rows that it wrote before as segments; they come first.
-    pub segments: Vec<SegmentMeta>,
+    /// Rows that it wrote before as segments; they come first. Open, so that their objects stay.
+    pub segments: Vec<Arc<Segment>>,
     /// New rows, columns named `c<ColumnId>`.
     pub rows: Vec<RecordBatch>,
     /// Committed rows that are gone.
@@ -88,6 +94,7 @@ pub struct CommitTask {
     segments: SegmentStore,
     wal: Wal,
     clock: SharedClock,
+    metrics: Arc<Metrics>,
     broken: Option<Arc<str>>,
 }
 
@@ -99,9 +106,10 @@ impl Committer {
         segments: SegmentStore,
         wal: Wal,
         clock: SharedClock,
+        metrics: Arc<Metrics>,
     ) -> (Self, CommitTask) {
         let (sender, requests) = mpsc::channel(GROUP_MAX);
-        (Self { requests: sender }, CommitTask { requests, states, segments, wal, clock, broken: None })
+        (Self { requests: sender }, CommitTask { requests, states, segments, wal, clock, metrics, broken: None })
     }
 
     /// Commits. When this returns, the transaction is durable and visible to the next snapshot.
@@ -207,38 +215,59 @@ impl CommitTask {
         records: &[Record],
         replies: Vec<(oneshot::Sender<Result<Lsn>>, Lsn)>,
     ) {
-        let written = match &self.broken {
-            Some(broken) => Err(Error::internal(broken.to_string())),
-            None => self.wal.append(records).await,
-        };
-        match written {
+        let (begun, bytes) = (self.clock.elapsed(), self.wal.stats().bytes);
+        let error = match self.make_durable(records).await {
             Ok(()) => {
+                self.count(records.len(), begun, bytes);
                 self.states.publish(state);
                 for (reply, lsn) in replies {
                     let _ = reply.send(Ok(lsn));
                 }
+                return;
             }
-            Err(error) if error.state() == SqlState::DISK_FULL => {
-                // Nothing of the group is in the log: the writer took it back.
-                for (reply, _) in replies {
-                    let error = Error::new(error.state(), error.message());
-                    let _ = reply.send(Err(error.hint("Free some space and try again.")));
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "the log cannot be written");
-                let fenced = error.kind() == ErrorKind::Fenced;
-                self.broken = Some(error.to_string().into());
-                for (reply, _) in replies {
-                    let error = if fenced {
-                        Error::fenced(error.message())
-                    } else {
-                        unresolved(error.message())
-                    };
-                    let _ = reply.send(Err(error));
-                }
-            }
+            Err(error) => error,
+        };
+        tracing::error!(%error, "the log cannot be written");
+        let is_unknown = error.state() == SqlState::TRANSACTION_RESOLUTION_UNKNOWN;
+        if is_unknown || matches!(error.kind(), ErrorKind::Fenced | ErrorKind::Internal) {
+            self.broken = Some(error.to_string().into());
         }
+        for (reply, _) in replies {
+            let error = match error.kind() {
+                ErrorKind::Fenced => Error::fenced(error.message()),
+                _ if self.broken.is_some() => unresolved(error.message()),
+                // Nothing of the group is in the log: the writer took it back.
+                _ => not_committed(&error),
+            };
+            let _ = reply.send(Err(error));
+        }
+    }
+
+    fn count(&self, commits: usize, begun: Duration, bytes_before: u64) {
+        let took = self.clock.elapsed().saturating_sub(begun);
+        self.metrics.wal_groups.inc();
+        self.metrics.wal_append_seconds.observe(took.as_secs_f64());
+        self.metrics.wal_group_commits.observe(f64::from(u32::try_from(commits).unwrap_or(u32::MAX)));
+        self.metrics.wal_bytes.inc_by(self.wal.stats().bytes.saturating_sub(bytes_before));
+    }
+
+    /// Step 2, as often as it takes to know how it ended.
+    async fn make_durable(&mut self, records: &[Record]) -> Result<()> {
+        if let Some(broken) = &self.broken {
+            return Err(Error::internal(broken.to_string()));
+        }
+        let start = self.clock.elapsed();
+        let mut written = self.wal.append(records).await;
+        while let Err(error) = &written
+            && error.state() == SqlState::TRANSACTION_RESOLUTION_UNKNOWN
+            && self.clock.elapsed().saturating_sub(start) < SETTLE_LIMIT
+        {
+            tracing::warn!(%error, "the store is asked again whether it has the last commits");
+            self.clock.sleep(SETTLE_PAUSE).await;
+            // The records that it gives back are those that the private picture already has.
+            written = self.wal.settle().await.map(drop);
+        }
+        written
     }
 
     /// Gives a commit its place and its rows their ids, and applies it.
@@ -251,7 +280,10 @@ impl CommitTask {
                 .map_err(|error| Error::internal(format!("catalog changes: {error}")))?
         };
         let mut tables = Vec::with_capacity(commit.tables.len());
+        // Held until the picture holds them.
+        let mut uncommitted = Vec::new();
         for table in commit.tables {
+            uncommitted.extend(table.segments.iter().cloned());
             tables.push(table.place(state)?);
         }
         let commit_id = u128::from(self.clock.random()) << 64 | u128::from(self.clock.random());
@@ -299,7 +331,7 @@ impl TableCommit {
         };
         let (mut deletes, truncate) = (self.deletes, self.truncate);
         deletes.extend(self.own_deletes.iter().map(|ordinal| first_row.0 + ordinal));
-        let segments = self.segments;
+        let segments = self.segments.iter().map(|segment| segment.meta().clone()).collect();
         Ok(TableChange { table: self.table, first_row, rows, segments, deletes, truncate })
     }
 }
@@ -315,6 +347,19 @@ impl Commit {
         let rows = self.tables.iter().flat_map(|table| &table.rows);
         rows.map(RecordBatch::get_array_memory_size).sum()
     }
+}
+
+/// An error that several may get.
+fn not_committed(error: &Error) -> Error {
+    let own = Error::new(error.state(), error.message());
+    let own = match &error.fields().detail {
+        Some(detail) => own.detail(detail.clone()),
+        None => own,
+    };
+    if error.state() == SqlState::DISK_FULL {
+        return own.hint("Free some space and try again.");
+    }
+    own
 }
 
 fn unresolved(cause: &str) -> Error {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// An error of ours inside one of DataFusion's; `sql::error` takes it out again unchanged.
 #[must_use]
-pub fn external(error: Error) -> DataFusionError {
+pub(super) fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
@@ -15,7 +15,7 @@ pub fn external(error: Error) -> DataFusionError {
 ///
 /// # Errors
 /// When a plan is run outside a statement.
-pub fn snapshot_of(config: &SessionConfig) -> Result<Arc<Snapshot>, DataFusionError> {
+pub(super) fn snapshot_of(config: &SessionConfig) -> Result<Arc<Snapshot>, DataFusionError> {
     config
         .get_extension::<Snapshot>()
         .ok_or_else(|| DataFusionError::Internal("a plan runs without a snapshot".to_owned()))

@@ -15,7 +15,7 @@ use crate::{
     sql::{ConflictAction, Insert, OnConflict, Slot},
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array},
+    array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array},
     compute::{filter_record_batch, take_record_batch},
     datatypes::{SchemaRef, UInt64Type},
 };
@@ -167,7 +167,7 @@ impl Inserter {
         &self,
         rows: &RecordBatch,
         meetings: &Meetings,
-    ) -> Result<(Vec<bool>, Vec<(usize, RowId)>)> {
+    ) -> Result<(Vec<bool>, Vec<Met>)> {
         let mut fresh = vec![true; rows.num_rows()];
         let mut updates = Vec::new();
         for row in 0..rows.num_rows() {
@@ -202,7 +202,7 @@ impl Inserter {
     async fn update(
         &mut self,
         rows: &RecordBatch,
-        updates: &[(usize, RowId)],
+        updates: &[Met],
         snapshot: &Snapshot,
         env: &Env,
         transaction: &mut Transaction,
@@ -248,7 +248,7 @@ impl Inserter {
     /// Under REPEATABLE READ a row that the transaction cannot see must not be changed.
     fn check_visible(
         &self,
-        updates: &[(usize, RowId)],
+        updates: &[Met],
         newest: &Snapshot,
         transaction: &mut Transaction,
     ) -> Result<()> {
@@ -276,7 +276,7 @@ fn filtered(rows: &RecordBatch, marked: &[bool]) -> Result<RecordBatch> {
 fn in_order(
     fresh: &[bool],
     inserted: &RecordBatch,
-    updates: &[(usize, RowId)],
+    updates: &[Met],
     changed: &Changed,
 ) -> Result<RecordBatch> {
     let place_of: HashMap<RowId, usize> =
@@ -295,6 +295,9 @@ fn in_order(
     arrow::compute::interleave_record_batch(&[inserted, &changed.rows], &places)
         .map_err(|error| Error::internal("rows of an insert").source(error))
 }
+
+/// A row of a batch and the row that it is to update.
+type Met = (usize, RowId);
 
 /// What rows of a batch meet, key by key.
 #[derive(Debug)]

@@ -26,6 +26,7 @@ use crate::{
     pgtype::PgType,
     sql::nearest::Nearest,
     storage::{columns::ColumnSpec, table::TableState},
+    telemetry::Metrics,
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, RecordBatchOptions},
@@ -283,16 +284,28 @@ struct Counts {
     matching: Count,
     scanned: Count,
     probes: Count,
+    node: Option<Arc<Metrics>>,
 }
 
 impl Counts {
-    fn new(metrics: &ExecutionPlanMetricsSet) -> Self {
+    fn new(metrics: &ExecutionPlanMetricsSet, node: Option<Arc<Metrics>>) -> Self {
         let counter = |name: &'static str| MetricBuilder::new(metrics).counter(name, 0);
         Self {
             matching: counter("rows_matching"),
             scanned: counter("vectors_scanned"),
             probes: counter("postings_probed"),
+            node,
         }
+    }
+
+    /// A search ended: the node's counters learn of it.
+    fn ended(&self, strategy: &str) {
+        let Some(node) = &self.node else { return };
+        #[expect(clippy::cast_precision_loss, reason = "a histogram's bucket is as near as needed")]
+        let float = |count: &Count| count.value() as f64;
+        node.searches.with_label_values(&[strategy]).inc();
+        node.search_postings.observe(float(&self.probes));
+        node.search_vectors.observe(float(&self.scanned));
     }
 }
 
@@ -327,8 +340,15 @@ impl Work {
             _ => None,
         };
         let found = match found {
-            Some(found) => found,
-            None => self.exact(&allowed, RowId(0)).await?.into_sorted(),
+            Some(found) => {
+                self.counts.ended(if self.filter.is_some() { "filtered" } else { "index" });
+                found
+            }
+            None => {
+                let found = self.exact(&allowed, RowId(0)).await?.into_sorted();
+                self.counts.ended("exact");
+                found
+            }
         };
         self.rows_of(&found).await
     }
@@ -467,7 +487,11 @@ impl ExecutionPlan for NearestExec {
         Ok(self)
     }
 
-    fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn execute(
+        &self,
+        _: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
         let index = match &self.way {
             Way::Index { index, .. } => Some(index.clone()),
             Way::Exact(_) => None,
@@ -484,7 +508,7 @@ impl ExecutionPlan for NearestExec {
             knobs: self.knobs,
             committed_end: self.committed_end,
             schema: self.schema(),
-            counts: Counts::new(&self.metrics),
+            counts: Counts::new(&self.metrics, context.session_config().get_extension()),
         };
         let batch = stream::once(work.run());
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batch)))

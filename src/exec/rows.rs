@@ -16,7 +16,7 @@ use std::{fmt, sync::Arc};
 
 /// A physical plan that yields rows that are at hand.
 #[derive(Debug)]
-pub struct RowsExec {
+pub(super) struct RowsExec {
     label: String,
     batches: Vec<RecordBatch>,
     properties: Arc<PlanProperties>,
@@ -25,20 +25,20 @@ pub struct RowsExec {
 impl RowsExec {
     /// Yields `batches`; EXPLAIN shows `label`.
     #[must_use]
-    pub fn new(label: impl Into<String>, schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+    pub(super) fn new(label: impl Into<String>, schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
         Self { label: label.into(), batches, properties: single_partition(schema) }
     }
 }
 
 /// The properties of a leaf with one partition in no particular order.
 #[must_use]
-pub fn single_partition(schema: SchemaRef) -> Arc<PlanProperties> {
+pub(super) fn single_partition(schema: SchemaRef) -> Arc<PlanProperties> {
     partitions(schema, 1)
 }
 
 /// The properties of a leaf with some partitions in no particular order.
 #[must_use]
-pub fn partitions(schema: SchemaRef, partitions: usize) -> Arc<PlanProperties> {
+pub(super) fn partitions(schema: SchemaRef, partitions: usize) -> Arc<PlanProperties> {
     Arc::new(PlanProperties::new(
         EquivalenceProperties::new(schema),
         Partitioning::UnknownPartitioning(partitions),

@@ -8,6 +8,7 @@ use crate::{
     catalog::{Table, pg::View},
     error::{Error, Result, SqlState},
     sql::{self, error::from_datafusion},
+    telemetry::Metrics,
 };
 use arrow::{
     array::{ArrayRef, RecordBatch},
@@ -40,6 +41,7 @@ pub type RowStream = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
 #[derive(Debug, Clone)]
 pub struct Runner {
     template: Arc<SessionState>,
+    metrics: Arc<Metrics>,
     cpu: Handle,
 }
 
@@ -57,7 +59,12 @@ const BATCHES_AHEAD: usize = 2;
 impl Runner {
     /// Plans of this node run on `cpu` within `environment`'s memory.
     #[must_use]
-    pub fn new(environment: Arc<RuntimeEnv>, cpu: Handle, partitions: usize) -> Self {
+    pub fn new(
+        environment: Arc<RuntimeEnv>,
+        cpu: Handle,
+        partitions: usize,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let config = SessionConfig::new()
             .with_target_partitions(partitions)
             .with_information_schema(false)
@@ -76,7 +83,7 @@ impl Runner {
         for rule in sql::optimizer_rules(table_of) {
             builder = builder.with_optimizer_rule(rule);
         }
-        Self { template: Arc::new(builder.build()), cpu }
+        Self { template: Arc::new(builder.build()), metrics, cpu }
     }
 
     /// For one statement: on a snapshot, until cancelled.
@@ -92,6 +99,7 @@ impl Runner {
         state.config_mut().set_extension(snapshot);
         state.config_mut().set_extension(Arc::new(Viewpoint(view)));
         state.config_mut().set_extension(Arc::new(knobs));
+        state.config_mut().set_extension(Arc::clone(&self.metrics));
         Run { runner: self.clone(), state: Arc::new(state), cancel }
     }
 

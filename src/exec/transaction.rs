@@ -394,7 +394,7 @@ impl Buffer {
         commit.deletes = self.deletes;
         commit.truncate = self.truncate;
         for segment in self.rows.segments() {
-            commit.segments.push(segment.meta().clone());
+            commit.segments.push(Arc::clone(segment));
         }
         for group in self.rows.groups() {
             let Some(batch) = group.memtable_batch() else {

@@ -19,7 +19,7 @@ use crate::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, OnceLock},
 };
 
@@ -122,6 +122,13 @@ impl Index {
                 .collect(),
             written: placed,
         })
+    }
+
+    /// The names of the objects that its postings are read from.
+    #[must_use]
+    pub fn stored_objects(&self) -> HashSet<String> {
+        let chunks = self.0.postings.iter().flat_map(|(_, posting)| &posting.chunks);
+        chunks.filter_map(|chunk| Some(chunk.stored()?.object.name.clone())).collect()
     }
 
     /// A manifest that names this checkpoint is durable. Later versions of the index know it too.

@@ -180,7 +180,7 @@ impl Connection {
             }
             Outcome::Empty => None,
             Outcome::Done(tag) => Some(tag),
-            Outcome::CopyIn(copy) => Some(self.copy_in(copy).await?),
+            Outcome::CopyIn(copy) => Some(self.copy_in(*copy).await?),
             Outcome::CopyOut(copy) => Some(self.copy_out(copy).await?),
         };
         self.complete(tag)?;

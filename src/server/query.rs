@@ -59,7 +59,7 @@ impl Connection {
                 let sent = cursor.send(wire, interrupt, &style, None).await?;
                 Ok(Some(cursor.tag(sent.rows)))
             }
-            Outcome::CopyIn(copy) => self.copy_in(copy).await.map(Some),
+            Outcome::CopyIn(copy) => self.copy_in(*copy).await.map(Some),
             Outcome::CopyOut(copy) => self.copy_out(copy).await.map(Some),
         }
     }

@@ -22,7 +22,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 /// The part of a session that plans and other sessions may look at.
 #[derive(Debug)]
-pub struct SessionContext {
+pub(super) struct SessionContext {
     engine: Arc<Engine>,
     process_id: i32,
     database: Oid,

@@ -100,7 +100,7 @@ impl Session {
                         column: column.id.0,
                     }
                 };
-                Ok(Outcome::CopyIn(CopyIn {
+                Ok(Outcome::CopyIn(Box::new(CopyIn {
                     table: table.name.clone(),
                     columns: columns.iter().map(column).collect(),
                     options: copy.options.clone(),
@@ -109,7 +109,7 @@ impl Session {
                     rows: rows.clone(),
                     env: env.clone(),
                     mark,
-                }))
+                })))
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::{
     error::{Error, Result, SqlState},
     exec::{commit::Committer, locks::Locks, run::Runner, spill::Spill, state::States},
     sql::Context,
+    telemetry::Metrics,
 };
 use parking_lot::Mutex;
 use std::{
@@ -24,7 +25,7 @@ pub struct Engine {
     pub(super) spill: Spill,
     pub(super) clock: SharedClock,
     pub(super) sequences: Sequences,
-    pub(super) started_micros: i64,
+    pub(super) metrics: Arc<Metrics>,
     sessions: Mutex<BTreeMap<i32, Weak<SessionContext>>>,
     maintenance: crate::exec::maintenance::Maintenance,
 }
@@ -49,13 +50,14 @@ impl Engine {
         runner: Runner,
         spill: Spill,
         maintenance: crate::exec::maintenance::Maintenance,
+        metrics: Arc<Metrics>,
         clock: SharedClock,
     ) -> Arc<Self> {
         Arc::new(Self {
             locks: Locks::new(Arc::clone(&clock)),
             sequences: Sequences::new(Arc::clone(&states), committer.clone()),
-            started_micros: clock.now_micros(),
             sessions: Mutex::default(),
+            metrics,
             states,
             committer,
             runner,
@@ -112,6 +114,12 @@ impl Engine {
     #[must_use]
     pub fn maintenance(&self) -> &crate::exec::maintenance::Maintenance {
         &self.maintenance
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn session_count(&self) -> usize {
+        self.sessions.lock().len()
     }
 
     pub(super) fn enter(&self, context: &Arc<SessionContext>) {

@@ -43,6 +43,12 @@ use context::SessionContext;
 use settings::Settings;
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
 /// What a client says when it connects.
 #[derive(Debug, Clone)]
 pub struct Start {
@@ -99,7 +105,7 @@ pub enum Outcome {
     /// Rows.
     Rows(Rows),
     /// The client sends rows.
-    CopyIn(CopyIn),
+    CopyIn(Box<CopyIn>),
     /// The client gets rows in COPY's form.
     CopyOut(CopyOut),
 }

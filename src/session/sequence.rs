@@ -18,7 +18,7 @@ const BLOCK: i64 = 32;
 
 /// The sequences of a node.
 #[derive(Debug)]
-pub struct Sequences {
+pub(super) struct Sequences {
     states: Arc<States>,
     committer: Committer,
     given: Mutex<HashMap<Oid, Given>>,
@@ -35,7 +35,7 @@ struct Given {
 impl Sequences {
     /// None given yet since the start.
     #[must_use]
-    pub fn new(states: Arc<States>, committer: Committer) -> Self {
+    pub(super) fn new(states: Arc<States>, committer: Committer) -> Self {
         Self { states, committer, given: Mutex::default() }
     }
 
@@ -43,7 +43,7 @@ impl Sequences {
     ///
     /// # Errors
     /// 2200H at its end, and those of the commit that reserves.
-    pub fn next(&self, sequence: &Sequence) -> Result<i64> {
+    pub(super) fn next(&self, sequence: &Sequence) -> Result<i64> {
         let committed = self.states.snapshot().catalog.sequence(sequence.id).cloned();
         let mut given = self.given.lock();
         let entry = given.entry(sequence.id).or_insert(Given { last: sequence.last, reserved: 0 });
@@ -72,7 +72,7 @@ impl Sequences {
     ///
     /// # Errors
     /// 22003 out of bounds, and those of the commit.
-    pub fn set(&self, sequence: &Sequence, value: i64, called: bool) -> Result<i64> {
+    pub(super) fn set(&self, sequence: &Sequence, value: i64, called: bool) -> Result<i64> {
         if !(sequence.min..=sequence.max).contains(&value) {
             return Err(Error::new(
                 SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
@@ -91,14 +91,8 @@ impl Sequences {
         Ok(value)
     }
 
-    /// The value given last since the start, else the last reserved.
-    #[must_use]
-    pub fn last(&self, sequence: &Sequence) -> Option<i64> {
-        self.given.lock().get(&sequence.id).map_or(sequence.last, |given| given.last)
-    }
-
     /// A transaction is about to commit changes: sequences among them keep what was given.
-    pub fn carry(&self, changes: &mut [Change]) {
+    pub(super) fn carry(&self, changes: &mut [Change]) {
         let given = self.given.lock();
         for change in changes {
             if let Change::Sequence(sequence) = change
@@ -114,7 +108,7 @@ impl Sequences {
     }
 
     /// Forgets what was given: the sequence was restarted or is gone.
-    pub fn forget(&self, sequence: Oid) {
+    pub(super) fn forget(&self, sequence: Oid) {
         self.given.lock().remove(&sequence);
     }
 

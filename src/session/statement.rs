@@ -2,6 +2,7 @@
 
 use super::{Outcome, Rows, RowsTag, Session, explain, utility};
 use crate::{
+    clock::SharedClock,
     error::{Error, Result, SqlState},
     exec::{
         insert, nearest::Knobs, relations::Sources, rows_stream, run, snapshot::Snapshot, update,
@@ -9,6 +10,7 @@ use crate::{
     },
     pgtype::PgType,
     sql::{self, Bound, OutputColumn, Query, Returning, Statement, Utility},
+    telemetry::Metrics,
 };
 use arrow::array::ArrayRef;
 use datafusion::common::ScalarValue;
@@ -90,9 +92,14 @@ impl Session {
         self.check_not_failed(statement)?;
         let cancel = self.context.canceller.renew();
         let deadline = self.deadline();
+        let counted = Counted::new(self, statement.kind());
         let outcome = self.run(prepared, parameters, &cancel).await;
-        let outcome = outcome.map_err(|error| self.context.canceller.reason(error))?;
-        Ok(self.watched(outcome, deadline))
+        let outcome = outcome.map_err(|error| {
+            let error = self.context.canceller.reason(error);
+            counted.failed(&error);
+            error
+        })?;
+        Ok(self.watched(outcome, deadline, counted))
     }
 
     async fn run(
@@ -281,12 +288,22 @@ impl Session {
 
     /// Streams fail with the true reason of a cancellation, and keep their deadline until their
     /// end.
-    fn watched(&self, outcome: Outcome, deadline: Option<Deadline>) -> Outcome {
+    fn watched(&self, outcome: Outcome, deadline: Option<Deadline>, counted: Counted) -> Outcome {
         let canceller = self.context.canceller.clone();
         let watch = |stream: super::RowStream| -> super::RowStream {
             Box::pin(stream.map(move |batch| {
                 let _running = &deadline;
-                batch.map_err(|error| canceller.reason(error))
+                match batch {
+                    Ok(batch) => {
+                        counted.metrics.rows_returned.inc_by(batch.num_rows() as u64);
+                        Ok(batch)
+                    }
+                    Err(error) => {
+                        let error = canceller.reason(error);
+                        counted.failed(&error);
+                        Err(error)
+                    }
+                }
             }))
         };
         match outcome {
@@ -307,6 +324,34 @@ fn ends_transaction(statement: &Statement) -> bool {
         statement.utility(),
         Some(Utility::Commit { .. } | Utility::Rollback { .. } | Utility::RollbackTo(_))
     )
+}
+
+/// A statement as the counters see it, until its last row.
+struct Counted {
+    metrics: Arc<Metrics>,
+    clock: SharedClock,
+    kind: &'static str,
+    begun: Duration,
+}
+
+impl Counted {
+    fn new(session: &Session, kind: &'static str) -> Self {
+        let (metrics, clock) = (Arc::clone(&session.engine.metrics), Arc::clone(&session.engine.clock));
+        metrics.statements_running.inc();
+        let begun = clock.elapsed();
+        Self { metrics, clock, kind, begun }
+    }
+
+    fn failed(&self, error: &Error) {
+        self.metrics.errors.with_label_values(&[error.state().class()]).inc();
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.metrics.statements_running.dec();
+        self.metrics.statement(self.kind, self.clock.elapsed().saturating_sub(self.begun));
+    }
 }
 
 /// A deadline that is called off when it is dropped.

@@ -56,6 +56,7 @@ impl Session {
             let (states, locks) = (Arc::clone(&self.engine.states), Arc::clone(&self.engine.locks));
             let transaction = Transaction::begin(states, locks, isolation, read_only);
             self.context.transaction_is(Some(transaction.id()));
+            self.engine.metrics.transactions_open.inc();
             self.transaction = Some(transaction);
         }
         self.transaction.as_mut().expect("a transaction was opened")
@@ -181,6 +182,9 @@ impl Session {
         };
         self.engine.sequences.carry(transaction.changes_mut());
         let ended = transaction.commit(&self.engine.committer).await;
+        self.engine.metrics.transactions_open.dec();
+        let outcome = if ended.is_ok() { "commit" } else { "rollback" };
+        self.engine.metrics.transactions.with_label_values(&[outcome]).inc();
         self.context.change_settings(|settings| settings.end_transaction(ended.is_ok()));
         ended.map(drop)
     }
@@ -190,7 +194,10 @@ impl Session {
         self.failed = false;
         self.cursors.end_transaction(false);
         self.context.transaction_is(None);
-        self.transaction = None;
+        if self.transaction.take().is_some() {
+            self.engine.metrics.transactions_open.dec();
+            self.engine.metrics.transactions.with_label_values(&["rollback"]).inc();
+        }
         self.context.change_settings(|settings| settings.end_transaction(false));
     }
 }

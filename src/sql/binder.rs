@@ -51,7 +51,11 @@ pub(crate) struct Binder<'a> {
     pub(crate) place: Place,
     /// Set-returning functions of the SELECT list that is being bound.
     pub(crate) sets: Vec<SetColumn>,
+    /// The fields of the records among FROM's columns.
+    pub(crate) records: HashMap<Column, Vec<(String, PgType)>>,
     pub(crate) windows: HashMap<String, ast::WindowSpec>,
+    /// Correlated subqueries, for the rows around them.
+    pub(crate) applies: Vec<super::apply::Applies>,
     qualifiers: HashSet<String>,
     depth: usize,
 }
@@ -119,7 +123,9 @@ impl<'a> Binder<'a> {
             ctes: Vec::new(),
             place: Place::plain("this place"),
             sets: Vec::new(),
+            records: HashMap::new(),
             windows: HashMap::new(),
+            applies: Vec::new(),
             qualifiers: HashSet::new(),
             depth: 0,
         }
@@ -159,10 +165,12 @@ impl<'a> Binder<'a> {
         let source = self.source.take();
         let scopes = std::mem::take(&mut self.scopes);
         let ctes = std::mem::take(&mut self.ctes);
+        let applies = std::mem::take(&mut self.applies);
         let result = run(self);
         self.source = source;
         self.scopes = scopes;
         self.ctes = ctes;
+        self.applies = applies;
         result
     }
 

@@ -122,7 +122,16 @@ impl Binder<'_> {
                 PgType::Array(element) => (**element).clone(),
                 _ => PgType::Record,
             };
-            return self.set(name, typed.expr, element, span);
+            let set = self.set(name, typed.expr, element, span)?;
+            if set.kind != PgType::Record {
+                return Ok(set);
+            }
+            // A record of one field is that field.
+            let fields = self.record_fields(&set)?;
+            return Ok(match <[(String, PgType); 1]>::try_from(fields) {
+                Ok([(field, kind)]) => Typed::new(field_of(set.expr, &field), kind),
+                Err(_) => set,
+            });
         }
         // `int4('1')`: a type's name is a cast.
         if let (Some(kind), [one]) = (PgType::from_name(name), args.as_slice())
@@ -298,6 +307,7 @@ impl Binder<'_> {
         }
         let typed = self.call_named(&name, values, span)?;
         if typed.kind != PgType::Record {
+            let name = field_name(&typed.expr).unwrap_or(name);
             return Ok(Some(vec![(name, typed)]));
         }
         let fields = self.record_fields(&typed)?;
@@ -315,7 +325,12 @@ impl Binder<'_> {
     /// The fields of a set's records.
     fn record_fields(&self, typed: &Typed) -> Result<Vec<(String, PgType)>> {
         let missing = || Error::internal("a set of records has fields");
-        let Expr::Column(column) = &typed.expr else { return Err(missing()) };
+        let (Expr::Column(column) | Expr::OuterReferenceColumn(_, column)) = &typed.expr else {
+            return Err(missing());
+        };
+        if let Some(fields) = self.records.get(column) {
+            return Ok(fields.clone());
+        }
         let set = self.sets.iter().find(|set| set.name == column.name).ok_or_else(missing)?;
         let Expr::ScalarFunction(function) = &set.list else { return Err(missing()) };
         let schema = datafusion::common::DFSchema::empty();
@@ -357,7 +372,9 @@ impl Binder<'_> {
         while let ast::Expr::Nested(deeper) = inner {
             inner = deeper;
         }
-        if let ast::Expr::Identifier(ident) = inner {
+        if let ast::Expr::Identifier(ident) = inner
+            && self.is_table_alias(&fold(ident))
+        {
             return self.column(&[ident.clone(), ast::Ident::with_quote('"', field)]);
         }
         let typed = self.expr(inner)?;
@@ -629,6 +646,19 @@ fn digits(name: &str, args: &[Typed]) -> Option<PgType> {
                 ("millisecond", _) => numeric(3),
                 _ => numeric(0),
             })
+        }
+        _ => None,
+    }
+}
+
+/// The name of the field that an expression takes out of a record.
+fn field_name(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::ScalarFunction(function) if function.func.name() == "get_field" => {
+            match function.args.get(1) {
+                Some(Expr::Literal(ScalarValue::Utf8(name), _)) => name.clone(),
+                _ => None,
+            }
         }
         _ => None,
     }

@@ -209,7 +209,11 @@ impl Binder<'_> {
                 Ok(Typed { expr: Expr::Literal(null, None), kind: to.clone(), position })
             }
             Expr::Literal(ScalarValue::Utf8(Some(text)), _) if *to != PgType::Unknown => {
-                let value = self.literal(&text, to, reason).map_err(|error| at(error, position))?;
+                let value = self.literal(&text, to, reason).map_err(|error| {
+                    // What reads, but not as the modifier wants, is no fault of the text.
+                    let reads = *to != bare(to) && self.literal(&text, &bare(to), reason).is_ok();
+                    if reads { error } else { at(error, position) }
+                })?;
                 Ok(Typed { expr: Expr::Literal(value, None), kind: to.clone(), position })
             }
             Expr::Placeholder(Placeholder { id, .. }) => self.parameter(&id, to, position, reason),

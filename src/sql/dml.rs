@@ -377,10 +377,13 @@ impl Binder<'_> {
     ) -> Result<(LogicalPlan, Vec<ColumnId>)> {
         if let Some(condition) = selection {
             let place = Place::filter("WHERE");
-            let condition = self.in_place(place, |binder| binder.boolean(condition, "WHERE"))?;
-            plan = build(LogicalPlanBuilder::from(plan).filter(condition))?;
+            let (joined, condition, _) = self.with_subqueries(plan, |binder| {
+                binder.in_place(place, |binder| binder.boolean(condition, "WHERE"))
+            })?;
+            plan = build(LogicalPlanBuilder::from(joined).filter(condition))?;
         }
-        let new = self.assignments(table, assignments)?;
+        let (plan, new, _) =
+            self.with_subqueries(plan, |binder| binder.assignments(table, assignments))?;
         let mut exprs = vec![row.alias(ROW_COLUMN)];
         let mut taken = HashSet::from([ROW_COLUMN.to_owned()]);
         for column in &table.columns {
@@ -519,17 +522,14 @@ impl Binder<'_> {
         let visible = alias.as_ref().map_or_else(|| table.name.clone(), |alias| fold(&alias.name));
         let using: &[ast::TableWithJoins] = delete.using.as_deref().unwrap_or(&[]);
         let (mut plan, row) = self.target_with(&table, alias.as_ref(), using)?;
-        let filtered = match &delete.selection {
-            Some(condition) => self
-                .in_place(Place::filter("WHERE"), |binder| binder.boolean(condition, "WHERE"))
-                .and_then(|condition| build(LogicalPlanBuilder::from(plan.clone()).filter(condition)))
-                .map(Some),
-            None => Ok(None),
-        };
-        self.scopes.pop();
-        if let Some(filtered) = filtered? {
-            plan = filtered;
+        if let Some(condition) = &delete.selection {
+            let filtered = self.with_subqueries(plan, |binder| {
+                binder.in_place(Place::filter("WHERE"), |binder| binder.boolean(condition, "WHERE"))
+            });
+            let (joined, condition, _) = filtered?;
+            plan = build(LogicalPlanBuilder::from(joined).filter(condition))?;
         }
+        self.scopes.pop();
         let source = build(LogicalPlanBuilder::from(plan).project([row.alias(ROW_COLUMN)]))?;
         self.refuse_from_columns(delete.returning.as_deref(), using)?;
         let returning = self.returning(&table, Some(&visible), delete.returning.as_deref())?;
@@ -593,8 +593,10 @@ impl Binder<'_> {
     ) -> Result<LogicalPlan> {
         if let Some(condition) = &select.selection {
             let place = Place::filter("WHERE");
-            let condition = self.in_place(place, |binder| binder.boolean(condition, "WHERE"))?;
-            plan = build(LogicalPlanBuilder::from(plan).filter(condition))?;
+            let (joined, condition, _) = self.with_subqueries(plan, |binder| {
+                binder.in_place(place, |binder| binder.boolean(condition, "WHERE"))
+            })?;
+            plan = build(LogicalPlanBuilder::from(joined).filter(condition))?;
         }
         if let (true, Some(order)) = (limited, &query.order_by)
             && let ast::OrderByKind::Expressions(order) = &order.kind

@@ -336,13 +336,16 @@ impl Binder<'_> {
         for item in list {
             all.push(self.expr(item)?);
         }
-        let kind = self.common_type("IN", &all).map_err(|error| {
-            let kinds: Vec<&PgType> = all.iter().map(|t| &t.kind).filter(|k| **k != PgType::Unknown).collect();
-            match kinds.as_slice() {
-                [first, .., last] => self.no_operator("=", first, last, span),
-                _ => error,
+        let kind = match self.common_type("IN", &all) {
+            Ok(kind) => kind,
+            // The items have a type of their own, with which the value may be comparable.
+            Err(_) => {
+                let (value, items) = (all[0].clone(), &all[1..]);
+                let kind = self.common_type("IN", items)?;
+                let item = Typed::new(items[0].expr.clone(), kind);
+                self.comparable("=", value, item, span)?.0.kind
             }
-        })?;
+        };
         let mut all = all
             .into_iter()
             .map(|typed| Ok(self.coerce(typed, &kind, Reason::Implicit)?.expr))

@@ -7,6 +7,7 @@ use crate::{
     pgtype::PgType,
     sql::{
         Hidden, ROW_COLUMN,
+        apply::outer_columns,
         binder::{Binder, Named, Place, SetColumn, build, qualified},
         error::from_datafusion,
         expression::binary,
@@ -16,10 +17,14 @@ use crate::{
         typed::{Hiding, Rows, RowsColumn, ScopeColumn, Typed},
     },
 };
+use arrow::datatypes::DataType;
 use datafusion::{
-    common::{Column, JoinType, ScalarValue},
+    common::{
+        Column, JoinType, ScalarValue,
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    },
     logical_expr::{
-        Case, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
+        Case, Expr, LogicalPlan, LogicalPlanBuilder, Operator,
     },
     sql::sqlparser::{
         ast::{self, JoinConstraint, JoinOperator, Spanned, TableFactor},
@@ -42,7 +47,19 @@ impl Binder<'_> {
             all = Some(self.joined(part, all)?);
         }
         let all = all.unwrap_or_else(|| (one_row(), Vec::new()));
+        self.keep_records(&all);
         Ok(all)
+    }
+
+    /// Remembers the fields of records, which their type does not tell.
+    fn keep_records(&mut self, (plan, columns): &Offered) {
+        for column in columns.iter().filter(|column| column.kind == PgType::Record) {
+            let Expr::Column(place) = &column.expr else { continue };
+            let Ok((_, field)) = plan.schema().qualified_field_from_column(place) else { continue };
+            let DataType::Struct(fields) = field.data_type() else { continue };
+            let fields = fields.iter().map(|f| (f.name().clone(), PgType::of_field(f))).collect();
+            self.records.insert(place.clone(), fields);
+        }
     }
 
     fn joined(&mut self, part: &ast::TableWithJoins, left: Option<Offered>) -> Result<Offered> {
@@ -123,7 +140,10 @@ impl Binder<'_> {
                 let place = Place::plain("JOIN conditions");
                 let on = self.in_place(place, |binder| binder.boolean(condition, "JOIN/ON"));
                 let columns = self.scopes.pop().unwrap_or_default();
-                let plan = build(LogicalPlanBuilder::from(left).join_on(right, kind, [on?]))?;
+                let mut sides = [left, right];
+                let on = self.computed_before(&mut sides, on?)?;
+                let [left, right] = sides;
+                let plan = build(LogicalPlanBuilder::from(left).join_on(right, kind, [on]))?;
                 Ok((plan, columns))
             }
             JoinConstraint::Using(names) => {
@@ -144,6 +164,33 @@ impl Binder<'_> {
             }
             JoinConstraint::None => Err(Error::new(SqlState::SYNTAX_ERROR, "a join needs ON or USING")),
         }
+    }
+
+    /// A join's condition, its correlated subqueries computed beside the rows of the side that
+    /// they are about: DataFusion knows them in projections and not in joins.
+    fn computed_before(&mut self, sides: &mut [LogicalPlan; 2], on: Expr) -> Result<Expr> {
+        let on = on.transform(|part| {
+            let Expr::ScalarSubquery(subquery) = &part else { return Ok(Transformed::no(part)) };
+            let about = |side: &LogicalPlan| {
+                subquery.outer_ref_columns.iter().all(|outer| match outer {
+                    Expr::OuterReferenceColumn(_, column) => side.schema().has_column(column),
+                    _ => false,
+                })
+            };
+            let Some(side) = sides.iter_mut().find(|side| about(side)) else {
+                return Ok(Transformed::no(part));
+            };
+            if subquery.outer_ref_columns.is_empty() {
+                return Ok(Transformed::no(part));
+            }
+            let name = self.qualifier("subquery");
+            let mut exprs: Vec<Expr> = side.schema().columns().into_iter().map(Expr::Column).collect();
+            exprs.push(part.alias(&name));
+            *side = LogicalPlanBuilder::from(side.clone()).project(exprs)?.build()?;
+            let column = Expr::Column(Column::new_unqualified(name));
+            Ok(Transformed::new(column, true, TreeNodeRecursion::Jump))
+        });
+        Ok(on.map_err(from_datafusion)?.data)
     }
 
     /// `JOIN … USING (names)`: the named columns come first, once.
@@ -423,20 +470,42 @@ impl Binder<'_> {
         let rows = self.query(query, None).and_then(|rows| self.settle_rows(rows));
         let mut columns = self.scopes.pop().unwrap_or_default();
         let rows = self.plain_columns(rows?)?;
-        let outer_ref_columns = rows.plan.all_out_ref_exprs();
-        let rows = if outer_ref_columns.is_empty() {
-            rows
-        } else {
-            let subquery = Subquery {
-                subquery: Arc::new(rows.plan),
-                outer_ref_columns,
-                spans: datafusion::common::Spans::new(),
-            };
-            Rows { plan: LogicalPlan::Subquery(subquery), columns: rows.columns }
-        };
+        let visible = alias.map_or_else(|| "subquery".to_owned(), |alias| fold(&alias.name));
+        let rows = rename(rows, &alias_names(alias), &visible)?;
+        let always = |on: &ast::Expr| matches!(on, ast::Expr::Value(value) if value.value == ast::Value::Boolean(true));
+        if !outer_columns(&rows.plan).is_empty() {
+            if on.is_some_and(|on| !always(on)) && kind != JoinType::Inner {
+                return Err(Error::unsupported("LEFT JOIN LATERAL takes ON true")
+                    .hint("Put the condition into the query's WHERE."));
+            }
+            let qualifier = self.qualifier(&visible);
+            let relation = datafusion::common::TableReference::bare(qualifier.as_str());
+            let mut exprs = Vec::new();
+            for column in rows.columns {
+                let name = column.column.name.clone();
+                exprs.push(Expr::Column(column.column).alias_qualified(Some(relation.clone()), &name));
+                columns.push(ScopeColumn {
+                    table: Some(visible.clone()),
+                    schema: None,
+                    name: column.name,
+                    kind: column.kind,
+                    expr: qualified(&qualifier, &name),
+                    origin: column.origin,
+                    hidden: Hiding::Not,
+                });
+            }
+            let mut plan = self.lateral(left, rows.plan, exprs, kind)?;
+            if let Some(on) = on.filter(|on| !always(on)) {
+                self.scopes.push(columns);
+                let place = Place::plain("JOIN conditions");
+                let on = self.in_place(place, |binder| binder.boolean(on, "JOIN/ON"));
+                columns = self.scopes.pop().unwrap_or_default();
+                plan = build(LogicalPlanBuilder::from(plan).filter(on?))?;
+            }
+            return Ok((plan, columns));
+        }
         let (right, more) = self.aliased(rows, alias, "subquery")?;
         columns.extend(more);
-        let always = |on: &ast::Expr| matches!(on, ast::Expr::Value(value) if value.value == ast::Value::Boolean(true));
         let plan = match on {
             Some(on) if !(always(on) && kind == JoinType::Inner) => {
                 self.scopes.push(columns);
@@ -477,9 +546,8 @@ impl Binder<'_> {
                 _ => name,
             });
             let column = match &typed.expr {
-                Expr::Column(column) if sets.iter().any(|set| set.name == column.name) => {
-                    Expr::Column(column.clone())
-                }
+                // What comes from a list is there once the list is unnested.
+                of_set if names_set(of_set, &sets) => of_set.clone(),
                 other => {
                     let inner = format!("{qualifier}.{place}");
                     exprs.push(other.clone().alias(&inner));
@@ -513,6 +581,7 @@ impl Binder<'_> {
                 Expr::Column(column) => Some(column.name.clone()),
                 _ => None,
             })
+            .chain(sets.into_iter().map(|set| set.name))
             .collect();
         for column in plan.schema().columns() {
             if column.relation.is_some() || !inner.contains(&column.name) {
@@ -612,6 +681,13 @@ pub(crate) fn offered(
 
 fn alias_names(alias: Option<&ast::TableAlias>) -> Vec<String> {
     alias.iter().flat_map(|alias| &alias.columns).map(|column| fold(&column.name)).collect()
+}
+
+/// Whether an expression is a list's element, or a field of it.
+fn names_set(expr: &Expr, sets: &[SetColumn]) -> bool {
+    expr.column_refs().iter().any(|column| {
+        column.relation.is_none() && sets.iter().any(|set| set.name == column.name)
+    })
 }
 
 /// Functions in FROM.

@@ -16,6 +16,7 @@
 //! planner: PostgreSQL chooses operators and functions by types that Arrow does not have (an
 //! untyped literal, `name`, `regclass`, `json`), and each error wants its place in the text.
 
+mod apply;
 mod bind;
 mod binder;
 mod calls;

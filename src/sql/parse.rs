@@ -83,6 +83,26 @@ impl Statement {
         }
     }
 
+    /// What kind of statement it is, for counters.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match &self.ast {
+            Ast::Query(_) => "select",
+            Ast::Insert(_) => "insert",
+            Ast::Update(_) => "update",
+            Ast::Delete(_) => "delete",
+            Ast::Copy(_) => "copy",
+            Ast::Explain(..) => "explain",
+            Ast::Utility(utility) => match utility.as_ref() {
+                Utility::Begin(_) | Utility::Commit { .. } | Utility::Rollback { .. } => {
+                    "transaction"
+                }
+                _ => "utility",
+            },
+            _ => "utility",
+        }
+    }
+
     /// Whether it only reads: SELECT without locks, EXPLAIN of one.
     #[must_use]
     pub fn is_query(&self) -> bool {

@@ -456,19 +456,25 @@ impl Binder<'_> {
     /// Columns whose fields say nothing but their Arrow type: both parts of a recursion must be
     /// alike in all that a field says.
     fn unlabelled(&mut self, rows: Rows) -> Result<Rows> {
-        let exprs: Vec<Expr> = rows
-            .columns
+        let plan = self.without_labels(rows.plan)?;
+        Ok(Rows { plan, ..rows })
+    }
+
+    /// The plan with fields that say nothing but their Arrow type.
+    pub(crate) fn without_labels(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let exprs: Vec<Expr> = plan
+            .schema()
             .iter()
-            .map(|column| {
-                let kind = column.kind.clone();
+            .map(|(qualifier, field)| {
+                let kind = PgType::of_field(field);
                 let plain = self.own("plain", vec![kind.clone()], kind, |args| {
                     Ok(Arc::clone(&args.arrays[0]))
                 });
-                call(plain, vec![Expr::Column(column.column.clone())]).alias(&column.column.name)
+                let column = Expr::Column(Column::from((qualifier, field)));
+                call(plain, vec![column]).alias(field.name())
             })
             .collect();
-        let plan = build(LogicalPlanBuilder::from(rows.plan).project(exprs))?;
-        Ok(Rows { plan, ..rows })
+        build(LogicalPlanBuilder::from(plan).project(exprs))
     }
 
     /// Columns under the names of another's.

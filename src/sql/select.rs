@@ -70,33 +70,41 @@ impl Binder<'_> {
     ) -> Result<Rows> {
         if let Some(condition) = &select.selection {
             let place = Place::filter("WHERE");
-            let condition = self.in_place(place, |binder| binder.boolean(condition, "WHERE"))?;
-            plan = build(LogicalPlanBuilder::from(plan).filter(condition))?;
+            let (joined, condition, _) = self.with_subqueries(plan, |binder| {
+                binder.in_place(place, |binder| binder.boolean(condition, "WHERE"))
+            })?;
+            plan = build(LogicalPlanBuilder::from(joined).filter(condition))?;
         }
         let list = Place { clause: "SELECT", aggregates: true, windows: true, sets: true, filter: false };
-        let mut items = self.in_place(list, |binder| binder.items(&select.projection, expected))?;
-        let mut grouping = self.grouping(&select.group_by, &items)?;
-        let having = match &select.having {
-            Some(having) => {
-                let place = Place { aggregates: true, ..Place::plain("HAVING") };
-                Some(self.in_place(place, |binder| binder.boolean(having, "HAVING"))?)
+        let (joined, made, applies) = self.with_subqueries(plan, |binder| {
+            let items = binder.in_place(list, |binder| binder.items(&select.projection, expected))?;
+            let grouping = binder.grouping(&select.group_by, &items)?;
+            let having = match &select.having {
+                Some(having) => {
+                    let place = Place { aggregates: true, ..Place::plain("HAVING") };
+                    Some(binder.in_place(place, |binder| binder.boolean(having, "HAVING"))?)
+                }
+                None => None,
+            };
+            let mut on = Vec::new();
+            if let Some(ast::Distinct::On(exprs)) = &select.distinct {
+                for expr in exprs {
+                    on.push(binder.order_expr(expr, &items)?.0);
+                }
             }
-            None => None,
-        };
-        let mut on = Vec::new();
-        if let Some(ast::Distinct::On(exprs)) = &select.distinct {
-            for expr in exprs {
-                on.push(self.order_expr(expr, &items)?.0);
+            // A sort key is an output column, or an expression that travels beside them.
+            let mut sorts: Vec<SortExpr> = Vec::new();
+            for by in order {
+                let (typed, _) = binder
+                    .in_place(Place { clause: "ORDER BY", ..list }, |binder| {
+                        binder.order_expr(&by.expr, &items)
+                    })?;
+                sorts.push(sort(typed.expr, &by.options));
             }
-        }
-        // A sort key is an output column, or an expression that travels beside them.
-        let mut sorts: Vec<SortExpr> = Vec::new();
-        for by in order {
-            let (typed, _) = self.in_place(Place { clause: "ORDER BY", ..list }, |binder| {
-                binder.order_expr(&by.expr, &items)
-            })?;
-            sorts.push(sort(typed.expr, &by.options));
-        }
+            Ok((items, grouping, having, on, sorts))
+        })?;
+        let (mut items, mut grouping, having, on, mut sorts) = made;
+        plan = joined;
 
         let mut all: Vec<Expr> = items.iter().map(|item| item.typed.expr.clone()).collect();
         let item_count = all.len();
@@ -110,6 +118,14 @@ impl Binder<'_> {
         let aggregates = collect(&all, |expr| matches!(expr, Expr::AggregateFunction(_)))?;
         if !aggregates.is_empty() || grouping.is_grouped || select.having.is_some() {
             grouping.along = self.functional_keys(&grouping.exprs);
+            // A subquery over what is grouped by has one value in a group.
+            for apply in &applies {
+                let outer = apply.outer();
+                if outer.iter().all(|e| grouping.exprs.contains(e) || grouping.along.contains(e)) {
+                    let column = Column::new_unqualified(&apply.column);
+                    grouping.along.push(Expr::Column(column));
+                }
+            }
             plan = self.aggregate(plan, &grouping, aggregates, &mut all)?;
         }
         if select.having.is_some() {
@@ -121,8 +137,10 @@ impl Binder<'_> {
         let windows = collect(&all, |expr| matches!(expr, Expr::WindowFunction(_)))?;
         if !windows.is_empty() {
             let mut names = HashMap::new();
-            let mut taken = plan.schema().columns().into_iter().map(|column| column.name).collect();
-            let windows = renamed(windows, &mut taken, &mut names);
+            for window in &windows {
+                let name = window.schema_name().to_string();
+                names.insert(window.clone(), Expr::Column(Column::new_unqualified(name)));
+            }
             plan = LogicalPlanBuilder::window_plan(plan, windows).map_err(from_datafusion)?;
             replace(&mut all, &names)?;
         }
@@ -309,7 +327,9 @@ impl Binder<'_> {
 
     /// RETURNING's list over a plan.
     pub(crate) fn returned(&mut self, plan: LogicalPlan, list: &[SelectItem]) -> Result<Rows> {
-        let items = self.in_place(Place::plain("RETURNING"), |binder| binder.items(list, None))?;
+        let (plan, items, _) = self.with_subqueries(plan, |binder| {
+            binder.in_place(Place::plain("RETURNING"), |binder| binder.items(list, None))
+        })?;
         self.project(plan, items, Vec::new(), Vec::new(), None)
     }
 

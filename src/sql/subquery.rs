@@ -2,14 +2,15 @@
 //!
 //! DataFusion takes EXISTS and IN in filters and scalar subqueries anywhere, of one row at most.
 //! A scalar subquery that may give more rows is an aggregate that refuses the second
-//! (`single_value`); elsewhere than in filters EXISTS is a count and IN asks an array.
+//! (`single_value`), elsewhere than in filters EXISTS is a count and IN asks an array. Correlated
+//! ones are joined to the rows around them (`apply.rs`).
 
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::PgType,
     sql::{
+        apply::{is_filtered, outer_columns},
         binder::{Binder, Place, build},
-        coerce::Reason,
         expression::{binary, boolean},
         functions::aggregates,
         typed::{Rows, Typed},
@@ -46,7 +47,8 @@ impl Binder<'_> {
         let rows = self.single_column(query)?;
         let kind = rows.columns[0].kind.clone();
         let column = Expr::Column(rows.columns[0].column.clone());
-        let plan = if gives_one_row(&rows.plan) {
+        let joined = !outer_columns(&rows.plan).is_empty() && self.collects_subqueries();
+        let plan = if gives_one_row(&rows.plan, joined) {
             rows.plan
         } else {
             let (plan, ordered) = without_limit(rows.plan);
@@ -63,12 +65,20 @@ impl Binder<'_> {
                 None => aggregates::single_value(column, &kind),
             };
             let name = "value";
-            build(
-                LogicalPlanBuilder::from(plan)
-                    .aggregate(Vec::<Expr>::new(), [function.alias(name)]),
-            )?
+            let plan = LogicalPlanBuilder::from(plan)
+                .aggregate(Vec::<Expr>::new(), [function.alias(name)]);
+            build(plan)?
         };
-        Ok(Typed::new(Expr::ScalarSubquery(subquery(plan)), kind))
+        Ok(Typed::new(self.value_of(plan), kind))
+    }
+
+    /// The value of a plan of one row and one column: joined to the rows around where it is
+    /// correlated with them.
+    fn value_of(&mut self, plan: LogicalPlan) -> Expr {
+        if !outer_columns(&plan).is_empty() && self.collects_subqueries() {
+            return self.collect_subquery(plan);
+        }
+        Expr::ScalarSubquery(subquery(plan))
     }
 
     /// `ARRAY(SELECT …)`.
@@ -92,7 +102,7 @@ impl Binder<'_> {
         let plan = build(
             LogicalPlanBuilder::from(plan).aggregate(Vec::<Expr>::new(), [list.alias("array")]),
         )?;
-        let value = Expr::ScalarSubquery(subquery(plan));
+        let value = self.value_of(plan);
         // No rows make an empty array, not NULL.
         let empty = ScalarValue::try_from(&kind.arrow()).map_err(crate::sql::error::from_datafusion)?;
         let empty = match empty {
@@ -112,7 +122,7 @@ impl Binder<'_> {
     pub(crate) fn exists(&mut self, query: &ast::Query, negated: bool) -> Result<Typed> {
         let filter = self.place.filter;
         let rows = self.inner_query(query)?;
-        if filter {
+        if filter && (is_filtered(&rows.plan) || !self.collects_subqueries()) {
             return Ok(boolean(Expr::Exists(Exists::new(subquery(rows.plan), negated))));
         }
         let (plan, _) = without_limit(rows.plan);
@@ -121,7 +131,7 @@ impl Binder<'_> {
         let count = Expr::AggregateFunction(count).alias("count");
         let plan = build(LogicalPlanBuilder::from(plan).aggregate(Vec::<Expr>::new(), [count]))?;
         let zero = Expr::Literal(ScalarValue::Int64(Some(0)), None);
-        let count = coalesce(Expr::ScalarSubquery(subquery(plan)), zero.clone());
+        let count = coalesce(self.value_of(plan), zero.clone());
         let operator = if negated { Operator::Eq } else { Operator::Gt };
         Ok(boolean(binary(count, operator, zero)))
     }
@@ -142,12 +152,13 @@ impl Binder<'_> {
             ));
         }
         let value = self.expr(left)?;
-        if !self.place.filter {
+        let filter = self.place.filter;
+        let rows = self.single_column(query)?;
+        if !filter || (!is_filtered(&rows.plan) && self.collects_subqueries()) {
             let array = self.array_subquery(query)?;
             let within = self.any_or_all("=", value, array, false, span)?;
             return Ok(if negated { boolean(Expr::Not(Box::new(within.expr))) } else { within });
         }
-        let rows = self.single_column(query)?;
         let column = Typed::new(Expr::Column(rows.columns[0].column.clone()), rows.columns[0].kind.clone());
         let (value, other) = self.comparable("=", value, column, span)?;
         let rows = self.cast_rows(rows, &[other.kind], "IN")?;
@@ -164,12 +175,6 @@ impl Binder<'_> {
                 self.call_named(name, vec![value], span)
             }
         }
-    }
-
-    /// The value or, where it is NULL, the other.
-    pub(crate) fn or_else(&mut self, value: Typed, other: Typed) -> Result<Typed> {
-        let other = self.coerce(other, &value.kind, Reason::Implicit)?;
-        Ok(Typed::new(coalesce(value.expr, other.expr), value.kind))
     }
 }
 
@@ -199,17 +204,17 @@ fn subquery(plan: LogicalPlan) -> Subquery {
 }
 
 /// Whether a plan gives one row and no more: an aggregate without groups, a literal.
-fn gives_one_row(plan: &LogicalPlan) -> bool {
+fn gives_one_row(plan: &LogicalPlan, joined: bool) -> bool {
     match plan {
-        LogicalPlan::Projection(projection) => gives_one_row(&projection.input),
-        LogicalPlan::SubqueryAlias(alias) => gives_one_row(&alias.input),
-        LogicalPlan::Sort(sort) => gives_one_row(&sort.input),
+        LogicalPlan::Projection(projection) => gives_one_row(&projection.input, joined),
+        LogicalPlan::SubqueryAlias(alias) => gives_one_row(&alias.input, joined),
+        LogicalPlan::Sort(sort) => gives_one_row(&sort.input, joined),
         LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
         LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
         LogicalPlan::Limit(limit) => {
             let one = matches!(limit.fetch.as_deref(), Some(Expr::Literal(ScalarValue::Int64(Some(0 | 1)), _)));
             // DataFusion does not take a limit apart from its correlation.
-            one && limit.input.all_out_ref_exprs().is_empty()
+            one && (joined || limit.input.all_out_ref_exprs().is_empty())
         }
         _ => false,
     }

@@ -28,6 +28,7 @@ pub use writer::SegmentWriter;
 
 use super::{
     columns::ColumnCache,
+    gc::{Pin, Pins},
     paths::{self, ObjectPath},
     store::Store,
 };
@@ -46,18 +47,26 @@ use tokio::sync::OnceCell;
 /// Rows of a row group: what is read together.
 pub const GROUP_ROWS: usize = 8192;
 
-/// Where segments lie: the store, and the decoded columns that are kept near. Cheap to clone.
+/// Where segments lie: the store, the decoded columns that are kept near, and the names of those that
+/// are open, which the collector leaves alone. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SegmentStore {
     store: Store,
     cache: Arc<ColumnCache>,
+    pins: Pins,
 }
 
 impl SegmentStore {
     /// Segments in this store, read through this cache.
     #[must_use]
     pub fn new(store: Store, cache: Arc<ColumnCache>) -> Self {
-        Self { store, cache }
+        Self { store, cache, pins: Pins::default() }
+    }
+
+    /// The objects of every segment that is open or being written.
+    #[must_use]
+    pub fn pins(&self) -> &Pins {
+        &self.pins
     }
 
     /// The cache of decoded columns.
@@ -153,6 +162,8 @@ struct Shared {
     object: ObjectPath,
     side: Side,
     footer: OnceCell<ArrowReaderMetadata>,
+    /// Whoever can read the segment keeps its objects.
+    _pin: Pin,
 }
 
 impl Segment {
@@ -162,6 +173,7 @@ impl Segment {
     /// XX001 when the head is damaged, and what the store fails with.
     pub async fn open(store: &SegmentStore, meta: SegmentMeta) -> Result<Self> {
         let object = meta.side.object();
+        let _pin = store.pins.pin(meta.objects());
         let head = store.range(&object, 0..meta.side.head_bytes).await?;
         let span = side::Span { at: 0, bytes: meta.side.head_bytes, crc: meta.side.head_crc };
         span.check(&head, &object)?;
@@ -172,7 +184,8 @@ impl Segment {
     fn new(store: &SegmentStore, meta: SegmentMeta, side: Side) -> Self {
         let number = u128::from_str_radix(&meta.id, 16).unwrap_or_default();
         let (store, object) = (store.clone(), meta.object());
-        let shared = Shared { store, number, object, side, footer: OnceCell::new() };
+        let pin = store.pins.pin(meta.objects());
+        let shared = Shared { store, number, object, side, footer: OnceCell::new(), _pin: pin };
         Self { meta, shared: Arc::new(shared) }
     }
 
@@ -321,7 +334,8 @@ impl Segment {
         side.keys.insert(constraint, section);
         let mut meta = self.meta.clone();
         meta.constraints = side.keys.keys().copied().collect();
-        meta.side = put_side(store, &side, &blocks).await?;
+        let (put, _pin) = put_side(store, &side, &blocks).await?;
+        meta.side = put;
         Ok(Self::new(store, meta, side))
     }
 }
@@ -333,8 +347,8 @@ impl From<ParquetError> for Error {
     }
 }
 
-/// Writes a side object under a fresh name.
-async fn put_side(store: &SegmentStore, side: &Side, blocks: &[u8]) -> Result<SideMeta> {
+/// Writes a side object under a fresh name, pinned until the segment that it belongs to is open.
+async fn put_side(store: &SegmentStore, side: &Side, blocks: &[u8]) -> Result<(SideMeta, Pin)> {
     let head = side.encode()?;
     let meta = SideMeta {
         id: store.fresh_id(),
@@ -342,6 +356,7 @@ async fn put_side(store: &SegmentStore, side: &Side, blocks: &[u8]) -> Result<Si
         head_bytes: head.len() as u64,
         head_crc: crc32c::crc32c(&head),
     };
+    let pin = store.pins.pin([meta.object()]);
     store.put(&meta.object(), Bytes::from([head.as_slice(), blocks].concat())).await?;
-    Ok(meta)
+    Ok((meta, pin))
 }

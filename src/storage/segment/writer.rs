@@ -214,6 +214,7 @@ impl SegmentWriter {
             statistics,
         };
         let span = side.groups.last().map_or(0, |group| u64::from(group.end()));
+        let (put, _side_pin) = put_side(&self.store, &side, &blocks).await?;
         let meta = SegmentMeta {
             id: self.store.fresh_id(),
             first_row: RowId(draft.first_row),
@@ -222,8 +223,9 @@ impl SegmentWriter {
             bytes: bytes.len() as u64,
             columns: side.columns.clone(),
             constraints: side.keys.keys().copied().collect(),
-            side: put_side(&self.store, &side, &blocks).await?,
+            side: put,
         };
+        let _pin = self.store.pins().pin([meta.object()]);
         self.store.put(&meta.object(), bytes).await?;
         self.done.push(Arc::new(Segment::new(&self.store, meta, side)));
         Ok(())

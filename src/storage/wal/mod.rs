@@ -176,8 +176,18 @@ impl Wal {
             _ => return self.check_ready().map(|()| None),
         };
         let records = replay::decode_all(&paths::wal(group.first), &group.bytes)?;
-        self.write(group).await?;
-        Ok(Some(records))
+        let path = paths::wal(group.first);
+        match self.write(group.clone()).await {
+            Ok(()) => Ok(Some(records)),
+            Err(error) if matches!(self.state, State::Ready) => {
+                // This attempt wrote nothing; what became of those before it is still not known.
+                self.state = State::InDoubt(group);
+                let message = format!("it is not known whether object \"{path}\" was written");
+                let unknown = SqlState::TRANSACTION_RESOLUTION_UNKNOWN;
+                Err(Error::new(unknown, message).source(error))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The checkpoint contains the log up to `covered`; what lies before is garbage once no retained
