@@ -37,11 +37,11 @@ use crate::{
     telemetry::Metrics,
 };
 use async_trait::async_trait;
-use observe::Observed;
 use datafusion::execution::{
     memory_pool::{FairSpillPool, TrackConsumersPool},
     runtime_env::RuntimeEnvBuilder,
 };
+use observe::Observed;
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio::{
     runtime::{Handle, Runtime},
@@ -85,7 +85,8 @@ impl Node {
         let clock = SystemClock::shared();
         let metrics = Arc::new(Metrics::default());
         let share = |percent: u64| config.memory / 100 * percent;
-        let store = Store::open(&store_options(&config, share(SHARES.ranges)), Arc::clone(&clock)).await?;
+        let store =
+            Store::open(&store_options(&config, share(SHARES.ranges)), Arc::clone(&clock)).await?;
         let columns = usize::try_from(share(SHARES.columns)).unwrap_or(usize::MAX);
         let segments = SegmentStore::new(store.clone(), Arc::new(ColumnCache::new(columns)));
         let postings =
@@ -95,8 +96,7 @@ impl Node {
         let Recovered { state, writer, replayed } = recovered;
         tracing::info!(lsn = %state.lsn, replayed, "recovered");
         let states = Arc::new(States::new(state));
-        let (committer, commit_task) =
-            Committer::new(
+        let (committer, commit_task) = Committer::new(
             Arc::clone(&states),
             segments.clone(),
             writer.wal,
@@ -125,8 +125,7 @@ impl Node {
         let maintenance_handle = tokio::spawn(maintenance_task.run(stop_maintenance.clone()));
 
         let cpu = Cpu::start()?;
-        let upkeep =
-            Upkeep::new(Arc::clone(&states), committer.clone(), Arc::clone(&clock));
+        let upkeep = Upkeep::new(Arc::clone(&states), committer.clone(), Arc::clone(&clock));
         let upkeep = cpu.handle.spawn(upkeep.run(stop_upkeep.clone()));
 
         let runner = runner(share(SHARES.queries), &cpu.handle, &metrics)?;

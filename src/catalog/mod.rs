@@ -395,10 +395,8 @@ impl Catalog {
     /// An error for a relation that is not there, with the nearest name that is.
     #[must_use]
     pub fn no_relation(&self, path: &[Oid], name: &str, shown: &str) -> Error {
-        let error = Error::new(
-            SqlState::UNDEFINED_TABLE,
-            format!("relation \"{shown}\" does not exist"),
-        );
+        let error =
+            Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"));
         let here = |schema: &Oid| path.contains(schema);
         let tables = self.tables().filter(|t| here(&t.schema)).map(|t| t.name.as_str());
         let views = self.views().filter(|v| here(&v.schema)).map(|v| v.name.as_str());

@@ -84,8 +84,10 @@ async fn with_kept_keys(
             rows.with_key(key.id, columns.to_vec())
         } else {
             let specs = super::table::column_specs(table)?;
-            let specs: Vec<_> =
-                columns.iter().filter_map(|id| specs.iter().find(|s| s.id == *id).cloned()).collect();
+            let specs: Vec<_> = columns
+                .iter()
+                .filter_map(|id| specs.iter().find(|s| s.id == *id).cloned())
+                .collect();
             rows.build_key(store, key.id, &specs).await?
         };
     }
@@ -98,7 +100,11 @@ pub fn with_keys(rows: TableState, table: &Table) -> TableState {
     table.keys().fold(rows, |rows, (key, columns)| rows.with_key(key.id, columns.to_vec()))
 }
 
-async fn apply_rows(store: &SegmentStore, rows: TableState, change: &TableChange) -> Result<TableState> {
+async fn apply_rows(
+    store: &SegmentStore,
+    rows: TableState,
+    change: &TableChange,
+) -> Result<TableState> {
     let mut rows = if change.truncate { rows.truncate() } else { rows };
     if rows.next_row() > change.first_row {
         return Err(Error::corrupt(
@@ -125,7 +131,10 @@ async fn apply_rows(store: &SegmentStore, rows: TableState, change: &TableChange
 
 /// The tables of a picture as the catalog's keys want them, after the manifest was read.
 #[must_use]
-pub fn keyed(catalog: &Catalog, tables: HashMap<TableId, TableState>) -> HashMap<TableId, TableState> {
+pub fn keyed(
+    catalog: &Catalog,
+    tables: HashMap<TableId, TableState>,
+) -> HashMap<TableId, TableState> {
     let keyed = |(id, rows): (Oid, TableState)| match catalog.table(id) {
         Some(table) => (id, with_keys(rows, table)),
         None => (id, rows),

@@ -2,11 +2,7 @@
 //! are assigned, a group at a time. Reads and writes go on meanwhile; rows that come later are
 //! searched exactly until the index has them.
 
-use super::{
-    run::Run,
-    table::column_specs,
-    topk::Vectors,
-};
+use super::{run::Run, table::column_specs, topk::Vectors};
 use crate::{
     catalog::{Index as Entry, IndexKind, Table},
     error::{Error, Result, SqlState},
@@ -81,9 +77,7 @@ impl Source {
         let live = self.rows.live_rows();
         let sample = self.sample(live).await?;
         let mut builder =
-            tokio::task::block_in_place(|| {
-                Builder::new(self.options, live, &sample, &watch)
-            })?;
+            tokio::task::block_in_place(|| Builder::new(self.options, live, &sample, &watch))?;
         drop(sample);
         let mut end = RowId(0);
         for group in self.rows.groups() {

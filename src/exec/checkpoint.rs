@@ -32,7 +32,11 @@ use crate::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::{collections::{HashMap, HashSet}, ops::Range, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+    sync::Arc,
+};
 
 /// Writes checkpoints. One at a time: whoever holds it is the only one.
 #[derive(Debug)]

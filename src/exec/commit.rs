@@ -14,6 +14,9 @@
 //! nothing more, since the next record's place is unknown too. After hand-over a commit cannot be
 //! cancelled.
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     apply::apply,
     state::{DbState, States},
@@ -109,7 +112,10 @@ impl Committer {
         metrics: Arc<Metrics>,
     ) -> (Self, CommitTask) {
         let (sender, requests) = mpsc::channel(GROUP_MAX);
-        (Self { requests: sender }, CommitTask { requests, states, segments, wal, clock, metrics, broken: None })
+        (
+            Self { requests: sender },
+            CommitTask { requests, states, segments, wal, clock, metrics, broken: None },
+        )
     }
 
     /// Commits. When this returns, the transaction is durable and visible to the next snapshot.
@@ -247,7 +253,9 @@ impl CommitTask {
         let took = self.clock.elapsed().saturating_sub(begun);
         self.metrics.wal_groups.inc();
         self.metrics.wal_append_seconds.observe(took.as_secs_f64());
-        self.metrics.wal_group_commits.observe(f64::from(u32::try_from(commits).unwrap_or(u32::MAX)));
+        self.metrics
+            .wal_group_commits
+            .observe(f64::from(u32::try_from(commits).unwrap_or(u32::MAX)));
         self.metrics.wal_bytes.inc_by(self.wal.stats().bytes.saturating_sub(bytes_before));
     }
 
@@ -271,7 +279,12 @@ impl CommitTask {
     }
 
     /// Gives a commit its place and its rows their ids, and applies it.
-    async fn prepare(&self, state: &DbState, ahead: u64, commit: Commit) -> Result<(Record, DbState)> {
+    async fn prepare(
+        &self,
+        state: &DbState,
+        ahead: u64,
+        commit: Commit,
+    ) -> Result<(Record, DbState)> {
         let lsn = Lsn(self.wal.next_lsn().0 + ahead);
         let catalog = if commit.changes.is_empty() {
             Vec::new()

@@ -31,7 +31,11 @@ use std::{
 ///
 /// # Errors
 /// 23502, 23505, 23514, 21000, those of locks, and those of the source.
-pub async fn insert(statement: &Insert, env: &Env, transaction: &mut Transaction) -> Result<Written> {
+pub async fn insert(
+    statement: &Insert,
+    env: &Env,
+    transaction: &mut Transaction,
+) -> Result<Written> {
     transaction.check_writable("INSERT")?;
     let conflict = statement.on_conflict.as_ref();
     let mut inserter = Inserter::new(&statement.table, conflict, env, transaction).await?;
@@ -163,11 +167,7 @@ impl Inserter {
     }
 
     /// The rows that meet none, and which row must update which.
-    fn sort_out(
-        &self,
-        rows: &RecordBatch,
-        meetings: &Meetings,
-    ) -> Result<(Vec<bool>, Vec<Met>)> {
+    fn sort_out(&self, rows: &RecordBatch, meetings: &Meetings) -> Result<(Vec<bool>, Vec<Met>)> {
         let mut fresh = vec![true; rows.num_rows()];
         let mut updates = Vec::new();
         for row in 0..rows.num_rows() {
@@ -407,12 +407,7 @@ pub async fn lock_row(
     lock(Target::Row(table.id, row), Mode::Exclusive, env, transaction).await
 }
 
-async fn lock(
-    target: Target,
-    mode: Mode,
-    env: &Env,
-    transaction: &Transaction,
-) -> Result<bool> {
+async fn lock(target: Target, mode: Mode, env: &Env, transaction: &Transaction) -> Result<bool> {
     let locks = transaction.locks();
     if locks.try_acquire(transaction.id(), &target, mode) {
         return Ok(false);

@@ -84,7 +84,8 @@ impl UniqueKey {
             let target = Target::Key(self.constraint.id, *hash);
             let locks = transaction.locks();
             if !locks.try_acquire(transaction.id(), &target, Mode::Exclusive) {
-                let wait = locks.acquire(transaction.id(), target, Mode::Exclusive, env.lock_timeout);
+                let wait =
+                    locks.acquire(transaction.id(), target, Mode::Exclusive, env.lock_timeout);
                 tokio::select! {
                     granted = wait => drop(granted?),
                     () = env.run.cancel().cancelled() => return Err(super::run::cancelled()),

@@ -144,11 +144,8 @@ impl Locks {
         if self.holds(owner, &target, mode) {
             return Ok(Granted::AfterWait);
         }
-        Err(Error::new(
-            SqlState::LOCK_NOT_AVAILABLE,
-            "canceling statement due to lock timeout",
-        )
-        .detail(format!("The lock on {target} is held by another transaction.")))
+        Err(Error::new(SqlState::LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout")
+            .detail(format!("The lock on {target} is held by another transaction.")))
     }
 
     /// Takes a lock only if it is free; tells whether it was.

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod apply;
+mod bounded;
 pub mod build;
 pub mod checkpoint;
 pub mod commit;

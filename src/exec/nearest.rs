@@ -14,8 +14,8 @@
 
 use super::{
     failure::{external, snapshot_of},
-    snapshot::Snapshot,
     rows::single_partition,
+    snapshot::Snapshot,
     table::column_specs,
     topk::{Neighbour, Query, TopK, Vectors, different_dimensions, offer_rows, scan_group},
 };
@@ -88,10 +88,8 @@ impl ExtensionPlanner for NearestPlanner {
         context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let Some(node) = node.as_any().downcast_ref::<Nearest>() else { return Ok(None) };
-        let full = DFSchema::try_from_qualified_schema(
-            node.name.clone(),
-            node.source.schema().as_ref(),
-        )?;
+        let full =
+            DFSchema::try_from_qualified_schema(node.name.clone(), node.source.schema().as_ref())?;
         let predicates = node
             .filters
             .iter()
@@ -178,13 +176,7 @@ impl NearestExec {
 }
 
 /// The index to use, or the reason for none.
-fn choose(
-    table: &Table,
-    place: usize,
-    snapshot: &Snapshot,
-    knobs: Knobs,
-    query: &Query,
-) -> Way {
+fn choose(table: &Table, place: usize, snapshot: &Snapshot, knobs: Knobs, query: &Query) -> Way {
     let wanted = table.columns[place].id;
     let serves = |entry: &&Arc<IndexEntry>| {
         matches!(entry.kind, IndexKind::Vector { column, metric, .. }
@@ -203,7 +195,10 @@ fn choose(
     match snapshot.index(entry.id) {
         // Other dimensions are told when the search runs.
         Some(index)
-            if vector.len() == index.options().dims as usize && !index.has_place(vector) => Way::Exact("the query vector has no place"),
+            if vector.len() == index.options().dims as usize && !index.has_place(vector) =>
+        {
+            Way::Exact("the query vector has no place")
+        }
         Some(index) => Way::Index { name: entry.name.clone(), index: index.clone() },
         None => Way::Exact("the index is being built"),
     }
@@ -487,11 +482,7 @@ impl ExecutionPlan for NearestExec {
         Ok(self)
     }
 
-    fn execute(
-        &self,
-        _: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
+    fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let index = match &self.way {
             Way::Index { index, .. } => Some(index.clone()),
             Way::Exact(_) => None,

@@ -1,6 +1,9 @@
 //! The way back after a stop: the newest manifest, then the log behind it, record by record.
 
-use super::{apply::{apply, keyed}, state::DbState};
+use super::{
+    apply::{apply, keyed},
+    state::DbState,
+};
 use crate::{
     catalog::Catalog,
     error::{Error, Result},

@@ -74,8 +74,10 @@ impl TableProvider for SystemScan {
         let viewpoint = session.config().get_extension::<Viewpoint>().ok_or_else(|| {
             DataFusionError::Internal("a plan runs without a viewpoint".to_owned())
         })?;
-        let view =
-            View { catalog: Arc::clone(snapshot_of(session.config())?.catalog()), ..viewpoint.0.clone() };
+        let view = View {
+            catalog: Arc::clone(snapshot_of(session.config())?.catalog()),
+            ..viewpoint.0.clone()
+        };
         let rows = self.relation.rows(&view).map_err(external)?;
         rows_exec(self.relation.name, &[rows], self.schema(), projection)
     }

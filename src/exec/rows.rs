@@ -25,7 +25,11 @@ pub(super) struct RowsExec {
 impl RowsExec {
     /// Yields `batches`; EXPLAIN shows `label`.
     #[must_use]
-    pub(super) fn new(label: impl Into<String>, schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+    pub(super) fn new(
+        label: impl Into<String>,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+    ) -> Self {
         Self { label: label.into(), batches, properties: single_partition(schema) }
     }
 }

@@ -2,7 +2,8 @@
 //! the reader asks.
 
 use super::{
-    nearest::NearestPlanner, relations::Viewpoint, snapshot::Snapshot, table::as_table,
+    bounded::BoundedJoins, nearest::NearestPlanner, relations::Viewpoint, snapshot::Snapshot,
+    table::as_table,
 };
 use crate::{
     catalog::{Table, pg::View},
@@ -18,11 +19,11 @@ use async_trait::async_trait;
 use datafusion::{
     catalog::Session,
     common::{ParamValues, Result as DataFusionResult, ScalarValue},
+    datasource::source_as_provider,
     execution::{
         SessionStateBuilder, context::QueryPlanner, runtime_env::RuntimeEnv,
         session_state::SessionState,
     },
-    datasource::source_as_provider,
     functions_aggregate::first_last::first_value_udaf,
     logical_expr::{LogicalPlan, TableSource},
     physical_plan::{ExecutionPlan, execute_stream},
@@ -79,6 +80,7 @@ impl Runner {
             .with_runtime_env(environment)
             // DISTINCT ON is planned with it, by its name.
             .with_aggregate_functions(vec![first_value_udaf()])
+            .with_physical_optimizer_rule(Arc::new(BoundedJoins))
             .with_query_planner(Arc::new(Planner));
         for rule in sql::optimizer_rules(table_of) {
             builder = builder.with_optimizer_rule(rule);
@@ -183,9 +185,10 @@ impl Run {
                 }
                 Ok(())
             };
-            let ended = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
-                Err(Error::internal("a plan panicked"))
-            });
+            let ended = AssertUnwindSafe(work)
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| Err(Error::internal("a plan panicked")));
             if let Err(error) = ended {
                 let _ = sender.send(Err(error)).await;
             }

@@ -27,8 +27,8 @@ use arrow::{
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
-    common::{Result, ScalarValue, stats::Precision, tree_node::TreeNodeRecursion},
     common::{ColumnStatistics, Statistics},
+    common::{Result, ScalarValue, stats::Precision, tree_node::TreeNodeRecursion},
     execution::{SendableRecordBatchStream, TaskContext},
     logical_expr::{
         BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType,

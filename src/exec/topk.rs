@@ -145,10 +145,7 @@ pub fn offer_rows(
 /// pgvector's words for two vectors that do not go together.
 #[must_use]
 pub fn different_dimensions(left: usize, right: usize) -> Error {
-    Error::new(
-        SqlState::DATA_EXCEPTION,
-        format!("different vector dimensions {left} and {right}"),
-    )
+    Error::new(SqlState::DATA_EXCEPTION, format!("different vector dimensions {left} and {right}"))
 }
 
 /// A column of vectors, with or without declared dimensions.

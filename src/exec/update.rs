@@ -30,7 +30,11 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// 23502, 23505, 23514, 40001, those of locks, and those of expressions.
-pub async fn update(statement: &Update, env: &Env, transaction: &mut Transaction) -> Result<Written> {
+pub async fn update(
+    statement: &Update,
+    env: &Env,
+    transaction: &mut Transaction,
+) -> Result<Written> {
     transaction.check_writable("UPDATE")?;
     let table = &statement.table;
     lock_table(table, Mode::Shared, env, transaction).await?;
@@ -57,7 +61,8 @@ pub async fn update(statement: &Update, env: &Env, transaction: &mut Transaction
         transaction.insert(table, changed.rows.clone());
         env.spill.spill(table, transaction).await?;
     }
-    let returned = returned(statement.returning.as_ref(), &[changed.rows], env, transaction).await?;
+    let returned =
+        returned(statement.returning.as_ref(), &[changed.rows], env, transaction).await?;
     Ok(Written { rows, returned })
 }
 
@@ -65,7 +70,11 @@ pub async fn update(statement: &Update, env: &Env, transaction: &mut Transaction
 ///
 /// # Errors
 /// 40001, those of locks, and those of expressions.
-pub async fn delete(statement: &Delete, env: &Env, transaction: &mut Transaction) -> Result<Written> {
+pub async fn delete(
+    statement: &Delete,
+    env: &Env,
+    transaction: &mut Transaction,
+) -> Result<Written> {
     transaction.check_writable("DELETE")?;
     let table = &statement.table;
     lock_table(table, Mode::Shared, env, transaction).await?;

@@ -158,8 +158,7 @@ impl Upkeep {
 /// Whether some snapshot may still see a row: what the oldest does not see as deleted is live, and
 /// so is what is newer than it.
 fn is_live(horizon: &DbState, state: &DbState, entry: &Entry, row: RowId) -> bool {
-    let visible = |state: &DbState| {
-        state.tables.get(&entry.table).is_some_and(|table| table.is_live(row))
-    };
+    let visible =
+        |state: &DbState| state.tables.get(&entry.table).is_some_and(|table| table.is_live(row));
     visible(horizon) || visible(state)
 }

@@ -190,11 +190,7 @@ pub fn over_rows(
         .schema(table.schema)
         .map(|schema| schema.name.clone())
         .ok_or_else(|| Error::internal("a table without a schema"))?;
-    let text = format!(
-        "SELECT {expression} FROM {}.{}",
-        quote(&schema),
-        quote(&table.name)
-    );
+    let text = format!("SELECT {expression} FROM {}.{}", quote(&schema), quote(&table.name));
     let relations = Slotted { table: table.id, slot: Mutex::new(None) };
     let statement = sql::parse(&text)?.remove(0);
     let Bound::Query(query) = sql::bind(&statement, context, &relations, &[])? else {

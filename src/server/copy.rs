@@ -115,13 +115,17 @@ impl Connection {
 
         let mut chunk = Vec::new();
         encoder.header(&mut chunk);
-        send_data(wire, &mut chunk)?;
+        // The names are a line of their own; a signature travels with the first row.
+        if options.format != CopyFormat::Binary {
+            send_data(wire, &mut chunk)?;
+        }
         let mut rows = 0_u64;
         let mut chunks = Vec::new();
         while let Some(batch) = watched(wire, interrupt, stream.next()).await {
             encoder.batch(&batch?, &mut chunks)?;
-            for mut chunk in chunks.drain(..) {
+            for row in chunks.drain(..) {
                 rows += 1;
+                chunk.extend_from_slice(&row);
                 send_data(wire, &mut chunk)?;
                 wire.relieve().await?;
             }

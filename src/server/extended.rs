@@ -119,7 +119,13 @@ impl Connection {
                 self.describe_columns(&prepared, &[])?;
             }
             Target::Portal(name) => {
-                let portal = self.portals.get(name).ok_or_else(|| unknown_portal(name))?;
+                let Some(portal) = self.portals.get(name) else {
+                    let columns = self.session.cursor_columns(name);
+                    let columns = columns.ok_or_else(|| unknown_portal(name))?;
+                    let format = |column| format_of(&[], column);
+                    self.wire.send(&response::row_description(&columns, format))?;
+                    return Ok(());
+                };
                 let (prepared, formats) = (Arc::clone(&portal.prepared), portal.formats.clone());
                 self.describe_columns(&prepared, &formats)?;
             }

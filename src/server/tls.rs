@@ -13,7 +13,10 @@ use std::{path::Path, sync::Arc};
 /// F0000, naming the file.
 pub fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
     let bad = |path: &Path, error: String| {
-        Error::new(SqlState::CONFIG_FILE_ERROR, format!("cannot use \"{}\": {error}", path.display()))
+        Error::new(
+            SqlState::CONFIG_FILE_ERROR,
+            format!("cannot use \"{}\": {error}", path.display()),
+        )
     };
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)

@@ -3,11 +3,7 @@
 use super::{Outcome, OutputColumn, RowStream, Session};
 use crate::{
     error::Result,
-    exec::{
-        insert::Inserter,
-        transaction::Mark,
-        write::Env,
-    },
+    exec::{insert::Inserter, transaction::Mark, write::Env},
     pgtype::copy::CopyOptions,
     sql::{Copy, CopyDirection, Slot},
 };

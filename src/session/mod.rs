@@ -186,8 +186,7 @@ impl Engine {
             settings.start_with(name, value)?;
         }
         let names = ((database.id, database.name.clone()), (role.id, role.name.clone()));
-        let context =
-            SessionContext::new(Arc::clone(self), &start, names.0, names.1, settings);
+        let context = SessionContext::new(Arc::clone(self), &start, names.0, names.1, settings);
         self.enter(&context);
         let mut session = Session {
             engine: Arc::clone(self),
@@ -221,6 +220,12 @@ impl Session {
     #[must_use]
     pub fn canceller(&self) -> Canceller {
         self.context.canceller.clone()
+    }
+
+    /// The columns of a cursor that DECLARE opened: to the protocol it is a portal of that name.
+    #[must_use]
+    pub fn cursor_columns(&self, name: &str) -> Option<Arc<[OutputColumn]>> {
+        self.cursors.columns(name).ok()
     }
 
     /// How values are written for this client.

@@ -57,7 +57,12 @@ pub struct Setting {
     pub about: &'static str,
 }
 
-const fn user(name: &'static str, default: &'static str, kind: Kind, about: &'static str) -> Setting {
+const fn user(
+    name: &'static str,
+    default: &'static str,
+    kind: Kind,
+    about: &'static str,
+) -> Setting {
     Setting { name, default, kind, who: Who::User, reported: false, about }
 }
 
@@ -90,17 +95,52 @@ pub const SETTINGS: &[Setting] = &[
     reported("application_name", "", Kind::Text, "The name that the application gives itself."),
     user("bytea_output", "hex", Kind::Enum(&["hex", "escape"]), "How bytea is written."),
     user("check_function_bodies", "on", Kind::Bool, "Accepted: there are no function bodies."),
-    reported("client_encoding", "UTF8", Kind::Only(&["UTF8", "UTF-8", "UNICODE", "SQL_ASCII"]), "The client's encoding: always UTF-8."),
+    reported(
+        "client_encoding",
+        "UTF8",
+        Kind::Only(&["UTF8", "UTF-8", "UNICODE", "SQL_ASCII"]),
+        "The client's encoding: always UTF-8.",
+    ),
     user("client_min_messages", "notice", LEVELS, "The least severe message that is sent."),
-    user("constraint_exclusion", "partition", Kind::Enum(&["partition", "on", "off"]), "Accepted: tables have no partitions."),
-    reported("datestyle", "ISO, MDY", Kind::Only(&["ISO, MDY", "ISO", "ISO,MDY", "ISO, DMY", "ISO, YMD", "iso, mdy", "iso"]), "How dates are written: always ISO."),
+    user(
+        "constraint_exclusion",
+        "partition",
+        Kind::Enum(&["partition", "on", "off"]),
+        "Accepted: tables have no partitions.",
+    ),
+    reported(
+        "datestyle",
+        "ISO, MDY",
+        Kind::Only(&["ISO, MDY", "ISO", "ISO,MDY", "ISO, DMY", "ISO, YMD", "iso, mdy", "iso"]),
+        "How dates are written: always ISO.",
+    ),
     fact("data_checksums", "on", "Every unit that is read carries a checksum."),
     user("default_table_access_method", "heap", Kind::Only(&["heap"]), "The table access method."),
     user("default_tablespace", "", Kind::Only(&[""]), "There are no tablespaces."),
-    user("default_text_search_config", "pg_catalog.english", Kind::Text, "The text search configuration."),
-    user("default_transaction_deferrable", "off", Kind::Only(&["off"]), "Transactions never defer."),
-    user("default_transaction_isolation", "read committed", ISOLATION, "The isolation of new transactions."),
-    reported("default_transaction_read_only", "off", Kind::Bool, "Whether new transactions only read."),
+    user(
+        "default_text_search_config",
+        "pg_catalog.english",
+        Kind::Text,
+        "The text search configuration.",
+    ),
+    user(
+        "default_transaction_deferrable",
+        "off",
+        Kind::Only(&["off"]),
+        "Transactions never defer.",
+    ),
+    user(
+        "default_transaction_isolation",
+        "read committed",
+        ISOLATION,
+        "The isolation of new transactions.",
+    ),
+    reported(
+        "default_transaction_read_only",
+        "off",
+        Kind::Bool,
+        "Whether new transactions only read.",
+    ),
     user("enable_bitmapscan", "on", Kind::Bool, "Accepted: there are no bitmap scans."),
     user("enable_hashjoin", "on", Kind::Bool, "Whether joins may hash."),
     user("enable_indexonlyscan", "on", Kind::Bool, "Accepted: there are no index-only scans."),
@@ -109,19 +149,64 @@ pub const SETTINGS: &[Setting] = &[
     user("enable_nestloop", "on", Kind::Bool, "Accepted: the planner chooses."),
     user("enable_seqscan", "on", Kind::Bool, "Accepted: a scan is used where no index serves."),
     user("enable_sort", "on", Kind::Bool, "Accepted: the planner chooses."),
-    user("extra_float_digits", "1", Kind::Int("", -15, 3), "How many digits of floats are written."),
-    user("hnsw.ef_search", "40", Kind::Int("", 1, 1000), "Raises the least number of postings that a search reads."),
-    user("hnsw.iterative_scan", "off", Kind::Enum(&["off", "relaxed_order", "strict_order"]), "Accepted: a search always goes on until LIMIT rows are found."),
-    user("hnsw.max_scan_tuples", "20000", Kind::Int("", 1, i32::MAX as i64), "Accepted: a search is never cut short."),
-    user("hnsw.scan_mem_multiplier", "1", Kind::Real(1.0, 1000.0), "Accepted: a search is never cut short."),
+    user(
+        "extra_float_digits",
+        "1",
+        Kind::Int("", -15, 3),
+        "How many digits of floats are written.",
+    ),
+    user(
+        "hnsw.ef_search",
+        "40",
+        Kind::Int("", 1, 1000),
+        "Raises the least number of postings that a search reads.",
+    ),
+    user(
+        "hnsw.iterative_scan",
+        "off",
+        Kind::Enum(&["off", "relaxed_order", "strict_order"]),
+        "Accepted: a search always goes on until LIMIT rows are found.",
+    ),
+    user(
+        "hnsw.max_scan_tuples",
+        "20000",
+        Kind::Int("", 1, i32::MAX as i64),
+        "Accepted: a search is never cut short.",
+    ),
+    user(
+        "hnsw.scan_mem_multiplier",
+        "1",
+        Kind::Real(1.0, 1000.0),
+        "Accepted: a search is never cut short.",
+    ),
     user("idle_in_transaction_session_timeout", "0", MS, "How long a transaction may idle."),
     user("idle_session_timeout", "0", MS, "How long a session may idle."),
     reported("in_hot_standby", "off", Kind::Only(&["off"]), "Whether this is a reader only."),
     told("integer_datetimes", "on", "Times are whole microseconds."),
-    reported("intervalstyle", "postgres", Kind::Enum(&["postgres", "postgres_verbose", "sql_standard", "iso_8601"]), "How intervals are written."),
-    user("ivfflat.iterative_scan", "off", Kind::Enum(&["off", "relaxed_order"]), "Accepted: a search always goes on until LIMIT rows are found."),
-    user("ivfflat.max_probes", "32768", Kind::Int("", 1, 32768), "Accepted: a search is never cut short."),
-    user("ivfflat.probes", "1", Kind::Int("", 1, 32768), "Raises the least number of postings that a search reads."),
+    reported(
+        "intervalstyle",
+        "postgres",
+        Kind::Enum(&["postgres", "postgres_verbose", "sql_standard", "iso_8601"]),
+        "How intervals are written.",
+    ),
+    user(
+        "ivfflat.iterative_scan",
+        "off",
+        Kind::Enum(&["off", "relaxed_order"]),
+        "Accepted: a search always goes on until LIMIT rows are found.",
+    ),
+    user(
+        "ivfflat.max_probes",
+        "32768",
+        Kind::Int("", 1, 32768),
+        "Accepted: a search is never cut short.",
+    ),
+    user(
+        "ivfflat.probes",
+        "1",
+        Kind::Int("", 1, 32768),
+        "Raises the least number of postings that a search reads.",
+    ),
     user("jit", "off", Kind::Bool, "Accepted: there is no just-in-time compiler."),
     fact("lc_collate", "C", "Text sorts by its bytes."),
     fact("lc_ctype", "C.UTF-8", "Characters are Unicode's."),
@@ -130,40 +215,114 @@ pub const SETTINGS: &[Setting] = &[
     user("lc_numeric", "C", Kind::Text, "The locale of numbers."),
     user("lc_time", "C", Kind::Text, "The locale of dates."),
     user("lock_timeout", "0", MS, "How long a statement waits for a lock."),
-    user("log_min_duration_statement", "-1", Kind::Int("ms", -1, i32::MAX as i64), "From which duration on a statement is logged."),
-    user("maintenance_work_mem", "65536", Kind::Int("kB", 64, i32::MAX as i64), "Memory of an index build."),
+    user(
+        "log_min_duration_statement",
+        "-1",
+        Kind::Int("ms", -1, i32::MAX as i64),
+        "From which duration on a statement is logged.",
+    ),
+    user(
+        "maintenance_work_mem",
+        "65536",
+        Kind::Int("kB", 64, i32::MAX as i64),
+        "Memory of an index build.",
+    ),
     fact("max_connections", "100", "How many sessions there may be."),
     fact("max_identifier_length", "63", "The bytes of a name."),
     fact("max_index_keys", "32", "The columns of a key."),
-    user("max_parallel_workers_per_gather", "2", Kind::Int("", 0, 1024), "Accepted: queries use the node's own workers."),
-    user("max_parallel_maintenance_workers", "2", Kind::Int("", 0, 1024), "Accepted: builds use the node's own workers."),
-    user("nearlake.recall_target", "0.95", Kind::Real(0.5, 1.0), "The share of true neighbours that a search aims at; 1 is exact."),
-    user("password_encryption", "scram-sha-256", Kind::Only(&["scram-sha-256"]), "How passwords are kept."),
-    user("plan_cache_mode", "auto", Kind::Enum(&["auto", "force_generic_plan", "force_custom_plan"]), "Accepted: the planner chooses."),
+    user(
+        "max_parallel_workers_per_gather",
+        "2",
+        Kind::Int("", 0, 1024),
+        "Accepted: queries use the node's own workers.",
+    ),
+    user(
+        "max_parallel_maintenance_workers",
+        "2",
+        Kind::Int("", 0, 1024),
+        "Accepted: builds use the node's own workers.",
+    ),
+    user(
+        "nearlake.recall_target",
+        "0.95",
+        Kind::Real(0.5, 1.0),
+        "The share of true neighbours that a search aims at; 1 is exact.",
+    ),
+    user(
+        "password_encryption",
+        "scram-sha-256",
+        Kind::Only(&["scram-sha-256"]),
+        "How passwords are kept.",
+    ),
+    user(
+        "plan_cache_mode",
+        "auto",
+        Kind::Enum(&["auto", "force_generic_plan", "force_custom_plan"]),
+        "Accepted: the planner chooses.",
+    ),
     user("random_page_cost", "4", Kind::Real(0.0, 1e300), "Accepted: costs are measured."),
     user("row_security", "on", Kind::Bool, "Accepted: there are no row policies."),
-    reported("scram_iterations", "4096", Kind::Int("", 1, i32::MAX as i64), "Rounds of a new password's hash."),
+    reported(
+        "scram_iterations",
+        "4096",
+        Kind::Int("", 1, i32::MAX as i64),
+        "Rounds of a new password's hash.",
+    ),
     reported("search_path", "\"$user\", public", Kind::Text, "Where a bare name is looked up."),
     fact("segment_size", "131072", "Blocks of a file."),
     user("seq_page_cost", "1", Kind::Real(0.0, 1e300), "Accepted: costs are measured."),
     told("server_encoding", "UTF8", "The server's encoding."),
-    told("server_version", crate::catalog::pg::SERVER_VERSION, "The version of PostgreSQL that is spoken."),
+    told(
+        "server_version",
+        crate::catalog::pg::SERVER_VERSION,
+        "The version of PostgreSQL that is spoken.",
+    ),
     fact("server_version_num", "180000", "The same as a number."),
     user("session_replication_role", "origin", Kind::Only(&["origin"]), "There are no triggers."),
-    reported("standard_conforming_strings", "on", Kind::Only(&["on"]), "A backslash is a backslash."),
+    reported(
+        "standard_conforming_strings",
+        "on",
+        Kind::Only(&["on"]),
+        "A backslash is a backslash.",
+    ),
     user("statement_timeout", "0", MS, "How long a statement may run."),
     user("synchronize_seqscans", "on", Kind::Bool, "Accepted: scans go by row id."),
-    user("synchronous_commit", "on", Kind::Only(&["on", "local", "remote_write", "remote_apply"]), "A commit is always durable."),
-    user("temp_buffers", "1024", Kind::Int("8kB", 100, i32::MAX as i64), "Accepted: there are no temporary tables."),
+    user(
+        "synchronous_commit",
+        "on",
+        Kind::Only(&["on", "local", "remote_write", "remote_apply"]),
+        "A commit is always durable.",
+    ),
+    user(
+        "temp_buffers",
+        "1024",
+        Kind::Int("8kB", 100, i32::MAX as i64),
+        "Accepted: there are no temporary tables.",
+    ),
     reported("timezone", "UTC", Kind::TimeZone, "The zone of times that are read and written."),
     user("transaction_deferrable", "off", Kind::Only(&["off"]), "Transactions never defer."),
-    user("transaction_isolation", "read committed", ISOLATION, "The isolation of this transaction."),
+    user(
+        "transaction_isolation",
+        "read committed",
+        ISOLATION,
+        "The isolation of this transaction.",
+    ),
     user("transaction_read_only", "off", Kind::Bool, "Whether this transaction only reads."),
     user("transform_null_equals", "off", Kind::Only(&["off"]), "`= NULL` is never true."),
     fact("wal_level", "replica", "What the log holds."),
-    user("work_mem", "4096", Kind::Int("kB", 64, i32::MAX as i64), "Accepted: queries share the node's memory budget."),
+    user(
+        "work_mem",
+        "4096",
+        Kind::Int("kB", 64, i32::MAX as i64),
+        "Accepted: queries share the node's memory budget.",
+    ),
     user("xmlbinary", "base64", Kind::Enum(&["base64", "hex"]), "Accepted: there is no xml."),
-    user("xmloption", "content", Kind::Enum(&["content", "document"]), "Accepted: there is no xml."),
+    user(
+        "xmloption",
+        "content",
+        Kind::Enum(&["content", "document"]),
+        "Accepted: there is no xml.",
+    ),
 ];
 
 /// The values of one session.
@@ -398,7 +557,9 @@ fn check(name: &str, value: &str) -> Result<(Cow<'static, str>, String)> {
             if !(min..=max).contains(&number) {
                 return Err(Error::new(
                     SqlState::INVALID_PARAMETER_VALUE,
-                    format!("{number} is outside the valid range for parameter \"{shown}\" ({min} .. {max})"),
+                    format!(
+                        "{number} is outside the valid range for parameter \"{shown}\" ({min} .. {max})"
+                    ),
                 ));
             }
             number.to_string()
@@ -457,14 +618,9 @@ fn quantity(value: &str, unit: &str) -> Option<i64> {
     let (number, suffix) = value.split_at(end);
     let number: f64 = number.trim().parse().ok()?;
     let sizes: &[(&str, f64)] = match unit {
-        "ms" => &[
-            ("us", 0.001),
-            ("ms", 1.0),
-            ("s", 1e3),
-            ("min", 6e4),
-            ("h", 3.6e6),
-            ("d", 8.64e7),
-        ],
+        "ms" => {
+            &[("us", 0.001), ("ms", 1.0), ("s", 1e3), ("min", 6e4), ("h", 3.6e6), ("d", 8.64e7)]
+        }
         "kB" => &[
             ("B", 1.0 / 1024.0),
             ("kB", 1.0),
@@ -475,11 +631,8 @@ fn quantity(value: &str, unit: &str) -> Option<i64> {
         "8kB" => &[("kB", 0.125), ("MB", 128.0), ("GB", 131_072.0)],
         _ => &[],
     };
-    let factor = if suffix.is_empty() {
-        1.0
-    } else {
-        sizes.iter().find(|(name, _)| *name == suffix)?.1
-    };
+    let factor =
+        if suffix.is_empty() { 1.0 } else { sizes.iter().find(|(name, _)| *name == suffix)?.1 };
     let scaled = (number * factor).round();
     #[expect(clippy::cast_possible_truncation, reason = "checked against the bounds of i64")]
     (scaled.abs() < 9e18).then_some(scaled as i64)

@@ -5,7 +5,12 @@ use crate::{
     clock::SharedClock,
     error::{Error, Result, SqlState},
     exec::{
-        insert, nearest::Knobs, relations::Sources, rows_stream, run, snapshot::Snapshot, update,
+        insert,
+        nearest::Knobs,
+        relations::Sources,
+        rows_stream, run,
+        snapshot::Snapshot,
+        update,
         write::{Env, Written},
     },
     pgtype::PgType,
@@ -126,7 +131,9 @@ impl Session {
             Bound::Explain { options, query } => {
                 explain::run(self, *options, query, env).await.map(Outcome::Rows)
             }
-            Bound::Insert(_) | Bound::Update(_) | Bound::Delete(_) => self.run_change(bound, env).await,
+            Bound::Insert(_) | Bound::Update(_) | Bound::Delete(_) => {
+                self.run_change(bound, env).await
+            }
             Bound::Copy(copy) => self.run_copy(copy, env).await,
             Bound::Utility(_) => Err(Error::internal("a utility is not run here")),
         }
@@ -307,9 +314,7 @@ impl Session {
             }))
         };
         match outcome {
-            Outcome::Rows(rows) => {
-                Outcome::Rows(Rows { stream: watch(rows.stream), ..rows })
-            }
+            Outcome::Rows(rows) => Outcome::Rows(Rows { stream: watch(rows.stream), ..rows }),
             Outcome::CopyOut(copy) => {
                 Outcome::CopyOut(super::CopyOut { stream: watch(copy.stream), ..copy })
             }
@@ -336,7 +341,8 @@ struct Counted {
 
 impl Counted {
     fn new(session: &Session, kind: &'static str) -> Self {
-        let (metrics, clock) = (Arc::clone(&session.engine.metrics), Arc::clone(&session.engine.clock));
+        let (metrics, clock) =
+            (Arc::clone(&session.engine.metrics), Arc::clone(&session.engine.clock));
         metrics.statements_running.inc();
         let begun = clock.elapsed();
         Self { metrics, clock, kind, begun }

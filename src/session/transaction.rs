@@ -4,7 +4,10 @@ use super::Session;
 use crate::{
     error::{Error, Result, SqlState},
     exec::transaction::{Isolation, Transaction},
-    sql::{Context, utility::{Isolation as Level, TransactionModes}},
+    sql::{
+        Context,
+        utility::{Isolation as Level, TransactionModes},
+    },
 };
 use std::sync::Arc;
 

@@ -36,9 +36,7 @@ pub(super) fn columns(
 ) -> Result<Option<Arc<[OutputColumn]>>> {
     match statement {
         Utility::Show(Some(name)) => Ok(Some([text_column(display_name(name))].into())),
-        Utility::Show(None) => {
-            Ok(Some(["name", "setting", "description"].map(text_column).into()))
-        }
+        Utility::Show(None) => Ok(Some(["name", "setting", "description"].map(text_column).into())),
         Utility::Fetch { cursor, moves: false, .. } => session.cursors.columns(cursor).map(Some),
         Utility::Execute(execute) => {
             let prepared = session.prepared_named(&execute.name)?;

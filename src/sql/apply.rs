@@ -127,10 +127,8 @@ impl Binder<'_> {
             .iter()
             .map(|column| (column.clone(), self.qualifier(&format!("outer:{}", column.name))))
             .collect();
-        let exprs: Vec<Expr> = outer
-            .iter()
-            .map(|column| Expr::Column(column.clone()).alias(&names[column]))
-            .collect();
+        let exprs: Vec<Expr> =
+            outer.iter().map(|column| Expr::Column(column.clone()).alias(&names[column])).collect();
         let plan = LogicalPlanBuilder::from(left.clone()).project(exprs);
         let plan = build(plan.and_then(LogicalPlanBuilder::distinct))?;
         let domain = Domain { plan, names, work: None };
@@ -212,7 +210,10 @@ impl Domain {
     }
 
     fn sorts_within(&self, sorts: &[SortExpr]) -> Result<Vec<SortExpr>> {
-        sorts.iter().map(|sort| Ok(SortExpr { expr: self.within(&sort.expr)?, ..sort.clone() })).collect()
+        sorts
+            .iter()
+            .map(|sort| Ok(SortExpr { expr: self.within(&sort.expr)?, ..sort.clone() }))
+            .collect()
     }
 
     fn is_of(&self, expr: &Expr) -> bool {
@@ -224,7 +225,8 @@ impl Domain {
 
     /// Whether a plan takes columns of the domain, or carries them already.
     fn concerns(&self, plan: &LogicalPlan) -> bool {
-        outer_columns(plan).iter().any(|column| self.names.contains_key(column)) || self.is_carried(plan)
+        outer_columns(plan).iter().any(|column| self.names.contains_key(column))
+            || self.is_carried(plan)
     }
 
     fn is_carried(&self, plan: &LogicalPlan) -> bool {
@@ -306,7 +308,8 @@ impl Domain {
                     let name = window.schema.field(offset + place).name();
                     exprs.push(computed(made).alias(name));
                 }
-                let plan = LogicalPlanBuilder::window_plan(input, windows).map_err(from_datafusion)?;
+                let plan =
+                    LogicalPlanBuilder::window_plan(input, windows).map_err(from_datafusion)?;
                 build(LogicalPlanBuilder::from(plan).project(exprs))
             }
             LogicalPlan::Limit(limit) => self.push_limit(binder, limit),
@@ -316,7 +319,9 @@ impl Domain {
                 for input in &union.inputs {
                     let pushed = self.push(binder, input)?;
                     let mut exprs = self.columns();
-                    for (column, field) in input.schema().columns().into_iter().zip(union.schema.fields()) {
+                    for (column, field) in
+                        input.schema().columns().into_iter().zip(union.schema.fields())
+                    {
                         exprs.push(Expr::Column(column).alias(field.name()));
                     }
                     let pushed = build(LogicalPlanBuilder::from(pushed).project(exprs))?;
@@ -407,7 +412,8 @@ impl Domain {
         let mut exprs = Vec::new();
         let mut on = Vec::new();
         for column in plan.schema().columns() {
-            let is_own = column.relation.is_none() && self.names.values().any(|name| *name == column.name);
+            let is_own =
+                column.relation.is_none() && self.names.values().any(|name| *name == column.name);
             if is_own {
                 let other = format!("{}'", column.name);
                 on.push(binary(
@@ -464,10 +470,10 @@ impl Domain {
             },
         }));
         let row = || computed(&numbered);
-        let plan = LogicalPlanBuilder::window_plan(input, [numbered.clone()]).map_err(from_datafusion)?;
-        let literal = |n: i64| {
-            Expr::Literal(ScalarValue::UInt64(Some(u64::try_from(n).unwrap_or(0))), None)
-        };
+        let plan =
+            LogicalPlanBuilder::window_plan(input, [numbered.clone()]).map_err(from_datafusion)?;
+        let literal =
+            |n: i64| Expr::Literal(ScalarValue::UInt64(Some(u64::try_from(n).unwrap_or(0))), None);
         let mut condition = binary(row(), Operator::Gt, literal(skip));
         if let Some(fetch) = fetch {
             let last = binary(row(), Operator::LtEq, literal(skip.saturating_add(fetch)));
@@ -516,7 +522,11 @@ impl Domain {
     }
 
     /// A recursion whose rows carry their value of the domain from step to step.
-    fn push_recursion(&self, binder: &mut Binder<'_>, query: &RecursiveQuery) -> Result<LogicalPlan> {
+    fn push_recursion(
+        &self,
+        binder: &mut Binder<'_>,
+        query: &RecursiveQuery,
+    ) -> Result<LogicalPlan> {
         if self.work.is_some() {
             return Err(unsupported());
         }

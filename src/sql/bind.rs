@@ -2,7 +2,10 @@
 
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::{PgType, copy::{self, CopyOptions}},
+    pgtype::{
+        PgType,
+        copy::{self, CopyOptions},
+    },
     sql::{
         Bound, Context, Copy, CopyDirection, LockWait, Locking, OutputColumn, Query, Relations,
         binder::{Binder, Place, build},
@@ -50,7 +53,11 @@ pub fn bind_arguments(
             SqlState::SYNTAX_ERROR,
             format!("wrong number of parameters for prepared statement \"{}\"", execute.name),
         )
-        .detail(format!("Expected {} parameters but got {}.", types.len(), execute.arguments.len())));
+        .detail(format!(
+            "Expected {} parameters but got {}.",
+            types.len(),
+            execute.arguments.len()
+        )));
     }
     let mut binder = Binder::new(context, relations, None, &[]);
     let mut exprs = Vec::new();
@@ -90,7 +97,10 @@ impl Binder<'_> {
                 };
                 let mut query = self.whole_query(query)?;
                 if names.len() > query.columns.len() {
-                    return Err(Error::new(SqlState::SYNTAX_ERROR, "too many column names were specified"));
+                    return Err(Error::new(
+                        SqlState::SYNTAX_ERROR,
+                        "too many column names were specified",
+                    ));
                 }
                 for (column, name) in query.columns.iter_mut().zip(names) {
                     column.name.clone_from(name);
@@ -103,7 +113,10 @@ impl Binder<'_> {
             Ast::CreateView { name, or_replace, columns, query, text } => {
                 let bound = self.whole_query(query)?;
                 if !bound.parameters.is_empty() {
-                    return Err(Error::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
+                    return Err(Error::new(
+                        SqlState::UNDEFINED_PARAMETER,
+                        "there is no parameter $1",
+                    ));
                 }
                 let mut named = columns.iter();
                 let columns: Vec<(String, PgType)> = bound
@@ -176,16 +189,11 @@ impl Binder<'_> {
                 column: column.origin.map_or(0, |(_, column)| column.0),
             })
             .collect();
-        let schema = std::sync::Arc::clone(rows.plan.schema());
+        let schema = Arc::clone(rows.plan.schema());
         let fits = rows.columns.len() == schema.fields().len()
-            && rows
-                .columns
-                .iter()
-                .zip(schema.columns())
-                .zip(schema.fields())
-                .all(|((c, place), field)| {
-                    c.column == place && *field.data_type() == c.kind.arrow()
-                });
+            && rows.columns.iter().zip(schema.columns()).zip(schema.fields()).all(
+                |((c, place), field)| c.column == place && *field.data_type() == c.kind.arrow(),
+            );
         if fits {
             return Ok((rows.plan, columns));
         }
@@ -241,7 +249,10 @@ impl Binder<'_> {
             if !of.name.eq_ignore_ascii_case(visible) {
                 let error = Error::new(
                     SqlState::UNDEFINED_TABLE,
-                    format!("relation \"{}\" in FOR UPDATE clause not found in FROM clause", of.name),
+                    format!(
+                        "relation \"{}\" in FOR UPDATE clause not found in FROM clause",
+                        of.name
+                    ),
                 );
                 return Err(error);
             }
@@ -269,11 +280,15 @@ impl Binder<'_> {
                 }
                 self.copy_in(name, columns)?
             }
-            (Some((name, columns)), _) => CopyDirection::Out { query: self.copy_table(name, columns)? },
+            (Some((name, columns)), _) => {
+                CopyDirection::Out { query: self.copy_table(name, columns)? }
+            }
             (None, Some(query)) => {
                 let Ast::Query(query) = query.as_ref() else {
-                    return Err(Error::unsupported("COPY of INSERT, UPDATE or DELETE is not supported")
-                        .hint("Run the statement with RETURNING."));
+                    return Err(Error::unsupported(
+                        "COPY of INSERT, UPDATE or DELETE is not supported",
+                    )
+                    .hint("Run the statement with RETURNING."));
                 };
                 CopyDirection::Out { query: self.whole_query(query)? }
             }

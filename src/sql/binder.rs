@@ -17,7 +17,7 @@ use datafusion::{
         Column,
         tree_node::{Transformed, TreeNode},
     },
-    logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF, WindowUDF},
+    logical_expr::{Expr, LogicalPlan, ScalarUDF},
     sql::sqlparser::{ast, tokenizer::Span},
 };
 use std::{
@@ -87,13 +87,6 @@ impl Place {
 pub(crate) struct SetColumn {
     pub(crate) list: Expr,
     pub(crate) name: String,
-}
-
-/// A function's aggregate, window or scalar form.
-#[derive(Debug, Clone)]
-pub(crate) enum Windowed {
-    Aggregate(Arc<AggregateUDF>),
-    Window(Arc<WindowUDF>),
 }
 
 /// What a relation's name stands for.
@@ -224,9 +217,9 @@ impl<'a> Binder<'a> {
             Some(schema) => self.relation_in(schema, &name.name),
             None => self.path.iter().find_map(|&id| {
                 let schema = self.catalog.schema(id)?;
-                pg::lookup(&schema.name, &name.name).map(Named::System).or_else(|| {
-                    self.catalog.relation_named(id, &name.name).map(Named::Relation)
-                })
+                pg::lookup(&schema.name, &name.name)
+                    .map(Named::System)
+                    .or_else(|| self.catalog.relation_named(id, &name.name).map(Named::Relation))
             }),
         };
         found.ok_or_else(|| {
@@ -367,7 +360,10 @@ pub(crate) fn qualified(qualifier: &str, name: &str) -> Expr {
 
 /// Builds a plan; DataFusion's errors become ours.
 pub(crate) fn build(
-    result: Result<datafusion::logical_expr::LogicalPlanBuilder, datafusion::error::DataFusionError>,
+    result: Result<
+        datafusion::logical_expr::LogicalPlanBuilder,
+        datafusion::error::DataFusionError,
+    >,
 ) -> Result<LogicalPlan> {
     result.and_then(|builder| builder.build()).map_err(super::error::from_datafusion)
 }

@@ -45,13 +45,18 @@ impl Binder<'_> {
             && !["pg_catalog", "public", "information_schema"].contains(&schema.as_str())
             && self.catalog.schema_named(self.context.database(), schema).is_none()
         {
-            let error = Error::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist"));
+            let error = Error::new(
+                SqlState::INVALID_SCHEMA_NAME,
+                format!("schema \"{schema}\" does not exist"),
+            );
             return Err(self.at(error, span));
         }
         let name = name.name;
         let list = match &function.args {
             FunctionArguments::None => None,
-            FunctionArguments::Subquery(query) => return self.subquery_argument(&name, query, span),
+            FunctionArguments::Subquery(query) => {
+                return self.subquery_argument(&name, query, span);
+            }
             FunctionArguments::List(list) => Some(list),
         };
         let args: &[FunctionArg] = list.map_or(&[], |list| &list.args);
@@ -61,7 +66,8 @@ impl Binder<'_> {
         if aggregates::is_aggregate(&name) {
             return self.aggregate_call(&name, function, args, span);
         }
-        if list.is_some_and(|list| list.duplicate_treatment.is_some()) || function.filter.is_some() {
+        if list.is_some_and(|list| list.duplicate_treatment.is_some()) || function.filter.is_some()
+        {
             let error = Error::new(
                 SqlState::WRONG_OBJECT_TYPE,
                 format!("DISTINCT or FILTER specified, but {name} is not an aggregate function"),
@@ -103,7 +109,8 @@ impl Binder<'_> {
             ("nullif", 2) => return self.nullif(args, span),
             ("greatest" | "least", 1..) => return self.extreme(name, args),
             ("row_to_json" | "to_json" | "to_jsonb", 1..)
-                if matches!(&args[0].kind, PgType::Json | PgType::Jsonb) && name == "row_to_json" =>
+                if matches!(&args[0].kind, PgType::Json | PgType::Jsonb)
+                    && name == "row_to_json" =>
             {
                 return Ok(args[0].clone());
             }
@@ -224,7 +231,9 @@ impl Binder<'_> {
                     _ => kind.clone(),
                 },
                 Some(P::Element) => element.clone(),
-                Some(P::Array) if matches!(arg.kind, PgType::Int2vector | PgType::Oidvector) => arg.kind.clone(),
+                Some(P::Array) if matches!(arg.kind, PgType::Int2vector | PgType::Oidvector) => {
+                    arg.kind.clone()
+                }
                 Some(P::Array) => element.clone().array(),
                 _ if arg.is_unknown() => PgType::Text,
                 _ => arg.kind.clone(),
@@ -233,7 +242,12 @@ impl Binder<'_> {
     }
 
     /// A function of `functions/pg`.
-    fn system_call(&mut self, function: &Arc<ScalarUDF>, args: Vec<Typed>, span: Span) -> Result<Typed> {
+    fn system_call(
+        &mut self,
+        function: &Arc<ScalarUDF>,
+        args: Vec<Typed>,
+        span: Span,
+    ) -> Result<Typed> {
         let wanted = pg::parameter_types(function, args.len());
         let mut exprs = Vec::new();
         let mut fields: Vec<FieldRef> = Vec::new();
@@ -244,7 +258,9 @@ impl Binder<'_> {
                 Some(kind) if arg.is_unknown() && kind != PgType::Unknown => {
                     // A name for an oid is looked up when it runs: it may be that there is none.
                     match (&kind, arg.untyped()) {
-                        (PgType::Reg(_), Some(Some(_))) => self.coerce(arg, &PgType::Text, Reason::Implicit)?,
+                        (PgType::Reg(_), Some(Some(_))) => {
+                            self.coerce(arg, &PgType::Text, Reason::Implicit)?
+                        }
                         _ => self.coerce(arg, &kind, Reason::Implicit)?,
                     }
                 }
@@ -279,7 +295,10 @@ impl Binder<'_> {
     }
 
     /// The columns of a function that returns records; nothing for any other.
-    pub(crate) fn record_set(&mut self, function: &ast::Function) -> Result<Option<Vec<(String, Typed)>>> {
+    pub(crate) fn record_set(
+        &mut self,
+        function: &ast::Function,
+    ) -> Result<Option<Vec<(String, Typed)>>> {
         let name = self.object_name(&function.name)?.name;
         let FunctionArguments::List(list) = &function.args else { return Ok(None) };
         let span = Span::empty();
@@ -381,7 +400,10 @@ impl Binder<'_> {
         if typed.kind != PgType::Record {
             let error = Error::new(
                 SqlState::WRONG_OBJECT_TYPE,
-                format!("column notation .{field} applied to type {}, which is not a composite type", typed.kind),
+                format!(
+                    "column notation .{field} applied to type {}, which is not a composite type",
+                    typed.kind
+                ),
             );
             return Err(self.at(error, span));
         }
@@ -389,7 +411,10 @@ impl Binder<'_> {
         match fields.into_iter().find(|(name, _)| name == field) {
             Some((name, kind)) => Ok(Typed::new(field_of(typed.expr, &name), kind)),
             None => {
-                let error = Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{field}\" not found in data type record"));
+                let error = Error::new(
+                    SqlState::UNDEFINED_COLUMN,
+                    format!("column \"{field}\" not found in data type record"),
+                );
                 Err(self.at(error, span))
             }
         }
@@ -405,7 +430,9 @@ impl Binder<'_> {
             .collect::<Result<Vec<_>>>()?;
         let last = exprs.pop();
         if exprs.is_empty() {
-            return last.map(|expr| Typed::new(expr, kind)).ok_or_else(|| Error::internal("COALESCE of nothing"));
+            return last
+                .map(|expr| Typed::new(expr, kind))
+                .ok_or_else(|| Error::internal("COALESCE of nothing"));
         }
         exprs.extend(last);
         let function = datafusion::functions::core::coalesce();
@@ -417,10 +444,15 @@ impl Binder<'_> {
         let (Some(first), Some(second)) = (first, second) else {
             return Err(Error::internal("NULLIF takes two"));
         };
-        let first = if first.is_unknown() && second.is_unknown() { self.settle(first)? } else { first };
-        let first = if first.is_unknown() { self.coerce(first, &second.kind, Reason::Implicit)? } else { first };
+        let first =
+            if first.is_unknown() && second.is_unknown() { self.settle(first)? } else { first };
+        let first = if first.is_unknown() {
+            self.coerce(first, &second.kind, Reason::Implicit)?
+        } else {
+            first
+        };
         let equal = self.binary("=", first.clone(), second, span)?;
-        let null = datafusion::common::ScalarValue::try_from(&first.kind.arrow()).map_err(from_datafusion)?;
+        let null = ScalarValue::try_from(&first.kind.arrow()).map_err(from_datafusion)?;
         let case = Case {
             expr: None,
             when_then_expr: vec![(Box::new(equal.expr), Box::new(Expr::Literal(null, None)))],
@@ -461,7 +493,8 @@ impl Binder<'_> {
         let place = Place::plain("an aggregate's arguments");
         let (aggregate, params) =
             self.in_place(place, |binder| binder.aggregate_parts(name, function, args, span))?;
-        let expr = Expr::AggregateFunction(AggregateFunction { func: aggregate.function.clone(), params });
+        let expr =
+            Expr::AggregateFunction(AggregateFunction { func: aggregate.function.clone(), params });
         Ok(aggregate.finish(expr))
     }
 
@@ -494,7 +527,12 @@ impl Binder<'_> {
                     FunctionArgumentClause::IgnoreOrRespectNulls(treatment) => {
                         null_treatment = Some(nulls(*treatment));
                     }
-                    _ => return Err(self.at(Error::unsupported("this clause of a call is not supported"), span)),
+                    _ => {
+                        return Err(self.at(
+                            Error::unsupported("this clause of a call is not supported"),
+                            span,
+                        ));
+                    }
                 }
             }
         }
@@ -512,7 +550,8 @@ impl Binder<'_> {
         };
         let aggregate = self.aggregate_of(name, values, star, span)?;
         let args = aggregate.args.clone();
-        let mut params = AggregateFunctionParams { args, distinct, filter, order_by, null_treatment };
+        let mut params =
+            AggregateFunctionParams { args, distinct, filter, order_by, null_treatment };
         if !function.within_group.is_empty()
             && let (Some(by), Some(first)) = (params.order_by.first_mut(), params.args.first())
         {
@@ -529,7 +568,10 @@ impl Binder<'_> {
         span: Span,
     ) -> Result<Typed> {
         let Some(over) = &function.over else {
-            let error = Error::new(SqlState::WRONG_OBJECT_TYPE, format!("window function {name} requires an OVER clause"));
+            let error = Error::new(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("window function {name} requires an OVER clause"),
+            );
             return Err(self.at(error, span));
         };
         if !self.place.windows {
@@ -620,7 +662,8 @@ impl Binder<'_> {
     fn named_window(&self, ident: &ast::Ident) -> Result<ast::WindowSpec> {
         let name = fold(ident);
         self.windows.get(&name).cloned().ok_or_else(|| {
-            let error = Error::new(SqlState::UNDEFINED_OBJECT, format!("window \"{name}\" does not exist"));
+            let error =
+                Error::new(SqlState::UNDEFINED_OBJECT, format!("window \"{name}\" does not exist"));
             self.at(error, ident.span)
         })
     }
@@ -636,9 +679,10 @@ fn nulls(treatment: ast::NullTreatment) -> NullTreatment {
 /// The scale of a result that a literal argument tells: `round(x, 2)`, `extract(year from x)`.
 fn digits(name: &str, args: &[Typed]) -> Option<PgType> {
     match (name, args) {
-        ("round" | "trunc", [_, Typed { expr: Expr::Literal(ScalarValue::Int32(Some(digits)), _), .. }]) => {
-            Some(numeric(i8::try_from((*digits).clamp(0, 16)).ok()?))
-        }
+        (
+            "round" | "trunc",
+            [_, Typed { expr: Expr::Literal(ScalarValue::Int32(Some(digits)), _), .. }],
+        ) => Some(numeric(i8::try_from((*digits).clamp(0, 16)).ok()?)),
         ("extract", [field, value]) => {
             let field = field.untyped()??.to_ascii_lowercase();
             Some(match (field.trim_end_matches('s'), &value.kind) {

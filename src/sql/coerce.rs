@@ -6,14 +6,20 @@ use crate::{
     pgtype::{PgType, RegKind, input::ColumnBuilder, string::TooLong},
     sql::{
         binder::Binder,
-        functions::{call::{Call, call}, cast},
+        functions::{
+            call::{Call, call},
+            cast,
+        },
         typed::Typed,
     },
 };
 use arrow::datatypes::DataType;
 use datafusion::{
     common::ScalarValue,
-    logical_expr::{Expr, Volatility, expr::{Cast, Placeholder}},
+    logical_expr::{
+        Expr, Volatility,
+        expr::{Cast, Placeholder},
+    },
 };
 use std::sync::Arc;
 
@@ -40,7 +46,11 @@ pub(crate) fn scale(kind: &PgType) -> i8 {
 /// A numeric of as many digits as there can be, of a scale.
 pub(crate) fn numeric(scale: i8) -> PgType {
     let scale = scale.clamp(0, crate::pgtype::NUMERIC_ANY.1);
-    if scale == crate::pgtype::NUMERIC_ANY.1 { PgType::Numeric(None) } else { PgType::Numeric(Some((38, scale))) }
+    if scale == crate::pgtype::NUMERIC_ANY.1 {
+        PgType::Numeric(None)
+    } else {
+        PgType::Numeric(Some((38, scale)))
+    }
 }
 
 /// Whether two types are the same but for their modifiers.
@@ -90,9 +100,10 @@ pub(crate) fn castable(from: &PgType, to: &PgType) -> Option<Reason> {
         (T::Array(a), T::Vector(_)) if rank(a).is_some_and(|r| r != 0 && r != 2) => Assignment,
         (T::Vector(_), T::Array(b)) if matches!(**b, T::Float4) => Assignment,
         (T::Text | T::Varchar(_), T::Reg(RegKind::Class)) => Implicit,
-        (T::Text | T::Varchar(_) | T::Bpchar(_) | T::Name | T::Char, T::Text | T::Varchar(_) | T::Bpchar(_)) => {
-            Implicit
-        }
+        (
+            T::Text | T::Varchar(_) | T::Bpchar(_) | T::Name | T::Char,
+            T::Text | T::Varchar(_) | T::Bpchar(_),
+        ) => Implicit,
         (T::Text | T::Varchar(_) | T::Bpchar(_), T::Name) => Implicit,
         (T::Text | T::Varchar(_) | T::Bpchar(_), T::Char) => Assignment,
         (T::Char, T::Int4) | (T::Int4, T::Char) => Explicit,
@@ -108,8 +119,16 @@ pub(crate) fn castable(from: &PgType, to: &PgType) -> Option<Reason> {
         (T::Json, T::Jsonb) | (T::Jsonb, T::Json) => Assignment,
         (T::Jsonb, T::Bool) => Explicit,
         (T::Jsonb, number) if rank(number).is_some() => Explicit,
-        (T::Bytea, T::Int2 | T::Int4 | T::Int8) | (T::Int2 | T::Int4 | T::Int8, T::Bytea) => return None,
-        (_, to) if to.is_textual() => if matches!(to, T::Name) { Explicit } else { Assignment },
+        (T::Bytea, T::Int2 | T::Int4 | T::Int8) | (T::Int2 | T::Int4 | T::Int8, T::Bytea) => {
+            return None;
+        }
+        (_, to) if to.is_textual() => {
+            if matches!(to, T::Name) {
+                Explicit
+            } else {
+                Assignment
+            }
+        }
         (from, _) if from.is_textual() => Explicit,
         _ => return None,
     })
@@ -122,7 +141,11 @@ pub(crate) fn castable(from: &PgType, to: &PgType) -> Option<Reason> {
 pub(crate) fn check_collation(name: &str) -> Result<()> {
     let lower = name.to_ascii_lowercase();
     let known = ["default", "c", "posix", "c.utf8", "c.utf-8", "ucs_basic", "pg_c_utf8", "unicode"];
-    if known.contains(&lower.as_str()) || lower.starts_with("en_us") || lower.starts_with("en-us") || lower.starts_with("und-") {
+    if known.contains(&lower.as_str())
+        || lower.starts_with("en_us")
+        || lower.starts_with("en-us")
+        || lower.starts_with("und-")
+    {
         return Ok(());
     }
     Err(Error::new(
@@ -177,10 +200,10 @@ impl Binder<'_> {
             (PgType::Int2 | PgType::Int4 | PgType::Int8, PgType::Numeric(None)) => numeric(0),
             _ => to,
         };
-        if let (Expr::Literal(value, _), true) = (&expr, is_native(&kind, &to)) {
-            if let Ok(value) = value.cast_to(&to.arrow()) {
-                return done(Expr::Literal(value, None), to);
-            }
+        if let (Expr::Literal(value, _), true) = (&expr, is_native(&kind, &to))
+            && let Ok(value) = value.cast_to(&to.arrow())
+        {
+            return done(Expr::Literal(value, None), to);
         }
         let expr = if kind.arrow() == to.arrow() && is_relabel(&kind, &to) {
             expr
@@ -192,8 +215,7 @@ impl Binder<'_> {
                 _ => ("assign", cast::assignment),
             };
             let volatility = cast::volatility(&kind, &to);
-            let function =
-                Call::udf(name, vec![kind], to.clone(), volatility, body, self.context);
+            let function = Call::udf(name, vec![kind], to.clone(), volatility, body, self.context);
             call(function, vec![expr])
         };
         done(expr, to)
@@ -250,12 +272,14 @@ impl Binder<'_> {
             let names = self.literal(text, &PgType::Text.array(), reason)?;
             let array = names.to_array().map_err(crate::sql::error::from_datafusion)?;
             let made = cast::names_to_oids(&array, kind, &self.names())?;
-            return ScalarValue::try_from_array(&made, 0).map_err(crate::sql::error::from_datafusion);
+            return ScalarValue::try_from_array(&made, 0)
+                .map_err(crate::sql::error::from_datafusion);
         }
         let too_long = if reason == Reason::Explicit { TooLong::Cut } else { TooLong::Refuse };
         let mut builder = ColumnBuilder::new(to, &self.context.style()).too_long(too_long);
         builder.push_text(text)?;
-        ScalarValue::try_from_array(&builder.finish(), 0).map_err(crate::sql::error::from_datafusion)
+        ScalarValue::try_from_array(&builder.finish(), 0)
+            .map_err(crate::sql::error::from_datafusion)
     }
 
     /// A parameter in a place that wants a type.
@@ -266,10 +290,9 @@ impl Binder<'_> {
         position: Option<usize>,
         reason: Reason,
     ) -> Result<Typed> {
-        let number: usize = id
-            .trim_start_matches('$')
-            .parse()
-            .map_err(|_| Error::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {id}")))?;
+        let number: usize = id.trim_start_matches('$').parse().map_err(|_| {
+            Error::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {id}"))
+        })?;
         let known = self.parameters.get(number - 1).cloned().flatten();
         match known {
             Some(known) => {
@@ -295,7 +318,11 @@ impl Binder<'_> {
 
     /// What is still untyped at the end is text.
     pub(crate) fn settle(&mut self, typed: Typed) -> Result<Typed> {
-        if typed.is_unknown() { self.coerce(typed, &PgType::Text, Reason::Implicit) } else { Ok(typed) }
+        if typed.is_unknown() {
+            self.coerce(typed, &PgType::Text, Reason::Implicit)
+        } else {
+            Ok(typed)
+        }
     }
 
     /// The type that all of some expressions can take: of CASE, UNION, VALUES, IN, ARRAY.
@@ -313,7 +340,11 @@ impl Binder<'_> {
                     None => {
                         let error = Error::new(
                             SqlState::DATATYPE_MISMATCH,
-                            format!("{what} types {} and {} cannot be matched", bare(&found), bare(kind)),
+                            format!(
+                                "{what} types {} and {} cannot be matched",
+                                bare(&found),
+                                bare(kind)
+                            ),
                         );
                         return Err(at(error, typed.position));
                     }
@@ -372,7 +403,8 @@ fn is_native(from: &PgType, to: &PgType) -> bool {
     match (rank(from), rank(to)) {
         (Some(a), Some(b)) if a < b => {
             // A numeric's float is what its text reads as; Arrow divides.
-            return !matches!(to, T::Numeric(Some((p, _))) if *p < 38) && !matches!(from, T::Numeric(_));
+            return !matches!(to, T::Numeric(Some((p, _))) if *p < 38)
+                && !matches!(from, T::Numeric(_));
         }
         _ => {}
     }

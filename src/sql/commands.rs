@@ -6,9 +6,7 @@ use crate::{
     sql::{
         parse::{Ast, Statement, statement as parse_statement},
         tokens::{Cursor, Source},
-        utility::{
-            Direction, Discard, Isolation, ObjectKind, SetValue, TransactionModes, Utility,
-        },
+        utility::{Direction, Discard, Isolation, ObjectKind, SetValue, TransactionModes, Utility},
     },
 };
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -281,7 +279,10 @@ fn declare(cursor: &mut Cursor<'_>) -> Result<Ast> {
 /// `FETCH [direction] [FROM|IN] cursor`.
 fn fetch(cursor: &mut Cursor<'_>, moves: bool) -> Result<Utility> {
     let is_count = |cursor: &Cursor<'_>| {
-        matches!(cursor.peek().map(|t| &t.token), Some(Token::Number(..) | Token::Minus | Token::Plus))
+        matches!(
+            cursor.peek().map(|t| &t.token),
+            Some(Token::Number(..) | Token::Minus | Token::Plus)
+        )
     };
     let count = |cursor: &mut Cursor<'_>| -> Result<Option<i64>> {
         if is_count(cursor) { cursor.integer().map(Some) } else { Ok(None) }
@@ -369,7 +370,9 @@ fn vacuum(cursor: &mut Cursor<'_>, vacuum: bool) -> Result<Utility> {
         cursor.parenthesised(|cursor| {
             let name = cursor.identifier()?;
             let on = cursor.boolean();
-            if on.is_none() && !(cursor.sees_token(&Token::Comma) || cursor.sees_token(&Token::RParen)) {
+            if on.is_none()
+                && !(cursor.sees_token(&Token::Comma) || cursor.sees_token(&Token::RParen))
+            {
                 cursor.value()?;
             }
             match name.as_str() {
@@ -410,7 +413,8 @@ fn do_block(start: &Cursor<'_>, cursor: &mut Cursor<'_>) -> Result<Utility> {
     if cursor.accept("LANGUAGE") {
         cursor.identifier()?;
     }
-    let mut words = body.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty());
+    let mut words =
+        body.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty());
     while let Some(word) = words.next() {
         if word == "create" && words.clone().next() == Some("extension") {
             let names = words.skip(1).skip_while(|w| ["if", "not", "exists"].contains(w));

@@ -192,10 +192,8 @@ fn index_key(cursor: &mut Cursor<'_>) -> Result<IndexKey> {
             cursor.options()?;
         }
     }
-    if let Some(order) = cursor.accept_one(&["ASC", "DESC"]) {
-        if order == "DESC" {
-            text.push_str(" DESC");
-        }
+    if cursor.accept_one(&["ASC", "DESC"]) == Some("DESC") {
+        text.push_str(" DESC");
     }
     if let Some(nulls) = cursor.accept_one(&["NULLS FIRST", "NULLS LAST"]) {
         text.push(' ');
@@ -206,7 +204,8 @@ fn index_key(cursor: &mut Cursor<'_>) -> Result<IndexKey> {
 
 fn create_view(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Ast> {
     let name = cursor.name()?;
-    let columns = if cursor.sees_token(&Token::LParen) { cursor.identifiers()? } else { Vec::new() };
+    let columns =
+        if cursor.sees_token(&Token::LParen) { cursor.identifiers()? } else { Vec::new() };
     if cursor.accept("WITH") {
         cursor.options()?;
     }
@@ -486,8 +485,9 @@ fn comment(cursor: &mut Cursor<'_>) -> Result<Utility> {
         }
         let column = parts.pop();
         let Some(name) = parts.pop() else {
-            return Err(Error::new(SqlState::SYNTAX_ERROR, "column name must be qualified")
-                .at(position));
+            return Err(
+                Error::new(SqlState::SYNTAX_ERROR, "column name must be qualified").at(position)
+            );
         };
         (ObjectKind::Column, Name { schema: parts.pop(), name, position }, column)
     } else if cursor.accept("CONSTRAINT") {

@@ -38,7 +38,11 @@ impl Binder<'_> {
         let ast::TableObject::TableName(name) = &insert.table else {
             return Err(Error::new(SqlState::SYNTAX_ERROR, "INSERT takes a table's name"));
         };
-        if insert.overwrite || insert.or.is_some() || insert.replace_into || !insert.assignments.is_empty() {
+        if insert.overwrite
+            || insert.or.is_some()
+            || insert.replace_into
+            || !insert.assignments.is_empty()
+        {
             return Err(Error::new(SqlState::SYNTAX_ERROR, "this form of INSERT is not SQL"));
         }
         let table = self.table(&self.object_name(name)?)?;
@@ -47,11 +51,15 @@ impl Binder<'_> {
         // given BY DEFAULT alone.
         let source = match &insert.source {
             None => self.default_values(&table)?,
-            Some(query) => self.insert_source(&table, &targets, query, !insert.columns.is_empty())?,
+            Some(query) => {
+                self.insert_source(&table, &targets, query, !insert.columns.is_empty())?
+            }
         };
         let alias = insert.table_alias.as_ref().map(|alias| fold(&alias.alias));
         let on_conflict = match &insert.on {
-            Some(ast::OnInsert::OnConflict(on)) => Some(self.on_conflict(&table, alias.as_deref(), on)?),
+            Some(ast::OnInsert::OnConflict(on)) => {
+                Some(self.on_conflict(&table, alias.as_deref(), on)?)
+            }
             Some(_) => {
                 return Err(Error::new(SqlState::SYNTAX_ERROR, "ON DUPLICATE KEY is not SQL")
                     .hint("Use ON CONFLICT … DO UPDATE."));
@@ -131,7 +139,10 @@ impl Binder<'_> {
         for row in &values.rows {
             let row = &row.content;
             if row.len() != width {
-                return Err(Error::new(SqlState::SYNTAX_ERROR, "VALUES lists must all be the same length"));
+                return Err(Error::new(
+                    SqlState::SYNTAX_ERROR,
+                    "VALUES lists must all be the same length",
+                ));
             }
             let span = row.first().map_or(Span::empty(), |expr| expr.span());
             self.check_width(row.len(), targets.len(), named, span)?;
@@ -143,7 +154,8 @@ impl Binder<'_> {
                     self.default(table, column)?
                 } else {
                     self.refuse_generated(table, *id)?;
-                    let typed = self.in_place(Place::plain("VALUES"), |binder| binder.expr(expr))?;
+                    let typed =
+                        self.in_place(Place::plain("VALUES"), |binder| binder.expr(expr))?;
                     self.assign(typed, column)?
                 };
                 cells.push(exact(typed, &column.kind));
@@ -163,13 +175,7 @@ impl Binder<'_> {
         build(LogicalPlanBuilder::from(plan).project(exprs))
     }
 
-    fn check_width(
-        &self,
-        given: usize,
-        targets: usize,
-        named: bool,
-        span: Span,
-    ) -> Result<()> {
+    fn check_width(&self, given: usize, targets: usize, named: bool, span: Span) -> Result<()> {
         let message = if given > targets {
             "INSERT has more expressions than target columns"
         } else if given < targets && named {
@@ -186,7 +192,12 @@ impl Binder<'_> {
     }
 
     /// An expression for each column of the table: what is given, else the default.
-    fn full_row(&mut self, table: &Arc<Table>, targets: &[ColumnId], given: Vec<Typed>) -> Result<Vec<Expr>> {
+    fn full_row(
+        &mut self,
+        table: &Arc<Table>,
+        targets: &[ColumnId],
+        given: Vec<Typed>,
+    ) -> Result<Vec<Expr>> {
         let mut exprs = Vec::with_capacity(table.columns.len());
         for column in &table.columns {
             let place = targets.iter().position(|id| *id == column.id);
@@ -203,14 +214,7 @@ impl Binder<'_> {
     fn assign(&mut self, typed: Typed, column: &TableColumn) -> Result<Typed> {
         let kind = typed.kind.clone();
         let position = typed.position;
-        let same_type = super::coerce::same(&kind, &column.kind);
-        let cast = if same_type && kind != column.kind && !typed.is_unknown() {
-            // Into a type with a modifier: lengths, scales and dimensions are checked.
-            self.into_modifier(typed, &column.kind)
-        } else {
-            self.coerce(typed, &column.kind, Reason::Assignment)
-        };
-        cast.map_err(|error| {
+        self.coerce(typed, &column.kind, Reason::Assignment).map_err(|error| {
             if error.state() != SqlState::DATATYPE_MISMATCH {
                 return error;
             }
@@ -226,10 +230,6 @@ impl Binder<'_> {
             .hint("You will need to rewrite or cast the expression.");
             super::coerce::at(error, position)
         })
-    }
-
-    fn into_modifier(&mut self, typed: Typed, to: &PgType) -> Result<Typed> {
-        self.coerce(typed, to, Reason::Assignment)
     }
 
     /// The value of a column that the statement is silent about.
@@ -278,13 +278,21 @@ impl Binder<'_> {
             SqlState::new(b"428C9"),
             format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name),
         )
-        .detail(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name))
+        .detail(format!(
+            "Column \"{}\" is an identity column defined as GENERATED ALWAYS.",
+            column.name
+        ))
         .hint("Leave the column out, write DEFAULT, or define it as GENERATED BY DEFAULT."))
     }
 
     // ON CONFLICT.
 
-    fn on_conflict(&mut self, table: &Arc<Table>, alias: Option<&str>, on: &ast::OnConflict) -> Result<OnConflict> {
+    fn on_conflict(
+        &mut self,
+        table: &Arc<Table>,
+        alias: Option<&str>,
+        on: &ast::OnConflict,
+    ) -> Result<OnConflict> {
         let constraint = match &on.conflict_target {
             None => None,
             Some(ast::ConflictTarget::Columns(columns)) => Some(self.key_of(table, columns)?),
@@ -294,7 +302,10 @@ impl Binder<'_> {
                 let Some((key, _)) = key else {
                     return Err(Error::new(
                         SqlState::UNDEFINED_OBJECT,
-                        format!("constraint \"{name}\" for table \"{}\" does not exist", table.name),
+                        format!(
+                            "constraint \"{name}\" for table \"{}\" does not exist",
+                            table.name
+                        ),
                     ));
                 };
                 Some(key.id)
@@ -319,10 +330,13 @@ impl Binder<'_> {
     fn key_of(&self, table: &Table, columns: &[ast::Ident]) -> Result<Oid> {
         let mut wanted = HashSet::new();
         for ident in columns {
-            let column = table.expect_column(&fold(ident)).map_err(|error| self.at(error, ident.span))?;
+            let column =
+                table.expect_column(&fold(ident)).map_err(|error| self.at(error, ident.span))?;
             wanted.insert(column.id);
         }
-        let matches = |key: &[ColumnId]| key.len() == wanted.len() && key.iter().all(|id| wanted.contains(id));
+        let matches = |key: &[ColumnId]| {
+            key.len() == wanted.len() && key.iter().all(|id| wanted.contains(id))
+        };
         table.keys().find(|(_, key)| matches(key)).map(|(key, _)| key.id).ok_or_else(|| {
             Error::new(
                 SqlState::INVALID_COLUMN_REFERENCE,
@@ -331,7 +345,12 @@ impl Binder<'_> {
         })
     }
 
-    fn conflict_update(&mut self, table: &Arc<Table>, alias: Option<&str>, update: &ast::DoUpdate) -> Result<ConflictAction> {
+    fn conflict_update(
+        &mut self,
+        table: &Arc<Table>,
+        alias: Option<&str>,
+        update: &ast::DoUpdate,
+    ) -> Result<ConflictAction> {
         let mut fields: Vec<Field> =
             table.columns.iter().map(|column| column.kind.field(&column.name, true)).collect();
         fields.push(Field::new(ROW_COLUMN, DataType::UInt64, false));
@@ -359,7 +378,14 @@ impl Binder<'_> {
         }
         let row = Expr::Column(places[width].clone());
         self.scopes.push(scope);
-        let made = self.changed_row(table, visible, plan, row, &update.assignments, update.selection.as_ref());
+        let made = self.changed_row(
+            table,
+            visible,
+            plan,
+            row,
+            &update.assignments,
+            update.selection.as_ref(),
+        );
         self.scopes.pop();
         let (plan, changed) = made?;
         Ok(ConflictAction::Update { input, plan, changed })
@@ -391,7 +417,9 @@ impl Binder<'_> {
                 Some((_, typed)) => exact(typed.clone(), &column.kind),
                 None => {
                     let old = self.scopes.last().and_then(|scope| {
-                        scope.iter().find(|c| c.table.as_deref() == Some(visible) && c.name == column.name)
+                        scope
+                            .iter()
+                            .find(|c| c.table.as_deref() == Some(visible) && c.name == column.name)
                     });
                     old.map(|column| column.expr.clone())
                         .ok_or_else(|| Error::internal("a row's old column is in sight"))?
@@ -404,15 +432,21 @@ impl Binder<'_> {
     }
 
     /// SET: columns and their new values.
-    fn assignments(&mut self, table: &Arc<Table>, assignments: &[ast::Assignment]) -> Result<Vec<(ColumnId, Typed)>> {
+    fn assignments(
+        &mut self,
+        table: &Arc<Table>,
+        assignments: &[ast::Assignment],
+    ) -> Result<Vec<(ColumnId, Typed)>> {
         let mut new: Vec<(ColumnId, Typed)> = Vec::new();
         let mut put = |binder: &mut Self, name: &ast::ObjectName, value: Value<'_>| {
-            let parts: Vec<&ast::Ident> = name.0.iter().filter_map(|part| part.as_ident()).collect();
+            let parts: Vec<&ast::Ident> =
+                name.0.iter().filter_map(|part| part.as_ident()).collect();
             // `SET t.a = 1` is an error in PostgreSQL, whose first part would be the column.
             let Some(ident) = parts.first() else {
                 return Err(Error::new(SqlState::SYNTAX_ERROR, "SET takes a column's name"));
             };
-            let column = table.expect_column(&fold(ident)).map_err(|error| binder.at(error, ident.span))?;
+            let column =
+                table.expect_column(&fold(ident)).map_err(|error| binder.at(error, ident.span))?;
             if new.iter().any(|(id, _)| *id == column.id) {
                 let error = Error::new(
                     SqlState::SYNTAX_ERROR,
@@ -428,9 +462,13 @@ impl Binder<'_> {
                             SqlState::new(b"428C9"),
                             format!("column \"{}\" can only be updated to DEFAULT", column.name),
                         )
-                        .detail(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name)));
+                        .detail(format!(
+                            "Column \"{}\" is an identity column defined as GENERATED ALWAYS.",
+                            column.name
+                        )));
                     }
-                    let typed = binder.in_place(Place::plain("UPDATE"), |binder| binder.expr(expr))?;
+                    let typed =
+                        binder.in_place(Place::plain("UPDATE"), |binder| binder.expr(expr))?;
                     binder.assign(typed, column)?
                 }
                 Value::Typed(typed) => binder.assign(typed, column)?,
@@ -482,7 +520,10 @@ impl Binder<'_> {
             return Err(Error::unsupported("SET (…) = (…) takes a plain SELECT"));
         };
         if select.projection.len() != width {
-            return Err(Error::new(SqlState::SYNTAX_ERROR, "number of columns does not match number of values"));
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "number of columns does not match number of values",
+            ));
         }
         select.projection = vec![select.projection[at].clone()];
         self.scalar_subquery(&one)
@@ -492,16 +533,29 @@ impl Binder<'_> {
 
     pub(crate) fn update(&mut self, update: &ast::Update) -> Result<Update> {
         if update.or.is_some() || update.limit.is_some() || !update.order_by.is_empty() {
-            return Err(Error::new(SqlState::SYNTAX_ERROR, "UPDATE takes neither ORDER BY nor LIMIT"));
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "UPDATE takes neither ORDER BY nor LIMIT",
+            ));
         }
         let (table, alias) = self.target(&update.table)?;
         let visible = alias.as_ref().map_or_else(|| table.name.clone(), |alias| fold(&alias.name));
         let from: &[ast::TableWithJoins] = match &update.from {
-            Some(ast::UpdateTableFromKind::AfterSet(from) | ast::UpdateTableFromKind::BeforeSet(from)) => from,
+            Some(
+                ast::UpdateTableFromKind::AfterSet(from)
+                | ast::UpdateTableFromKind::BeforeSet(from),
+            ) => from,
             None => &[],
         };
         let (plan, row) = self.target_with(&table, alias.as_ref(), from)?;
-        let made = self.changed_row(&table, &visible, plan, row, &update.assignments, update.selection.as_ref());
+        let made = self.changed_row(
+            &table,
+            &visible,
+            plan,
+            row,
+            &update.assignments,
+            update.selection.as_ref(),
+        );
         self.scopes.pop();
         let (source, changed) = made?;
         self.refuse_from_columns(update.returning.as_deref(), from)?;
@@ -511,10 +565,14 @@ impl Binder<'_> {
 
     pub(crate) fn delete(&mut self, delete: &ast::Delete) -> Result<Delete> {
         if !delete.order_by.is_empty() || delete.limit.is_some() {
-            return Err(Error::new(SqlState::SYNTAX_ERROR, "DELETE takes neither ORDER BY nor LIMIT")
-                .hint("Use DELETE … WHERE key IN (SELECT key … ORDER BY … LIMIT …)."));
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "DELETE takes neither ORDER BY nor LIMIT",
+            )
+            .hint("Use DELETE … WHERE key IN (SELECT key … ORDER BY … LIMIT …)."));
         }
-        let (ast::FromTable::WithFromKeyword(tables) | ast::FromTable::WithoutKeyword(tables)) = &delete.from;
+        let (ast::FromTable::WithFromKeyword(tables) | ast::FromTable::WithoutKeyword(tables)) =
+            &delete.from;
         let [one] = tables.as_slice() else {
             return Err(Error::new(SqlState::SYNTAX_ERROR, "DELETE takes one table"));
         };
@@ -536,7 +594,10 @@ impl Binder<'_> {
         Ok(Delete { table, source, returning, parameters: self.parameter_types() })
     }
 
-    fn target(&self, target: &ast::TableWithJoins) -> Result<(Arc<Table>, Option<ast::TableAlias>)> {
+    fn target(
+        &self,
+        target: &ast::TableWithJoins,
+    ) -> Result<(Arc<Table>, Option<ast::TableAlias>)> {
         let ast::TableFactor::Table { name, alias, .. } = &target.relation else {
             return Err(Error::new(SqlState::SYNTAX_ERROR, "a change of rows takes a table"));
         };
@@ -560,7 +621,7 @@ impl Binder<'_> {
             .map(|column| column.expr.clone())
             .ok_or_else(|| Error::internal("a table's source has row numbers where asked"))?;
         if !from.is_empty() {
-            let (more, others) = self.from_list(from)?;
+            let (more, others) = self.parts_of_from(from)?;
             plan = build(LogicalPlanBuilder::from(plan).cross_join(more))?;
             columns.extend(others);
         }
@@ -603,7 +664,8 @@ impl Binder<'_> {
         {
             let mut sorts = Vec::new();
             for by in order {
-                let typed = self.in_place(Place::plain("ORDER BY"), |binder| binder.expr(&by.expr))?;
+                let typed =
+                    self.in_place(Place::plain("ORDER BY"), |binder| binder.expr(&by.expr))?;
                 sorts.push(super::query::sort(typed.expr, &by.options));
             }
             plan = build(LogicalPlanBuilder::from(plan).sort(sorts))?;
@@ -648,11 +710,16 @@ impl Binder<'_> {
     }
 
     /// RETURNING sees the changed row alone.
-    fn refuse_from_columns(&self, list: Option<&[ast::SelectItem]>, from: &[ast::TableWithJoins]) -> Result<()> {
+    fn refuse_from_columns(
+        &self,
+        list: Option<&[ast::SelectItem]>,
+        from: &[ast::TableWithJoins],
+    ) -> Result<()> {
         if list.is_none() || from.is_empty() {
             return Ok(());
         }
-        let is_star = list.into_iter().flatten().any(|item| matches!(item, ast::SelectItem::Wildcard(_)));
+        let is_star =
+            list.into_iter().flatten().any(|item| matches!(item, ast::SelectItem::Wildcard(_)));
         if is_star {
             return Err(Error::unsupported("RETURNING * with FROM or USING is not supported")
                 .hint("Name the columns of the changed table."));
@@ -683,7 +750,10 @@ impl Binder<'_> {
         let ids: Vec<ColumnId> = if columns.is_empty() {
             table.columns.iter().map(|column| column.id).collect()
         } else {
-            columns.iter().map(|name| table.expect_column(name).map(|c| c.id)).collect::<Result<_>>()?
+            columns
+                .iter()
+                .map(|name| table.expect_column(name).map(|c| c.id))
+                .collect::<Result<_>>()?
         };
         let sent = ids.iter().map(|id| column_of(&table, *id)).collect::<Result<Vec<_>>>()?;
         let fields: Vec<Field> = sent.iter().map(|c| c.kind.field(&c.name, true)).collect();

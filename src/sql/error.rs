@@ -149,10 +149,15 @@ fn plan(message: &str) -> Error {
     if message.contains("No value found for placeholder") {
         return Error::new(SqlState::UNDEFINED_PARAMETER, "there is a parameter without a value");
     }
-    if message.contains("must appear in the GROUP BY") || message.contains("not found in the GROUP BY") {
+    if message.contains("must appear in the GROUP BY")
+        || message.contains("not found in the GROUP BY")
+    {
         return Error::new(SqlState::GROUPING_ERROR, first_line(message));
     }
-    if message.contains("orrelated") || message.contains("not supported") || message.contains("upport") {
+    if message.contains("orrelated")
+        || message.contains("not supported")
+        || message.contains("upport")
+    {
         return Error::unsupported(first_line(message));
     }
     Error::internal(first_line(message))

@@ -6,8 +6,12 @@ use crate::{
     pgtype::PgType,
     sql::{
         binder::{Binder, Place},
-        coerce::{Reason, at, bare, numeric, check_collation},
-        functions::{array, call::{Call, call}, text},
+        coerce::{Reason, at, bare, check_collation, numeric},
+        functions::{
+            array,
+            call::{Call, call},
+            text,
+        },
         tokens::{fold, pg_type},
         typed::Typed,
     },
@@ -16,7 +20,9 @@ use datafusion::{
     common::ScalarValue,
     logical_expr::{BinaryExpr, Case, Expr, Like, Operator, Volatility, expr::InList},
     sql::sqlparser::{
-        ast::{self, AccessExpr, BinaryOperator, CastKind, Spanned, Subscript, UnaryOperator, Value},
+        ast::{
+            self, AccessExpr, BinaryOperator, CastKind, Spanned, Subscript, UnaryOperator, Value,
+        },
         tokenizer::Span,
     },
 };
@@ -77,7 +83,9 @@ impl Binder<'_> {
             A::UnaryOp { op, expr } => self.unary(*op, expr, span),
             A::IsNull(inner) => self.is_null(inner, false),
             A::IsNotNull(inner) => self.is_null(inner, true),
-            A::IsTrue(inner) => Ok(boolean(Expr::IsTrue(Box::new(self.boolean(inner, "IS TRUE")?)))),
+            A::IsTrue(inner) => {
+                Ok(boolean(Expr::IsTrue(Box::new(self.boolean(inner, "IS TRUE")?))))
+            }
             A::IsNotTrue(inner) => {
                 Ok(boolean(Expr::IsNotTrue(Box::new(self.boolean(inner, "IS NOT TRUE")?))))
             }
@@ -99,7 +107,9 @@ impl Binder<'_> {
             A::InSubquery { expr, subquery, negated } => {
                 self.in_subquery(expr, subquery, *negated, span)
             }
-            A::Between { expr, negated, low, high } => self.between(expr, *negated, low, high, span),
+            A::Between { expr, negated, low, high } => {
+                self.between(expr, *negated, low, high, span)
+            }
             A::Like { negated, any: false, expr, pattern, escape_char } => {
                 let escape = escape_char.as_ref().map(|value| &value.value);
                 self.like(expr, pattern, escape, *negated, false, span)
@@ -111,7 +121,12 @@ impl Binder<'_> {
             A::SimilarTo { negated, expr, pattern, .. } => {
                 let text = self.text_operand(expr)?;
                 let pattern = self.text_operand(pattern)?;
-                let function = self.own("similar_to", vec![PgType::Text, PgType::Text], PgType::Bool, text::similar_to);
+                let function = self.own(
+                    "similar_to",
+                    vec![PgType::Text, PgType::Text],
+                    PgType::Bool,
+                    text::similar_to,
+                );
                 let matched = call(function, vec![text, pattern]);
                 Ok(boolean(if *negated { Expr::Not(Box::new(matched)) } else { matched }))
             }
@@ -128,9 +143,7 @@ impl Binder<'_> {
             A::Exists { subquery, negated } => self.exists(subquery, *negated),
             A::Subquery(query) => self.scalar_subquery(query),
             A::Array(array) => self.array(&array.elem, None),
-            A::CompoundFieldAccess { root, access_chain } => {
-                self.access(root, access_chain, span)
-            }
+            A::CompoundFieldAccess { root, access_chain } => self.access(root, access_chain, span),
             A::Collate { expr, collation } => {
                 let name = self.object_name(collation)?.name;
                 check_collation(&name).map_err(|error| self.at(error, collation.span()))?;
@@ -153,7 +166,9 @@ impl Binder<'_> {
                 let mut args = vec![self.expr(expr)?];
                 match (substring_from, substring_for) {
                     (Some(from), _) => args.push(self.expr(from)?),
-                    (None, Some(_)) => args.push(Typed::literal(ScalarValue::Int32(Some(1)), PgType::Int4)),
+                    (None, Some(_)) => {
+                        args.push(Typed::literal(ScalarValue::Int32(Some(1)), PgType::Int4))
+                    }
                     (None, None) => {}
                 }
                 if let Some(length) = substring_for {
@@ -199,7 +214,8 @@ impl Binder<'_> {
             )),
             other => {
                 let text: String = other.to_string().chars().take(60).collect();
-                Err(self.at(Error::unsupported(format!("expression {text} is not supported")), span))
+                Err(self
+                    .at(Error::unsupported(format!("expression {text} is not supported")), span))
             }
         }
     }
@@ -268,9 +284,15 @@ impl Binder<'_> {
 
     /// `$n`: of its declared type, or of none yet.
     fn placeholder(&mut self, id: &str) -> Result<Typed> {
-        let number = id.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()).filter(|&n| n > 0 && n <= 65_535);
+        let number = id
+            .strip_prefix('$')
+            .and_then(|n| n.parse::<usize>().ok())
+            .filter(|&n| n > 0 && n <= 65_535);
         let Some(number) = number else {
-            return Err(Error::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {id}")));
+            return Err(Error::new(
+                SqlState::UNDEFINED_PARAMETER,
+                format!("there is no parameter {id}"),
+            ));
         };
         if self.parameters.len() < number {
             self.parameters.resize(number, None);
@@ -312,14 +334,26 @@ impl Binder<'_> {
         Ok(boolean(if negated { Expr::IsNotNull(inner) } else { Expr::IsNull(inner) }))
     }
 
-    fn distinct_from(&mut self, left: &ast::Expr, right: &ast::Expr, negated: bool, span: Span) -> Result<Typed> {
+    fn distinct_from(
+        &mut self,
+        left: &ast::Expr,
+        right: &ast::Expr,
+        negated: bool,
+        span: Span,
+    ) -> Result<Typed> {
         let (left, right) = (self.expr(left)?, self.expr(right)?);
         let (left, right) = self.comparable("=", left, right, span)?;
         let op = if negated { Operator::IsNotDistinctFrom } else { Operator::IsDistinctFrom };
         Ok(boolean(binary(left.expr, op, right.expr)))
     }
 
-    fn in_list(&mut self, expr: &ast::Expr, list: &[ast::Expr], negated: bool, span: Span) -> Result<Typed> {
+    fn in_list(
+        &mut self,
+        expr: &ast::Expr,
+        list: &[ast::Expr],
+        negated: bool,
+        span: Span,
+    ) -> Result<Typed> {
         if let ast::Expr::Tuple(_) = expr {
             let mut any: Option<Expr> = None;
             for row in list {
@@ -354,7 +388,14 @@ impl Binder<'_> {
         Ok(boolean(Expr::InList(InList::new(value, all, negated))))
     }
 
-    fn between(&mut self, expr: &ast::Expr, negated: bool, low: &ast::Expr, high: &ast::Expr, span: Span) -> Result<Typed> {
+    fn between(
+        &mut self,
+        expr: &ast::Expr,
+        negated: bool,
+        low: &ast::Expr,
+        high: &ast::Expr,
+        span: Span,
+    ) -> Result<Typed> {
         let value = self.expr(expr)?;
         let (low, high) = (self.expr(low)?, self.expr(high)?);
         let at_least = self.binary(">=", value.clone(), low, span)?.expr;
@@ -368,11 +409,21 @@ impl Binder<'_> {
         Ok(self.coerce(typed, &PgType::Text, Reason::Implicit)?.expr)
     }
 
-    fn like(&mut self, expr: &ast::Expr, pattern: &ast::Expr, escape: Option<&Value>, negated: bool, case_insensitive: bool, span: Span) -> Result<Typed> {
+    fn like(
+        &mut self,
+        expr: &ast::Expr,
+        pattern: &ast::Expr,
+        escape: Option<&Value>,
+        negated: bool,
+        case_insensitive: bool,
+        span: Span,
+    ) -> Result<Typed> {
         let (left, right) = (self.expr(expr)?, self.expr(pattern)?);
         let escape_char = match escape {
             None => None,
-            Some(Value::SingleQuotedString(text)) if text.chars().count() <= 1 => text.chars().next(),
+            Some(Value::SingleQuotedString(text)) if text.chars().count() <= 1 => {
+                text.chars().next()
+            }
             Some(_) => {
                 let error = Error::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid escape string")
                     .hint("Escape string must be empty or one character.");
@@ -382,7 +433,15 @@ impl Binder<'_> {
         self.like_typed(left, right, escape_char, negated, case_insensitive, span)
     }
 
-    pub(crate) fn like_typed(&mut self, left: Typed, right: Typed, escape_char: Option<char>, negated: bool, case_insensitive: bool, span: Span) -> Result<Typed> {
+    pub(crate) fn like_typed(
+        &mut self,
+        left: Typed,
+        right: Typed,
+        escape_char: Option<char>,
+        negated: bool,
+        case_insensitive: bool,
+        span: Span,
+    ) -> Result<Typed> {
         let name = match (negated, case_insensitive) {
             (false, false) => "~~",
             (true, false) => "!~~",
@@ -398,15 +457,37 @@ impl Binder<'_> {
         let pattern = Box::new(self.coerce(right, &PgType::Text, Reason::Implicit)?.expr);
         if escape_char.is_some_and(|c| c != '\\') {
             // Arrow knows the backslash alone.
-            let function = self.own("like_escape", vec![PgType::Text, PgType::Text], PgType::Text, text::like_escape);
+            let function = self.own(
+                "like_escape",
+                vec![PgType::Text, PgType::Text],
+                PgType::Text,
+                text::like_escape,
+            );
             let escape = Expr::Literal(ScalarValue::Utf8(escape_char.map(String::from)), None);
             let pattern = Box::new(call(function, vec![*pattern, escape]));
-            return Ok(boolean(Expr::Like(Like { negated, expr, pattern, escape_char: None, case_insensitive })));
+            return Ok(boolean(Expr::Like(Like {
+                negated,
+                expr,
+                pattern,
+                escape_char: None,
+                case_insensitive,
+            })));
         }
-        Ok(boolean(Expr::Like(Like { negated, expr, pattern, escape_char: None, case_insensitive })))
+        Ok(boolean(Expr::Like(Like {
+            negated,
+            expr,
+            pattern,
+            escape_char: None,
+            case_insensitive,
+        })))
     }
 
-    fn case(&mut self, operand: Option<&ast::Expr>, conditions: &[ast::CaseWhen], else_result: Option<&ast::Expr>) -> Result<Typed> {
+    fn case(
+        &mut self,
+        operand: Option<&ast::Expr>,
+        conditions: &[ast::CaseWhen],
+        else_result: Option<&ast::Expr>,
+    ) -> Result<Typed> {
         let operand = operand.map(|operand| self.expr(operand)).transpose()?;
         let place = Place { sets: false, ..self.place };
         let (mut whens, mut results) = (Vec::new(), Vec::new());
@@ -443,7 +524,11 @@ impl Binder<'_> {
     }
 
     /// `ARRAY[…]`.
-    pub(crate) fn array(&mut self, elements: &[ast::Expr], expected: Option<&PgType>) -> Result<Typed> {
+    pub(crate) fn array(
+        &mut self,
+        elements: &[ast::Expr],
+        expected: Option<&PgType>,
+    ) -> Result<Typed> {
         let mut all = Vec::with_capacity(elements.len());
         for element in elements {
             all.push(match element {
@@ -458,8 +543,11 @@ impl Binder<'_> {
         let element = match expected {
             Some(kind) => kind.clone(),
             None if all.is_empty() => {
-                return Err(Error::new(SqlState::INDETERMINATE_DATATYPE, "cannot determine type of empty array")
-                    .hint("Explicitly cast to the desired type, for example ARRAY[]::integer[]."));
+                return Err(Error::new(
+                    SqlState::INDETERMINATE_DATATYPE,
+                    "cannot determine type of empty array",
+                )
+                .hint("Explicitly cast to the desired type, for example ARRAY[]::integer[]."));
             }
             None => self.common_type("ARRAY", &all)?,
         };
@@ -469,7 +557,14 @@ impl Binder<'_> {
             .map(|typed| Ok(self.coerce(typed, &element, reason)?.expr))
             .collect::<Result<Vec<_>>>()?;
         let kind = element.clone().array();
-        let function = Call::udf("array", vec![element; args.len()], kind.clone(), Volatility::Immutable, array::make, self.context);
+        let function = Call::udf(
+            "array",
+            vec![element; args.len()],
+            kind.clone(),
+            Volatility::Immutable,
+            array::make,
+            self.context,
+        );
         Ok(Typed::new(call(function, args), kind))
     }
 
@@ -486,7 +581,9 @@ impl Binder<'_> {
             _ => Vec::new(),
         };
         let mut rest = chain;
-        while let ([AccessExpr::Dot(ast::Expr::Identifier(ident)), tail @ ..], false) = (rest, idents.is_empty()) {
+        while let ([AccessExpr::Dot(ast::Expr::Identifier(ident)), tail @ ..], false) =
+            (rest, idents.is_empty())
+        {
             idents.push(ident.clone());
             rest = tail;
         }
@@ -497,16 +594,31 @@ impl Binder<'_> {
                     let index = self.expr(index)?;
                     self.subscript(value, index, span)?
                 }
-                AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride: None }) => {
+                AccessExpr::Subscript(Subscript::Slice {
+                    lower_bound,
+                    upper_bound,
+                    stride: None,
+                }) => {
                     let mut bound = |bound: &Option<ast::Expr>| match bound {
                         Some(bound) => self.expr_as(bound, &PgType::Int4),
                         None => Ok(Typed::literal(ScalarValue::Int32(None), PgType::Int4)),
                     };
                     let (lower, upper) = (bound(lower_bound)?, bound(upper_bound)?);
-                    let function = Call::udf("array_slice", vec![value.kind.clone(), PgType::Int4, PgType::Int4], value.kind.clone(), Volatility::Immutable, array::slice, self.context);
+                    let function = Call::udf(
+                        "array_slice",
+                        vec![value.kind.clone(), PgType::Int4, PgType::Int4],
+                        value.kind.clone(),
+                        Volatility::Immutable,
+                        array::slice,
+                        self.context,
+                    );
                     Typed::new(call(function, vec![value.expr, lower.expr, upper.expr]), value.kind)
                 }
-                _ => return Err(self.at(Error::unsupported("this subscript is not supported"), span)),
+                _ => {
+                    return Err(
+                        self.at(Error::unsupported("this subscript is not supported"), span)
+                    );
+                }
             };
         }
         Ok(value)
@@ -521,13 +633,22 @@ impl Binder<'_> {
             other => {
                 let error = Error::new(
                     SqlState::DATATYPE_MISMATCH,
-                    format!("cannot subscript type {other} because it does not support subscripting"),
+                    format!(
+                        "cannot subscript type {other} because it does not support subscripting"
+                    ),
                 );
                 return Err(at(error, self.position(span)));
             }
         };
         let index = self.coerce(index, &PgType::Int4, Reason::Assignment)?;
-        let function = Call::udf("subscript", vec![value.kind, PgType::Int4], element.clone(), Volatility::Immutable, array::subscript, self.context);
+        let function = Call::udf(
+            "subscript",
+            vec![value.kind, PgType::Int4],
+            element.clone(),
+            Volatility::Immutable,
+            array::subscript,
+            self.context,
+        );
         Ok(Typed::new(call(function, vec![value.expr, index.expr]), element))
     }
 
@@ -551,7 +672,10 @@ impl Binder<'_> {
                 if let ast::Expr::Value(value) = inner
                     && let Value::Number(digits, _) = &value.value
                 {
-                    return Ok(Typed { position: self.position(value.span), ..number(digits, true)? });
+                    return Ok(Typed {
+                        position: self.position(value.span),
+                        ..number(digits, true)?
+                    });
                 }
                 let typed = self.expr(inner)?;
                 self.negate(typed, span)
@@ -577,11 +701,19 @@ impl Binder<'_> {
                 let typed = self.expr(inner)?;
                 self.call_named("cbrt", vec![typed], span)
             }
-            other => Err(self.at(Error::unsupported(format!("operator {other} is not supported")), span)),
+            other => {
+                Err(self.at(Error::unsupported(format!("operator {other} is not supported")), span))
+            }
         }
     }
 
-    fn binary_expr(&mut self, left: &ast::Expr, op: &BinaryOperator, right: &ast::Expr, span: Span) -> Result<Typed> {
+    fn binary_expr(
+        &mut self,
+        left: &ast::Expr,
+        op: &BinaryOperator,
+        right: &ast::Expr,
+        span: Span,
+    ) -> Result<Typed> {
         match op {
             BinaryOperator::And => return self.chain(left, right, Operator::And),
             BinaryOperator::Or => return self.chain(left, right, Operator::Or),
@@ -599,14 +731,21 @@ impl Binder<'_> {
     }
 
     /// `x = ANY (array)` where sqlparser reads a call of a function `any`.
-    fn quantified_by_call(&mut self, left: &ast::Expr, op: &BinaryOperator, right: &ast::Expr, span: Span) -> Result<Option<Typed>> {
+    fn quantified_by_call(
+        &mut self,
+        left: &ast::Expr,
+        op: &BinaryOperator,
+        right: &ast::Expr,
+        span: Span,
+    ) -> Result<Option<Typed>> {
         let ast::Expr::Function(function) = right else { return Ok(None) };
         let name = function.name.to_string().to_ascii_lowercase();
         if !["any", "some", "all"].contains(&name.as_str()) {
             return Ok(None);
         }
         let ast::FunctionArguments::List(list) = &function.args else { return Ok(None) };
-        let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(array))] = list.args.as_slice() else {
+        let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(array))] = list.args.as_slice()
+        else {
             return Ok(None);
         };
         self.quantified(left, op, array, name == "all", span).map(Some)
@@ -646,9 +785,18 @@ impl Binder<'_> {
     }
 
     /// `(a, b) < (c, d)`.
-    fn compare_rows(&mut self, left: &[ast::Expr], op: &str, right: &[ast::Expr], span: Span) -> Result<Typed> {
+    fn compare_rows(
+        &mut self,
+        left: &[ast::Expr],
+        op: &str,
+        right: &[ast::Expr],
+        span: Span,
+    ) -> Result<Typed> {
         if left.len() != right.len() {
-            return Err(self.at(Error::new(SqlState::SYNTAX_ERROR, "unequal number of entries in row expressions"), span));
+            return Err(self.at(
+                Error::new(SqlState::SYNTAX_ERROR, "unequal number of entries in row expressions"),
+                span,
+            ));
         }
         let mut pairs = Vec::new();
         for (left, right) in left.iter().zip(right) {
@@ -671,7 +819,9 @@ impl Binder<'_> {
                 for (at, (left, right)) in pairs.into_iter().enumerate().rev() {
                     let last = result.is_none();
                     let _ = at;
-                    let here = self.binary(if last { op } else { strict }, left.clone(), right.clone(), span)?.expr;
+                    let here = self
+                        .binary(if last { op } else { strict }, left.clone(), right.clone(), span)?
+                        .expr;
                     result = Some(match result {
                         None => here,
                         Some(rest) => {
@@ -681,9 +831,16 @@ impl Binder<'_> {
                     });
                 }
             }
-            _ => return Err(self.at(Error::unsupported(format!("operator {op} on rows is not supported")), span)),
+            _ => {
+                return Err(self.at(
+                    Error::unsupported(format!("operator {op} on rows is not supported")),
+                    span,
+                ));
+            }
         }
-        result.map(boolean).ok_or_else(|| Error::new(SqlState::SYNTAX_ERROR, "cannot compare rows of zero length"))
+        result
+            .map(boolean)
+            .ok_or_else(|| Error::new(SqlState::SYNTAX_ERROR, "cannot compare rows of zero length"))
     }
 }
 
@@ -742,11 +899,13 @@ fn number(digits: &str, negative: bool) -> Result<Typed> {
         let cut = usize::try_from(scale - most).unwrap_or(0);
         let kept = all.len().saturating_sub(cut);
         let up = all.as_bytes().get(kept).is_some_and(|digit| *digit >= b'5') && all.len() >= cut;
-        let value: i128 = if kept == 0 { 0 } else { all[..kept].parse().map_err(|_| too_long())? };
+        let value: i128 =
+            if kept == 0 { 0 } else { all[..kept].parse().map_err(|_| too_long())? };
         all = (value + i128::from(up)).to_string();
         scale = most;
     }
-    let value: i128 = if all.is_empty() { 0 } else { format!("{sign}{all}").parse().map_err(|_| too_long())? };
+    let value: i128 =
+        if all.is_empty() { 0 } else { format!("{sign}{all}").parse().map_err(|_| too_long())? };
     if value.unsigned_abs() >= 10_u128.pow(38) {
         return Err(too_long());
     }

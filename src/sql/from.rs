@@ -23,15 +23,13 @@ use datafusion::{
         Column, JoinType, ScalarValue,
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
-    logical_expr::{
-        Case, Expr, LogicalPlan, LogicalPlanBuilder, Operator,
-    },
+    logical_expr::{Case, Expr, LogicalPlan, LogicalPlanBuilder, Operator},
     sql::sqlparser::{
         ast::{self, JoinConstraint, JoinOperator, Spanned, TableFactor},
         tokenizer::Span,
     },
 };
-use std::{ops::ControlFlow, collections::HashSet, sync::Arc};
+use std::{collections::HashSet, ops::ControlFlow, sync::Arc};
 
 /// A plan and the columns that it offers.
 pub(crate) type Offered = (LogicalPlan, Vec<ScopeColumn>);
@@ -41,7 +39,7 @@ const ORDINALITY: &str = "ordinality";
 
 impl Binder<'_> {
     /// FROM: its parts, each with its joins, one beside the other.
-    pub(crate) fn from_list(&mut self, from: &[ast::TableWithJoins]) -> Result<Offered> {
+    pub(crate) fn parts_of_from(&mut self, from: &[ast::TableWithJoins]) -> Result<Offered> {
         let mut all: Option<Offered> = None;
         for part in from {
             all = Some(self.joined(part, all)?);
@@ -80,11 +78,17 @@ impl Binder<'_> {
         Ok(here)
     }
 
-    fn joined_alone(&mut self, part: &ast::TableWithJoins, beside: Option<&Offered>) -> Result<Offered> {
+    fn joined_alone(
+        &mut self,
+        part: &ast::TableWithJoins,
+        beside: Option<&Offered>,
+    ) -> Result<Offered> {
         let pushed = beside.filter(|_| is_lateral(&part.relation));
         if pushed.is_some() {
-            return Err(Error::unsupported("a lateral function with joins of its own is not supported")
-                .hint("Write CROSS JOIN instead of the comma."));
+            return Err(Error::unsupported(
+                "a lateral function with joins of its own is not supported",
+            )
+            .hint("Write CROSS JOIN instead of the comma."));
         }
         let mut here = self.factor(&part.relation)?;
         for join in &part.joins {
@@ -155,14 +159,20 @@ impl Binder<'_> {
             }
             JoinConstraint::Natural => {
                 let visible = |columns: &[ScopeColumn]| -> Vec<String> {
-                    columns.iter().filter(|c| c.hidden == Hiding::Not).map(|c| c.name.clone()).collect()
+                    columns
+                        .iter()
+                        .filter(|c| c.hidden == Hiding::Not)
+                        .map(|c| c.name.clone())
+                        .collect()
                 };
                 let others: HashSet<String> = visible(&right.1).into_iter().collect();
                 let shared = visible(&left.1).into_iter().filter(|name| others.contains(name));
                 let shared = shared.map(|name| (name, Span::empty())).collect();
                 self.join_using(left, right, kind, shared)
             }
-            JoinConstraint::None => Err(Error::new(SqlState::SYNTAX_ERROR, "a join needs ON or USING")),
+            JoinConstraint::None => {
+                Err(Error::new(SqlState::SYNTAX_ERROR, "a join needs ON or USING"))
+            }
         }
     }
 
@@ -184,7 +194,8 @@ impl Binder<'_> {
                 return Ok(Transformed::no(part));
             }
             let name = self.qualifier("subquery");
-            let mut exprs: Vec<Expr> = side.schema().columns().into_iter().map(Expr::Column).collect();
+            let mut exprs: Vec<Expr> =
+                side.schema().columns().into_iter().map(Expr::Column).collect();
             exprs.push(part.alias(&name));
             *side = LogicalPlanBuilder::from(side.clone()).project(exprs)?.build()?;
             let column = Expr::Column(Column::new_unqualified(name));
@@ -211,7 +222,9 @@ impl Binder<'_> {
                 )),
                 (None, _) => Err(Error::new(
                     SqlState::UNDEFINED_COLUMN,
-                    format!("column \"{name}\" specified in USING clause does not exist in {side} table"),
+                    format!(
+                        "column \"{name}\" specified in USING clause does not exist in {side} table"
+                    ),
                 )),
             }
         };
@@ -289,20 +302,28 @@ impl Binder<'_> {
                         Expr::Column(place) => place.clone(),
                         other => Column::new_unqualified(other.schema_name().to_string()),
                     };
-                    RowsColumn { name: column.name, kind: column.kind, column: place, origin: column.origin }
+                    RowsColumn {
+                        name: column.name,
+                        kind: column.kind,
+                        column: place,
+                        origin: column.origin,
+                    }
                 });
                 let rows = Rows { columns: rows.collect(), plan };
                 self.aliased(rows, Some(alias), "join")
             }
-            other => Err(self.at(
-                Error::unsupported("this kind of FROM is not supported"),
-                other.span(),
-            )),
+            other => {
+                Err(self.at(Error::unsupported("this kind of FROM is not supported"), other.span()))
+            }
         }
     }
 
     /// A table, a view, a system relation or a part of WITH.
-    fn named(&mut self, object: &ast::ObjectName, alias: Option<&ast::TableAlias>) -> Result<Offered> {
+    fn named(
+        &mut self,
+        object: &ast::ObjectName,
+        alias: Option<&ast::TableAlias>,
+    ) -> Result<Offered> {
         let name = self.object_name(object)?;
         if name.schema.is_none()
             && let Some(rows) = self.cte(&name.name)
@@ -326,9 +347,14 @@ impl Binder<'_> {
                 let columns = [
                     ("last_value", ScalarValue::Int64(Some(value)), PgType::Int8),
                     ("log_cnt", ScalarValue::Int64(Some(0)), PgType::Int8),
-                    ("is_called", ScalarValue::Boolean(Some(sequence.last.is_some())), PgType::Bool),
+                    (
+                        "is_called",
+                        ScalarValue::Boolean(Some(sequence.last.is_some())),
+                        PgType::Bool,
+                    ),
                 ];
-                let exprs = columns.clone().map(|(name, value, _)| Expr::Literal(value, None).alias(name));
+                let exprs =
+                    columns.clone().map(|(name, value, _)| Expr::Literal(value, None).alias(name));
                 let plan = build(LogicalPlanBuilder::from(one_row()).project(exprs))?;
                 let columns = columns.into_iter().map(|(name, _, kind)| RowsColumn {
                     name: name.into(),
@@ -340,7 +366,8 @@ impl Binder<'_> {
                 self.aliased(rows, alias, &sequence.name)
             }
             Named::System(relation) => {
-                let visible = alias.map_or_else(|| relation.name.to_owned(), |alias| fold(&alias.name));
+                let visible =
+                    alias.map_or_else(|| relation.name.to_owned(), |alias| fold(&alias.name));
                 let qualifier = self.qualifier(&visible);
                 let rows = self.system_rows(relation, &qualifier)?;
                 offered(rows, alias, &visible, Some(relation.schema.to_owned()), relation.oid)
@@ -363,13 +390,23 @@ impl Binder<'_> {
             let Expr::Column(place) = column.expr else {
                 return Err(Error::internal("a table's columns are columns"));
             };
-            Ok(RowsColumn { name: column.name, kind: column.kind, column: place, origin: column.origin })
+            Ok(RowsColumn {
+                name: column.name,
+                kind: column.kind,
+                column: place,
+                origin: column.origin,
+            })
         });
         Ok(Rows { columns: columns.collect::<Result<_>>()?, plan })
     }
 
     /// A table's rows; with [`Hidden::RowId`] the row's number comes last.
-    pub(crate) fn scan(&mut self, table: &Arc<Table>, hidden: Hidden, qualifier: &str) -> Result<Rows> {
+    pub(crate) fn scan(
+        &mut self,
+        table: &Arc<Table>,
+        hidden: Hidden,
+        qualifier: &str,
+    ) -> Result<Rows> {
         self.tables.insert(table.id);
         let source = self.relations.table(table, hidden);
         let plan = build(LogicalPlanBuilder::scan(qualifier, source, None))?;
@@ -408,10 +445,12 @@ impl Binder<'_> {
 
     fn view(&mut self, view: &Arc<View>) -> Result<Rows> {
         let query = super::parse::parse_query(&view.query)?;
-        let rows = self.deeper(|binder| binder.apart(|binder| {
-            let rows = binder.query(&query, None)?;
-            binder.settle_rows(rows)
-        }))?;
+        let rows = self.deeper(|binder| {
+            binder.apart(|binder| {
+                let rows = binder.query(&query, None)?;
+                binder.settle_rows(rows)
+            })
+        })?;
         let kinds: Vec<PgType> = view.columns.iter().map(|(_, kind)| kind.clone()).collect();
         let rows = self.cast_rows(rows, &kinds, "view")?;
         let names: Vec<String> = view.columns.iter().map(|(name, _)| name.clone()).collect();
@@ -483,7 +522,9 @@ impl Binder<'_> {
             let mut exprs = Vec::new();
             for column in rows.columns {
                 let name = column.column.name.clone();
-                exprs.push(Expr::Column(column.column).alias_qualified(Some(relation.clone()), &name));
+                exprs.push(
+                    Expr::Column(column.column).alias_qualified(Some(relation.clone()), &name),
+                );
                 columns.push(ScopeColumn {
                     table: Some(visible.clone()),
                     schema: None,
@@ -525,7 +566,13 @@ impl Binder<'_> {
         let (plan, columns) = left;
         self.scopes.push(columns);
         let before = std::mem::take(&mut self.sets);
-        let place = Place { clause: "functions in FROM", aggregates: false, windows: false, sets: true, filter: false };
+        let place = Place {
+            clause: "functions in FROM",
+            aggregates: false,
+            windows: false,
+            sets: true,
+            filter: false,
+        };
         let values = self.in_place(place, |binder| binder.set_values(call));
         let sets = std::mem::replace(&mut self.sets, before);
         let mut columns = self.scopes.pop().unwrap_or_default();
@@ -542,7 +589,11 @@ impl Binder<'_> {
         for (place, (name, typed)) in values.into_iter().enumerate() {
             // A function with one column lends it its alias.
             let name = given.next().unwrap_or_else(|| match &alias {
-                Some(alias) if single || (place == 0 && call.exprs.len() == 1 && name == call.name) => alias.clone(),
+                Some(alias)
+                    if single || (place == 0 && call.exprs.len() == 1 && name == call.name) =>
+                {
+                    alias.clone()
+                }
                 _ => name,
             });
             let column = match &typed.expr {
@@ -685,9 +736,9 @@ fn alias_names(alias: Option<&ast::TableAlias>) -> Vec<String> {
 
 /// Whether an expression is a list's element, or a field of it.
 fn names_set(expr: &Expr, sets: &[SetColumn]) -> bool {
-    expr.column_refs().iter().any(|column| {
-        column.relation.is_none() && sets.iter().any(|set| set.name == column.name)
-    })
+    expr.column_refs()
+        .iter()
+        .any(|column| column.relation.is_none() && sets.iter().any(|set| set.name == column.name))
 }
 
 /// Functions in FROM.
@@ -743,10 +794,18 @@ fn set_call(factor: &TableFactor) -> Option<SetCall<'_>> {
             let exprs = array_exprs
                 .iter()
                 .map(|array| {
-                    function(&name, &[ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(array.clone()))])
+                    function(
+                        &name,
+                        &[ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(array.clone()))],
+                    )
                 })
                 .collect();
-            SetCall { exprs, name: "unnest".into(), alias: alias.as_ref(), ordinality: *with_ordinality }
+            SetCall {
+                exprs,
+                name: "unnest".into(),
+                alias: alias.as_ref(),
+                ordinality: *with_ordinality,
+            }
         }
         _ => return None,
     })

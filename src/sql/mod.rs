@@ -356,6 +356,7 @@ pub struct OnConflict {
 
 /// What an inserted row does that meets another.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each statement")]
 pub enum ConflictAction {
     /// It is left out.
     Nothing,
@@ -422,6 +423,7 @@ pub struct Copy {
 
 /// Which way a COPY goes.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each statement")]
 pub enum CopyDirection {
     /// FROM STDIN.
     In {

@@ -27,7 +27,13 @@ pub(crate) const QUOTIENT: PgType = PgType::Numeric(Some(crate::pgtype::NUMERIC_
 
 impl Binder<'_> {
     /// A function of ours that gives the same for the same arguments.
-    pub(crate) fn own(&self, name: &str, args: Vec<PgType>, result: PgType, body: Body) -> Arc<ScalarUDF> {
+    pub(crate) fn own(
+        &self,
+        name: &str,
+        args: Vec<PgType>,
+        result: PgType,
+        body: Body,
+    ) -> Arc<ScalarUDF> {
         Call::udf(name, args, result, Volatility::Immutable, body, self.context)
     }
 
@@ -35,7 +41,13 @@ impl Binder<'_> {
     ///
     /// # Errors
     /// 42883 where there is none for these types.
-    pub(crate) fn binary(&mut self, op: &str, left: Typed, right: Typed, span: Span) -> Result<Typed> {
+    pub(crate) fn binary(
+        &mut self,
+        op: &str,
+        left: Typed,
+        right: Typed,
+        span: Span,
+    ) -> Result<Typed> {
         match op {
             "=" | "<>" | "<" | "<=" | ">" | ">=" => self.comparison(op, left, right, span),
             "+" | "-" | "*" | "/" | "%" | "^" => self.arithmetic(op, left, right, span),
@@ -120,9 +132,8 @@ impl Binder<'_> {
                 other => other.clone(),
             },
             (T::Oid | T::Reg(_) | T::Xid, T::Oid | T::Reg(_) | T::Xid) => T::Oid,
-            (T::Oid | T::Reg(_) | T::Xid, T::Int2 | T::Int4) | (T::Int2 | T::Int4, T::Oid | T::Reg(_) | T::Xid) => {
-                T::Oid
-            }
+            (T::Oid | T::Reg(_) | T::Xid, T::Int2 | T::Int4)
+            | (T::Int2 | T::Int4, T::Oid | T::Reg(_) | T::Xid) => T::Oid,
             (T::Oid | T::Reg(_), T::Int8) | (T::Int8, T::Oid | T::Reg(_)) => T::Int8,
             (T::Reg(kind @ RegKind::Class), other) | (other, T::Reg(kind @ RegKind::Class))
                 if other.is_textual() =>
@@ -154,10 +165,7 @@ impl Binder<'_> {
             }
             other => other,
         };
-        Ok((
-            self.coerce_comparable(left, &kind)?,
-            self.coerce_comparable(right, &kind)?,
-        ))
+        Ok((self.coerce_comparable(left, &kind)?, self.coerce_comparable(right, &kind)?))
     }
 
     fn coerce_comparable(&mut self, typed: Typed, kind: &PgType) -> Result<Typed> {
@@ -193,14 +201,19 @@ impl Binder<'_> {
         };
         if let PgType::Vector(_) = left.kind {
             let kinds = vec![left.kind, right.kind];
-            let function = self.own(&format!("vector {op}"), kinds, PgType::Bool, match op {
-                "=" => vector_functions::equal,
-                "<>" => vector_functions::not_equal,
-                "<" => vector_functions::less,
-                "<=" => vector_functions::less_or_equal,
-                ">" => vector_functions::greater,
-                _ => vector_functions::greater_or_equal,
-            });
+            let function = self.own(
+                &format!("vector {op}"),
+                kinds,
+                PgType::Bool,
+                match op {
+                    "=" => vector_functions::equal,
+                    "<>" => vector_functions::not_equal,
+                    "<" => vector_functions::less,
+                    "<=" => vector_functions::less_or_equal,
+                    ">" => vector_functions::greater,
+                    _ => vector_functions::greater_or_equal,
+                },
+            );
             return Ok(boolean(call(function, vec![left.expr, right.expr])));
         }
         Ok(boolean(binary(left.expr, operator, right.expr)))
@@ -232,14 +245,24 @@ impl Binder<'_> {
             && let Some(body) = vector_functions::operator(op)
         {
             let dims = match (&kinds.0, &kinds.1) {
-                (T::Vector(a), T::Vector(b)) => a.or(*b).map_or(T::Vector(None), |_| T::Vector(None)),
+                (T::Vector(a), T::Vector(b)) => {
+                    a.or(*b).map_or(T::Vector(None), |_| T::Vector(None))
+                }
                 _ => T::Vector(None),
             };
-            let function = self.own(&format!("vector {op}"), vec![kinds.0, kinds.1], dims.clone(), body);
+            let function =
+                self.own(&format!("vector {op}"), vec![kinds.0, kinds.1], dims.clone(), body);
             return Ok(Typed::new(call(function, vec![left.expr, right.expr]), dims));
         }
         if let (T::Jsonb, "-") = (&kinds.0, op) {
-            let function = Call::udf("jsonb_delete", vec![kinds.0, kinds.1], T::Jsonb, Volatility::Immutable, json::delete, self.context);
+            let function = Call::udf(
+                "jsonb_delete",
+                vec![kinds.0, kinds.1],
+                T::Jsonb,
+                Volatility::Immutable,
+                json::delete,
+                self.context,
+            );
             return Ok(Typed::new(call(function, vec![left.expr, right.expr]), T::Jsonb));
         }
         let is_number = |kind: &T| {
@@ -252,7 +275,14 @@ impl Binder<'_> {
             let left = self.coerce(left, &a, Reason::Implicit)?;
             let right = self.coerce(right, &b, Reason::Implicit)?;
             let name = format!("{a} {op} {b}");
-            let function = Call::udf(&name, vec![a, b], result.clone(), Volatility::Stable, body, self.context);
+            let function = Call::udf(
+                &name,
+                vec![a, b],
+                result.clone(),
+                Volatility::Stable,
+                body,
+                self.context,
+            );
             return Ok(Typed::new(call(function, vec![left.expr, right.expr]), result));
         }
         Err(self.no_operator(op, &kinds.0, &kinds.1, span))
@@ -279,7 +309,12 @@ impl Binder<'_> {
                 _ => numeric(a.max(b)),
             };
             let body = arithmetic::numeric_operator(op);
-            let function = self.own(&format!("numeric {op}"), vec![left.kind, right.kind], result.clone(), body);
+            let function = self.own(
+                &format!("numeric {op}"),
+                vec![left.kind, right.kind],
+                result.clone(),
+                body,
+            );
             return Ok(Typed::new(call(function, vec![left.expr, right.expr]), result));
         }
         let left = self.coerce(left, &kind, Reason::Implicit)?;
@@ -293,19 +328,29 @@ impl Binder<'_> {
     pub(crate) fn decimal(&mut self, typed: Typed) -> Result<Typed> {
         match typed.kind {
             PgType::Numeric(_) => Ok(typed),
-            PgType::Int2 | PgType::Int4 | PgType::Int8 => self.coerce(typed, &numeric(0), Reason::Implicit),
+            PgType::Int2 | PgType::Int4 | PgType::Int8 => {
+                self.coerce(typed, &numeric(0), Reason::Implicit)
+            }
             _ => self.coerce(typed, &PgType::Numeric(None), Reason::Assignment),
         }
     }
 
     /// Unary minus.
     pub(crate) fn negate(&mut self, typed: Typed, span: Span) -> Result<Typed> {
-        let typed =
-            if typed.is_unknown() { self.coerce(typed, &PgType::Float8, Reason::Implicit)? } else { typed };
+        let typed = if typed.is_unknown() {
+            self.coerce(typed, &PgType::Float8, Reason::Implicit)?
+        } else {
+            typed
+        };
         let kind = typed.kind.clone();
         match kind {
-            PgType::Int2 | PgType::Int4 | PgType::Int8 | PgType::Float4 | PgType::Float8
-            | PgType::Numeric(_) | PgType::Interval => {
+            PgType::Int2
+            | PgType::Int4
+            | PgType::Int8
+            | PgType::Float4
+            | PgType::Float8
+            | PgType::Numeric(_)
+            | PgType::Interval => {
                 let function = self.own("-", vec![kind.clone()], kind.clone(), arithmetic::negate);
                 Ok(Typed::new(call(function, vec![typed.expr]), kind))
             }
@@ -331,7 +376,8 @@ impl Binder<'_> {
                 let left = self.coerce(left, &T::Vector(None), Reason::Implicit)?;
                 let right = self.coerce(right, &T::Vector(None), Reason::Implicit)?;
                 let kinds = vec![left.kind, right.kind];
-                let function = self.own("vector_concat", kinds, T::Vector(None), vector_functions::concat);
+                let function =
+                    self.own("vector_concat", kinds, T::Vector(None), vector_functions::concat);
                 Ok(Typed::new(call(function, vec![left.expr, right.expr]), T::Vector(None)))
             }
             (T::Jsonb, T::Jsonb | T::Unknown) | (T::Unknown, T::Jsonb) => {
@@ -343,7 +389,8 @@ impl Binder<'_> {
             (T::Bytea, T::Bytea | T::Unknown) | (T::Unknown, T::Bytea) => {
                 let left = self.coerce(left, &T::Bytea, Reason::Implicit)?;
                 let right = self.coerce(right, &T::Bytea, Reason::Implicit)?;
-                let function = self.own("byteacat", vec![T::Bytea; 2], T::Bytea, text::concat_bytes);
+                let function =
+                    self.own("byteacat", vec![T::Bytea; 2], T::Bytea, text::concat_bytes);
                 Ok(Typed::new(call(function, vec![left.expr, right.expr]), T::Bytea))
             }
             (a, b) => {
@@ -364,12 +411,16 @@ impl Binder<'_> {
             T::Array(element) => (**element).clone(),
             other => other.clone(),
         };
-        let both = [Typed::new(left.expr.clone(), element(&left)), Typed::new(right.expr.clone(), element(&right))];
+        let both = [
+            Typed::new(left.expr.clone(), element(&left)),
+            Typed::new(right.expr.clone(), element(&right)),
+        ];
         let kind = self
             .common_type("||", &both)
             .map_err(|_| self.no_operator("||", &left.kind, &right.kind, span))?;
         let array = kind.clone().array();
-        let mut side = |typed: Typed, partner_is_array: bool| match (&typed.kind, partner_is_array) {
+        let mut side = |typed: Typed, partner_is_array: bool| match (&typed.kind, partner_is_array)
+        {
             // An untyped literal beside an array is an array.
             (T::Array(_), _) | (T::Unknown, true) => self.coerce(typed, &array, Reason::Implicit),
             _ => {
@@ -378,15 +429,24 @@ impl Binder<'_> {
                 Ok(Typed::new(call(function, vec![one.expr]), array.clone()))
             }
         };
-        let (left_is, right_is) = (matches!(left.kind, T::Array(_)), matches!(right.kind, T::Array(_)));
+        let (left_is, right_is) =
+            (matches!(left.kind, T::Array(_)), matches!(right.kind, T::Array(_)));
         let left = side(left, right_is)?;
         let right = side(right, left_is)?;
         let function = self.own("array_cat", vec![array.clone(); 2], array.clone(), array::concat);
         Ok(Typed::new(call(function, vec![left.expr, right.expr]), array))
     }
 
-    pub(crate) fn distance(&mut self, op: &str, metric: Metric, left: Typed, right: Typed, span: Span) -> Result<Typed> {
-        let is_vector = |typed: &Typed| typed.is_unknown() || matches!(typed.kind, PgType::Vector(_));
+    pub(crate) fn distance(
+        &mut self,
+        op: &str,
+        metric: Metric,
+        left: Typed,
+        right: Typed,
+        span: Span,
+    ) -> Result<Typed> {
+        let is_vector =
+            |typed: &Typed| typed.is_unknown() || matches!(typed.kind, PgType::Vector(_));
         if !is_vector(&left) || !is_vector(&right) || (left.is_unknown() && right.is_unknown()) {
             return Err(self.no_operator(op, &left.kind, &right.kind, span));
         }
@@ -402,7 +462,8 @@ impl Binder<'_> {
             (T::Jsonb, T::Jsonb | T::Unknown) | (T::Unknown, T::Jsonb) if op == "@>" => {
                 let left = self.coerce(left, &T::Jsonb, Reason::Implicit)?;
                 let right = self.coerce(right, &T::Jsonb, Reason::Implicit)?;
-                let function = self.own("jsonb_contains", vec![T::Jsonb; 2], T::Bool, json::contains);
+                let function =
+                    self.own("jsonb_contains", vec![T::Jsonb; 2], T::Bool, json::contains);
                 Ok(boolean(call(function, vec![left.expr, right.expr])))
             }
             (T::Array(_), T::Array(_) | T::Unknown) | (T::Unknown, T::Array(_)) => {
@@ -425,7 +486,8 @@ impl Binder<'_> {
 
     fn json_operator(&mut self, op: &str, left: Typed, right: Typed, span: Span) -> Result<Typed> {
         use PgType as T;
-        let left = if left.is_unknown() { self.coerce(left, &T::Jsonb, Reason::Implicit)? } else { left };
+        let left =
+            if left.is_unknown() { self.coerce(left, &T::Jsonb, Reason::Implicit)? } else { left };
         let json = left.kind.clone();
         if !matches!(json, T::Json | T::Jsonb) {
             return Err(self.no_operator(op, &left.kind, &right.kind, span));
@@ -435,12 +497,16 @@ impl Binder<'_> {
                 let by_number = matches!(right.kind, T::Int2 | T::Int4 | T::Int8);
                 let want = if by_number { T::Int4 } else { T::Text };
                 let result = if op == "->" { json.clone() } else { T::Text };
-                (want, result, match (op, by_number) {
-                    ("->", false) => json::field,
-                    ("->", true) => json::element,
-                    (_, false) => json::field_text,
-                    (_, true) => json::element_text,
-                })
+                (
+                    want,
+                    result,
+                    match (op, by_number) {
+                        ("->", false) => json::field,
+                        ("->", true) => json::element,
+                        (_, false) => json::field_text,
+                        (_, true) => json::element_text,
+                    },
+                )
             }
             "#>" => (T::Text.array(), json.clone(), json::path),
             "#>>" => (T::Text.array(), T::Text, json::path_text),
@@ -448,7 +514,10 @@ impl Binder<'_> {
             "?|" => (T::Text.array(), T::Bool, json::has_any_key),
             "?&" => (T::Text.array(), T::Bool, json::has_all_keys),
             _ => {
-                return Err(self.at(Error::unsupported(format!("operator {op} on json is not supported")), span));
+                return Err(self.at(
+                    Error::unsupported(format!("operator {op} on json is not supported")),
+                    span,
+                ));
             }
         };
         let reason = if want == T::Int4 { Reason::Assignment } else { Reason::Implicit };
@@ -516,7 +585,14 @@ impl Binder<'_> {
         self.any_or_all(&name, value, array, all, span)
     }
 
-    pub(crate) fn any_or_all(&mut self, op: &str, value: Typed, array: Typed, all: bool, span: Span) -> Result<Typed> {
+    pub(crate) fn any_or_all(
+        &mut self,
+        op: &str,
+        value: Typed,
+        array: Typed,
+        all: bool,
+        span: Span,
+    ) -> Result<Typed> {
         use PgType as T;
         // An untyped array holds what is on the other side, an untyped value what the array holds.
         let array = if array.is_unknown() {
@@ -530,7 +606,10 @@ impl Binder<'_> {
             T::Int2vector => T::Int2,
             T::Oidvector => T::Oid,
             _ => {
-                let error = Error::new(SqlState::WRONG_OBJECT_TYPE, "op ANY/ALL (array) requires array on right side");
+                let error = Error::new(
+                    SqlState::WRONG_OBJECT_TYPE,
+                    "op ANY/ALL (array) requires array on right side",
+                );
                 return Err(self.at(error, span));
             }
         };
@@ -550,14 +629,23 @@ impl Binder<'_> {
             self.coerce(array, &kind.clone().array(), Reason::Explicit)?
         };
         // A list that is there already is one that the optimiser can look into.
-        if op == "=" && !all
+        if op == "="
+            && !all
             && let Expr::ScalarFunction(function) = &array.expr
             && function.func.name() == "array"
         {
-            return Ok(boolean(Expr::InList(InList::new(Box::new(value.expr), function.args.clone(), false))));
+            return Ok(boolean(Expr::InList(InList::new(
+                Box::new(value.expr),
+                function.args.clone(),
+                false,
+            ))));
         }
-        let function = array::quantified(op, all, kind, self.context)
-            .ok_or_else(|| self.at(Error::unsupported(format!("operator {op} with ANY or ALL is not supported")), span))?;
+        let function = array::quantified(op, all, kind, self.context).ok_or_else(|| {
+            self.at(
+                Error::unsupported(format!("operator {op} with ANY or ALL is not supported")),
+                span,
+            )
+        })?;
         Ok(boolean(call(function, vec![value.expr, array.expr])))
     }
 }

@@ -8,7 +8,7 @@
 
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::{PgType, copy::CopyArgument},
+    pgtype::copy::CopyArgument,
     sql::{
         commands, ddl,
         tokens::{Cursor, Source, table_as_select},
@@ -31,6 +31,7 @@ pub struct Statement {
 
 /// What a statement is.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each statement")]
 pub(crate) enum Ast {
     Query(Box<ast::Query>),
     Insert(Box<ast::Insert>),
@@ -38,10 +39,30 @@ pub(crate) enum Ast {
     Delete(Box<ast::Delete>),
     Explain(ExplainOptions, Box<Ast>),
     Copy(CopyStatement),
-    CreateTableAs { table: Box<CreateTable>, names: Vec<String>, query: Box<Ast>, with_data: bool },
-    CreateView { name: Name, or_replace: bool, columns: Vec<String>, query: Box<ast::Query>, text: String },
-    Declare { name: String, query: Box<ast::Query>, scroll: Option<bool>, hold: bool, binary: bool },
-    Execute { name: String, arguments: Vec<ast::Expr> },
+    CreateTableAs {
+        table: Box<CreateTable>,
+        names: Vec<String>,
+        query: Box<Ast>,
+        with_data: bool,
+    },
+    CreateView {
+        name: Name,
+        or_replace: bool,
+        columns: Vec<String>,
+        query: Box<ast::Query>,
+        text: String,
+    },
+    Declare {
+        name: String,
+        query: Box<ast::Query>,
+        scroll: Option<bool>,
+        hold: bool,
+        binary: bool,
+    },
+    Execute {
+        name: String,
+        arguments: Vec<ast::Expr>,
+    },
     Utility(Box<Utility>),
 }
 
@@ -135,16 +156,6 @@ pub(crate) fn parse_expression(text: &str) -> Result<ast::Expr> {
     Ok(expression)
 }
 
-/// A type's name, as `::regtype` and `format_type` take it.
-pub(crate) fn parse_type(text: &str) -> Result<PgType> {
-    let source = Source::new(text);
-    let tokens = source.tokens()?;
-    let mut cursor = Cursor::new(&source, &tokens);
-    let kind = cursor.data_type()?;
-    cursor.finish()?;
-    Ok(kind)
-}
-
 /// A query, as a view was kept.
 pub(crate) fn parse_query(text: &str) -> Result<Box<ast::Query>> {
     let statements = parse(text)?;
@@ -163,9 +174,7 @@ pub(crate) fn statement(source: &Arc<Source>, tokens: &[TokenWithSpan]) -> Resul
         "TABLE" => rows(source, &table_as_select(tokens))?,
         "" if cursor.sees_token(&Token::LParen) => rows(source, tokens)?,
         "MERGE" => {
-            return Err(cursor
-                .unsupported("MERGE")
-                .hint("Use INSERT … ON CONFLICT … DO UPDATE."));
+            return Err(cursor.unsupported("MERGE").hint("Use INSERT … ON CONFLICT … DO UPDATE."));
         }
         "EXPLAIN" => explain(source, &mut cursor)?,
         "COPY" => copy(source, &mut cursor)?,
@@ -251,9 +260,16 @@ fn explain(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Ast> {
     let place = cursor.location();
     let inner = statement(source, cursor.rest())?;
     match inner {
-        Ast::Query(_) | Ast::Insert(_) | Ast::Update(_) | Ast::Delete(_) | Ast::Declare { .. }
+        Ast::Query(_)
+        | Ast::Insert(_)
+        | Ast::Update(_)
+        | Ast::Delete(_)
+        | Ast::Declare { .. }
         | Ast::CreateTableAs { .. } => Ok(Ast::Explain(options, Box::new(inner))),
-        _ => Err(source.at(Error::new(SqlState::SYNTAX_ERROR, "EXPLAIN explains queries and changes of rows"), place)),
+        _ => Err(source.at(
+            Error::new(SqlState::SYNTAX_ERROR, "EXPLAIN explains queries and changes of rows"),
+            place,
+        )),
     }
 }
 
@@ -278,10 +294,11 @@ fn copy(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Ast> {
         _ => return Err(cursor.unexpected()),
     };
     let stream = if to { "STDOUT" } else { "STDIN" };
-    if !cursor.accept(stream) && !(cursor.accept("STDIN") || cursor.accept("STDOUT")) {
-        return Err(cursor
-            .unsupported("COPY with a file or a program")
-            .hint(format!("Use COPY … {} {stream}; psql's \\copy reads and writes files of the client.", if to { "TO" } else { "FROM" })));
+    if cursor.accept_one(&["STDIN", "STDOUT"]).is_none() {
+        return Err(cursor.unsupported("COPY with a file or a program").hint(format!(
+            "Use COPY … {} {stream}; psql's \\copy reads and writes files of the client.",
+            if to { "TO" } else { "FROM" }
+        )));
     }
     let parenthesised = cursor.accept("WITH") && cursor.sees_token(&Token::LParen)
         || cursor.sees_token(&Token::LParen);
@@ -302,8 +319,7 @@ fn copy(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Ast> {
     } else {
         old_copy_options(cursor, &mut options)?;
     }
-    let predicate =
-        if !to && cursor.accept("WHERE") { Some(cursor.expression()?.0) } else { None };
+    let predicate = if !to && cursor.accept("WHERE") { Some(cursor.expression()?.0) } else { None };
     Ok(Ast::Copy(CopyStatement { table, query, to, options, predicate }))
 }
 
@@ -315,7 +331,9 @@ fn old_copy_options(
     while !cursor.is_done() && !cursor.sees("WHERE") {
         let option = if let Some(word) = cursor.accept_one(&["BINARY", "CSV"]) {
             ("format".to_owned(), CopyArgument::Text(word.to_lowercase()))
-        } else if let Some(word) = cursor.accept_one(&["DELIMITER", "DELIMITERS", "NULL", "QUOTE", "ESCAPE", "ENCODING"]) {
+        } else if let Some(word) =
+            cursor.accept_one(&["DELIMITER", "DELIMITERS", "NULL", "QUOTE", "ESCAPE", "ENCODING"])
+        {
             cursor.accept("AS");
             (word.trim_end_matches('S').to_lowercase(), CopyArgument::Text(cursor.string()?))
         } else if let Some(word) = cursor.accept_one(&["HEADER", "FREEZE"]) {

@@ -35,7 +35,7 @@ use datafusion::{
 use std::{fmt, sync::Arc};
 
 /// Tells the table of a source; `None` for sources that are no tables.
-pub type TableOf = fn(&Arc<dyn TableSource>) -> Option<Arc<Table>>;
+pub(crate) type TableOf = fn(&Arc<dyn TableSource>) -> Option<Arc<Table>>;
 
 /// The rules to append to DataFusion's.
 #[must_use]
@@ -63,7 +63,11 @@ impl OptimizerRule for PushDown {
         Some(ApplyOrder::TopDown)
     }
 
-    fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        _: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
         match &plan {
             LogicalPlan::Sort(sort) => match self.pushed(sort)? {
                 Some(pushed) => Ok(Transformed::new(pushed, true, TreeNodeRecursion::Jump)),
@@ -87,7 +91,9 @@ impl PushDown {
         if k == 0 || !key.asc || key.nulls_first {
             return Ok(None);
         }
-        let Some((steps, scan, order, filters)) = descend(&sort.input, &key.expr)? else { return Ok(None) };
+        let Some((steps, scan, order, filters)) = descend(&sort.input, &key.expr)? else {
+            return Ok(None);
+        };
         // A scan that was cut short has lost rows that may be nearer.
         if scan.fetch.is_some() {
             return Ok(None);
@@ -131,8 +137,10 @@ fn descend<'p>(input: &'p LogicalPlan, order: &Expr) -> Result<Option<Descent<'p
             }
             LogicalPlan::SubqueryAlias(alias) => {
                 order = below_alias(order, alias)?;
-                filters =
-                    filters.into_iter().map(|filter| below_alias(filter, alias)).collect::<Result<_>>()?;
+                filters = filters
+                    .into_iter()
+                    .map(|filter| below_alias(filter, alias))
+                    .collect::<Result<_>>()?;
                 steps.push(Step::Alias(alias));
                 &alias.input
             }

@@ -18,9 +18,7 @@ use datafusion::{
     catalog::cte_worktable::CteWorkTable,
     common::{Column, ScalarValue},
     datasource::provider_as_source,
-    logical_expr::{
-        Expr, LogicalPlan, LogicalPlanBuilder, expr::Sort as SortExpr,
-    },
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, expr::Sort as SortExpr},
     sql::sqlparser::{
         ast::{self, SetExpr, SetOperator, SetQuantifier, Spanned},
         tokenizer::Span,
@@ -33,7 +31,11 @@ use std::{
 
 impl Binder<'_> {
     /// A query. `expected` are the types that its columns are for, where that is known (INSERT).
-    pub(crate) fn query(&mut self, query: &ast::Query, expected: Option<&[PgType]>) -> Result<Rows> {
+    pub(crate) fn query(
+        &mut self,
+        query: &ast::Query,
+        expected: Option<&[PgType]>,
+    ) -> Result<Rows> {
         self.deeper(|binder| {
             binder.ctes.push(HashMap::new());
             let result = binder.query_here(query, expected);
@@ -53,12 +55,18 @@ impl Binder<'_> {
         }
         let order: &[ast::OrderByExpr] = match query.order_by.as_ref().map(|order| &order.kind) {
             Some(ast::OrderByKind::Expressions(order)) => order,
-            Some(ast::OrderByKind::All(_)) => return Err(Error::unsupported("ORDER BY ALL is not supported")),
+            Some(ast::OrderByKind::All(_)) => {
+                return Err(Error::unsupported("ORDER BY ALL is not supported"));
+            }
             None => &[],
         };
         let mut body = query.body.as_ref();
         while let SetExpr::Query(inner) = body {
-            if inner.with.is_some() || inner.order_by.is_some() || inner.limit_clause.is_some() || inner.fetch.is_some() {
+            if inner.with.is_some()
+                || inner.order_by.is_some()
+                || inner.limit_clause.is_some()
+                || inner.fetch.is_some()
+            {
                 break;
             }
             body = inner.body.as_ref();
@@ -84,7 +92,8 @@ impl Binder<'_> {
             );
             return Err(self.at(error, cte.alias.name.span));
         }
-        let names: Vec<String> = cte.alias.columns.iter().map(|column| fold(&column.name)).collect();
+        let names: Vec<String> =
+            cte.alias.columns.iter().map(|column| fold(&column.name)).collect();
         let rows = match cte.query.body.as_ref() {
             SetExpr::SetOperation { op: SetOperator::Union, set_quantifier, left, right }
                 if recursive && mentions(&cte.query, &name) =>
@@ -153,13 +162,11 @@ impl Binder<'_> {
         let step = self.named_as(step, &start)?;
         let step = self.unlabelled(step)?;
         let distinct = !matches!(quantifier, SetQuantifier::All);
-        let plan = build(
-            LogicalPlanBuilder::from(start.plan.clone()).to_recursive_query(
-                table.clone(),
-                step.plan,
-                distinct,
-            ),
-        )?;
+        let plan = build(LogicalPlanBuilder::from(start.plan.clone()).to_recursive_query(
+            table.clone(),
+            step.plan,
+            distinct,
+        ))?;
         Ok(Rows { plan, columns: start.columns })
     }
 
@@ -237,14 +244,18 @@ impl Binder<'_> {
         let plan = match op {
             SetOperator::Union if all => build(builder.union(right.plan))?,
             SetOperator::Union => build(builder.union_distinct(right.plan))?,
-            SetOperator::Intersect => {
-                LogicalPlanBuilder::intersect(builder.build().map_err(from_datafusion)?, right.plan, all)
-                    .map_err(from_datafusion)?
-            }
-            SetOperator::Except | SetOperator::Minus => {
-                LogicalPlanBuilder::except(builder.build().map_err(from_datafusion)?, right.plan, all)
-                    .map_err(from_datafusion)?
-            }
+            SetOperator::Intersect => LogicalPlanBuilder::intersect(
+                builder.build().map_err(from_datafusion)?,
+                right.plan,
+                all,
+            )
+            .map_err(from_datafusion)?,
+            SetOperator::Except | SetOperator::Minus => LogicalPlanBuilder::except(
+                builder.build().map_err(from_datafusion)?,
+                right.plan,
+                all,
+            )
+            .map_err(from_datafusion)?,
         };
         // What comes out of several tables is no table's column.
         let columns = columns
@@ -256,13 +267,19 @@ impl Binder<'_> {
     }
 
     /// `VALUES (…), (…)`.
-    pub(crate) fn values(&mut self, rows: &[&[ast::Expr]], expected: Option<&[PgType]>) -> Result<Rows> {
+    pub(crate) fn values(
+        &mut self,
+        rows: &[&[ast::Expr]],
+        expected: Option<&[PgType]>,
+    ) -> Result<Rows> {
         let width = rows.first().map_or(0, |row| row.len());
-        let mut columns: Vec<Vec<Typed>> = (0..width).map(|_| Vec::with_capacity(rows.len())).collect();
+        let mut columns: Vec<Vec<Typed>> =
+            (0..width).map(|_| Vec::with_capacity(rows.len())).collect();
         for row in rows {
             if row.len() != width {
                 let span = row.first().map_or(Span::empty(), |expr| expr.span());
-                let error = Error::new(SqlState::SYNTAX_ERROR, "VALUES lists must all be the same length");
+                let error =
+                    Error::new(SqlState::SYNTAX_ERROR, "VALUES lists must all be the same length");
                 return Err(self.at(error, span));
             }
             for (at, expr) in row.iter().enumerate() {
@@ -318,16 +335,20 @@ impl Binder<'_> {
                     rows.columns.iter().position(|column| column.name == name)
                 }
                 ast::Expr::Value(value) => match &value.value {
-                    ast::Value::Number(digits, _) => {
-                        digits.parse::<usize>().ok().and_then(|n| n.checked_sub(1)).filter(|n| *n < rows.columns.len())
-                    }
+                    ast::Value::Number(digits, _) => digits
+                        .parse::<usize>()
+                        .ok()
+                        .and_then(|n| n.checked_sub(1))
+                        .filter(|n| *n < rows.columns.len()),
                     _ => None,
                 },
                 _ => None,
             };
             let Some(column) = column else {
-                let error = Error::unsupported("ORDER BY of a UNION, INTERSECT, EXCEPT or VALUES takes output columns")
-                    .hint("Order by a column's name or number, or put the query into FROM.");
+                let error = Error::unsupported(
+                    "ORDER BY of a UNION, INTERSECT, EXCEPT or VALUES takes output columns",
+                )
+                .hint("Order by a column's name or number, or put the query into FROM.");
                 return Err(self.at(error, by.expr.span()));
             };
             sorts.push(sort(Expr::Column(rows.columns[column].column.clone()), &by.options));
@@ -344,8 +365,11 @@ impl Binder<'_> {
                 skip = offset.as_ref().map(|offset| &offset.value);
             }
             Some(ast::LimitClause::OffsetCommaLimit { .. }) => {
-                return Err(Error::new(SqlState::SYNTAX_ERROR, "LIMIT #,# syntax is not supported")
-                    .hint("Use separate LIMIT and OFFSET clauses."));
+                return Err(Error::new(
+                    SqlState::SYNTAX_ERROR,
+                    "LIMIT #,# syntax is not supported",
+                )
+                .hint("Use separate LIMIT and OFFSET clauses."));
             }
             None => {}
         }
@@ -431,7 +455,11 @@ impl Binder<'_> {
             let typed = self.shaped(typed, kind).map_err(|_| {
                 Error::new(
                     SqlState::DATATYPE_MISMATCH,
-                    format!("{what} types {} and {} cannot be matched", bare(&column.kind), bare(kind)),
+                    format!(
+                        "{what} types {} and {} cannot be matched",
+                        bare(&column.kind),
+                        bare(kind)
+                    ),
                 )
             })?;
             let name = unique(&mut taken, &column.name);
@@ -467,9 +495,8 @@ impl Binder<'_> {
             .iter()
             .map(|(qualifier, field)| {
                 let kind = PgType::of_field(field);
-                let plain = self.own("plain", vec![kind.clone()], kind, |args| {
-                    Ok(Arc::clone(&args.arrays[0]))
-                });
+                let plain = self
+                    .own("plain", vec![kind.clone()], kind, |args| Ok(Arc::clone(&args.arrays[0])));
                 let column = Expr::Column(Column::from((qualifier, field)));
                 call(plain, vec![column]).alias(field.name())
             })
@@ -505,7 +532,10 @@ fn project_as(rows: Rows, names: &[String]) -> Result<Rows> {
         .columns
         .into_iter()
         .zip(names)
-        .map(|(column, name)| RowsColumn { column: Column::new_unqualified(name.clone()), ..column })
+        .map(|(column, name)| RowsColumn {
+            column: Column::new_unqualified(name.clone()),
+            ..column
+        })
         .collect();
     Ok(Rows { plan, columns })
 }

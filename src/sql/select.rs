@@ -19,13 +19,10 @@ use crate::{
 };
 use datafusion::{
     common::{
-        Column,
+        Column, NullHandling, UnnestOptions,
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
-        NullHandling, UnnestOptions,
     },
-    logical_expr::{
-        Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, expr::Sort as SortExpr,
-    },
+    logical_expr::{Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, expr::Sort as SortExpr},
     sql::sqlparser::ast::{self, GroupByExpr, SelectItem, Spanned},
 };
 use std::collections::{HashMap, HashSet};
@@ -45,7 +42,7 @@ impl Binder<'_> {
         expected: Option<&[PgType]>,
     ) -> Result<Rows> {
         refuse(select)?;
-        let (plan, columns) = self.from_list(&select.from)?;
+        let (plan, columns) = self.parts_of_from(&select.from)?;
         self.scopes.push(columns);
         let sets = std::mem::take(&mut self.sets);
         let windows = std::mem::take(&mut self.windows);
@@ -75,9 +72,11 @@ impl Binder<'_> {
             })?;
             plan = build(LogicalPlanBuilder::from(joined).filter(condition))?;
         }
-        let list = Place { clause: "SELECT", aggregates: true, windows: true, sets: true, filter: false };
+        let list =
+            Place { clause: "SELECT", aggregates: true, windows: true, sets: true, filter: false };
         let (joined, made, applies) = self.with_subqueries(plan, |binder| {
-            let items = binder.in_place(list, |binder| binder.items(&select.projection, expected))?;
+            let items =
+                binder.in_place(list, |binder| binder.items(&select.projection, expected))?;
             let grouping = binder.grouping(&select.group_by, &items)?;
             let having = match &select.having {
                 Some(having) => {
@@ -263,7 +262,12 @@ impl Binder<'_> {
         Ok((self.settle(typed)?, None))
     }
 
-    fn output_number(&self, expr: &ast::Expr, items: &[Item], clause: &str) -> Result<Option<usize>> {
+    fn output_number(
+        &self,
+        expr: &ast::Expr,
+        items: &[Item],
+        clause: &str,
+    ) -> Result<Option<usize>> {
         let ast::Expr::Value(value) = expr else { return Ok(None) };
         let ast::Value::Number(digits, _) = &value.value else { return Ok(None) };
         match digits.parse::<usize>() {
@@ -287,11 +291,8 @@ impl Binder<'_> {
         }
         let place = Place::plain("GROUP BY");
         self.in_place(place, |binder| {
-            let mut grouping = Grouping {
-                exprs: Vec::new(),
-                along: Vec::new(),
-                is_grouped: !exprs.is_empty(),
-            };
+            let mut grouping =
+                Grouping { exprs: Vec::new(), along: Vec::new(), is_grouped: !exprs.is_empty() };
             for expr in exprs {
                 match expr {
                     ast::Expr::Rollup(sets) => {
@@ -359,14 +360,13 @@ impl Binder<'_> {
     fn functional_keys(&self, grouped: &[Expr]) -> Vec<Expr> {
         let Some(scope) = self.scopes.last() else { return Vec::new() };
         let mut more = Vec::new();
-        let tables: HashSet<_> = scope
-            .iter()
-            .filter_map(|c| Some((c.table.clone(), c.origin?.0)))
-            .collect();
+        let tables: HashSet<_> =
+            scope.iter().filter_map(|c| Some((c.table.clone(), c.origin?.0))).collect();
         for (alias, id) in tables {
             let Some(table) = self.catalog.table(id) else { continue };
             let Some((_, key)) = table.primary_key() else { continue };
-            let of_table = |c: &&ScopeColumn| c.table == alias && c.origin.is_some_and(|(t, _)| t == id);
+            let of_table =
+                |c: &&ScopeColumn| c.table == alias && c.origin.is_some_and(|(t, _)| t == id);
             let is_grouped = |column: &crate::ids::ColumnId| {
                 scope.iter().filter(of_table).any(|c| {
                     c.origin.is_some_and(|(_, other)| other == *column) && grouped.contains(&c.expr)
@@ -421,7 +421,9 @@ impl Binder<'_> {
                     let shown = self.shown(column);
                     return Err(Error::new(
                         SqlState::GROUPING_ERROR,
-                        format!("column \"{shown}\" must appear in the GROUP BY clause or be used in an aggregate function"),
+                        format!(
+                            "column \"{shown}\" must appear in the GROUP BY clause or be used in an aggregate function"
+                        ),
                     ));
                 }
             }
@@ -466,7 +468,12 @@ impl Binder<'_> {
             let column = Column::new_unqualified(name.clone());
             places.entry(item.typed.expr.clone()).or_insert_with(|| Expr::Column(column.clone()));
             exprs.push(item.typed.expr.alias(&name));
-            columns.push(RowsColumn { name: item.name, kind: item.typed.kind, column, origin: item.origin });
+            columns.push(RowsColumn {
+                name: item.name,
+                kind: item.typed.kind,
+                column,
+                origin: item.origin,
+            });
         }
         match distinct {
             Some(ast::Distinct::On(_)) => {
@@ -487,7 +494,9 @@ impl Binder<'_> {
                 return Ok(Rows { plan, columns });
             }
             Some(ast::Distinct::Distinct) => {
-                let plan = LogicalPlanBuilder::from(plan).project(exprs).and_then(LogicalPlanBuilder::distinct);
+                let plan = LogicalPlanBuilder::from(plan)
+                    .project(exprs)
+                    .and_then(LogicalPlanBuilder::distinct);
                 let mut plan = build(plan)?;
                 if !sorts.is_empty() {
                     let sorts = sorts
@@ -564,7 +573,8 @@ fn refuse(select: &ast::Select) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::unsupported(format!("{what} is not supported")).hint("Use CREATE TABLE … AS, LIMIT or a subquery."))
+    Err(Error::unsupported(format!("{what} is not supported"))
+        .hint("Use CREATE TABLE … AS, LIMIT or a subquery."))
 }
 
 /// The lists as rows.

@@ -104,14 +104,17 @@ impl Binder<'_> {
         )?;
         let value = self.value_of(plan);
         // No rows make an empty array, not NULL.
-        let empty = ScalarValue::try_from(&kind.arrow()).map_err(crate::sql::error::from_datafusion)?;
+        let empty =
+            ScalarValue::try_from(&kind.arrow()).map_err(crate::sql::error::from_datafusion)?;
         let empty = match empty {
             ScalarValue::List(list) => {
                 let DataTypeList(field) = DataTypeList::of(&kind);
                 drop(list);
                 let values = arrow::array::new_empty_array(field.data_type());
                 let offsets = arrow::buffer::OffsetBuffer::from_lengths([0]);
-                ScalarValue::List(Arc::new(arrow::array::ListArray::new(field, offsets, values, None)))
+                ScalarValue::List(Arc::new(arrow::array::ListArray::new(
+                    field, offsets, values, None,
+                )))
             }
             other => other,
         };
@@ -159,7 +162,8 @@ impl Binder<'_> {
             let within = self.any_or_all("=", value, array, false, span)?;
             return Ok(if negated { boolean(Expr::Not(Box::new(within.expr))) } else { within });
         }
-        let column = Typed::new(Expr::Column(rows.columns[0].column.clone()), rows.columns[0].kind.clone());
+        let column =
+            Typed::new(Expr::Column(rows.columns[0].column.clone()), rows.columns[0].kind.clone());
         let (value, other) = self.comparable("=", value, column, span)?;
         let rows = self.cast_rows(rows, &[other.kind], "IN")?;
         let within = InSubquery::new(Box::new(value.expr), subquery(rows.plan), negated);
@@ -167,7 +171,12 @@ impl Binder<'_> {
     }
 
     /// A subquery argument: `ARRAY(SELECT …)`.
-    pub(crate) fn subquery_argument(&mut self, name: &str, query: &ast::Query, span: Span) -> Result<Typed> {
+    pub(crate) fn subquery_argument(
+        &mut self,
+        name: &str,
+        query: &ast::Query,
+        span: Span,
+    ) -> Result<Typed> {
         match name {
             "array" => self.array_subquery(query),
             _ => {
@@ -212,7 +221,10 @@ fn gives_one_row(plan: &LogicalPlan, joined: bool) -> bool {
         LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
         LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
         LogicalPlan::Limit(limit) => {
-            let one = matches!(limit.fetch.as_deref(), Some(Expr::Literal(ScalarValue::Int64(Some(0 | 1)), _)));
+            let one = matches!(
+                limit.fetch.as_deref(),
+                Some(Expr::Literal(ScalarValue::Int64(Some(0 | 1)), _))
+            );
             // DataFusion does not take a limit apart from its correlation.
             one && (joined || limit.input.all_out_ref_exprs().is_empty())
         }
@@ -221,7 +233,9 @@ fn gives_one_row(plan: &LogicalPlan, joined: bool) -> bool {
 }
 
 /// A plan without the LIMIT 1 around it, and the order that told which row is first.
-fn without_limit(plan: LogicalPlan) -> (LogicalPlan, Option<Vec<datafusion::logical_expr::expr::Sort>>) {
+fn without_limit(
+    plan: LogicalPlan,
+) -> (LogicalPlan, Option<Vec<datafusion::logical_expr::expr::Sort>>) {
     let LogicalPlan::Limit(limit) = &plan else { return (plan, None) };
     let one = matches!(limit.fetch.as_deref(), Some(Expr::Literal(ScalarValue::Int64(Some(1)), _)));
     if !one || limit.skip.is_some() || limit.input.all_out_ref_exprs().is_empty() {
@@ -235,9 +249,7 @@ fn without_limit(plan: LogicalPlan) -> (LogicalPlan, Option<Vec<datafusion::logi
 /// The order of a plan's rows, in terms of its columns.
 fn ordering(plan: LogicalPlan) -> (LogicalPlan, Vec<datafusion::logical_expr::expr::Sort>) {
     match plan {
-        LogicalPlan::Sort(sort) if sort.fetch.is_none() => {
-            (sort.input.as_ref().clone(), sort.expr)
-        }
+        LogicalPlan::Sort(sort) if sort.fetch.is_none() => (sort.input.as_ref().clone(), sort.expr),
         // Sort keys that are not among the columns: the projection above only hides them.
         LogicalPlan::Projection(projection) => match projection.input.as_ref() {
             LogicalPlan::Sort(sort)

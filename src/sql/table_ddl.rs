@@ -204,7 +204,12 @@ fn references(cursor: &mut Cursor<'_>, columns: Vec<String>) -> Result<TableCons
             actions.push(' ');
             actions.push_str(action);
         } else {
-            return Ok(TableConstraintKind::ForeignKey { columns, references, referenced, actions });
+            return Ok(TableConstraintKind::ForeignKey {
+                columns,
+                references,
+                referenced,
+                actions,
+            });
         }
     }
 }
@@ -298,7 +303,7 @@ fn column(
 /// A default's text. It ends where the next clause of the column begins, which an expression's
 /// grammar would take for its own (`DEFAULT 1 NOT NULL`).
 fn default(cursor: &mut Cursor<'_>) -> Result<String> {
-    Ok(cursor.expression()?.1)
+    Ok(cursor.operand()?.1)
 }
 
 /// `GENERATED {ALWAYS|BY DEFAULT} AS IDENTITY [(options)]`.
@@ -343,9 +348,7 @@ pub(super) fn alter_table(cursor: &mut Cursor<'_>) -> Result<Utility> {
     let name = cursor.name()?;
     cursor.accept_token(&Token::Mul);
     let mut actions = Vec::new();
-    cursor.list(|cursor| {
-        action(cursor, &mut actions)
-    })?;
+    cursor.list(|cursor| action(cursor, &mut actions))?;
     Ok(Utility::AlterTable(AlterTable { name, if_exists, actions }))
 }
 

@@ -8,10 +8,12 @@ use crate::{
 };
 use datafusion::sql::sqlparser::{
     ast,
-    dialect::PostgreSqlDialect,
+    dialect::{Dialect as _, PostgreSqlDialect, Precedence},
     keywords::Keyword,
     parser::{Parser, ParserError},
-    tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError, Whitespace, Word},
+    tokenizer::{
+        Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError, Whitespace, Word,
+    },
 };
 use std::sync::Arc;
 
@@ -73,8 +75,11 @@ impl Source {
                 );
                 self.at(error, token.span.start)
             }
-            _ => Error::new(SqlState::SYNTAX_ERROR, "syntax error at end of input")
-                .at(self.text.chars().count() + 1),
+            _ => Error::new(SqlState::SYNTAX_ERROR, "syntax error at end of input").at(self
+                .text
+                .chars()
+                .count()
+                + 1),
         }
     }
 
@@ -150,11 +155,7 @@ fn glue(raw: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     while let Some(token) = raw.get(at) {
         at += 1;
         if let Token::Whitespace(space) = &token.token {
-            newline |= match space {
-                Whitespace::Newline => true,
-                Whitespace::SingleLineComment { .. } => true,
-                _ => false,
-            };
+            newline |= matches!(space, Whitespace::Newline | Whitespace::SingleLineComment { .. });
             continue;
         }
         let operator = |text: &str, end: Location| TokenWithSpan {
@@ -339,14 +340,21 @@ impl<'a> Cursor<'a> {
             parts.push(self.identifier()?);
         }
         if parts.len() > 3 {
-            return Err(Error::new(SqlState::SYNTAX_ERROR, "improper qualified name (too many dotted names)").at(position));
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "improper qualified name (too many dotted names)",
+            )
+            .at(position));
         }
         let name = parts.pop().unwrap_or_default();
         Ok(Name { schema: parts.pop(), name, position })
     }
 
     /// One or more, with commas between.
-    pub(crate) fn list<T>(&mut self, mut one: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+    pub(crate) fn list<T>(
+        &mut self,
+        mut one: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<Vec<T>> {
         let mut all = vec![one(self)?];
         while self.accept_token(&Token::Comma) {
             all.push(one(self)?);
@@ -355,7 +363,10 @@ impl<'a> Cursor<'a> {
     }
 
     /// The same in parentheses.
-    pub(crate) fn parenthesised<T>(&mut self, one: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+    pub(crate) fn parenthesised<T>(
+        &mut self,
+        one: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<Vec<T>> {
         self.expect_token(&Token::LParen)?;
         let all = self.list(one)?;
         self.expect_token(&Token::RParen)?;
@@ -368,7 +379,9 @@ impl<'a> Cursor<'a> {
 
     pub(crate) fn string(&mut self) -> Result<String> {
         let text = match self.peek().map(|token| &token.token) {
-            Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => text.clone(),
+            Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => {
+                text.clone()
+            }
             Some(Token::DollarQuotedString(text)) => text.value.clone(),
             _ => return Err(self.unexpected()),
         };
@@ -442,11 +455,8 @@ impl<'a> Cursor<'a> {
             while cursor.accept_token(&Token::Period) {
                 name = format!("{name}.{}", cursor.identifier()?);
             }
-            let value = if cursor.accept_token(&Token::Eq) {
-                cursor.value()?
-            } else {
-                "true".to_owned()
-            };
+            let value =
+                if cursor.accept_token(&Token::Eq) { cursor.value()? } else { "true".to_owned() };
             Ok((name, value))
         })
     }
@@ -479,6 +489,12 @@ impl<'a> Cursor<'a> {
 
     pub(crate) fn expression(&mut self) -> Result<(ast::Expr, String)> {
         self.parse(|parser| parser.parse_expr())
+    }
+
+    /// An expression that ends before NOT, IS, AND and OR.
+    pub(crate) fn operand(&mut self) -> Result<(ast::Expr, String)> {
+        let is = PostgreSqlDialect {}.prec_value(Precedence::Is);
+        self.parse(|parser| parser.parse_subexpr(is))
     }
 
     /// An expression of a constraint or a predicate, in parentheses; its text without them.
@@ -571,7 +587,8 @@ pub(crate) fn pg_type(parsed: &ast::DataType) -> Result<PgType> {
                 let shown = name.to_string().replace('"', "");
                 Error::new(SqlState::UNDEFINED_OBJECT, format!("type \"{shown}\" does not exist"))
             };
-            if schema.last().is_some_and(|s| !["pg_catalog", "public"].contains(&fold(s).as_str())) {
+            if schema.last().is_some_and(|s| !["pg_catalog", "public"].contains(&fold(s).as_str()))
+            {
                 return Err(unknown());
             }
             let quoted = last.quote_style.is_some() || !schema.is_empty();
@@ -588,7 +605,9 @@ pub(crate) fn pg_type(parsed: &ast::DataType) -> Result<PgType> {
                 .iter()
                 .map(|modifier| modifier.trim().parse())
                 .collect::<Result<Vec<i64>, _>>()
-                .map_err(|_| Error::new(SqlState::SYNTAX_ERROR, "type modifiers must be integers"))?;
+                .map_err(|_| {
+                    Error::new(SqlState::SYNTAX_ERROR, "type modifiers must be integers")
+                })?;
             kind.with_modifiers(&modifiers)
         }
         other => PgType::parse(&other.to_string()),

@@ -174,11 +174,7 @@ pub struct AlterTable {
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "each is the clause of its name")]
 pub enum AlterTableAction {
-    AddColumn {
-        column: ColumnDefinition,
-        constraints: Vec<TableConstraint>,
-        if_not_exists: bool,
-    },
+    AddColumn { column: ColumnDefinition, constraints: Vec<TableConstraint>, if_not_exists: bool },
     DropColumn { column: String, if_exists: bool, cascade: bool },
     RenameColumn { from: String, to: String },
     RenameTable { to: String },

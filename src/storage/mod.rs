@@ -38,4 +38,4 @@ pub mod wal;
 mod conformance;
 #[cfg(test)]
 #[path = "../../tests/it/support/faults.rs"]
-mod faults;
+pub(crate) mod faults;

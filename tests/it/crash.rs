@@ -5,7 +5,7 @@
 //! `NEARLAKE_TEST_KILLS` says how often (10), `NEARLAKE_TEST_SEED` repeats the decisions of a run.
 
 use crate::support::process::{Process, connect};
-use nearlake::clock::{Clock as _, SharedClock, SystemClock};
+use nearlake::clock::{SharedClock, SystemClock};
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng, seq::IteratorRandom as _};
 use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, time::Duration};
 use tokio_postgres::{Client, error::SqlState};
@@ -36,6 +36,7 @@ enum Change {
     Delete(Vec<i64>),
 }
 
+#[expect(clippy::print_stdout, reason = "what is shown when a run fails: its seed")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_every_kill() {
     let clock = SystemClock::shared();
@@ -325,4 +326,53 @@ async fn nearest(client: &Client, query: &[f32; 8]) -> Vec<i64> {
     let query = query.map(|x| x.to_string()).join(",");
     let query = format!("SELECT id FROM t ORDER BY v <-> '[{query}]' LIMIT 10");
     client.query(&query, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+/// A transaction that is larger than memory should hold is written as segments before it commits;
+/// the log then only names them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_transaction_is_there_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let large =
+        "INSERT INTO t SELECT n, repeat(md5(n::text), 100) FROM generate_series(1, 30000) n";
+    let segments = || {
+        let entries = std::fs::read_dir(folder.path().join("data")).into_iter().flatten();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|ending| ending == "parquet")).count()
+    };
+
+    let (process, at) = Process::start(data, &[]).await;
+    let client = connect(at).await.unwrap();
+    client.batch_execute("CREATE TABLE t (id bigint PRIMARY KEY, text text)").await.unwrap();
+    client.batch_execute("BEGIN").await.unwrap();
+    client.batch_execute(large).await.unwrap();
+    assert_ne!(segments(), 0, "it was not written before its commit");
+    process.kill().await;
+
+    let (process, at) = Process::start(data, &[]).await;
+    let client = connect(at).await.unwrap();
+    let found = "SELECT count(*), sum(id)::bigint, sum(length(text))::bigint FROM t";
+    assert_eq!(client.query_one(found, &[]).await.unwrap().get::<_, i64>(0), 0);
+    client.batch_execute("BEGIN").await.unwrap();
+    client.batch_execute(large).await.unwrap();
+    client.batch_execute("DELETE FROM t WHERE id % 3 = 0").await.unwrap();
+    client.batch_execute("INSERT INTO t VALUES (3, 'three')").await.unwrap();
+    client.batch_execute("COMMIT").await.unwrap();
+    process.kill().await;
+
+    // Multiples of 3 up to 30,000 are gone, and 3 came back.
+    let kept = (20_001, 30_000 * 30_001 / 2 - 3 * 10_000 * 10_001 / 2 + 3, 20_000 * 3200 + 5);
+    for _ in 0..2 {
+        let (process, at) = Process::start(data, &[]).await;
+        let client = connect(at).await.unwrap();
+        let row = client.query_one(found, &[]).await.unwrap();
+        assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1), row.get::<_, i64>(2)), kept);
+        let taken = client.batch_execute("INSERT INTO t VALUES (29999, '')").await.unwrap_err();
+        assert_eq!(taken.code(), Some(&SqlState::UNIQUE_VIOLATION), "{taken}");
+        client.batch_execute("VACUUM").await.unwrap();
+        let row = client.query_one(found, &[]).await.unwrap();
+        assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1), row.get::<_, i64>(2)), kept);
+        process.kill().await;
+    }
 }

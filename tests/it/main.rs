@@ -9,12 +9,18 @@ use nearlake::{clock, error, storage};
 mod clients;
 /// Killed at any moment, nothing is lost.
 mod crash;
+/// What is damaged or wrong is refused, by its name.
+mod damage;
 /// `sql/examples`, each against its expected output.
 mod examples;
+/// What clients ask of the catalog, as it was recorded.
+mod introspection;
 /// Whom a test talks to.
 mod peer;
 /// `tests/slt`.
 mod slt;
+/// On object stores, good ones and bad ones.
+mod stores;
 /// A node, a client, stores that fail by seed.
 mod support;
 /// The protocol, byte by byte.

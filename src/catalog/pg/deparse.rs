@@ -162,7 +162,9 @@ pub fn view(view: &View) -> String {
 /// The default of a column. A literal says its type, as it does in PostgreSQL.
 #[must_use]
 pub fn default_expression(scope: &Scope<'_>, column: &Column) -> Option<String> {
-    if let Some(default) = &column.default {
+    // A sequence is named as the reader would name it.
+    let counts = |default: &&String| column.sequence.is_some() && default.starts_with("nextval(");
+    if let Some(default) = column.default.as_ref().filter(|default| !counts(default)) {
         let default = default.trim();
         let bare = crate::pgtype::PgType::from_oid(column.kind.oid(), -1);
         return Some(match bare {

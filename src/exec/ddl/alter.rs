@@ -282,7 +282,11 @@ impl Ddl<'_> {
         let schema = Arc::clone(slot.schema());
         let nothing = schema.fields().iter().map(|f| new_null_array(f.data_type(), 1)).collect();
         let nullable = arrow::datatypes::Schema::new(
-            schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>(),
+            schema
+                .fields()
+                .iter()
+                .map(|f| f.as_ref().clone().with_nullable(true))
+                .collect::<Vec<_>>(),
         );
         let options = RecordBatchOptions::new().with_row_count(Some(1));
         let row = RecordBatch::try_new_with_options(Arc::new(nullable), nothing, &options)
@@ -710,7 +714,8 @@ impl Ddl<'_> {
                 "extension \"{name}\" has version {VECTOR_VERSION} and no other"
             )));
         }
-        let message = format!("version \"{VECTOR_VERSION}\" of extension \"{name}\" is already installed");
+        let message =
+            format!("version \"{VECTOR_VERSION}\" of extension \"{name}\" is already installed");
         self.notice(message);
         Ok("ALTER EXTENSION")
     }

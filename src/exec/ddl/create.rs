@@ -14,9 +14,7 @@ use crate::{
     },
     ids::{ColumnId, Oid},
     scram,
-    sql::utility::{
-        ColumnDefinition, CreateTable, CreateView, Name, RoleOptions, SequenceOptions,
-    },
+    sql::utility::{ColumnDefinition, CreateTable, CreateView, Name, RoleOptions, SequenceOptions},
 };
 use futures::StreamExt;
 use std::{collections::BTreeMap, sync::Arc};
@@ -73,7 +71,8 @@ impl Ddl<'_> {
         self.check_expressions(&Arc::new(table.clone()))?;
         match &create.query {
             Some(query) if query.with_data => {
-                let (_, rows) = self.env.run.stream(&query.query.plan, &self.env.parameters).await?;
+                let (_, rows) =
+                    self.env.run.stream(&query.query.plan, &self.env.parameters).await?;
                 let count = self.fill(&Arc::new(table), rows).await?;
                 Ok(format!("SELECT {count}"))
             }
@@ -117,7 +116,10 @@ impl Ddl<'_> {
                 name: column.name.clone(),
                 kind: column.kind.clone(),
                 not_null: column.not_null,
-                default: column.default.clone().filter(|_| like.defaults && column.identity.is_none()),
+                default: column
+                    .default
+                    .clone()
+                    .filter(|_| like.defaults && column.identity.is_none()),
                 serial: false,
                 identity: column
                     .identity
@@ -258,9 +260,12 @@ impl Ddl<'_> {
         for (option, value) in options {
             match option.to_ascii_lowercase().as_str() {
                 "owner" => owner = self.role(value)?.id,
-                "encoding" if ["utf8", "utf-8", "unicode"].contains(&value.to_ascii_lowercase().as_str()) => {}
+                "encoding"
+                    if ["utf8", "utf-8", "unicode"]
+                        .contains(&value.to_ascii_lowercase().as_str()) => {}
                 "template" if ["template0", "template1"].contains(&value.as_str()) => {}
-                "lc_collate" | "lc_ctype" | "locale" | "connection_limit" | "allow_connections" => {}
+                "lc_collate" | "lc_ctype" | "locale" | "connection_limit" | "allow_connections" => {
+                }
                 _ => {
                     return Err(Error::unsupported(format!(
                         "option {option} = {value} of CREATE DATABASE is not supported"

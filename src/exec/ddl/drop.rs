@@ -20,10 +20,9 @@ impl Ddl<'_> {
                 ObjectKind::Database => self.drop_database(name, statement)?,
                 ObjectKind::Role => self.drop_role(name, statement)?,
                 ObjectKind::Extension => self.drop_extension(name, statement)?,
-                ObjectKind::Table
-                | ObjectKind::View
-                | ObjectKind::Index
-                | ObjectKind::Sequence => self.drop_relation(name, statement).await?,
+                ObjectKind::Table | ObjectKind::View | ObjectKind::Index | ObjectKind::Sequence => {
+                    self.drop_relation(name, statement).await?
+                }
                 _ if statement.if_exists => self.skipping(&word.to_lowercase(), &name.name),
                 _ => {
                     let what = word.to_lowercase();
@@ -80,7 +79,10 @@ impl Ddl<'_> {
                             table.name
                         ),
                     )
-                    .hint(format!("You can drop constraint {name} on table {} instead.", table.name)));
+                    .hint(format!(
+                        "You can drop constraint {name} on table {} instead.",
+                        table.name
+                    )));
                 }
                 table.constraints.remove(place);
                 self.transaction.change([Change::Table(Arc::new(table))]);
@@ -122,10 +124,9 @@ impl Ddl<'_> {
         if !cascade && (!views.is_empty() || !referring.is_empty()) {
             let dependent = match (views.first(), referring.first()) {
                 (Some(view), _) => format!("view {} depends on table {}", view.name, table.name),
-                (None, Some(other)) => format!(
-                    "a foreign key of table {} depends on table {}",
-                    other.name, table.name
-                ),
+                (None, Some(other)) => {
+                    format!("a foreign key of table {} depends on table {}", other.name, table.name)
+                }
                 (None, None) => String::new(),
             };
             return Err(Error::new(
@@ -135,8 +136,7 @@ impl Ddl<'_> {
             .detail(dependent)
             .hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
-        let mut changes: Vec<Change> =
-            views.iter().map(|view| Change::DropView(view.id)).collect();
+        let mut changes: Vec<Change> = views.iter().map(|view| Change::DropView(view.id)).collect();
         for other in referring {
             let mut other = Table::clone(&other);
             other.constraints.retain(|constraint| !refers_to(&constraint.kind, table.id));

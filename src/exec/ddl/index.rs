@@ -202,9 +202,8 @@ impl Ddl<'_> {
             }
             ConstraintKind::PrimaryKey { columns } => {
                 for &id in columns {
-                    let column = table.column_by_id(id).ok_or_else(|| {
-                        no_constraint(table, &made.name)
-                    })?;
+                    let column =
+                        table.column_by_id(id).ok_or_else(|| no_constraint(table, &made.name))?;
                     let test = format!("{} IS NOT NULL", crate::exec::write::quote(&column.name));
                     self.check_rows(&before, &test, || {
                         Error::new(
@@ -311,7 +310,9 @@ fn metric_of(table: &Table, key: &IndexKey, kind: &PgType, method: &str) -> Resu
         }
         return Err(Error::new(
             SqlState::UNDEFINED_OBJECT,
-            format!("data type {kind} has no default operator class for access method \"{method}\""),
+            format!(
+                "data type {kind} has no default operator class for access method \"{method}\""
+            ),
         )
         .hint("Index a column of type vector."));
     };

@@ -17,7 +17,7 @@ use super::{
     write::Env,
 };
 use crate::{
-    catalog::{Catalog, PG_CATALOG, INFORMATION_SCHEMA, Relation, Schema, Table},
+    catalog::{Catalog, INFORMATION_SCHEMA, PG_CATALOG, Relation, Schema, Table},
     error::{Error, Result, SqlState},
     ids::Oid,
     sql::utility::{Name, Utility},
@@ -179,10 +179,7 @@ impl<'a> Ddl<'a> {
     fn schema_named(&mut self, name: &str) -> Result<Arc<Schema>> {
         let database = self.env.context.database();
         self.catalog().schema_named(database, name).cloned().ok_or_else(|| {
-            Error::new(
-                SqlState::INVALID_SCHEMA_NAME,
-                format!("schema \"{name}\" does not exist"),
-            )
+            Error::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{name}\" does not exist"))
         })
     }
 

@@ -58,8 +58,10 @@ impl Ddl<'_> {
                 }
             }
             _ => {
-                return Err(Error::unsupported("comments on this kind of object are not supported")
-                    .hint("Comment on tables, columns, views, indexes, schemas, databases."));
+                return Err(Error::unsupported(
+                    "comments on this kind of object are not supported",
+                )
+                .hint("Comment on tables, columns, views, indexes, schemas, databases."));
             }
         };
         self.transaction.change([change]);

@@ -2,9 +2,7 @@
 
 use super::{Ddl, joined_name};
 use crate::{
-    catalog::{
-        Change, Column, Constraint, ConstraintKind, Sequence, Table,
-    },
+    catalog::{Change, Column, Constraint, ConstraintKind, Sequence, Table},
     error::{Error, Result, SqlState},
     exec::write::quote,
     ids::{ColumnId, Oid, TableId},
@@ -30,10 +28,7 @@ impl Ddl<'_> {
         if crate::sql::ROW_COLUMN == definition.name || is_system_column(&definition.name) {
             return Err(Error::new(
                 SqlState::DUPLICATE_COLUMN,
-                format!(
-                    "column name \"{}\" conflicts with a system column name",
-                    definition.name
-                ),
+                format!("column name \"{}\" conflicts with a system column name", definition.name),
             ));
         }
         if table.columns.len() >= COLUMNS_MAX {
@@ -127,7 +122,9 @@ impl Ddl<'_> {
             return invalid(format!("START value ({start}) cannot be less than MINVALUE ({min})"));
         }
         if start > max {
-            return invalid(format!("START value ({start}) cannot be greater than MAXVALUE ({max})"));
+            return invalid(format!(
+                "START value ({start}) cannot be greater than MAXVALUE ({max})"
+            ));
         }
         let (id, owner) = (self.fresh_oid().await?, self.env.context.user());
         let (name, cycle) = (name.to_owned(), options.cycle.unwrap_or(false));
@@ -158,7 +155,10 @@ impl Ddl<'_> {
                 if table.primary_key().is_some() {
                     return Err(Error::new(
                         SqlState::INVALID_TABLE_DEFINITION,
-                        format!("multiple primary keys for table \"{}\" are not allowed", table.name),
+                        format!(
+                            "multiple primary keys for table \"{}\" are not allowed",
+                            table.name
+                        ),
                     ));
                 }
                 let columns = key_columns(table, columns)?;
@@ -210,8 +210,11 @@ impl Ddl<'_> {
             }
             ConstraintKind::Check { expression } => {
                 // PostgreSQL names a check after its column where it has but one.
-                let word = |c: &&Column| expression.split(|ch: char| !ch.is_alphanumeric() && ch != '_')
-                    .any(|word| word.eq_ignore_ascii_case(&c.name));
+                let word = |c: &&Column| {
+                    expression
+                        .split(|ch: char| !ch.is_alphanumeric() && ch != '_')
+                        .any(|word| word.eq_ignore_ascii_case(&c.name))
+                };
                 let used: Vec<&Column> = table.columns.iter().filter(word).collect();
                 let column = if let [column] = used.as_slice() { &column.name } else { "" };
                 joined_name(&table.name, column, "check")
@@ -234,11 +237,8 @@ impl Ddl<'_> {
     ) -> Result<ConstraintKind> {
         let columns = key_columns(table, columns)?;
         let is_itself = references.name == table.name && self.find(references)?.is_none();
-        let target = if is_itself {
-            Arc::new(table.clone())
-        } else {
-            self.expect_table(references)?
-        };
+        let target =
+            if is_itself { Arc::new(table.clone()) } else { self.expect_table(references)? };
         let referenced = if referenced.is_empty() {
             target.primary_key().map(|(_, columns)| columns.to_vec()).ok_or_else(|| {
                 Error::new(

@@ -8,8 +8,12 @@ use crate::{
         Context,
         binder::Binder,
         coerce::{Reason, numeric, scale},
+        functions::{
+            call::external,
+            json,
+            vector::{Builder, Vectors},
+        },
         operators::QUOTIENT,
-        functions::{call::external, json, vector::{Builder, Vectors}},
         typed::Typed,
     },
 };
@@ -76,24 +80,66 @@ impl Aggregate {
 pub(crate) fn is_aggregate(name: &str) -> bool {
     matches!(
         name,
-        "count" | "sum" | "avg" | "min" | "max" | "array_agg" | "string_agg" | "bool_and" | "bool_or"
-            | "every" | "bit_and" | "bit_or" | "bit_xor" | "stddev" | "stddev_samp" | "stddev_pop"
-            | "variance" | "var_samp" | "var_pop" | "corr" | "covar_pop" | "covar_samp"
-            | "percentile_cont" | "any_value" | "json_agg" | "jsonb_agg" | "json_object_agg"
+        "count"
+            | "sum"
+            | "avg"
+            | "min"
+            | "max"
+            | "array_agg"
+            | "string_agg"
+            | "bool_and"
+            | "bool_or"
+            | "every"
+            | "bit_and"
+            | "bit_or"
+            | "bit_xor"
+            | "stddev"
+            | "stddev_samp"
+            | "stddev_pop"
+            | "variance"
+            | "var_samp"
+            | "var_pop"
+            | "corr"
+            | "covar_pop"
+            | "covar_samp"
+            | "percentile_cont"
+            | "any_value"
+            | "json_agg"
+            | "jsonb_agg"
+            | "json_object_agg"
             | "jsonb_object_agg"
     )
 }
 
 impl Binder<'_> {
     /// The aggregate of a name for some arguments.
-    pub(crate) fn aggregate_of(&mut self, name: &str, args: Vec<Typed>, star: bool, span: Span) -> Result<Aggregate> {
+    pub(crate) fn aggregate_of(
+        &mut self,
+        name: &str,
+        args: Vec<Typed>,
+        star: bool,
+        span: Span,
+    ) -> Result<Aggregate> {
         use PgType as T;
         let missing = |binder: &Self, args: &[Typed]| binder.no_function(name, args, span);
-        let plain = |function: Arc<AggregateUDF>, args: Vec<Expr>, result: T| Aggregate { function, args, result, cast: false };
-        let cast = |function: Arc<AggregateUDF>, args: Vec<Expr>, result: T| Aggregate { function, args, result, cast: true };
+        let plain = |function: Arc<AggregateUDF>, args: Vec<Expr>, result: T| Aggregate {
+            function,
+            args,
+            result,
+            cast: false,
+        };
+        let cast = |function: Arc<AggregateUDF>, args: Vec<Expr>, result: T| Aggregate {
+            function,
+            args,
+            result,
+            cast: true,
+        };
         if name == "count" && args.is_empty() {
             if !star {
-                let error = Error::new(SqlState::WRONG_OBJECT_TYPE, "count(*) must be used to call a parameterless aggregate function");
+                let error = Error::new(
+                    SqlState::WRONG_OBJECT_TYPE,
+                    "count(*) must be used to call a parameterless aggregate function",
+                );
                 return Err(self.at(error, span));
             }
             let one = Expr::Literal(ScalarValue::Int64(Some(1)), None);
@@ -119,7 +165,9 @@ impl Binder<'_> {
                     cast(sum_udaf(), vec![arg.expr], wide)
                 }
                 T::Float4 | T::Float8 => cast(sum_udaf(), vec![first.expr], kind),
-                T::Interval => return Err(self.at(Error::unsupported("sum(interval) is not supported"), span)),
+                T::Interval => {
+                    return Err(self.at(Error::unsupported("sum(interval) is not supported"), span));
+                }
                 T::Vector(_) => plain(VectorFold::udaf(false), vec![first.expr], T::Vector(None)),
                 _ => return Err(missing(self, &args)),
             },
@@ -134,7 +182,9 @@ impl Binder<'_> {
                     let arg = self.coerce(first, &T::Float8, Reason::Implicit)?;
                     plain(avg_udaf(), vec![arg.expr], T::Float8)
                 }
-                T::Interval => return Err(self.at(Error::unsupported("avg(interval) is not supported"), span)),
+                T::Interval => {
+                    return Err(self.at(Error::unsupported("avg(interval) is not supported"), span));
+                }
                 T::Vector(_) => plain(VectorFold::udaf(true), vec![first.expr], T::Vector(None)),
                 _ => return Err(missing(self, &args)),
             },
@@ -147,7 +197,10 @@ impl Binder<'_> {
             }
             ("array_agg", 1) => match kind {
                 T::Array(_) => {
-                    return Err(self.at(Error::unsupported("arrays of more than one dimension are not supported"), span));
+                    return Err(self.at(
+                        Error::unsupported("arrays of more than one dimension are not supported"),
+                        span,
+                    ));
                 }
                 kind => cast(array_agg_udaf(), vec![first.expr], kind.array()),
             },
@@ -166,7 +219,9 @@ impl Binder<'_> {
                 let arg = self.coerce(first, &T::Bool, Reason::Implicit)?;
                 plain(bool_or_udaf(), vec![arg.expr], T::Bool)
             }
-            ("bit_and" | "bit_or" | "bit_xor", 1) if matches!(kind, T::Int2 | T::Int4 | T::Int8) => {
+            ("bit_and" | "bit_or" | "bit_xor", 1)
+                if matches!(kind, T::Int2 | T::Int4 | T::Int8) =>
+            {
                 let function = match name {
                     "bit_and" => bit_and_udaf(),
                     "bit_or" => bit_or_udaf(),
@@ -175,7 +230,8 @@ impl Binder<'_> {
                 plain(function, vec![first.expr], kind)
             }
             ("stddev" | "stddev_samp" | "stddev_pop" | "variance" | "var_samp" | "var_pop", 1) => {
-                let result = if matches!(kind, T::Float4 | T::Float8) { T::Float8 } else { QUOTIENT };
+                let result =
+                    if matches!(kind, T::Float4 | T::Float8) { T::Float8 } else { QUOTIENT };
                 let arg = self.coerce(first, &T::Float8, Reason::Implicit)?;
                 let function = match name {
                     "stddev" | "stddev_samp" => stddev_udaf(),
@@ -222,7 +278,14 @@ fn numeric_of(kind: &PgType) -> PgType {
 /// The one value of a subquery's rows; 21000 when there are more.
 pub(crate) fn single_value(value: Expr, kind: &PgType) -> Expr {
     let function = Arc::new(AggregateUDF::from(Single::new(kind.clone())));
-    Expr::AggregateFunction(AggregateFunction::new_udf(function, vec![value], false, None, vec![], None))
+    Expr::AggregateFunction(AggregateFunction::new_udf(
+        function,
+        vec![value],
+        false,
+        None,
+        vec![],
+        None,
+    ))
 }
 
 macro_rules! leave_types {
@@ -290,7 +353,11 @@ struct SingleValue {
 }
 
 impl SingleValue {
-    fn add(&mut self, rows: u64, value: impl FnOnce() -> Result<ScalarValue, DataFusionError>) -> Result<(), DataFusionError> {
+    fn add(
+        &mut self,
+        rows: u64,
+        value: impl FnOnce() -> Result<ScalarValue, DataFusionError>,
+    ) -> Result<(), DataFusionError> {
         if rows == 0 {
             return Ok(());
         }
@@ -424,7 +491,8 @@ impl Accumulator for VectorSum {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>, DataFusionError> {
-        let sums: Vec<ScalarValue> = self.sums.iter().map(|&sum| ScalarValue::Float64(Some(sum))).collect();
+        let sums: Vec<ScalarValue> =
+            self.sums.iter().map(|&sum| ScalarValue::Float64(Some(sum))).collect();
         let sums = ScalarValue::List(ScalarValue::new_list_nullable(&sums, &DataType::Float64));
         Ok(vec![ScalarValue::UInt64(Some(self.count)), sums])
     }
@@ -436,7 +504,10 @@ impl Accumulator for VectorSum {
         } else {
             #[expect(clippy::cast_precision_loss, reason = "a count of rows beside an average")]
             let divisor = if self.averages { self.count as f64 } else { 1.0 };
-            #[expect(clippy::cast_possible_truncation, reason = "a vector's elements are single precision")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a vector's elements are single precision"
+            )]
             let vector: Vec<f32> = self.sums.iter().map(|sum| (sum / divisor) as f32).collect();
             if vector.iter().any(|value| value.is_infinite()) {
                 return Err(external(Error::new(
@@ -468,7 +539,12 @@ impl JsonFold {
     fn udaf(args: &[Typed], result: PgType, context: &Arc<dyn Context>) -> Arc<AggregateUDF> {
         let kinds = args.iter().map(|arg| arg.kind.clone()).collect();
         let signature = Signature::user_defined(Volatility::Stable);
-        Arc::new(AggregateUDF::from(Self { kinds, result, signature, context: Arc::clone(context) }))
+        Arc::new(AggregateUDF::from(Self {
+            kinds,
+            result,
+            signature,
+            context: Arc::clone(context),
+        }))
     }
 
     fn result(&self) -> &PgType {

@@ -6,7 +6,10 @@ use crate::{
     pgtype::PgType,
     sql::{
         error::from_arrow,
-        functions::{call::{Arguments, Body}, cast::decimal},
+        functions::{
+            call::{Arguments, Body},
+            cast::decimal,
+        },
     },
 };
 use arrow::{
@@ -16,7 +19,10 @@ use arrow::{
 };
 use std::sync::Arc;
 
-type Kernel = fn(&dyn arrow::array::Datum, &dyn arrow::array::Datum) -> Result<ArrayRef, arrow::error::ArrowError>;
+type Kernel = fn(
+    &dyn arrow::array::Datum,
+    &dyn arrow::array::Datum,
+) -> Result<ArrayRef, arrow::error::ArrowError>;
 
 /// An operator on two numbers of one type that is no numeric.
 pub(crate) fn operator(op: &str) -> Body {
@@ -48,9 +54,13 @@ fn checked(args: &Arguments<'_>, kernel: Kernel) -> Result<ArrayRef> {
     match made.data_type() {
         // Infinity is a result only of infinity.
         DataType::Float64 => {
-            let (x, y, z): (&Float64Array, &Float64Array, &Float64Array) =
-                (a.as_primitive::<Float64Type>(), b.as_primitive::<Float64Type>(), made.as_primitive::<Float64Type>());
-            let divides = kernel as usize == (numeric::div as Kernel) as usize || kernel as usize == (numeric::rem as Kernel) as usize;
+            let (x, y, z): (&Float64Array, &Float64Array, &Float64Array) = (
+                a.as_primitive::<Float64Type>(),
+                b.as_primitive::<Float64Type>(),
+                made.as_primitive::<Float64Type>(),
+            );
+            let divides = kernel as usize == (numeric::div as Kernel) as usize
+                || kernel as usize == (numeric::rem as Kernel) as usize;
             for row in 0..z.len() {
                 if z.is_valid(row) {
                     float_fault(x.value(row), y.value(row), z.value(row), divides)?;
@@ -58,12 +68,20 @@ fn checked(args: &Arguments<'_>, kernel: Kernel) -> Result<ArrayRef> {
             }
         }
         DataType::Float32 => {
-            let (x, y, z): (&Float32Array, &Float32Array, &Float32Array) =
-                (a.as_primitive::<Float32Type>(), b.as_primitive::<Float32Type>(), made.as_primitive::<Float32Type>());
+            let (x, y, z): (&Float32Array, &Float32Array, &Float32Array) = (
+                a.as_primitive::<Float32Type>(),
+                b.as_primitive::<Float32Type>(),
+                made.as_primitive::<Float32Type>(),
+            );
             let divides = kernel as usize == (numeric::div as Kernel) as usize;
             for row in 0..z.len() {
                 if z.is_valid(row) {
-                    float_fault(f64::from(x.value(row)), f64::from(y.value(row)), f64::from(z.value(row)), divides)?;
+                    float_fault(
+                        f64::from(x.value(row)),
+                        f64::from(y.value(row)),
+                        f64::from(z.value(row)),
+                        divides,
+                    )?;
                 }
             }
         }
@@ -77,21 +95,30 @@ fn float_fault(x: f64, y: f64, z: f64, divides: bool) -> Result<()> {
         return Err(division_by_zero());
     }
     if z.is_infinite() && x.is_finite() && y.is_finite() {
-        return Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow"));
+        return Err(Error::new(
+            SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+            "value out of range: overflow",
+        ));
     }
     Ok(())
 }
 
 /// `x ^ y` of doubles.
 pub(crate) fn power(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let (x, y) = (args.arrays[0].as_primitive::<Float64Type>(), args.arrays[1].as_primitive::<Float64Type>());
+    let (x, y) = (
+        args.arrays[0].as_primitive::<Float64Type>(),
+        args.arrays[1].as_primitive::<Float64Type>(),
+    );
     let rows = (0..args.rows).map(|row| {
         if args.is_null(row) {
             return Ok(None);
         }
         let (x, y) = (x.value(row), y.value(row));
         if x == 0.0 && y < 0.0 {
-            return Err(Error::new(SqlState::new(b"2201F"), "zero raised to a negative power is undefined"));
+            return Err(Error::new(
+                SqlState::new(b"2201F"),
+                "zero raised to a negative power is undefined",
+            ));
         }
         if x < 0.0 && y.fract() != 0.0 {
             return Err(Error::new(
@@ -119,16 +146,18 @@ pub(crate) fn numeric_operator(op: &str) -> Body {
         "*" => |args| numerics(args, product),
         "/" => |args| numerics(args, quotient),
         "%" => |args| numerics(args, remainder),
-        _ => |args| numerics(args, |(a, s), (b, t)| {
-            let (x, y) = (float(a, s), float(b, t));
-            let z = x.powf(y) * 1e16;
-            if z.abs() >= 1e38 || z.is_nan() {
-                return Err(too_long());
-            }
-            #[expect(clippy::cast_possible_truncation, reason = "checked just before")]
-            let z = z.round() as i128;
-            Ok((z, 16))
-        }),
+        _ => |args| {
+            numerics(args, |(a, s), (b, t)| {
+                let (x, y) = (float(a, s), float(b, t));
+                let z = x.powf(y) * 1e16;
+                if z.abs() >= 1e38 || z.is_nan() {
+                    return Err(too_long());
+                }
+                #[expect(clippy::cast_possible_truncation, reason = "checked just before")]
+                let z = z.round() as i128;
+                Ok((z, 16))
+            })
+        },
     }
 }
 
@@ -145,7 +174,10 @@ fn float(value: i128, scale: i8) -> f64 {
     value / 10_f64.powi(i32::from(scale))
 }
 
-fn numerics(args: &Arguments<'_>, one: impl Fn(Digits, Digits) -> Result<Digits>) -> Result<ArrayRef> {
+fn numerics(
+    args: &Arguments<'_>,
+    one: impl Fn(Digits, Digits) -> Result<Digits>,
+) -> Result<ArrayRef> {
     let ((a, s), (b, t)) = (decimal(&args.arrays[0]), decimal(&args.arrays[1]));
     let DataType::Decimal128(precision, scale) = args.result.arrow() else {
         return Err(Error::internal("a numeric is a decimal"));
@@ -242,7 +274,9 @@ pub(crate) fn abs(args: &Arguments<'_>) -> Result<ArrayRef> {
     macro_rules! whole {
         ($kind:ty) => {{
             let array = args.arrays[0].as_primitive::<$kind>();
-            let made = array.try_unary::<_, $kind, Error>(|x| x.checked_abs().ok_or_else(|| overflow(args.result)))?;
+            let made = array.try_unary::<_, $kind, Error>(|x| {
+                x.checked_abs().ok_or_else(|| overflow(args.result))
+            })?;
             Ok(Arc::new(made))
         }};
     }
@@ -250,8 +284,12 @@ pub(crate) fn abs(args: &Arguments<'_>) -> Result<ArrayRef> {
         DataType::Int16 => whole!(Int16Type),
         DataType::Int32 => whole!(Int32Type),
         DataType::Int64 => whole!(Int64Type),
-        DataType::Float32 => Ok(Arc::new(args.arrays[0].as_primitive::<Float32Type>().unary::<_, Float32Type>(f32::abs))),
-        DataType::Float64 => Ok(Arc::new(args.arrays[0].as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::abs))),
+        DataType::Float32 => Ok(Arc::new(
+            args.arrays[0].as_primitive::<Float32Type>().unary::<_, Float32Type>(f32::abs),
+        )),
+        DataType::Float64 => Ok(Arc::new(
+            args.arrays[0].as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::abs),
+        )),
         _ => decimals(args, |x, _| Ok(x.abs())),
     }
 }
@@ -259,9 +297,11 @@ pub(crate) fn abs(args: &Arguments<'_>) -> Result<ArrayRef> {
 /// `sign(x)`
 pub(crate) fn sign(args: &Arguments<'_>) -> Result<ArrayRef> {
     match args.arrays[0].data_type() {
-        DataType::Float64 => Ok(Arc::new(args.arrays[0].as_primitive::<Float64Type>().unary::<_, Float64Type>(|x| {
-            if x == 0.0 || x.is_nan() { x } else { x.signum() }
-        }))),
+        DataType::Float64 => Ok(Arc::new(
+            args.arrays[0]
+                .as_primitive::<Float64Type>()
+                .unary::<_, Float64Type>(|x| if x == 0.0 || x.is_nan() { x } else { x.signum() }),
+        )),
         _ => decimals(args, |x, scale| rescale(x.signum(), 0, scale)),
     }
 }
@@ -311,7 +351,8 @@ pub(crate) fn truncate(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 fn digits(args: &Arguments<'_>, truncates: bool) -> Result<ArrayRef> {
     let (array, scale) = decimal(&args.arrays[0]);
-    let counts = args.arrays.get(1).map(|counts| counts.as_primitive::<arrow::datatypes::Int32Type>());
+    let counts =
+        args.arrays.get(1).map(|counts| counts.as_primitive::<arrow::datatypes::Int32Type>());
     let rows = (0..args.rows).map(|row| {
         if args.is_null(row) {
             return Ok(None);
@@ -329,7 +370,9 @@ fn digits(args: &Arguments<'_>, truncates: bool) -> Result<ArrayRef> {
 
 /// `round(double precision)`: half to even.
 pub(crate) fn round_float(args: &Arguments<'_>) -> Result<ArrayRef> {
-    Ok(Arc::new(args.arrays[0].as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::round_ties_even)))
+    Ok(Arc::new(
+        args.arrays[0].as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::round_ties_even),
+    ))
 }
 
 /// `mod` and `div` of numerics.
@@ -352,7 +395,10 @@ pub(crate) fn whole_quotient(args: &Arguments<'_>) -> Result<ArrayRef> {
 pub(crate) fn sqrt(args: &Arguments<'_>) -> Result<ArrayRef> {
     doubles(args, |x| {
         if x < 0.0 {
-            return Err(Error::new(SqlState::new(b"2201F"), "cannot take square root of a negative number"));
+            return Err(Error::new(
+                SqlState::new(b"2201F"),
+                "cannot take square root of a negative number",
+            ));
         }
         Ok(x.sqrt())
     })
@@ -391,7 +437,8 @@ pub(crate) fn exp(args: &Arguments<'_>) -> Result<ArrayRef> {
 }
 
 pub(crate) fn doubles(args: &Arguments<'_>, f: impl Fn(f64) -> Result<f64>) -> Result<ArrayRef> {
-    let made = args.arrays[0].as_primitive::<Float64Type>().try_unary::<_, Float64Type, Error>(f)?;
+    let made =
+        args.arrays[0].as_primitive::<Float64Type>().try_unary::<_, Float64Type, Error>(f)?;
     Ok(Arc::new(made))
 }
 
@@ -403,7 +450,8 @@ pub(crate) fn width_bucket(args: &Arguments<'_>) -> Result<ArrayRef> {
         if args.is_null(row) {
             return Ok(None);
         }
-        let (value, low, high, count) = (column(0).value(row), column(1).value(row), column(2).value(row), counts.value(row));
+        let (value, low, high, count) =
+            (column(0).value(row), column(1).value(row), column(2).value(row), counts.value(row));
         let fault = |message: &str| Error::new(SqlState::new(b"2201G"), message);
         if count <= 0 {
             return Err(fault("count must be greater than zero"));
@@ -417,7 +465,10 @@ pub(crate) fn width_bucket(args: &Arguments<'_>) -> Result<ArrayRef> {
         } else if share >= 1.0 {
             count + 1
         } else {
-            #[expect(clippy::cast_possible_truncation, reason = "less than the count, which is an i32")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "less than the count, which is an i32"
+            )]
             let bucket = (share * f64::from(count)).floor() as i32;
             bucket + 1
         }))
@@ -439,7 +490,8 @@ pub(crate) fn gcd(args: &Arguments<'_>) -> Result<ArrayRef> {
 /// `div(a, b)` of bigints.
 pub(crate) fn pairs(args: &Arguments<'_>, f: impl Fn(i64, i64) -> Option<i64>) -> Result<ArrayRef> {
     use arrow::datatypes::Int64Type;
-    let (a, b) = (args.arrays[0].as_primitive::<Int64Type>(), args.arrays[1].as_primitive::<Int64Type>());
+    let (a, b) =
+        (args.arrays[0].as_primitive::<Int64Type>(), args.arrays[1].as_primitive::<Int64Type>());
     let rows = (0..args.rows).map(|row| {
         if args.is_null(row) {
             return Ok(None);
@@ -453,8 +505,12 @@ pub(crate) fn pairs(args: &Arguments<'_>, f: impl Fn(i64, i64) -> Option<i64>) -
 pub(crate) fn bitnot(args: &Arguments<'_>) -> Result<ArrayRef> {
     use arrow::datatypes::{Int16Type, Int32Type, Int64Type};
     Ok(match args.arrays[0].data_type() {
-        DataType::Int16 => Arc::new(args.arrays[0].as_primitive::<Int16Type>().unary::<_, Int16Type>(|x| !x)),
-        DataType::Int32 => Arc::new(args.arrays[0].as_primitive::<Int32Type>().unary::<_, Int32Type>(|x| !x)),
+        DataType::Int16 => {
+            Arc::new(args.arrays[0].as_primitive::<Int16Type>().unary::<_, Int16Type>(|x| !x))
+        }
+        DataType::Int32 => {
+            Arc::new(args.arrays[0].as_primitive::<Int32Type>().unary::<_, Int32Type>(|x| !x))
+        }
         _ => Arc::new(args.arrays[0].as_primitive::<Int64Type>().unary::<_, Int64Type>(|x| !x)),
     })
 }

@@ -2,7 +2,11 @@
 
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::{PgType, cast::{from_text, to_text}, string::TooLong},
+    pgtype::{
+        PgType,
+        cast::{from_text, to_text},
+        string::TooLong,
+    },
     sql::{
         Context,
         error::from_arrow,
@@ -15,7 +19,7 @@ use crate::{
 use arrow::{
     array::{
         Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Int32Array, ListArray, StringArray,
-        UInt32Array, UInt64Array, make_comparator, new_empty_array, new_null_array,
+        UInt32Array, make_comparator, new_empty_array, new_null_array,
     },
     buffer::{NullBuffer, OffsetBuffer},
     compute::{SortOptions, concat as concat_arrays, interleave, take},
@@ -42,7 +46,9 @@ fn range(list: &ListArray, row: usize) -> Range<usize> {
 }
 
 fn index(at: usize) -> Result<u32> {
-    u32::try_from(at).map_err(|_| Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "array size exceeds the maximum allowed"))
+    u32::try_from(at).map_err(|_| {
+        Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "array size exceeds the maximum allowed")
+    })
 }
 
 /// Lists made of picked places of some values.
@@ -161,7 +167,10 @@ pub(crate) fn concat(args: &Arguments<'_>) -> Result<ArrayRef> {
 }
 
 /// A test of the elements of two lists.
-fn sets(args: &Arguments<'_>, test: impl Fn(&[usize], &[usize], &dyn Fn(usize, usize) -> bool) -> bool) -> Result<ArrayRef> {
+fn sets(
+    args: &Arguments<'_>,
+    test: impl Fn(&[usize], &[usize], &dyn Fn(usize, usize) -> bool) -> bool,
+) -> Result<ArrayRef> {
     let (a, b) = (list(&args.arrays[0]), list(&args.arrays[1]));
     let (values, behind) = together(a, b)?;
     let compare = make_comparator(&values, &values, SortOptions::default()).map_err(from_arrow)?;
@@ -190,7 +199,12 @@ pub(crate) fn overlaps(args: &Arguments<'_>) -> Result<ArrayRef> {
 }
 
 /// The function of `value op ANY (array)` or `ALL`, over values of one type.
-pub(crate) fn quantified(op: &str, all: bool, kind: PgType, context: &Arc<dyn Context>) -> Option<Arc<ScalarUDF>> {
+pub(crate) fn quantified(
+    op: &str,
+    all: bool,
+    kind: PgType,
+    context: &Arc<dyn Context>,
+) -> Option<Arc<ScalarUDF>> {
     let body: Body = match (op, all) {
         ("=", false) => |args| quantify(args, false, |order| order == Ordering::Equal),
         ("=", true) => |args| quantify(args, true, |order| order == Ordering::Equal),
@@ -220,7 +234,8 @@ pub(crate) fn quantified(op: &str, all: bool, kind: PgType, context: &Arc<dyn Co
 fn quantify(args: &Arguments<'_>, all: bool, test: fn(Ordering) -> bool) -> Result<ArrayRef> {
     let lists = list(&args.arrays[1]);
     let value = &args.arrays[0];
-    let compare = make_comparator(value, lists.values(), SortOptions::default()).map_err(from_arrow)?;
+    let compare =
+        make_comparator(value, lists.values(), SortOptions::default()).map_err(from_arrow)?;
     three_valued(lists, args.rows, all, |row, at| {
         (value.is_valid(row) && lists.values().is_valid(at)).then(|| test(compare(row, at)))
     })
@@ -239,7 +254,12 @@ fn matching(args: &Arguments<'_>, all: bool, fold: bool, negated: bool) -> Resul
 }
 
 /// ANY is an OR of all elements, ALL an AND; NULL as in both.
-fn three_valued(lists: &ListArray, rows: usize, all: bool, test: impl Fn(usize, usize) -> Option<bool>) -> Result<ArrayRef> {
+fn three_valued(
+    lists: &ListArray,
+    rows: usize,
+    all: bool,
+    test: impl Fn(usize, usize) -> Option<bool>,
+) -> Result<ArrayRef> {
     let mut out = BooleanBuilder::with_capacity(rows);
     for row in 0..rows {
         if lists.is_null(row) {
@@ -286,7 +306,8 @@ pub(crate) fn cardinality(args: &Arguments<'_>) -> Result<ArrayRef> {
 /// `array_ndims(array)`
 pub(crate) fn dimensions(args: &Arguments<'_>) -> Result<ArrayRef> {
     let lists = list(&args.arrays[0]);
-    let rows = (0..args.rows).map(|row| (lists.is_valid(row) && !range(lists, row).is_empty()).then_some(1));
+    let rows = (0..args.rows)
+        .map(|row| (lists.is_valid(row) && !range(lists, row).is_empty()).then_some(1));
     Ok(Arc::new(rows.collect::<Int32Array>()))
 }
 
@@ -302,7 +323,8 @@ pub(crate) fn prepend(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 fn one_more(args: &Arguments<'_>, array: usize, element: usize, front: bool) -> Result<ArrayRef> {
     let lists = list(&args.arrays[array]);
-    let values = concat_arrays(&[lists.values().as_ref(), args.arrays[element].as_ref()]).map_err(from_arrow)?;
+    let values = concat_arrays(&[lists.values().as_ref(), args.arrays[element].as_ref()])
+        .map_err(from_arrow)?;
     let behind = lists.values().len();
     let mut picker = Picker::new();
     for row in 0..args.rows {
@@ -373,14 +395,16 @@ pub(crate) fn positions(args: &Arguments<'_>) -> Result<ArrayRef> {
 pub(crate) fn replace(args: &Arguments<'_>) -> Result<ArrayRef> {
     let lists = list(&args.arrays[0]);
     let alike = alike(args)?;
-    let values = concat_arrays(&[lists.values().as_ref(), args.arrays[2].as_ref()]).map_err(from_arrow)?;
+    let values =
+        concat_arrays(&[lists.values().as_ref(), args.arrays[2].as_ref()]).map_err(from_arrow)?;
     let behind = lists.values().len();
     let mut picker = Picker::new();
     for row in 0..args.rows {
         if lists.is_null(row) {
             picker.push_null();
         } else {
-            let new = range(lists, row).map(|at| Some(if alike(at, row) { behind + row } else { at }));
+            let new =
+                range(lists, row).map(|at| Some(if alike(at, row) { behind + row } else { at }));
             picker.push(new)?;
         }
     }
@@ -418,12 +442,16 @@ pub(crate) fn to_string(args: &Arguments<'_>) -> Result<ArrayRef> {
         }
         let null = nulls.filter(|nulls| nulls.is_valid(row)).map(|nulls| nulls.value(row));
         let parts: Vec<&str> = range(lists, row)
-            .filter_map(|at| if texts.is_null(at) { null } else {
-                Some(match (&element, texts.value(at)) {
-                    (PgType::Bool, "true") => "t",
-                    (PgType::Bool, "false") => "f",
-                    (_, text) => text,
-                })
+            .filter_map(|at| {
+                if texts.is_null(at) {
+                    null
+                } else {
+                    Some(match (&element, texts.value(at)) {
+                        (PgType::Bool, "true") => "t",
+                        (PgType::Bool, "false") => "f",
+                        (_, text) => text,
+                    })
+                }
             })
             .collect();
         Some(parts.join(separators.value(row)))
@@ -435,7 +463,8 @@ pub(crate) fn to_string(args: &Arguments<'_>) -> Result<ArrayRef> {
 pub(crate) fn of_string(args: &Arguments<'_>) -> Result<ArrayRef> {
     let (texts, separators) = (args.text(0), args.text(1));
     let nulls = args.arrays.get(2).map(|array| array.as_string::<i32>());
-    let mut builder = arrow::array::ListBuilder::new(arrow::array::StringBuilder::new()).with_field(field(&PgType::Text.array())?);
+    let mut builder = arrow::array::ListBuilder::new(arrow::array::StringBuilder::new())
+        .with_field(field(&PgType::Text.array())?);
     for row in 0..args.rows {
         if texts.is_null(row) {
             builder.append_null();
@@ -466,14 +495,18 @@ pub(crate) fn ordinals(lists: Vec<Expr>, context: &Arc<dyn Context>) -> Expr {
         let lists: Vec<&ListArray> = args.arrays.iter().map(list).collect();
         let rows: Vec<Option<Vec<Option<i64>>>> = (0..args.rows)
             .map(|row| {
-                let longest = lists.iter().filter(|l| l.is_valid(row)).map(|l| range(l, row).len()).max();
+                let longest =
+                    lists.iter().filter(|l| l.is_valid(row)).map(|l| range(l, row).len()).max();
                 Some((1..=i64::try_from(longest.unwrap_or(0)).unwrap_or(0)).map(Some).collect())
             })
             .collect();
         Ok(Arc::new(ListArray::from_iter_primitive::<arrow::datatypes::Int64Type, _, _>(rows)))
     };
     let kinds = vec![PgType::Text.array(); lists.len()];
-    call(Call::udf("ordinality", kinds, PgType::Int8.array(), Volatility::Immutable, body, context), lists)
+    call(
+        Call::udf("ordinality", kinds, PgType::Int8.array(), Volatility::Immutable, body, context),
+        lists,
+    )
 }
 
 /// The most rows that one call of `generate_series` makes: its list is held in memory.
@@ -494,7 +527,10 @@ pub(crate) fn series(args: &Arguments<'_>) -> Result<ArrayRef> {
         let (start, stop) = (columns[0].value(row), columns[1].value(row));
         let step = columns.get(2).map_or(1, |steps| steps.value(row));
         if step == 0 {
-            return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"));
+            return Err(Error::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                "step size cannot equal zero",
+            ));
         }
         let span = (i128::from(stop) - i128::from(start)) / i128::from(step);
         let empty = if step > 0 { start > stop } else { start < stop };
@@ -522,7 +558,11 @@ pub(crate) fn series(args: &Arguments<'_>) -> Result<ArrayRef> {
 }
 
 /// Lists of texts as a list of another type: for functions whose elements are made as text.
-pub(crate) fn texts_as(rows: Vec<Option<Vec<Option<String>>>>, result: &PgType, args: &Arguments<'_>) -> Result<ArrayRef> {
+pub(crate) fn texts_as(
+    rows: Vec<Option<Vec<Option<String>>>>,
+    result: &PgType,
+    args: &Arguments<'_>,
+) -> Result<ArrayRef> {
     let PgType::Array(element) = result else { return Err(Error::internal("an array is wanted")) };
     let lengths: Vec<usize> = rows.iter().map(|row| row.as_ref().map_or(0, Vec::len)).collect();
     let valid: Vec<bool> = rows.iter().map(Option::is_some).collect();
@@ -538,9 +578,4 @@ pub(crate) fn texts_as(rows: Vec<Option<Vec<Option<String>>>>, result: &PgType, 
 /// A column of nothing but NULL.
 pub(crate) fn nulls(args: &Arguments<'_>) -> ArrayRef {
     new_null_array(&args.result.arrow(), args.rows)
-}
-
-/// Rows by number, as `take` wants them.
-pub(crate) fn rows_of(rows: impl Iterator<Item = usize>) -> UInt64Array {
-    rows.map(|row| u64::try_from(row).unwrap_or(u64::MAX)).collect::<Vec<_>>().into()
 }

@@ -48,7 +48,10 @@ impl Arguments<'_> {
     }
 
     /// A text for each row, NULL where an argument is NULL.
-    pub(crate) fn texts(&self, mut one: impl FnMut(usize) -> Result<Option<String>>) -> Result<ArrayRef> {
+    pub(crate) fn texts(
+        &self,
+        mut one: impl FnMut(usize) -> Result<Option<String>>,
+    ) -> Result<ArrayRef> {
         let rows = (0..self.rows).map(|row| if self.is_null(row) { Ok(None) } else { one(row) });
         Ok(Arc::new(rows.collect::<Result<StringArray>>()?))
     }
@@ -77,7 +80,14 @@ impl Call {
         // The binder chose the types: DataFusion is to leave them as they are.
         let signature = Signature::user_defined(volatility);
         let context = Arc::clone(context);
-        Arc::new(ScalarUDF::from(Self { name: name.into(), arguments, result, signature, body, context }))
+        Arc::new(ScalarUDF::from(Self {
+            name: name.into(),
+            arguments,
+            result,
+            signature,
+            body,
+            context,
+        }))
     }
 }
 
@@ -94,9 +104,7 @@ impl fmt::Debug for Call {
 
 impl PartialEq for Call {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-            && self.arguments == other.arguments
-            && self.result == other.result
+        self.name == other.name && self.arguments == other.arguments && self.result == other.result
     }
 }
 
@@ -146,11 +154,8 @@ impl ScalarUDFImpl for Call {
         let is_constant = self.signature.volatility != Volatility::Volatile
             && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if is_constant { 1 } else { args.number_rows };
-        let arrays = args
-            .args
-            .into_iter()
-            .map(|arg| arg.into_array(rows))
-            .collect::<Result<Vec<_>, _>>()?;
+        let arrays =
+            args.args.into_iter().map(|arg| arg.into_array(rows)).collect::<Result<Vec<_>, _>>()?;
         let arguments = Arguments {
             arrays,
             kinds: &self.arguments,

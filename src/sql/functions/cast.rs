@@ -10,7 +10,11 @@ use crate::{
         string::TooLong,
         vector::{check_dims, check_element},
     },
-    sql::functions::{call::Arguments, vector::Vectors, zone},
+    sql::functions::{
+        call::Arguments,
+        vector::{Builder, Vectors},
+        zone,
+    },
 };
 use arrow::{
     array::{
@@ -79,24 +83,27 @@ pub(crate) fn convert(
         return Ok(new_null_array(&to.arrow(), array.len()));
     }
     match (from, to) {
-        (T::Vector(_), T::Vector(dims)) => {
-            let made = from_text(to, &to_text(from, array, style)?, style, too_long)?;
-            debug_assert!(dims.is_none() || made.len() == array.len());
-            Ok(made)
-        }
+        (T::Vector(_), T::Vector(dims)) => vector_to_vector(array, *dims),
         (T::Vector(_), T::Array(_)) => vector_to_array(array),
         (T::Array(element), T::Vector(dims)) => array_to_vector(array, element, *dims, style),
         (T::Array(a), T::Array(b)) => elements(array, a, b, style, too_long),
         (T::Int2vector, T::Array(b)) => elements(array, &T::Int2, b, style, too_long),
         (T::Oidvector, T::Array(b)) => elements(array, &T::Oid, b, style, too_long),
-        (from, to) if from.is_textual() || matches!(from, T::Char) => from_text(to, array, style, too_long),
-        (T::Jsonb, T::Bool | T::Int2 | T::Int4 | T::Int8 | T::Float4 | T::Float8 | T::Numeric(_)) => {
-            json_scalar(array, to, style)
+        (from, to) if from.is_textual() || matches!(from, T::Char) => {
+            from_text(to, array, style, too_long)
         }
+        (
+            T::Jsonb,
+            T::Bool | T::Int2 | T::Int4 | T::Int8 | T::Float4 | T::Float8 | T::Numeric(_),
+        ) => json_scalar(array, to, style),
         (T::Json | T::Jsonb, T::Json | T::Jsonb) => from_text(to, array, style, too_long),
         (_, to) if to.is_textual() => {
             let texts = to_text(from, array, style)?;
-            if matches!(to, T::Text | T::Varchar(None)) { Ok(texts) } else { from_text(to, &texts, style, too_long) }
+            if matches!(to, T::Text | T::Varchar(None)) {
+                Ok(texts)
+            } else {
+                from_text(to, &texts, style, too_long)
+            }
         }
         (T::Numeric(_), T::Int2 | T::Int4 | T::Int8) => {
             // Arrow cuts digits off; a cast to a whole decimal rounds them.
@@ -104,7 +111,9 @@ pub(crate) fn convert(
             arrow(&whole, to)
         }
         (T::Float4 | T::Float8, T::Int2 | T::Int4 | T::Int8) => float_to_integer(array, to),
-        (T::Float4 | T::Float8, T::Numeric(_)) => float_to_numeric(array, from, to, style, too_long),
+        (T::Float4 | T::Float8, T::Numeric(_)) => {
+            float_to_numeric(array, from, to, style, too_long)
+        }
         (T::Numeric(_), T::Float4 | T::Float8) => {
             from_text(to, &to_text(from, array, style)?, style, too_long)
         }
@@ -114,7 +123,9 @@ pub(crate) fn convert(
             let bytes = array.as_primitive::<arrow::datatypes::Int32Type>().iter().map(|n| {
                 n.map(|n| u8::try_from(n).map(|byte| char::from(byte).to_string()))
                     .transpose()
-                    .map_err(|_| Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "\"char\" out of range"))
+                    .map_err(|_| {
+                        Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "\"char\" out of range")
+                    })
             });
             Ok(Arc::new(bytes.collect::<Result<StringArray>>()?))
         }
@@ -165,7 +176,10 @@ fn float_to_integer(array: &ArrayRef, to: &PgType) -> Result<ArrayRef> {
             .map(|value| {
                 let rounded = value.round_ties_even();
                 if rounded >= least && rounded < most {
-                    #[expect(clippy::cast_possible_truncation, reason = "within the bounds of the type")]
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        reason = "within the bounds of the type"
+                    )]
                     let whole = rounded as i64;
                     Ok(whole)
                 } else {
@@ -236,13 +250,32 @@ fn elements(
     let DataType::List(field) = to.clone().array().arrow() else {
         return Err(Error::internal("an array is a list"));
     };
-    Ok(Arc::new(GenericListArray::new(field, list.offsets().clone(), values, list.nulls().cloned())))
+    Ok(Arc::new(GenericListArray::new(
+        field,
+        list.offsets().clone(),
+        values,
+        list.nulls().cloned(),
+    )))
+}
+
+/// The same vectors in the layout of other dimensions, which they must have.
+fn vector_to_vector(array: &ArrayRef, dims: Option<u16>) -> Result<ArrayRef> {
+    let vectors = Vectors::new(array)?;
+    let mut builder = Builder::new(dims);
+    for row in 0..array.len() {
+        match vectors.row(row) {
+            Some(vector) => builder.push(vector)?,
+            None => builder.push_null(),
+        }
+    }
+    Ok(builder.finish())
 }
 
 fn vector_to_array(array: &ArrayRef) -> Result<ArrayRef> {
     let vectors = Vectors::new(array)?;
-    let rows = (0..array.len())
-        .map(|row| vectors.row(row).map(|values| values.iter().copied().map(Some).collect::<Vec<_>>()));
+    let rows = (0..array.len()).map(|row| {
+        vectors.row(row).map(|values| values.iter().copied().map(Some).collect::<Vec<_>>())
+    });
     Ok(Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(rows)))
 }
 
@@ -255,7 +288,7 @@ fn array_to_vector(
     let list: &ListArray = array.as_list::<i32>();
     let values = convert(list.values(), element, &PgType::Float4, style, TooLong::Refuse)?;
     let values = values.as_primitive::<Float32Type>();
-    let mut builder = crate::sql::functions::vector::Builder::new(dims);
+    let mut builder = Builder::new(dims);
     for row in 0..list.len() {
         if list.is_null(row) {
             builder.push_null();
@@ -264,7 +297,10 @@ fn array_to_vector(
         let (start, end) = (list.value_offsets()[row], list.value_offsets()[row + 1]);
         let range = usize::try_from(start).unwrap_or(0)..usize::try_from(end).unwrap_or(0);
         if range.clone().any(|at| values.is_null(at)) {
-            return Err(Error::new(SqlState::NULL_VALUE_NOT_ALLOWED, "array must not contain nulls"));
+            return Err(Error::new(
+                SqlState::NULL_VALUE_NOT_ALLOWED,
+                "array must not contain nulls",
+            ));
         }
         check_dims(range.len())?;
         let row = &values.values()[range];
@@ -285,7 +321,7 @@ fn datetime(array: &ArrayRef, from: &PgType, to: &PgType, style: &Style) -> Resu
     match (from, to) {
         (T::Date, T::Timestamp) => {
             let days = array.as_primitive::<Date32Type>();
-            Ok(timestamps(days.unary(|day| date_micros(day)), to))
+            Ok(timestamps(days.unary(date_micros), to))
         }
         (T::Date, T::Timestamptz) => {
             let days = array.as_primitive::<Date32Type>();
@@ -308,9 +344,12 @@ fn datetime(array: &ArrayRef, from: &PgType, to: &PgType, style: &Style) -> Resu
                 _ => micros,
             };
             Ok(match to {
-                T::Date => Arc::new(stamps.unary::<_, Date32Type>(|micros| micros_date(local(micros)))),
+                T::Date => {
+                    Arc::new(stamps.unary::<_, Date32Type>(|micros| micros_date(local(micros))))
+                }
                 _ => Arc::new(
-                    stamps.unary::<_, Time64MicrosecondType>(|micros| local(micros).rem_euclid(DAY)),
+                    stamps
+                        .unary::<_, Time64MicrosecondType>(|micros| local(micros).rem_euclid(DAY)),
                 ),
             })
         }
@@ -367,7 +406,12 @@ pub(crate) fn names_to_oids(
     let DataType::List(field) = PgType::Reg(kind).array().arrow() else {
         return Err(Error::internal("an array is a list"));
     };
-    Ok(Arc::new(ListArray::new(field, list.offsets().clone(), Arc::new(oids), list.nulls().cloned())))
+    Ok(Arc::new(ListArray::new(
+        field,
+        list.offsets().clone(),
+        Arc::new(oids),
+        list.nulls().cloned(),
+    )))
 }
 
 /// What a decimal's digits are, for functions that compute with them.
@@ -384,11 +428,4 @@ pub(crate) fn integers(array: &ArrayRef) -> Result<Int64Array> {
     let wide = cast_with_options(array, &DataType::Int64, &CastOptions::default())
         .map_err(crate::sql::error::from_arrow)?;
     Ok(wide.as_primitive::<Int64Type>().clone())
-}
-
-/// A column as doubles.
-pub(crate) fn floats(array: &ArrayRef) -> Result<Float64Array> {
-    let wide = cast_with_options(array, &DataType::Float64, &CastOptions::default())
-        .map_err(crate::sql::error::from_arrow)?;
-    Ok(wide.as_primitive::<Float64Type>().clone())
 }

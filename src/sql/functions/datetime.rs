@@ -11,7 +11,7 @@ use crate::{
     },
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, PrimitiveArray},
+    array::{ArrayRef, AsArray, Decimal128Array, Float64Array, PrimitiveArray},
     datatypes::{
         ArrowPrimitiveType, DataType, Date32Type, Float64Type, Int32Type, IntervalMonthDayNano,
         IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
@@ -24,37 +24,76 @@ pub(crate) const DAY: i64 = 86_400_000_000;
 const SECOND: i64 = 1_000_000;
 
 /// An operator on dates and times: the operands' types, the result's, and what computes it.
-pub(crate) fn operator(op: &str, left: &PgType, right: &PgType) -> Option<(PgType, PgType, PgType, Body)> {
+pub(crate) fn operator(
+    op: &str,
+    left: &PgType,
+    right: &PgType,
+) -> Option<(PgType, PgType, PgType, Body)> {
     use PgType as T;
     let of = |a: T, b: T, result: T, body: Body| Some((a, b, result, body));
     let is_integer = |kind: &T| matches!(kind, T::Int2 | T::Int4);
-    let is_number = |kind: &T| matches!(kind, T::Int2 | T::Int4 | T::Int8 | T::Float4 | T::Float8 | T::Numeric(_));
+    let is_number = |kind: &T| {
+        matches!(kind, T::Int2 | T::Int4 | T::Int8 | T::Float4 | T::Float8 | T::Numeric(_))
+    };
     match (left, op, right) {
-        (T::Date, "+", n) if is_integer(n) => of(T::Date, T::Int4, T::Date, |args| days(args, 0, 1, 1)),
-        (n, "+", T::Date) if is_integer(n) => of(T::Int4, T::Date, T::Date, |args| days(args, 1, 0, 1)),
-        (T::Date, "-", n) if is_integer(n) => of(T::Date, T::Int4, T::Date, |args| days(args, 0, 1, -1)),
+        (T::Date, "+", n) if is_integer(n) => {
+            of(T::Date, T::Int4, T::Date, |args| days(args, 0, 1, 1))
+        }
+        (n, "+", T::Date) if is_integer(n) => {
+            of(T::Int4, T::Date, T::Date, |args| days(args, 1, 0, 1))
+        }
+        (T::Date, "-", n) if is_integer(n) => {
+            of(T::Date, T::Int4, T::Date, |args| days(args, 0, 1, -1))
+        }
         (T::Date, "-", T::Date) => of(T::Date, T::Date, T::Int4, between_dates),
         (T::Date, "+", T::Time) => of(T::Date, T::Time, T::Timestamp, at_time),
-        (T::Date | T::Timestamp, "+", T::Interval) => of(T::Timestamp, T::Interval, T::Timestamp, |args| shift(args, 0, 1, 1)),
-        (T::Date | T::Timestamp, "-", T::Interval) => of(T::Timestamp, T::Interval, T::Timestamp, |args| shift(args, 0, 1, -1)),
-        (T::Interval, "+", T::Date | T::Timestamp) => of(T::Interval, T::Timestamp, T::Timestamp, |args| shift(args, 1, 0, 1)),
-        (T::Timestamptz, "+", T::Interval) => of(T::Timestamptz, T::Interval, T::Timestamptz, |args| shift(args, 0, 1, 1)),
-        (T::Timestamptz, "-", T::Interval) => of(T::Timestamptz, T::Interval, T::Timestamptz, |args| shift(args, 0, 1, -1)),
-        (T::Interval, "+", T::Timestamptz) => of(T::Interval, T::Timestamptz, T::Timestamptz, |args| shift(args, 1, 0, 1)),
-        (T::Timestamptz, "-", T::Timestamptz | T::Timestamp | T::Date) | (T::Timestamp | T::Date, "-", T::Timestamptz) => {
+        (T::Date | T::Timestamp, "+", T::Interval) => {
+            of(T::Timestamp, T::Interval, T::Timestamp, |args| shift(args, 0, 1, 1))
+        }
+        (T::Date | T::Timestamp, "-", T::Interval) => {
+            of(T::Timestamp, T::Interval, T::Timestamp, |args| shift(args, 0, 1, -1))
+        }
+        (T::Interval, "+", T::Date | T::Timestamp) => {
+            of(T::Interval, T::Timestamp, T::Timestamp, |args| shift(args, 1, 0, 1))
+        }
+        (T::Timestamptz, "+", T::Interval) => {
+            of(T::Timestamptz, T::Interval, T::Timestamptz, |args| shift(args, 0, 1, 1))
+        }
+        (T::Timestamptz, "-", T::Interval) => {
+            of(T::Timestamptz, T::Interval, T::Timestamptz, |args| shift(args, 0, 1, -1))
+        }
+        (T::Interval, "+", T::Timestamptz) => {
+            of(T::Interval, T::Timestamptz, T::Timestamptz, |args| shift(args, 1, 0, 1))
+        }
+        (T::Timestamptz, "-", T::Timestamptz | T::Timestamp | T::Date)
+        | (T::Timestamp | T::Date, "-", T::Timestamptz) => {
             of(T::Timestamptz, T::Timestamptz, T::Interval, between)
         }
         (T::Timestamp, "-", T::Timestamp | T::Date) | (T::Date, "-", T::Timestamp) => {
             of(T::Timestamp, T::Timestamp, T::Interval, between)
         }
-        (T::Time, "+", T::Interval) => of(T::Time, T::Interval, T::Time, |args| shift_time(args, 1)),
-        (T::Time, "-", T::Interval) => of(T::Time, T::Interval, T::Time, |args| shift_time(args, -1)),
+        (T::Time, "+", T::Interval) => {
+            of(T::Time, T::Interval, T::Time, |args| shift_time(args, 1))
+        }
+        (T::Time, "-", T::Interval) => {
+            of(T::Time, T::Interval, T::Time, |args| shift_time(args, -1))
+        }
         (T::Time, "-", T::Time) => of(T::Time, T::Time, T::Interval, between_times),
-        (T::Interval, "+", T::Interval) => of(T::Interval, T::Interval, T::Interval, |args| intervals(args, 1)),
-        (T::Interval, "-", T::Interval) => of(T::Interval, T::Interval, T::Interval, |args| intervals(args, -1)),
-        (T::Interval, "*", n) if is_number(n) => of(T::Interval, T::Float8, T::Interval, |args| scaled(args, 0, 1, false)),
-        (n, "*", T::Interval) if is_number(n) => of(T::Float8, T::Interval, T::Interval, |args| scaled(args, 1, 0, false)),
-        (T::Interval, "/", n) if is_number(n) => of(T::Interval, T::Float8, T::Interval, |args| scaled(args, 0, 1, true)),
+        (T::Interval, "+", T::Interval) => {
+            of(T::Interval, T::Interval, T::Interval, |args| intervals(args, 1))
+        }
+        (T::Interval, "-", T::Interval) => {
+            of(T::Interval, T::Interval, T::Interval, |args| intervals(args, -1))
+        }
+        (T::Interval, "*", n) if is_number(n) => {
+            of(T::Interval, T::Float8, T::Interval, |args| scaled(args, 0, 1, false))
+        }
+        (n, "*", T::Interval) if is_number(n) => {
+            of(T::Float8, T::Interval, T::Interval, |args| scaled(args, 1, 0, false))
+        }
+        (T::Interval, "/", n) if is_number(n) => {
+            of(T::Interval, T::Float8, T::Interval, |args| scaled(args, 0, 1, true))
+        }
         _ => None,
     }
 }
@@ -64,8 +103,13 @@ fn out_of_range(what: &str) -> Error {
 }
 
 /// A value for each row without a NULL.
-fn rows<T: ArrowPrimitiveType>(args: &Arguments<'_>, one: impl Fn(usize) -> Result<T::Native>) -> Result<PrimitiveArray<T>> {
-    (0..args.rows).map(|row| if args.is_null(row) { Ok(None) } else { one(row).map(Some) }).collect()
+fn rows<T: ArrowPrimitiveType>(
+    args: &Arguments<'_>,
+    one: impl Fn(usize) -> Result<T::Native>,
+) -> Result<PrimitiveArray<T>> {
+    (0..args.rows)
+        .map(|row| if args.is_null(row) { Ok(None) } else { one(row).map(Some) })
+        .collect()
 }
 
 fn typed<T: ArrowPrimitiveType>(array: PrimitiveArray<T>, args: &Arguments<'_>) -> ArrayRef {
@@ -95,7 +139,11 @@ fn days(args: &Arguments<'_>, date: usize, count: usize, sign: i32) -> Result<Ar
         if day == i32::MAX || day == i32::MIN {
             return Ok(day);
         }
-        counts.value(row).checked_mul(sign).and_then(|n| day.checked_add(n)).ok_or_else(|| out_of_range("date"))
+        counts
+            .value(row)
+            .checked_mul(sign)
+            .and_then(|n| day.checked_add(n))
+            .ok_or_else(|| out_of_range("date"))
     })?;
     Ok(typed(made, args))
 }
@@ -104,7 +152,10 @@ fn between_dates(args: &Arguments<'_>) -> Result<ArrayRef> {
     let made = rows::<Int32Type>(args, |row| {
         let (a, b) = (dates(args, 0).value(row), dates(args, 1).value(row));
         if [a, b].iter().any(|day| [i32::MAX, i32::MIN].contains(day)) {
-            return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "cannot subtract infinite dates"));
+            return Err(Error::new(
+                SqlState::DATETIME_FIELD_OVERFLOW,
+                "cannot subtract infinite dates",
+            ));
         }
         a.checked_sub(b).ok_or_else(|| out_of_range("date"))
     })?;
@@ -129,7 +180,11 @@ pub(crate) fn add(local: i64, span: IntervalMonthDayNano, sign: i64) -> Result<i
         let naive = naive(micros).ok_or_else(fault)?;
         let months = Months::new(span.months.unsigned_abs());
         let forward = (span.months > 0) == (sign > 0);
-        let moved = if forward { naive.checked_add_months(months) } else { naive.checked_sub_months(months) };
+        let moved = if forward {
+            naive.checked_add_months(months)
+        } else {
+            naive.checked_sub_months(months)
+        };
         micros = moved.ok_or_else(fault)?.and_utc().timestamp_micros();
     }
     let rest = i64::from(span.days) * DAY + span.nanoseconds / 1000;
@@ -143,7 +198,11 @@ fn shift(args: &Arguments<'_>, stamp: usize, span: usize, sign: i64) -> Result<A
         let Some(zone) = zone else { return add(at, span, sign) };
         // Months and days go by the clock on the wall, hours by time that passes.
         let days = IntervalMonthDayNano { nanoseconds: 0, ..span };
-        let at = if span.months == 0 && span.days == 0 { at } else { to_utc(zone, add(to_local(zone, at), days, sign)?) };
+        let at = if span.months == 0 && span.days == 0 {
+            at
+        } else {
+            to_utc(zone, add(to_local(zone, at), days, sign)?)
+        };
         add(at, IntervalMonthDayNano { months: 0, days: 0, ..span }, sign)
     })?;
     Ok(typed(made, args))
@@ -165,7 +224,8 @@ fn between(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 fn shift_time(args: &Arguments<'_>, sign: i64) -> Result<ArrayRef> {
     let made = rows::<Time64MicrosecondType>(args, |row| {
-        let moved = times(args, 0).value(row) + sign * (spans(args, 1).value(row).nanoseconds / 1000);
+        let moved =
+            times(args, 0).value(row) + sign * (spans(args, 1).value(row).nanoseconds / 1000);
         Ok(moved.rem_euclid(DAY))
     })?;
     Ok(typed(made, args))
@@ -183,9 +243,15 @@ fn intervals(args: &Arguments<'_>, sign: i32) -> Result<ArrayRef> {
     let fault = || out_of_range("interval");
     let made = rows::<IntervalMonthDayNanoType>(args, |row| {
         let (a, b) = (spans(args, 0).value(row), spans(args, 1).value(row));
-        let part = |a: i32, b: i32| b.checked_mul(sign).and_then(|b| a.checked_add(b)).ok_or_else(fault);
-        let rest = b.nanoseconds.checked_mul(i64::from(sign)).and_then(|b| a.nanoseconds.checked_add(b));
-        Ok(IntervalMonthDayNano::new(part(a.months, b.months)?, part(a.days, b.days)?, rest.ok_or_else(fault)?))
+        let part =
+            |a: i32, b: i32| b.checked_mul(sign).and_then(|b| a.checked_add(b)).ok_or_else(fault);
+        let rest =
+            b.nanoseconds.checked_mul(i64::from(sign)).and_then(|b| a.nanoseconds.checked_add(b));
+        Ok(IntervalMonthDayNano::new(
+            part(a.months, b.months)?,
+            part(a.days, b.days)?,
+            rest.ok_or_else(fault)?,
+        ))
     })?;
     Ok(typed(made, args))
 }
@@ -201,13 +267,25 @@ fn scaled(args: &Arguments<'_>, span: usize, factor: usize, divides: bool) -> Re
         let by = |value: f64| if divides { value / factor } else { value * factor };
         let months = by(f64::from(span.months));
         let days = by(f64::from(span.days)) + (months - months.trunc()) * 30.0;
-        #[expect(clippy::cast_precision_loss, reason = "an interval times a float is as exact as the float")]
-        let micros = by(span.nanoseconds as f64 / 1000.0) + (days - days.trunc()) * 86_400_000_000.0;
-        if months.abs() > f64::from(i32::MAX) || days.abs() > f64::from(i32::MAX) || !micros.is_finite() || micros.abs() > 9e15 {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "an interval times a float is as exact as the float"
+        )]
+        let micros =
+            by(span.nanoseconds as f64 / 1000.0) + (days - days.trunc()) * 86_400_000_000.0;
+        if months.abs() > f64::from(i32::MAX)
+            || days.abs() > f64::from(i32::MAX)
+            || !micros.is_finite()
+            || micros.abs() > 9e15
+        {
             return Err(out_of_range("interval"));
         }
         #[expect(clippy::cast_possible_truncation, reason = "checked just before")]
-        let made = IntervalMonthDayNano::new(months.trunc() as i32, days.trunc() as i32, micros.round() as i64 * 1000);
+        let made = IntervalMonthDayNano::new(
+            months.trunc() as i32,
+            days.trunc() as i32,
+            micros.round() as i64 * 1000,
+        );
         Ok(made)
     })?;
     Ok(typed(made, args))
@@ -230,9 +308,16 @@ fn instant(args: &Arguments<'_>, utc: i64) -> Result<ArrayRef> {
     let n = args.rows;
     Ok(match args.result {
         PgType::Date => Arc::new(PrimitiveArray::<Date32Type>::from_value(micros_date(local), n)),
-        PgType::Time => Arc::new(PrimitiveArray::<Time64MicrosecondType>::from_value(local.rem_euclid(DAY), n)),
-        PgType::Timestamp => Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from_value(local, n)),
-        _ => Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from_value(utc, n).with_data_type(args.result.arrow())),
+        PgType::Time => {
+            Arc::new(PrimitiveArray::<Time64MicrosecondType>::from_value(local.rem_euclid(DAY), n))
+        }
+        PgType::Timestamp => {
+            Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from_value(local, n))
+        }
+        _ => Arc::new(
+            PrimitiveArray::<TimestampMicrosecondType>::from_value(utc, n)
+                .with_data_type(args.result.arrow()),
+        ),
     })
 }
 
@@ -298,7 +383,15 @@ fn parts_of(args: &Arguments<'_>, at: usize, row: usize) -> Result<Parts> {
         }
         PgType::Time => {
             let micros = times(args, at).value(row);
-            Ok(Parts { year: 0, month: 0, day: 0, micros, epoch: i128::from(micros), date: None, is_interval: true })
+            Ok(Parts {
+                year: 0,
+                month: 0,
+                day: 0,
+                micros,
+                epoch: i128::from(micros),
+                date: None,
+                is_interval: true,
+            })
         }
         _ => {
             let span = spans(args, at).value(row);
@@ -310,7 +403,10 @@ fn parts_of(args: &Arguments<'_>, at: usize, row: usize) -> Result<Parts> {
                 month: i64::from(span.months % 12),
                 day: i64::from(span.days),
                 micros,
-                epoch: years + months + i128::from(span.days) * i128::from(DAY) + i128::from(micros),
+                epoch: years
+                    + months
+                    + i128::from(span.days) * i128::from(DAY)
+                    + i128::from(micros),
                 date: None,
                 is_interval: true,
             })
@@ -321,7 +417,10 @@ fn parts_of(args: &Arguments<'_>, at: usize, row: usize) -> Result<Parts> {
 /// A part in millionths.
 fn part(parts: &Parts, field: &str, kind: &PgType) -> Result<i128> {
     let unknown = |what: &str| {
-        Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("unit \"{field}\" not {what} for type {kind}"))
+        Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("unit \"{field}\" not {what} for type {kind}"),
+        )
     };
     let date = || parts.date.ok_or_else(|| unknown("supported"));
     let whole = match field {
@@ -331,13 +430,29 @@ fn part(parts: &Parts, field: &str, kind: &PgType) -> Result<i128> {
         "hour" | "hours" => parts.micros / (3600 * SECOND),
         "minute" | "minutes" => parts.micros / (60 * SECOND) % 60,
         "second" | "seconds" => return Ok(i128::from(parts.micros % (60 * SECOND))),
-        "millisecond" | "milliseconds" => return Ok(i128::from(parts.micros % (60 * SECOND)) * 1000),
-        "microsecond" | "microseconds" => return Ok(i128::from(parts.micros % (60 * SECOND)) * 1_000_000),
+        "millisecond" | "milliseconds" => {
+            return Ok(i128::from(parts.micros % (60 * SECOND)) * 1000);
+        }
+        "microsecond" | "microseconds" => {
+            return Ok(i128::from(parts.micros % (60 * SECOND)) * 1_000_000);
+        }
         "epoch" => return Ok(parts.epoch),
         "quarter" => (parts.month - i64::from(!parts.is_interval)) / 3 + 1,
         "decade" => parts.year.div_euclid(10),
-        "century" => if parts.is_interval { parts.year / 100 } else { (parts.year + 99).div_euclid(100) },
-        "millennium" => if parts.is_interval { parts.year / 1000 } else { (parts.year + 999).div_euclid(1000) },
+        "century" => {
+            if parts.is_interval {
+                parts.year / 100
+            } else {
+                (parts.year + 99).div_euclid(100)
+            }
+        }
+        "millennium" => {
+            if parts.is_interval {
+                parts.year / 1000
+            } else {
+                (parts.year + 999).div_euclid(1000)
+            }
+        }
         "dow" => i64::from(date()?.weekday().num_days_from_sunday()),
         "isodow" => i64::from(date()?.weekday().number_from_monday()),
         "doy" => i64::from(date()?.ordinal()),
@@ -428,7 +543,9 @@ fn truncate(local: i64, field: &str, kind: &PgType) -> Result<i64> {
     let down = |unit: i64| local - local.rem_euclid(unit);
     let date = naive(local).ok_or_else(|| out_of_range("timestamp"))?.date();
     let first = |year: i32, month: u32| {
-        NaiveDate::from_ymd_opt(year, month, 1).map(to_micros).ok_or_else(|| out_of_range("timestamp"))
+        NaiveDate::from_ymd_opt(year, month, 1)
+            .map(to_micros)
+            .ok_or_else(|| out_of_range("timestamp"))
     };
     let year = date.year();
     Ok(match field {
@@ -438,7 +555,9 @@ fn truncate(local: i64, field: &str, kind: &PgType) -> Result<i64> {
         "minute" | "minutes" => down(60 * SECOND),
         "hour" | "hours" => down(3600 * SECOND),
         "day" | "days" => down(DAY),
-        "week" | "weeks" => to_micros(date) - i64::from(date.weekday().num_days_from_monday()) * DAY,
+        "week" | "weeks" => {
+            to_micros(date) - i64::from(date.weekday().num_days_from_monday()) * DAY
+        }
         "month" | "months" => first(year, date.month())?,
         "quarter" => first(year, (date.month() - 1) / 3 * 3 + 1)?,
         "year" | "years" => first(year, 1)?,
@@ -503,8 +622,7 @@ fn calendar(a: i64, b: i64) -> Result<IntervalMonthDayNano> {
     let (late, early) = if negative { (b, a) } else { (a, b) };
     let fault = || out_of_range("timestamp");
     let (late, early) = (naive(late).ok_or_else(fault)?, naive(early).ok_or_else(fault)?);
-    let mut months = (late.year() - early.year()) * 12
-        + i32::try_from(late.month()).unwrap_or(0)
+    let mut months = (late.year() - early.year()) * 12 + i32::try_from(late.month()).unwrap_or(0)
         - i32::try_from(early.month()).unwrap_or(0);
     let mut days = i32::try_from(late.day()).unwrap_or(0) - i32::try_from(early.day()).unwrap_or(0);
     let of_day = |at: NaiveDateTime| at.and_utc().timestamp_micros().rem_euclid(DAY);
@@ -515,7 +633,8 @@ fn calendar(a: i64, b: i64) -> Result<IntervalMonthDayNano> {
     }
     if days < 0 {
         // The days that the month of the earlier one has.
-        let next = early.date().with_day(1).and_then(|first| first.checked_add_months(Months::new(1)));
+        let next =
+            early.date().with_day(1).and_then(|first| first.checked_add_months(Months::new(1)));
         let length = next.and_then(|next| next.pred_opt()).map_or(30, |last| last.day());
         days += i32::try_from(length).unwrap_or(30);
         months -= 1;
@@ -529,9 +648,15 @@ pub(crate) fn make_date(args: &Arguments<'_>) -> Result<ArrayRef> {
     let column = |at: usize| args.arrays[at].as_primitive::<Int32Type>();
     let made = rows::<Date32Type>(args, |row| {
         let (year, month, day) = (column(0).value(row), column(1).value(row), column(2).value(row));
-        let date = u32::try_from(month).ok().zip(u32::try_from(day).ok()).and_then(|(m, d)| NaiveDate::from_ymd_opt(year, m, d));
+        let date = u32::try_from(month)
+            .ok()
+            .zip(u32::try_from(day).ok())
+            .and_then(|(m, d)| NaiveDate::from_ymd_opt(year, m, d));
         date.map(|date| micros_date(to_micros(date))).ok_or_else(|| {
-            Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("date field value out of range: {year}-{month:02}-{day:02}"))
+            Error::new(
+                SqlState::DATETIME_FIELD_OVERFLOW,
+                format!("date field value out of range: {year}-{month:02}-{day:02}"),
+            )
         })
     })?;
     Ok(typed(made, args))
@@ -554,7 +679,9 @@ pub(crate) fn to_timestamp(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 /// `justify_days`, `justify_hours`, `justify_interval`
 pub(crate) fn justify_days(args: &Arguments<'_>) -> Result<ArrayRef> {
-    justified(args, |span| IntervalMonthDayNano::new(span.months + span.days / 30, span.days % 30, span.nanoseconds))
+    justified(args, |span| {
+        IntervalMonthDayNano::new(span.months + span.days / 30, span.days % 30, span.nanoseconds)
+    })
 }
 
 /// `justify_hours(interval)`
@@ -575,29 +702,41 @@ pub(crate) fn justify_interval(args: &Arguments<'_>) -> Result<ArrayRef> {
     })
 }
 
-fn justified(args: &Arguments<'_>, one: fn(IntervalMonthDayNano) -> IntervalMonthDayNano) -> Result<ArrayRef> {
+fn justified(
+    args: &Arguments<'_>,
+    one: fn(IntervalMonthDayNano) -> IntervalMonthDayNano,
+) -> Result<ArrayRef> {
     let made = rows::<IntervalMonthDayNanoType>(args, |row| Ok(one(spans(args, 0).value(row))))?;
     Ok(typed(made, args))
 }
 
 /// `generate_series` of times.
 pub(crate) fn series(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let PgType::Array(element) = args.result else { return Err(Error::internal("a series is a list")) };
+    let PgType::Array(element) = args.result else {
+        return Err(Error::internal("a series is a list"));
+    };
     let zone = (**element == PgType::Timestamptz).then(|| args.context.time_zone());
     let mut lists: Vec<Vec<i64>> = Vec::with_capacity(args.rows);
     for row in 0..args.rows {
         let mut list = Vec::new();
         if !args.is_null(row) {
-            let (start, stop, step) = (stamps(args, 0).value(row), stamps(args, 1).value(row), spans(args, 2).value(row));
+            let (start, stop, step) =
+                (stamps(args, 0).value(row), stamps(args, 1).value(row), spans(args, 2).value(row));
             let up = step.months > 0 || step.days > 0 || step.nanoseconds > 0;
             if step == IntervalMonthDayNano::new(0, 0, 0) {
-                return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"));
+                return Err(Error::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    "step size cannot equal zero",
+                ));
             }
             let mut at = start;
             while if up { at <= stop } else { at >= stop } {
                 list.push(at);
                 if list.len() > 10_000_000 {
-                    return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "generate_series makes at most 10000000 rows"));
+                    return Err(Error::new(
+                        SqlState::PROGRAM_LIMIT_EXCEEDED,
+                        "generate_series makes at most 10000000 rows",
+                    ));
                 }
                 at = match zone {
                     Some(zone) => to_utc(zone, add(to_local(zone, at), step, 1)?),
@@ -608,8 +747,11 @@ pub(crate) fn series(args: &Arguments<'_>) -> Result<ArrayRef> {
         lists.push(list);
     }
     let lengths: Vec<usize> = lists.iter().map(Vec::len).collect();
-    let values = PrimitiveArray::<TimestampMicrosecondType>::from_iter_values(lists.into_iter().flatten());
-    let DataType::List(field) = args.result.arrow() else { return Err(Error::internal("a series is a list")) };
+    let values =
+        PrimitiveArray::<TimestampMicrosecondType>::from_iter_values(lists.into_iter().flatten());
+    let DataType::List(field) = args.result.arrow() else {
+        return Err(Error::internal("a series is a list"));
+    };
     let offsets = arrow::buffer::OffsetBuffer::from_lengths(lengths);
     let values = Arc::new(values.with_data_type(element.arrow()));
     Ok(Arc::new(arrow::array::ListArray::new(field, offsets, values, None)))

@@ -151,8 +151,7 @@ impl ScalarUDFImpl for Distance {
         let made = match (left, right) {
             (ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)) => {
                 let (left, right) = (left.to_array()?, right.to_array()?);
-                let made: ArrayRef =
-                    Arc::new(pairs(self.metric, &left, &right).map_err(external)?);
+                let made: ArrayRef = Arc::new(pairs(self.metric, &left, &right).map_err(external)?);
                 return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&made, 0)?));
             }
             (ColumnarValue::Array(column), ColumnarValue::Scalar(query))

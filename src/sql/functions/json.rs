@@ -47,7 +47,11 @@ fn step<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
     }
 }
 
-fn look(args: &Arguments<'_>, text: bool, find: impl Fn(&Value, usize) -> Option<Value>) -> Result<ArrayRef> {
+fn look(
+    args: &Arguments<'_>,
+    text: bool,
+    find: impl Fn(&Value, usize) -> Option<Value>,
+) -> Result<ArrayRef> {
     let documents = args.text(0);
     args.texts(|row| {
         let Some(found) = find(&read(documents.value(row))?, row) else { return Ok(None) };
@@ -104,8 +108,10 @@ pub(crate) fn path_text(args: &Arguments<'_>) -> Result<ArrayRef> {
 pub(crate) fn extract_path(args: &Arguments<'_>) -> Result<ArrayRef> {
     let text = *args.result == PgType::Text;
     look(args, text, |value, row| {
-        let path: Vec<String> =
-            args.arrays[1..].iter().map(|keys| keys.as_string::<i32>().value(row).to_owned()).collect();
+        let path: Vec<String> = args.arrays[1..]
+            .iter()
+            .map(|keys| keys.as_string::<i32>().value(row).to_owned())
+            .collect();
         walk(value, &path)
     })
 }
@@ -207,7 +213,8 @@ pub(crate) fn delete(args: &Arguments<'_>) -> Result<ArrayRef> {
                 let place = super::cast::integers(&args.arrays[1])?.value(row);
                 let length = i64::try_from(list.len()).unwrap_or(0);
                 let place = if place < 0 { place + length } else { place };
-                if let Some(place) = usize::try_from(place).ok().filter(|place| *place < list.len()) {
+                if let Some(place) = usize::try_from(place).ok().filter(|place| *place < list.len())
+                {
                     list.remove(place);
                 }
             }
@@ -218,7 +225,12 @@ pub(crate) fn delete(args: &Arguments<'_>) -> Result<ArrayRef> {
             Value::Object(map) if !by_place => {
                 map.shift_remove(args.text(1).value(row));
             }
-            _ => return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "cannot delete from scalar")),
+            _ => {
+                return Err(Error::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    "cannot delete from scalar",
+                ));
+            }
         }
         write(&value, args.result).map(Some)
     })
@@ -230,7 +242,11 @@ pub(crate) fn values(array: &ArrayRef, kind: &PgType, args: &Arguments<'_>) -> R
 }
 
 /// A column's values as json, in a style.
-pub(crate) fn values_of(array: &ArrayRef, kind: &PgType, style: &crate::pgtype::output::Style) -> Result<Vec<Value>> {
+pub(crate) fn values_of(
+    array: &ArrayRef,
+    kind: &PgType,
+    style: &crate::pgtype::output::Style,
+) -> Result<Vec<Value>> {
     if let PgType::Array(element) = kind {
         let list: &ListArray = array.as_list::<i32>();
         let inner = values_of(list.values(), element, style)?;
@@ -253,10 +269,17 @@ pub(crate) fn values_of(array: &ArrayRef, kind: &PgType, style: &crate::pgtype::
             Ok(match kind {
                 PgType::Json | PgType::Jsonb => read(text)?,
                 PgType::Bool => Value::Bool(text == "true"),
-                PgType::Int2 | PgType::Int4 | PgType::Int8 | PgType::Float4 | PgType::Float8 | PgType::Numeric(_) => {
+                PgType::Int2
+                | PgType::Int4
+                | PgType::Int8
+                | PgType::Float4
+                | PgType::Float8
+                | PgType::Numeric(_) => {
                     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
                 }
-                PgType::Timestamp | PgType::Timestamptz => Value::String(text.replacen(' ', "T", 1)),
+                PgType::Timestamp | PgType::Timestamptz => {
+                    Value::String(text.replacen(' ', "T", 1))
+                }
                 _ => Value::String(text.to_owned()),
             })
         })
@@ -276,7 +299,9 @@ pub(crate) fn build_object(args: &Arguments<'_>) -> Result<ArrayRef> {
             SqlState::INVALID_PARAMETER_VALUE,
             "argument list must have even number of elements",
         )
-        .hint("The arguments of json_build_object() must consist of alternating keys and values."));
+        .hint(
+            "The arguments of json_build_object() must consist of alternating keys and values.",
+        ));
     }
     let columns = columns(args)?;
     let rows = (0..args.rows).map(|row| {
@@ -284,7 +309,10 @@ pub(crate) fn build_object(args: &Arguments<'_>) -> Result<ArrayRef> {
         for pair in columns.chunks(2) {
             let key = match &pair[0][row] {
                 Value::Null => {
-                    return Err(Error::new(SqlState::NULL_VALUE_NOT_ALLOWED, "argument 1: key must not be null"));
+                    return Err(Error::new(
+                        SqlState::NULL_VALUE_NOT_ALLOWED,
+                        "argument 1: key must not be null",
+                    ));
                 }
                 Value::String(text) => text.clone(),
                 other => other.to_string(),
@@ -317,8 +345,10 @@ pub(crate) fn spaced(value: &Value, kind: &PgType) -> Result<String> {
     }
     Ok(match value {
         Value::Object(map) => {
-            let parts: Vec<String> =
-                map.iter().map(|(key, value)| format!("{} : {value}", Value::String(key.clone()))).collect();
+            let parts: Vec<String> = map
+                .iter()
+                .map(|(key, value)| format!("{} : {value}", Value::String(key.clone())))
+                .collect();
             format!("{{{}}}", parts.join(", "))
         }
         Value::Array(list) => {
@@ -354,16 +384,27 @@ pub(crate) fn array_length(args: &Arguments<'_>) -> Result<ArrayRef> {
         }
         match read(args.text(0).value(row))? {
             Value::Array(list) => Ok(i32::try_from(list.len()).ok()),
-            Value::Object(_) => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "cannot get array length of a non-array")),
-            _ => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "cannot get array length of a scalar")),
+            Value::Object(_) => Err(Error::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                "cannot get array length of a non-array",
+            )),
+            _ => Err(Error::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                "cannot get array length of a scalar",
+            )),
         }
     });
     Ok(Arc::new(rows.collect::<Result<Int32Array>>()?))
 }
 
-fn lists(args: &Arguments<'_>, one: impl Fn(Value) -> Result<Vec<Option<String>>>) -> Result<ArrayRef> {
+fn lists(
+    args: &Arguments<'_>,
+    one: impl Fn(Value) -> Result<Vec<Option<String>>>,
+) -> Result<ArrayRef> {
     let rows = (0..args.rows)
-        .map(|row| if args.is_null(row) { Ok(None) } else { one(read(args.text(0).value(row))?).map(Some) })
+        .map(|row| {
+            if args.is_null(row) { Ok(None) } else { one(read(args.text(0).value(row))?).map(Some) }
+        })
         .collect::<Result<Vec<_>>>()?;
     texts_as(rows, args.result, args)
 }
@@ -371,8 +412,14 @@ fn lists(args: &Arguments<'_>, one: impl Fn(Value) -> Result<Vec<Option<String>>
 fn elements(value: Value) -> Result<Vec<Value>> {
     match value {
         Value::Array(list) => Ok(list),
-        Value::Object(_) => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "cannot extract elements from an object")),
-        _ => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "cannot extract elements from a scalar")),
+        Value::Object(_) => Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "cannot extract elements from an object",
+        )),
+        _ => Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "cannot extract elements from a scalar",
+        )),
     }
 }
 
@@ -391,7 +438,10 @@ pub(crate) fn array_elements_text(args: &Arguments<'_>) -> Result<ArrayRef> {
 fn members(value: Value) -> Result<Map<String, Value>> {
     match value {
         Value::Object(map) => Ok(map),
-        Value::Array(_) => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "cannot deconstruct an array as an object")),
+        Value::Array(_) => Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "cannot deconstruct an array as an object",
+        )),
         _ => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "cannot deconstruct a scalar")),
     }
 }
@@ -404,7 +454,9 @@ pub(crate) fn object_keys(args: &Arguments<'_>) -> Result<ArrayRef> {
 /// The values of `jsonb_each(jsonb)`.
 pub(crate) fn object_values(args: &Arguments<'_>) -> Result<ArrayRef> {
     let kind = &args.kinds[0];
-    lists(args, |value| members(value)?.values().map(|value| write(value, kind).map(Some)).collect())
+    lists(args, |value| {
+        members(value)?.values().map(|value| write(value, kind).map(Some)).collect()
+    })
 }
 
 /// The values of `jsonb_each_text(jsonb)`.
@@ -418,7 +470,10 @@ pub(crate) fn strip_nulls(args: &Arguments<'_>) -> Result<ArrayRef> {
     fn strip(value: Value) -> Value {
         match value {
             Value::Object(map) => Value::Object(
-                map.into_iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key, strip(value))).collect(),
+                map.into_iter()
+                    .filter(|(_, value)| !value.is_null())
+                    .map(|(key, value)| (key, strip(value)))
+                    .collect(),
             ),
             Value::Array(list) => Value::Array(list.into_iter().map(strip).collect()),
             other => other,

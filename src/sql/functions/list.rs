@@ -14,7 +14,10 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("l2_distance(vector, vector) -> double precision", Distance(Metric::L2)),
     ("cosine_distance(vector, vector) -> double precision", Distance(Metric::Cosine)),
     ("l1_distance(vector, vector) -> double precision", Distance(Metric::L1)),
-    ("vector_negative_inner_product(vector, vector) -> double precision", Distance(Metric::InnerProduct)),
+    (
+        "vector_negative_inner_product(vector, vector) -> double precision",
+        Distance(Metric::InnerProduct),
+    ),
     ("inner_product(vector, vector) -> double precision", Own(vector::inner_product)),
     ("vector_dims(vector) -> integer", Own(vector::dims)),
     ("vector_norm(vector) -> double precision", Own(vector::norm)),
@@ -115,7 +118,10 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("radians(double precision) -> double precision", DataFusion(math::radians)),
     ("pi() -> double precision", DataFusion(math::pi)),
     ("random() -> double precision volatile", Own(random)),
-    ("width_bucket(double precision, double precision, double precision, integer) -> integer", Own(arithmetic::width_bucket)),
+    (
+        "width_bucket(double precision, double precision, double precision, integer) -> integer",
+        Own(arithmetic::width_bucket),
+    ),
     ("bitnot(smallint) -> smallint", Own(arithmetic::bitnot)),
     ("bitnot(integer) -> integer", Own(arithmetic::bitnot)),
     ("bitnot(bigint) -> bigint", Own(arithmetic::bitnot)),
@@ -160,7 +166,10 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("isfinite(timestamp) -> boolean", Own(datetime::is_finite)),
     ("isfinite(date) -> boolean", Own(datetime::is_finite)),
     ("pg_sleep(double precision) -> void volatile", Own(datetime::sleep)),
-    ("generate_series(timestamptz, timestamptz, interval) -> setof timestamptz stable", Own(datetime::series)),
+    (
+        "generate_series(timestamptz, timestamptz, interval) -> setof timestamptz stable",
+        Own(datetime::series),
+    ),
     ("generate_series(timestamp, timestamp, interval) -> setof timestamp", Own(datetime::series)),
     // Arrays.
     ("generate_series(integer, integer, [integer]) -> setof integer", Own(array::series)),
@@ -245,7 +254,8 @@ fn modulo(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 /// `gcd(integer, integer)`
 fn gcd(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let wide = args.arrays.iter().map(|array| Ok(Arc::new(super::cast::integers(array)?) as ArrayRef));
+    let wide =
+        args.arrays.iter().map(|array| Ok(Arc::new(super::cast::integers(array)?) as ArrayRef));
     let wide = wide.collect::<Result<_>>()?;
     let made = arithmetic::gcd(&Arguments { arrays: wide, ..*args })?;
     arrow::compute::cast(&made, &args.result.arrow()).map_err(crate::sql::error::from_arrow)
@@ -273,7 +283,8 @@ fn random_uuid(args: &Arguments<'_>) -> Result<ArrayRef> {
     if bytes.is_empty() {
         return Ok(array::nulls(args));
     }
-    let made = FixedSizeBinaryArray::try_from_iter(bytes.iter()).map_err(crate::sql::error::from_arrow)?;
+    let made =
+        FixedSizeBinaryArray::try_from_iter(bytes.iter()).map_err(crate::sql::error::from_arrow)?;
     debug_assert_eq!(made.len(), args.rows);
     Ok(Arc::new(made))
 }

@@ -130,7 +130,11 @@ impl Signature {
     /// The type of the result for arguments of these types.
     pub(crate) fn result(&self, given: &[PgType]) -> PgType {
         let find = |wanted: &Parameter| {
-            given.iter().enumerate().find(|(at, _)| self.parameter(*at) == Some(wanted)).map(|(_, kind)| kind)
+            given
+                .iter()
+                .enumerate()
+                .find(|(at, _)| self.parameter(*at) == Some(wanted))
+                .map(|(_, kind)| kind)
         };
         let element = || match find(&Parameter::Element) {
             Some(kind) => kind.clone(),

@@ -77,7 +77,8 @@ pub(crate) fn like_escape(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 /// Whether a text matches a LIKE pattern.
 pub(crate) fn is_like(text: &str, pattern: &str) -> bool {
-    let (text, pattern): (Vec<char>, Vec<char>) = (text.chars().collect(), pattern.chars().collect());
+    let (text, pattern): (Vec<char>, Vec<char>) =
+        (text.chars().collect(), pattern.chars().collect());
     // Where to go on when the last % has to take one more sign.
     let (mut t, mut p, mut back) = (0, 0, None);
     loop {
@@ -144,10 +145,17 @@ impl Patterns {
             if !flags.contains(['n', 'm']) {
                 options.push('s');
             }
-            let text = if options.is_empty() { pattern.to_owned() } else { format!("(?{options}){pattern}") };
+            let text = if options.is_empty() {
+                pattern.to_owned()
+            } else {
+                format!("(?{options}){pattern}")
+            };
             let regex = Regex::new(&text).map_err(|error| {
-                Error::new(SqlState::INVALID_REGULAR_EXPRESSION, format!("invalid regular expression: {pattern}"))
-                    .detail(error.to_string())
+                Error::new(
+                    SqlState::INVALID_REGULAR_EXPRESSION,
+                    format!("invalid regular expression: {pattern}"),
+                )
+                .detail(error.to_string())
             })?;
             self.0.insert(key.clone(), regex);
         }
@@ -219,7 +227,9 @@ pub(crate) fn regexp_split(args: &Arguments<'_>) -> Result<ArrayRef> {
                 return Ok(None);
             }
             let regex = known.get(args.text(1).value(row), flags(args, 2, row))?;
-            Ok(Some(regex.split(args.text(0).value(row)).map(|part| Some(part.to_owned())).collect()))
+            Ok(Some(
+                regex.split(args.text(0).value(row)).map(|part| Some(part.to_owned())).collect(),
+            ))
         })
         .collect::<Result<Vec<_>>>()?;
     super::array::texts_as(rows, args.result, args)
@@ -256,7 +266,10 @@ pub(crate) fn substring(args: &Arguments<'_>) -> Result<ArrayRef> {
         let start = i64::from(starts.value(row));
         let end = match counts.map(|counts| counts.value(row)) {
             Some(count) if count < 0 => {
-                return Err(Error::new(SqlState::SUBSTRING_ERROR, "negative substring length not allowed"));
+                return Err(Error::new(
+                    SqlState::SUBSTRING_ERROR,
+                    "negative substring length not allowed",
+                ));
             }
             Some(count) => start + i64::from(count),
             None => i64::MAX,
@@ -275,7 +288,10 @@ pub(crate) fn overlay(args: &Arguments<'_>) -> Result<ArrayRef> {
         let (text, new) = (args.text(0).value(row), args.text(1).value(row));
         let start = starts.value(row);
         if start < 1 {
-            return Err(Error::new(SqlState::SUBSTRING_ERROR, "negative substring length not allowed"));
+            return Err(Error::new(
+                SqlState::SUBSTRING_ERROR,
+                "negative substring length not allowed",
+            ));
         }
         let before = usize::try_from(start - 1).unwrap_or(0);
         let count = counts.map_or_else(|| length(new), |counts| counts.value(row));
@@ -329,14 +345,21 @@ fn cut(args: &Arguments<'_>, f: impl Fn(&str, i32) -> String) -> Result<ArrayRef
 pub(crate) fn split_part(args: &Arguments<'_>) -> Result<ArrayRef> {
     let places = args.arrays[2].as_primitive::<Int32Type>();
     args.texts(|row| {
-        let (text, separator, n) = (args.text(0).value(row), args.text(1).value(row), places.value(row));
+        let (text, separator, n) =
+            (args.text(0).value(row), args.text(1).value(row), places.value(row));
         if n == 0 {
-            return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "field position must not be zero"));
+            return Err(Error::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                "field position must not be zero",
+            ));
         }
-        let parts: Vec<&str> = if separator.is_empty() { vec![text] } else { text.split(separator).collect() };
+        let parts: Vec<&str> =
+            if separator.is_empty() { vec![text] } else { text.split(separator).collect() };
         let at = match usize::try_from(n) {
             Ok(n) => Some(n - 1),
-            Err(_) => usize::try_from(n.unsigned_abs()).ok().and_then(|n| parts.len().checked_sub(n)),
+            Err(_) => {
+                usize::try_from(n.unsigned_abs()).ok().and_then(|n| parts.len().checked_sub(n))
+            }
         };
         Ok(Some(at.and_then(|at| parts.get(at)).copied().unwrap_or("").to_owned()))
     })
@@ -374,7 +397,11 @@ pub(crate) fn format(args: &Arguments<'_>) -> Result<ArrayRef> {
                 match chars.next() {
                     Some(c @ ('s' | 'I' | 'L')) => break c,
                     Some(c) if c.is_ascii_digit() || c == '$' || c == '-' => spec.push(c),
-                    Some(c) => return Err(invalid(format!("unrecognized format() type specifier \"{c}\""))),
+                    Some(c) => {
+                        return Err(invalid(format!(
+                            "unrecognized format() type specifier \"{c}\""
+                        )));
+                    }
                     None => return Err(invalid("unterminated format() type specifier".into())),
                 }
             };
@@ -393,7 +420,10 @@ pub(crate) fn format(args: &Arguments<'_>) -> Result<ArrayRef> {
                 ('s', value) => value.unwrap_or("").to_owned(),
                 ('I', Some(value)) => crate::catalog::pg::names::quote_ident(value).into_owned(),
                 ('I', None) => {
-                    return Err(Error::new(SqlState::NULL_VALUE_NOT_ALLOWED, "null values cannot be formatted as an SQL identifier"));
+                    return Err(Error::new(
+                        SqlState::NULL_VALUE_NOT_ALLOWED,
+                        "null values cannot be formatted as an SQL identifier",
+                    ));
                 }
                 (_, Some(value)) => crate::catalog::pg::names::quote_literal(value),
                 (_, None) => "NULL".to_owned(),
@@ -420,7 +450,11 @@ pub(crate) fn concat_ws(args: &Arguments<'_>) -> Result<ArrayRef> {
     joined(args, 1, |row| separators.is_valid(row).then(|| separators.value(row).to_owned()))
 }
 
-fn joined(args: &Arguments<'_>, from: usize, separator: impl Fn(usize) -> Option<String>) -> Result<ArrayRef> {
+fn joined(
+    args: &Arguments<'_>,
+    from: usize,
+    separator: impl Fn(usize) -> Option<String>,
+) -> Result<ArrayRef> {
     let style = args.context.style();
     let texts = args.arrays[from..]
         .iter()
@@ -451,7 +485,8 @@ fn joined(args: &Arguments<'_>, from: usize, separator: impl Fn(usize) -> Option
 /// `bytea || bytea`
 pub(crate) fn concat_bytes(args: &Arguments<'_>) -> Result<ArrayRef> {
     let (a, b) = (args.arrays[0].as_binary::<i32>(), args.arrays[1].as_binary::<i32>());
-    let rows = (0..args.rows).map(|row| (!args.is_null(row)).then(|| [a.value(row), b.value(row)].concat()));
+    let rows = (0..args.rows)
+        .map(|row| (!args.is_null(row)).then(|| [a.value(row), b.value(row)].concat()));
     Ok(Arc::new(rows.collect::<BinaryArray>()))
 }
 
@@ -462,13 +497,20 @@ pub(crate) fn char_length(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 /// `octet_length(text)`
 pub(crate) fn octet_length(args: &Arguments<'_>) -> Result<ArrayRef> {
-    Ok(Arc::new(args.text(0).iter().map(|text| text.and_then(|t| i32::try_from(t.len()).ok())).collect::<Int32Array>()))
+    Ok(Arc::new(
+        args.text(0)
+            .iter()
+            .map(|text| text.and_then(|t| i32::try_from(t.len()).ok()))
+            .collect::<Int32Array>(),
+    ))
 }
 
 /// `length(bytea)`
 pub(crate) fn byte_length(args: &Arguments<'_>) -> Result<ArrayRef> {
     let bytes = args.arrays[0].as_binary::<i32>();
-    Ok(Arc::new(bytes.iter().map(|b| b.and_then(|b| i32::try_from(b.len()).ok())).collect::<Int32Array>()))
+    Ok(Arc::new(
+        bytes.iter().map(|b| b.and_then(|b| i32::try_from(b.len()).ok())).collect::<Int32Array>(),
+    ))
 }
 
 /// `strpos(text, part)`
@@ -489,8 +531,13 @@ pub(crate) fn chr(args: &Arguments<'_>) -> Result<ArrayRef> {
         let code = codes.value(row);
         match u32::try_from(code).ok().filter(|code| *code != 0).and_then(char::from_u32) {
             Some(c) => Ok(Some(c.to_string())),
-            None if code == 0 => Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "null character not permitted")),
-            None => Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("requested character not valid for encoding: {code}"))),
+            None if code == 0 => {
+                Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "null character not permitted"))
+            }
+            None => Err(Error::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                format!("requested character not valid for encoding: {code}"),
+            )),
         }
     })
 }
@@ -505,14 +552,20 @@ pub(crate) fn encode(args: &Arguments<'_>) -> Result<ArrayRef> {
             "hex" => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
             "base64" => {
                 let text = base64::engine::general_purpose::STANDARD.encode(bytes);
-                let lines: Vec<&str> = (0..text.len()).step_by(76).map(|at| &text[at..(at + 76).min(text.len())]).collect();
+                let lines: Vec<&str> = (0..text.len())
+                    .step_by(76)
+                    .map(|at| &text[at..(at + 76).min(text.len())])
+                    .collect();
                 lines.join("\n")
             }
-            "escape" => bytes.iter().map(|&byte| match byte {
-                0 | 128.. => format!("\\{byte:03o}"),
-                b'\\' => "\\\\".to_owned(),
-                byte => char::from(byte).to_string(),
-            }).collect(),
+            "escape" => bytes
+                .iter()
+                .map(|&byte| match byte {
+                    0 | 128.. => format!("\\{byte:03o}"),
+                    b'\\' => "\\\\".to_owned(),
+                    byte => char::from(byte).to_string(),
+                })
+                .collect(),
             other => return Err(unknown_encoding(other)),
         }))
     })
@@ -525,7 +578,8 @@ fn unknown_encoding(name: &str) -> Error {
 /// `decode(text, format)`
 pub(crate) fn decode(args: &Arguments<'_>) -> Result<ArrayRef> {
     use base64::Engine;
-    let invalid = |what: &str| Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid {what} data"));
+    let invalid =
+        |what: &str| Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid {what} data"));
     let rows = (0..args.rows).map(|row| {
         if args.is_null(row) {
             return Ok(None);
@@ -537,13 +591,17 @@ pub(crate) fn decode(args: &Arguments<'_>) -> Result<ArrayRef> {
                 .map(|at| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
                 .collect::<Option<Vec<u8>>>()
                 .ok_or_else(|| invalid("hexadecimal"))?,
-            "base64" => base64::engine::general_purpose::STANDARD.decode(&text).map_err(|_| invalid("base64"))?,
+            "base64" => base64::engine::general_purpose::STANDARD
+                .decode(&text)
+                .map_err(|_| invalid("base64"))?,
             "escape" => args.text(0).value(row).as_bytes().to_vec(),
             other => return Err(unknown_encoding(other)),
         };
         Ok(Some(bytes))
     });
-    Ok(Arc::new(rows.collect::<Result<Vec<Option<Vec<u8>>>>>()?.into_iter().collect::<BinaryArray>()))
+    Ok(Arc::new(
+        rows.collect::<Result<Vec<Option<Vec<u8>>>>>()?.into_iter().collect::<BinaryArray>(),
+    ))
 }
 
 /// `to_hex(bigint)`
@@ -578,8 +636,7 @@ pub(crate) fn num_nonnulls(args: &Arguments<'_>) -> Result<ArrayRef> {
 }
 
 fn count(args: &Arguments<'_>, test: fn(&ArrayRef, usize) -> bool) -> Result<ArrayRef> {
-    let rows = (0..args.rows).map(|row| {
-        i32::try_from(args.arrays.iter().filter(|array| test(array, row)).count()).ok()
-    });
+    let rows = (0..args.rows)
+        .map(|row| i32::try_from(args.arrays.iter().filter(|array| test(array, row)).count()).ok());
     Ok(Arc::new(rows.collect::<Int32Array>()))
 }

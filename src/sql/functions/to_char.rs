@@ -27,7 +27,9 @@ pub(crate) fn time(args: &Arguments<'_>) -> Result<ArrayRef> {
                 let local = to_local(zone, utc);
                 (local, local - utc)
             }
-            PgType::Date => (date_micros(args.arrays[0].as_primitive::<Date32Type>().value(row)), 0),
+            PgType::Date => {
+                (date_micros(args.arrays[0].as_primitive::<Date32Type>().value(row)), 0)
+            }
             _ => (args.arrays[0].as_primitive::<TimestampMicrosecondType>().value(row), 0),
         };
         let Some(at) = naive(local) else { return Ok(None) };
@@ -39,8 +41,9 @@ pub(crate) fn time(args: &Arguments<'_>) -> Result<ArrayRef> {
 /// The words of templates, the longest first where one begins another.
 const WORDS: [&str; 43] = [
     "YYYY", "Y,YYY", "IYYY", "YYY", "YY", "IY", "MONTH", "Month", "month", "MON", "Mon", "mon",
-    "MM", "MI", "MS", "DAY", "Day", "day", "DDD", "DD", "DY", "Dy", "dy", "D", "HH24", "HH12", "HH",
-    "SSSSS", "SSSS", "SS", "US", "AM", "PM", "am", "pm", "WW", "IW", "W", "CC", "Q", "TZ", "OF", "J",
+    "MM", "MI", "MS", "DAY", "Day", "day", "DDD", "DD", "DY", "Dy", "dy", "D", "HH24", "HH12",
+    "HH", "SSSSS", "SSSS", "SS", "US", "AM", "PM", "am", "pm", "WW", "IW", "W", "CC", "Q", "TZ",
+    "OF", "J",
 ];
 
 fn word(rest: &str) -> Option<&'static str> {
@@ -48,14 +51,25 @@ fn word(rest: &str) -> Option<&'static str> {
         // Numbers may be written in lower case too.
         let upper: String = rest.chars().take(5).collect::<String>().to_ascii_uppercase();
         WORDS.iter().copied().filter(|w| w.chars().all(|c| !c.is_ascii_lowercase())).find(|word| {
-            !matches!(*word, "MONTH" | "MON" | "DAY" | "DY" | "AM" | "PM") && upper.starts_with(word)
+            !matches!(*word, "MONTH" | "MON" | "DAY" | "DY" | "AM" | "PM")
+                && upper.starts_with(word)
         })
     })
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const DAYS: [&str; 7] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -122,8 +136,20 @@ fn written(at: NaiveDateTime, template: &str, offset: i64, zone: &str) -> String
             "SSSSS" | "SSSS" => at.num_seconds_from_midnight().to_string(),
             "MS" => number(i64::from(at.nanosecond() / 1_000_000), 3),
             "US" => number(i64::from(at.nanosecond() / 1000), 6),
-            "AM" | "PM" => if at.hour() < 12 { "AM".into() } else { "PM".into() },
-            "am" | "pm" => if at.hour() < 12 { "am".into() } else { "pm".into() },
+            "AM" | "PM" => {
+                if at.hour() < 12 {
+                    "AM".into()
+                } else {
+                    "PM".into()
+                }
+            }
+            "am" | "pm" => {
+                if at.hour() < 12 {
+                    "am".into()
+                } else {
+                    "pm".into()
+                }
+            }
             "WW" => number(i64::from((at.ordinal() - 1) / 7 + 1), 2),
             "W" => ((at.day() - 1) / 7 + 1).to_string(),
             "IW" => number(i64::from(at.iso_week().week()), 2),
@@ -133,7 +159,11 @@ fn written(at: NaiveDateTime, template: &str, offset: i64, zone: &str) -> String
             "OF" => {
                 let (hours, minutes) = (offset.abs() / 3600, offset.abs() / 60 % 60);
                 let sign = if offset < 0 { '-' } else { '+' };
-                if minutes == 0 { format!("{sign}{hours:02}") } else { format!("{sign}{hours:02}:{minutes:02}") }
+                if minutes == 0 {
+                    format!("{sign}{hours:02}")
+                } else {
+                    format!("{sign}{hours:02}:{minutes:02}")
+                }
             }
             _ => zone.to_owned(),
         };
@@ -142,7 +172,11 @@ fn written(at: NaiveDateTime, template: &str, offset: i64, zone: &str) -> String
         for suffix in ["TH", "th"] {
             if let Some(after) = rest.strip_prefix(suffix) {
                 let ending = ordinal(&piece);
-                out.push_str(&if suffix == "TH" { ending.to_uppercase() } else { ending.to_owned() });
+                out.push_str(&if suffix == "TH" {
+                    ending.to_uppercase()
+                } else {
+                    ending.to_owned()
+                });
                 rest = after;
                 break;
             }
@@ -152,7 +186,10 @@ fn written(at: NaiveDateTime, template: &str, offset: i64, zone: &str) -> String
 }
 
 fn ordinal(number: &str) -> &'static str {
-    match (number.ends_with("11") || number.ends_with("12") || number.ends_with("13"), number.chars().last()) {
+    match (
+        number.ends_with("11") || number.ends_with("12") || number.ends_with("13"),
+        number.chars().last(),
+    ) {
         (false, Some('1')) => "st",
         (false, Some('2')) => "nd",
         (false, Some('3')) => "rd",
@@ -168,9 +205,11 @@ pub(crate) fn number(args: &Arguments<'_>) -> Result<ArrayRef> {
             let floats = args.arrays[0].as_primitive::<Float64Type>();
             floats.iter().map(|value| value.map(|value| format!("{value:.16}"))).collect()
         }
-        DataType::Int64 => {
-            args.arrays[0].as_primitive::<Int64Type>().iter().map(|value| value.map(|v| v.to_string())).collect()
-        }
+        DataType::Int64 => args.arrays[0]
+            .as_primitive::<Int64Type>()
+            .iter()
+            .map(|value| value.map(|v| v.to_string()))
+            .collect(),
         _ => {
             let texts = crate::pgtype::cast::to_text(&args.kinds[0], &args.arrays[0], &style)?;
             let texts = texts.as_string::<i32>();
@@ -189,8 +228,10 @@ fn numeral(text: &str, template: &str) -> String {
         None => (false, text),
     };
     let point = signs.iter().position(|c| matches!(c, '.' | 'D'));
-    let whole_places = signs[..point.unwrap_or(signs.len())].iter().filter(|c| matches!(c, '9' | '0')).count();
-    let part_places = point.map_or(0, |at| signs[at..].iter().filter(|c| matches!(c, '9' | '0')).count());
+    let whole_places =
+        signs[..point.unwrap_or(signs.len())].iter().filter(|c| matches!(c, '9' | '0')).count();
+    let part_places =
+        point.map_or(0, |at| signs[at..].iter().filter(|c| matches!(c, '9' | '0')).count());
     // Rounded half away from zero to the places that the template has.
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
     let mut all: Vec<u8> = whole.bytes().map(|b| b - b'0').collect();
@@ -217,7 +258,8 @@ fn numeral(text: &str, template: &str) -> String {
     let first = whole.iter().position(|digit| *digit != 0).unwrap_or(whole.len());
     let whole = &whole[first..];
     if whole.len() > whole_places {
-        let hashes: String = signs.iter().map(|c| if matches!(c, '9' | '0') { '#' } else { *c }).collect();
+        let hashes: String =
+            signs.iter().map(|c| if matches!(c, '9' | '0') { '#' } else { *c }).collect();
         return format!("{}{hashes}", if negative { "-" } else { " " });
     }
     let lead = whole_places - whole.len();
@@ -264,7 +306,13 @@ fn numeral(text: &str, template: &str) -> String {
             other => out.push(*other),
         }
     }
-    let sign = if negative { "-" } else if fill { " " } else { "" };
+    let sign = if negative {
+        "-"
+    } else if fill {
+        " "
+    } else {
+        ""
+    };
     // The sign stands before the first digit.
     let blanks = out.chars().take_while(|c| *c == ' ').count();
     let body = &out[blanks..];
@@ -275,11 +323,20 @@ fn numeral(text: &str, template: &str) -> String {
 pub(crate) fn parse(args: &Arguments<'_>) -> Result<ArrayRef> {
     let zone = args.context.time_zone();
     let local = (0..args.rows)
-        .map(|row| if args.is_null(row) { Ok(None) } else { read(args.text(0).value(row), args.text(1).value(row)).map(Some) })
+        .map(|row| {
+            if args.is_null(row) {
+                Ok(None)
+            } else {
+                read(args.text(0).value(row), args.text(1).value(row)).map(Some)
+            }
+        })
         .collect::<Result<Vec<Option<i64>>>>()?;
     Ok(match args.result {
         PgType::Date => Arc::new(
-            local.into_iter().map(|micros| micros.map(super::cast::micros_date)).collect::<PrimitiveArray<Date32Type>>(),
+            local
+                .into_iter()
+                .map(|micros| micros.map(super::cast::micros_date))
+                .collect::<PrimitiveArray<Date32Type>>(),
         ),
         _ => {
             let utc: PrimitiveArray<TimestampMicrosecondType> =
@@ -291,7 +348,10 @@ pub(crate) fn parse(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 fn read(text: &str, template: &str) -> Result<i64> {
     let invalid = |value: &str, word: &str| {
-        Error::new(SqlState::INVALID_DATETIME_FORMAT, format!("invalid value \"{value}\" for \"{word}\""))
+        Error::new(
+            SqlState::INVALID_DATETIME_FORMAT,
+            format!("invalid value \"{value}\" for \"{word}\""),
+        )
     };
     let (mut year, mut month, mut day) = (1, 1_u32, 1_u32);
     let (mut hour, mut minute, mut second, mut micros) = (0_i64, 0_i64, 0_i64, 0_i64);
@@ -379,7 +439,12 @@ fn read(text: &str, template: &str) -> Result<i64> {
         Some(ordinal) => NaiveDate::from_yo_opt(year, ordinal),
         None => NaiveDate::from_ymd_opt(year, month, day),
     };
-    let fault = || Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("date/time field value out of range: \"{text}\""));
+    let fault = || {
+        Error::new(
+            SqlState::DATETIME_FIELD_OVERFLOW,
+            format!("date/time field value out of range: \"{text}\""),
+        )
+    };
     let date = date.ok_or_else(fault)?;
     if hour > 24 || minute > 59 || second > 60 {
         return Err(fault());

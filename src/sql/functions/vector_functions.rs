@@ -8,7 +8,7 @@ use crate::{
         vector::{Builder, Vectors},
     },
 };
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array};
 use std::{cmp::Ordering, sync::Arc};
 
 /// `inner_product(a, b)`.
@@ -43,7 +43,10 @@ pub(crate) fn normalize(args: &Arguments<'_>) -> Result<ArrayRef> {
         if norm == 0.0 {
             return Ok(vector.to_vec());
         }
-        #[expect(clippy::cast_possible_truncation, reason = "a vector's elements are single precision")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a vector's elements are single precision"
+        )]
         let normalised = vector.iter().map(|&x| (f64::from(x) / norm) as f32).collect();
         Ok(normalised)
     })
@@ -62,7 +65,10 @@ pub(crate) fn subvector(args: &Arguments<'_>) -> Result<ArrayRef> {
         };
         let count = i64::from(count.value(row));
         if count < 1 {
-            return Err(Error::new(SqlState::DATA_EXCEPTION, "vector must have at least 1 dimension"));
+            return Err(Error::new(
+                SqlState::DATA_EXCEPTION,
+                "vector must have at least 1 dimension",
+            ));
         }
         let first = i64::from(start.value(row));
         let end = (first + count).clamp(1, i64::try_from(vector.len()).unwrap_or(0) + 1);

@@ -9,7 +9,9 @@ fn what_clients_ask_of_the_catalog_runs() {
     for sql in &all {
         match std::panic::catch_unwind(|| rows(sql)) {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => failed.push(format!("{error:?} at {:?}\n{sql}", error.fields().position)),
+            Ok(Err(error)) => {
+                failed.push(format!("{error:?} at {:?}\n{sql}", error.fields().position))
+            }
             Err(_) => failed.push(format!("panic\n{sql}")),
         }
     }

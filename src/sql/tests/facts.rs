@@ -10,10 +10,12 @@ fn expressions_answer_as_in_postgres() {
     let mut wrong = Vec::new();
     let mut count = 0;
     for line in facts.lines().filter(|line| !line.is_empty()) {
-        let cells: Vec<String> = line.split('\t').map(|cell| cell.replace("\\n", "\n").replace("\\t", "\t")).collect();
+        let cells: Vec<String> =
+            line.split('\t').map(|cell| cell.replace("\\n", "\n").replace("\\t", "\t")).collect();
         let sql = cells[0].as_str();
         count += 1;
-        let found = std::panic::catch_unwind(|| answer(sql)).unwrap_or_else(|_| vec!["panic".into()]);
+        let found =
+            std::panic::catch_unwind(|| answer(sql)).unwrap_or_else(|_| vec!["panic".into()]);
         // A place is told where both tell one.
         let mut found = found;
         if cells[1] == "error" && found.last().is_some_and(String::is_empty) {
@@ -30,11 +32,8 @@ fn answer(sql: &str) -> Vec<String> {
     let made = bound(sql).and_then(|bound| {
         let Bound::Query(query) = bound else { return Ok(vec!["no query".to_owned()]) };
         let mut out = vec!["ok".to_owned()];
-        let names: Vec<String> = query
-            .columns
-            .iter()
-            .map(|c| format!("{}:{}", c.name, plain(&c.kind)))
-            .collect();
+        let names: Vec<String> =
+            query.columns.iter().map(|c| format!("{}:{}", c.name, plain(&c.kind))).collect();
         out.push(names.join("|"));
         out.extend(rows(sql)?);
         Ok(out)

@@ -4,4 +4,5 @@
 mod bound;
 mod clients;
 mod facts;
+mod plans;
 mod world;

@@ -2,13 +2,18 @@
 
 use crate::{
     catalog::{
-        Catalog, Change, Column, Constraint, ConstraintKind, Identity, PG_CATALOG, POSTGRES_DATABASE,
-        POSTGRES_ROLE, PUBLIC, Sequence, Table, View,
+        Catalog, Change, Column, Constraint, ConstraintKind, Identity, PG_CATALOG,
+        POSTGRES_DATABASE, POSTGRES_ROLE, PUBLIC, Sequence, Table, View,
         pg::{self, Live, SystemRelation},
     },
     error::{Error, Result},
     ids::{ColumnId, Oid},
-    pgtype::{PgType, cast::from_text, RegKind, output::{Names, Style}, string::TooLong},
+    pgtype::{
+        PgType, RegKind,
+        cast::from_text,
+        output::{Names, Style},
+        string::TooLong,
+    },
     sql::{
         ActivityRow, AdvisoryLock, Bound, Context, Hidden, ROW_COLUMN, Relations, SettingRow, Slot,
         bind, error::from_datafusion, parse, push_down::optimizer_rules,
@@ -161,7 +166,11 @@ struct Known(Arc<Catalog>);
 
 impl Known {
     fn scope(&self) -> pg::names::Scope<'_> {
-        pg::names::Scope { catalog: &self.0, database: POSTGRES_DATABASE, path: &[PG_CATALOG, PUBLIC] }
+        pg::names::Scope {
+            catalog: &self.0,
+            database: POSTGRES_DATABASE,
+            path: &[PG_CATALOG, PUBLIC],
+        }
     }
 }
 
@@ -243,7 +252,11 @@ impl Relations for Sources<'_> {
     }
 }
 
-fn source(table: Option<Arc<Table>>, schema: SchemaRef, columns: Vec<ArrayRef>) -> Arc<dyn TableSource> {
+fn source(
+    table: Option<Arc<Table>>,
+    schema: SchemaRef,
+    columns: Vec<ArrayRef>,
+) -> Arc<dyn TableSource> {
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
     let rows = MemTable::try_new(schema, vec![vec![batch]]).unwrap();
     provider_as_source(Arc::new(Rows { table, rows }))
@@ -251,11 +264,17 @@ fn source(table: Option<Arc<Table>>, schema: SchemaRef, columns: Vec<ArrayRef>) 
 
 fn rows_of(table: &str) -> Vec<Vec<&'static str>> {
     let text = match table {
-        "items" => "1|red|[1,0,0]|1.50|{a,b}\n2|blue|[0,1,0]|~|{}\n3|~|~|2.25|{b}\n4|red|[0.9,0.1,0]|0.10|~",
+        "items" => {
+            "1|red|[1,0,0]|1.50|{a,b}\n2|blue|[0,1,0]|~|{}\n3|~|~|2.25|{b}\n4|red|[0.9,0.1,0]|0.10|~"
+        }
         "t" => "1|10|one\n2|20|two\n3|30|three",
         _ => "",
     };
     text.lines().map(|line| line.split('|').collect()).collect()
+}
+
+fn number(at: usize) -> ColumnId {
+    ColumnId(i16::try_from(at).unwrap())
 }
 
 fn table(id: u32, name: &str, columns: &[(&str, &str)], key: &[i16]) -> Table {
@@ -263,10 +282,10 @@ fn table(id: u32, name: &str, columns: &[(&str, &str)], key: &[i16]) -> Table {
         .iter()
         .enumerate()
         .map(|(at, (name, kind))| Column {
-            id: ColumnId(at as i16 + 1),
+            id: number(at + 1),
             name: (*name).to_owned(),
             kind: PgType::parse(kind).unwrap(),
-            not_null: key.contains(&(at as i16 + 1)),
+            not_null: key.contains(&number(at + 1).0),
             default: None,
             identity: None,
             sequence: None,
@@ -284,7 +303,7 @@ fn table(id: u32, name: &str, columns: &[(&str, &str)], key: &[i16]) -> Table {
         schema: PUBLIC,
         name: name.to_owned(),
         owner: POSTGRES_ROLE,
-        next_column: ColumnId(columns.len() as i16 + 1),
+        next_column: number(columns.len() + 1),
         columns,
         constraints,
         options: Default::default(),
@@ -297,14 +316,26 @@ pub(super) fn world() -> Arc<dyn Context> {
     let items = table(
         20_000,
         "items",
-        &[("id", "bigint"), ("color", "text"), ("embedding", "vector(3)"), ("price", "numeric(10,2)"), ("tags", "text[]")],
+        &[
+            ("id", "bigint"),
+            ("color", "text"),
+            ("embedding", "vector(3)"),
+            ("price", "numeric(10,2)"),
+            ("tags", "text[]"),
+        ],
         &[1],
     );
     let t = table(20_010, "t", &[("a", "integer"), ("b", "integer"), ("c", "text")], &[1]);
     let mut people = table(
         20_020,
         "people",
-        &[("id", "bigint"), ("name", "varchar(5)"), ("born", "date"), ("data", "jsonb"), ("score", "real")],
+        &[
+            ("id", "bigint"),
+            ("name", "varchar(5)"),
+            ("born", "date"),
+            ("data", "jsonb"),
+            ("score", "real"),
+        ],
         &[1],
     );
     people.columns[0].identity = Some(Identity::Always);
@@ -329,7 +360,10 @@ pub(super) fn world() -> Arc<dyn Context> {
         schema: PUBLIC,
         name: "cheap".into(),
         owner: POSTGRES_ROLE,
-        columns: vec![("id".into(), PgType::Int8), ("price".into(), PgType::Numeric(Some((10, 2))))],
+        columns: vec![
+            ("id".into(), PgType::Int8),
+            ("price".into(), PgType::Numeric(Some((10, 2)))),
+        ],
         query: "SELECT id, price FROM items WHERE price < 2".into(),
         comment: None,
     };

@@ -4,13 +4,17 @@ use super::*;
 use crate::{
     clock::{SeededClock, SharedClock},
     error::ErrorKind,
-    ids::Oid,
+    ids::{ColumnId, Oid},
+    pgtype::PgType,
     storage::{
+        columns::{ColumnCache, ColumnSpec, batch_of},
         faults::{FaultStore, Faults, peek},
         manifest::IndexManifest,
+        segment::{Segment, SegmentStore, SegmentWriter},
         wal::{Record, WalOptions},
     },
 };
+use arrow::array::{ArrayRef, Int64Array};
 use bytes::Bytes;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -65,6 +69,30 @@ async fn what_was_dropped_goes_after_the_retention_time() {
     let report = collect(&store, 7, &pins, &options).await.unwrap();
     assert_eq!((report.orphans, report.bytes), (1, 5));
     assert_eq!(names(&store).await, [b.to_string(), paths::manifest(2).to_string()]);
+}
+
+#[tokio::test]
+async fn a_segment_stays_while_it_is_open() {
+    let (clock, _, store) = world(1, Faults::default());
+    let segments = SegmentStore::new(store.clone(), Arc::new(ColumnCache::new(1 << 20)));
+    manifest::publish(&store, &manifest(1, 7, &clock, &[])).await.unwrap();
+    let columns = [ColumnSpec::new(ColumnId(1), PgType::Int8)];
+    let mut writer = SegmentWriter::new(&segments, &columns, &[]);
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));
+    writer.append(&batch_of(&columns, vec![numbers], 10).unwrap()).await.unwrap();
+    let written = writer.finish().await.unwrap();
+    let options = GcOptions::default();
+
+    clock.sleep(HOUR * 48).await;
+    let report = collect(&store, 7, segments.pins(), &options).await.unwrap();
+    assert_eq!(report.orphans, 0);
+    let reopened = Segment::open(&segments, written[0].meta().clone()).await.unwrap();
+    drop(written);
+    let report = collect(&store, 7, segments.pins(), &options).await.unwrap();
+    assert_eq!(report.orphans, 0);
+    drop(reopened);
+    let report = collect(&store, 7, segments.pins(), &options).await.unwrap();
+    assert_eq!(report.orphans, 2);
 }
 
 #[tokio::test]

@@ -32,8 +32,7 @@ impl TableState {
             inner.next_row = RowId(base.0 + other.inner.next_row.0);
             inner.laid = Some(Arc::new(Laid { base, rows: other.clone() }));
         });
-        let deleted: RoaringTreemap =
-            other.inner.deletes.iter().map(|row| base.0 + row).collect();
+        let deleted: RoaringTreemap = other.inner.deletes.iter().map(|row| base.0 + row).collect();
         if deleted.is_empty() { state } else { state.delete(&deleted) }
     }
 }

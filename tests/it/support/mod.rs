@@ -1,11 +1,9 @@
-//! A node on an in-memory store, clients for it, stores that fail by seed.
+//! Nodes, clients for them, stores that fail when told to.
 
 /// What every store must pass.
 pub(crate) mod conformance;
 /// The XML API of Google Cloud Storage, in memory, with faults at will.
 pub(crate) mod fakegcs;
-/// A store that fails by seed.
-pub(crate) mod faults;
 /// The program as a process of its own.
 pub(crate) mod process;
 
@@ -45,11 +43,6 @@ impl Running {
     /// Where PostgreSQL clients connect.
     pub(crate) fn pg_addr(&self) -> SocketAddr {
         self.node.pg_addr()
-    }
-
-    /// Where HTTP clients connect.
-    pub(crate) fn http_addr(&self) -> SocketAddr {
-        self.node.http_addr()
     }
 
     /// A client that is connected.
