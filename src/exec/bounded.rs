@@ -21,6 +21,7 @@ use datafusion::{
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
         coop::CooperativeExec,
+        execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions},
         joins::{CrossJoinExec, NestedLoopJoinExec},
         stream::RecordBatchStreamAdapter,
     },
@@ -60,8 +61,9 @@ impl PhysicalOptimizerRule for BoundedJoins {
             let fed = |input: &Arc<dyn ExecutionPlan>, side| -> Arc<dyn ExecutionPlan> {
                 Arc::new(FedExec { input: Arc::clone(input), side, built: Arc::clone(&built) })
             };
+            let recompute = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
             let children = vec![fed(build, Side::Counted), fed(probe, Side::Sliced)];
-            Ok(Transformed::yes(cooperative(plan.with_new_children(children)?)))
+            Ok(Transformed::yes(cooperative(plan.replace_children(children, recompute)?)))
         })
         .data()
     }
