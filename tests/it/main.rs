@@ -17,6 +17,8 @@ mod examples;
 mod introspection;
 /// Whom a test talks to.
 mod peer;
+/// Recall against exact neighbours, through SQL.
+mod recall;
 /// `tests/slt`.
 mod slt;
 /// On object stores, good ones and bad ones.
