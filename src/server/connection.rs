@@ -161,9 +161,21 @@ impl Connection {
         let mut skipping = false;
         self.ready().await?;
         loop {
+            let idle = self.session.idle_limit();
+            let clock = Arc::clone(&self.shared.options.clock);
+            let too_long = async {
+                match idle {
+                    Some((limit, error)) => {
+                        clock.sleep(limit).await;
+                        error
+                    }
+                    None => std::future::pending().await,
+                }
+            };
             let frame = tokio::select! {
                 biased;
                 () = stopping_token.cancelled() => return Err(Fault::Fatal(stopping())),
+                error = too_long => return Err(Fault::Fatal(error)),
                 frame = self.wire.frame(|kind| Frame::bytes_max(kind, large)) => frame?,
             };
             let Some(frame) = frame else { return Ok(()) };

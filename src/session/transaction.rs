@@ -9,7 +9,7 @@ use crate::{
         utility::{Isolation as Level, TransactionModes},
     },
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 impl Session {
     /// Several statements of one message share an implicit transaction until
@@ -157,6 +157,27 @@ impl Session {
         self.block("ROLLBACK TO SAVEPOINT")?.rollback_to(name)?;
         self.failed = false;
         Ok(())
+    }
+
+    /// How long the client may stay silent where the session stands, and what it is told then.
+    #[must_use]
+    pub fn idle_limit(&self) -> Option<(Duration, Error)> {
+        let (setting, state, message) = if self.explicit {
+            (
+                "idle_in_transaction_session_timeout",
+                SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                "terminating connection due to idle-in-transaction timeout",
+            )
+        } else {
+            (
+                "idle_session_timeout",
+                SqlState::new(b"57P05"),
+                "terminating connection due to idle-session timeout",
+            )
+        };
+        let ms = self.context.with_settings(|settings| settings.number(setting));
+        let limit = u64::try_from(ms).ok().filter(|&ms| ms > 0).map(Duration::from_millis)?;
+        Some((limit, Error::new(state, message)))
     }
 
     /// Whether a block is open.

@@ -374,3 +374,15 @@ async fn whoever_hangs_up_or_does_not_read_holds_nobody_else_back() {
     raw.0.shutdown().await.unwrap();
     assert_eq!(raw.rest().await.kinds(), "TDCZ", "half-closed, and still answered");
 }
+
+#[tokio::test]
+async fn a_transaction_may_idle_only_so_long() {
+    let node = support::start().await;
+    let client = node.client().await;
+    let idle = "SET idle_in_transaction_session_timeout = '50ms'; BEGIN";
+    client.batch_execute(idle).await.unwrap();
+    while !client.is_closed() {
+        tokio::task::yield_now().await;
+    }
+    node.stop().await;
+}
