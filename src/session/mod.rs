@@ -244,11 +244,19 @@ impl Session {
 
     /// What happened since the last call, to be told before the next answer.
     pub fn take_events(&mut self) -> Vec<Event> {
+        let least = self.context.with_settings(|s| match s.known("client_min_messages") {
+            "error" => 3,
+            "warning" => 2,
+            _ => 1,
+        });
         for notice in self.context.take_notices() {
-            let severity = match notice.state().class() {
-                "01" => "WARNING",
-                _ => "NOTICE",
+            let (severity, rank) = match notice.state().class() {
+                "01" => ("WARNING", 2),
+                _ => ("NOTICE", 1),
             };
+            if rank < least {
+                continue;
+            }
             self.events.push(Event::Notice(Notice { severity, message: notice }));
         }
         let now: HashMap<&'static str, String> = self.reportable().collect();

@@ -97,7 +97,7 @@ impl Session {
         self.check_not_failed(statement)?;
         let cancel = self.context.canceller.renew();
         let deadline = self.deadline();
-        let counted = Counted::new(self, statement.kind());
+        let counted = Counted::new(self, statement);
         let outcome = self.run(prepared, parameters, &cancel).await;
         let outcome = outcome.map_err(|error| {
             let error = self.context.canceller.reason(error);
@@ -337,15 +337,20 @@ struct Counted {
     clock: SharedClock,
     kind: &'static str,
     begun: Duration,
+    /// From which duration on the statement is logged, and its text.
+    slow: Option<(Duration, String)>,
 }
 
 impl Counted {
-    fn new(session: &Session, kind: &'static str) -> Self {
+    fn new(session: &Session, statement: &Statement) -> Self {
         let (metrics, clock) =
             (Arc::clone(&session.engine.metrics), Arc::clone(&session.engine.clock));
         metrics.statements_running.inc();
         let begun = clock.elapsed();
-        Self { metrics, clock, kind, begun }
+        let limit = session.context.with_settings(|s| s.number("log_min_duration_statement"));
+        let limit = u64::try_from(limit).ok().map(Duration::from_millis);
+        let slow = limit.map(|limit| (limit, statement.text().to_owned()));
+        Self { metrics, clock, kind: statement.kind(), begun, slow }
     }
 
     fn failed(&self, error: &Error) {
@@ -356,7 +361,13 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.metrics.statements_running.dec();
-        self.metrics.statement(self.kind, self.clock.elapsed().saturating_sub(self.begun));
+        let took = self.clock.elapsed().saturating_sub(self.begun);
+        self.metrics.statement(self.kind, took);
+        if let Some((limit, text)) = &self.slow
+            && took >= *limit
+        {
+            tracing::info!(?took, kind = self.kind, statement = %text, "slow statement");
+        }
     }
 }
 

@@ -90,8 +90,8 @@ impl<'a> Ddl<'a> {
                 self.comment(*object, name, column.as_deref(), comment.as_deref())?
             }
             Utility::Grant(grant) => self.grant(grant)?,
-            Utility::Truncate { tables, restart_identity, cascade: _ } => {
-                self.truncate(tables, *restart_identity).await?
+            Utility::Truncate { tables, restart_identity, cascade } => {
+                self.truncate(tables, *restart_identity, *cascade).await?
             }
             _ => return Ok(None),
         };

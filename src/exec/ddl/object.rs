@@ -96,6 +96,7 @@ impl Ddl<'_> {
         &mut self,
         names: &[Name],
         restart_identity: bool,
+        cascade: bool,
     ) -> Result<&'static str> {
         self.transaction.check_writable("TRUNCATE TABLE")?;
         let mut tables = Vec::new();
@@ -104,6 +105,16 @@ impl Ddl<'_> {
             tables.push(self.lock_table(&table).await?);
         }
         let catalog = self.catalog();
+        let mut at = 0;
+        while cascade && at < tables.len() {
+            for other in referring(&catalog, tables[at].id) {
+                if !tables.iter().any(|table| table.id == other.id) {
+                    self.notice(format!("truncate cascades to table \"{}\"", other.name));
+                    tables.push(self.lock_table(other).await?);
+                }
+            }
+            at += 1;
+        }
         for table in &tables {
             let outside = |other: &&Arc<Table>| !tables.iter().any(|t| t.id == other.id);
             if let Some(other) = referring(&catalog, table.id).find(outside) {

@@ -2,7 +2,6 @@
 //! PostgreSQL 18 with pgvector answers (`facts.tsv`).
 
 mod bound;
-mod clients;
 mod facts;
 mod plans;
 mod world;
