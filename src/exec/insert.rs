@@ -12,14 +12,13 @@ use crate::{
     catalog::{Constraint, Table},
     error::{Error, Result, SqlState},
     ids::{Oid, RowId},
-    sql::{ConflictAction, Insert, OnConflict, Slot},
+    sql::{ConflictAction, Insert, OnConflict, Plan, Slot},
 };
 use arrow::{
     array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array},
     compute::{filter_record_batch, take_record_batch},
     datatypes::{SchemaRef, UInt64Type},
 };
-use datafusion::logical_expr::LogicalPlan;
 use futures::StreamExt;
 use roaring::RoaringTreemap;
 use std::{
@@ -69,7 +68,7 @@ pub struct Inserter {
 #[derive(Debug)]
 struct Conflict {
     constraint: Option<Oid>,
-    update: Option<(Slot, LogicalPlan)>,
+    update: Option<(Slot, Arc<Plan>)>,
 }
 
 impl Inserter {

@@ -22,11 +22,12 @@ use super::{
 use crate::{
     catalog::{Index as IndexEntry, IndexKind, Table},
     ids::{RowId, RowSet},
-    index::{Index, Search},
+    index::{self, Index},
     pgtype::PgType,
     sql::nearest::Nearest,
     storage::{columns::ColumnSpec, table::TableState},
     telemetry::Metrics,
+    vector::Metric,
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, RecordBatchOptions},
@@ -47,6 +48,7 @@ use datafusion::{
         stream::RecordBatchStreamAdapter,
     },
     physical_planner::{ExtensionPlanner, PhysicalPlanner},
+    prelude::SessionConfig,
 };
 use futures::stream;
 use std::{fmt, sync::Arc};
@@ -64,6 +66,12 @@ pub struct Knobs {
     pub probes_min: usize,
     /// `enable_indexscan`.
     pub use_index: bool,
+}
+
+impl Knobs {
+    fn of(config: &SessionConfig) -> Self {
+        config.get_extension::<Self>().map(|knobs| *knobs).unwrap_or_default()
+    }
 }
 
 impl Default for Knobs {
@@ -97,30 +105,33 @@ impl ExtensionPlanner for NearestPlanner {
             .collect::<Result<Vec<_>>>()?;
         let nothing = DFSchema::empty();
         let query = planner.create_physical_expr(&node.query, &nothing, session, context)?;
-        let snapshot = snapshot_of(session.config())?;
-        let knobs = session.config().get_extension::<Knobs>().map(|k| *k).unwrap_or_default();
-        let exec = NearestExec::new(node, snapshot, knobs, predicates, &query)?;
+        let exec = NearestExec::new(node, predicates, query, session.config())?;
         Ok(Some(Arc::new(exec)))
     }
 }
 
-/// The physical top-k operator.
-#[derive(Debug)]
+/// The physical top-k operator. What it searches, and how, is settled when it runs.
+#[derive(Debug, Clone)]
 pub struct NearestExec {
-    table_name: String,
-    column_name: String,
-    rows: TableState,
-    specs: Vec<ColumnSpec>,
-    vector: ColumnSpec,
-    projection: Vec<usize>,
-    query: Query,
-    k: usize,
-    filter: Option<Filter>,
-    way: Way,
-    knobs: Knobs,
-    committed_end: RowId,
+    search: Arc<Search>,
+    /// The way that it would go now, for EXPLAIN.
+    way: String,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
+}
+
+/// What is the same for every run.
+#[derive(Debug)]
+struct Search {
+    table: Arc<Table>,
+    /// The place of the vector column among the table's.
+    place: usize,
+    specs: Vec<ColumnSpec>,
+    projection: Vec<usize>,
+    metric: Metric,
+    query: Arc<dyn PhysicalExpr>,
+    k: usize,
+    filter: Option<Filter>,
 }
 
 /// The WHERE clause over the columns that it names.
@@ -142,35 +153,73 @@ enum Way {
 impl NearestExec {
     fn new(
         node: &Nearest,
-        snapshot: Arc<Snapshot>,
-        knobs: Knobs,
         predicates: Vec<Arc<dyn PhysicalExpr>>,
-        query: &Arc<dyn PhysicalExpr>,
+        query: Arc<dyn PhysicalExpr>,
+        config: &SessionConfig,
     ) -> Result<Self> {
-        let table = &node.table;
-        let specs = column_specs(table).map_err(external)?;
+        let table = Arc::clone(&node.table);
         let place = table.position(node.column).ok_or_else(|| {
             DataFusionError::Internal(format!("no column {} to search", node.column))
         })?;
-        let query = Query { metric: node.metric, vector: constant_vector(query)? };
-        let way = choose(table, place, &snapshot, knobs, &query);
-        let table_schema = node.source.schema();
-        let filter = Filter::new(predicates, &table_schema)?;
-        Ok(Self {
-            table_name: table.name.clone(),
-            column_name: table.columns[place].name.clone(),
-            rows: snapshot.table(table.id),
-            vector: specs[place].clone(),
-            specs,
+        let search = Search {
+            specs: column_specs(&table).map_err(external)?,
+            table,
+            place,
             projection: node.projection.clone(),
+            metric: node.metric,
             query,
             k: node.k,
-            filter,
-            way,
-            knobs,
-            committed_end: snapshot.first_own_row(table.id),
+            filter: Filter::new(predicates, &node.source.schema())?,
+        };
+        Ok(Self {
+            way: search.way(config)?,
+            search: Arc::new(search),
             properties: single_partition(Arc::new(node.schema.as_arrow().clone())),
             metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+}
+
+impl Search {
+    /// In words, how a run would go now.
+    fn way(&self, config: &SessionConfig) -> Result<String> {
+        // A parameter, or a subquery, has a value only when the plan runs.
+        let Ok(vector) = constant_vector(&self.query) else {
+            return Ok("decided when it runs".to_owned());
+        };
+        let (snapshot, knobs) = (snapshot_of(config)?, Knobs::of(config));
+        let query = Query { metric: self.metric, vector };
+        Ok(match choose(&self.table, self.place, &snapshot, knobs, &query) {
+            Way::Index { name, .. } => format!(
+                "index={name}, recall_target={} (exact when at most {EXACT_ROWS_MAX} rows match)",
+                knobs.recall_target
+            ),
+            Way::Exact(reason) => format!("exact ({reason})"),
+        })
+    }
+
+    /// One run, on the snapshot of its statement.
+    fn work(
+        self: &Arc<Self>,
+        config: &SessionConfig,
+        schema: SchemaRef,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Work> {
+        let (snapshot, knobs) = (snapshot_of(config)?, Knobs::of(config));
+        let query = Query { metric: self.metric, vector: constant_vector(&self.query)? };
+        let index = match choose(&self.table, self.place, &snapshot, knobs, &query) {
+            Way::Index { index, .. } => Some(index),
+            Way::Exact(_) => None,
+        };
+        Ok(Work {
+            search: Arc::clone(self),
+            rows: snapshot.table(self.table.id),
+            query,
+            index,
+            knobs,
+            committed_end: snapshot.first_own_row(self.table.id),
+            schema,
+            counts: Counts::new(metrics, config.get_extension()),
         })
     }
 }
@@ -304,15 +353,11 @@ impl Counts {
     }
 }
 
-/// Everything that one run needs, apart from the plan that it came from.
+/// Everything that one run needs.
 struct Work {
+    search: Arc<Search>,
     rows: TableState,
-    specs: Vec<ColumnSpec>,
-    vector: ColumnSpec,
-    projection: Vec<usize>,
     query: Query,
-    k: usize,
-    filter: Option<Filter>,
     index: Option<Index>,
     knobs: Knobs,
     committed_end: RowId,
@@ -323,20 +368,20 @@ struct Work {
 impl Work {
     async fn run(self) -> Result<RecordBatch> {
         self.check_dimensions()?;
-        let allowed = match &self.filter {
+        let allowed = match &self.search.filter {
             None => Arc::clone(self.rows.live()),
-            Some(filter) => Arc::new(filter.matching(&self.rows, &self.specs).await?),
+            Some(filter) => Arc::new(filter.matching(&self.rows, &self.search.specs).await?),
         };
         let matching = allowed.len();
         self.counts.matching.add(usize::try_from(matching).unwrap_or(usize::MAX));
-        let enough_for_index = matching > EXACT_ROWS_MAX && self.k as u64 <= matching / 4;
+        let enough_for_index = matching > EXACT_ROWS_MAX && self.search.k as u64 <= matching / 4;
         let found = match &self.index {
             Some(index) if enough_for_index => self.by_index(index, &allowed).await?,
             _ => None,
         };
         let found = match found {
             Some(found) => {
-                self.counts.ended(if self.filter.is_some() { "filtered" } else { "index" });
+                self.counts.ended(if self.search.filter.is_some() { "filtered" } else { "index" });
                 found
             }
             None => {
@@ -348,8 +393,12 @@ impl Work {
         self.rows_of(&found).await
     }
 
+    fn vector(&self) -> &ColumnSpec {
+        &self.search.specs[self.search.place]
+    }
+
     fn check_dimensions(&self) -> Result<()> {
-        let declared = match self.vector.kind {
+        let declared = match self.vector().kind {
             PgType::Vector(declared) => declared.map(usize::from),
             _ => None,
         };
@@ -368,21 +417,21 @@ impl Work {
     /// The nearest by the index and among the rows that it lacks; `None` when these are not k.
     async fn by_index(&self, index: &Index, allowed: &RowSet) -> Result<Option<Vec<Neighbour>>> {
         let Some(query) = &self.query.vector else { return Ok(None) };
-        let search = Search {
+        let wanted = index::Search {
             query,
-            k: self.k,
+            k: self.search.k,
             recall_target: self.knobs.recall_target,
             probes_min: self.knobs.probes_min,
             allowed: Some(allowed),
             below: self.committed_end,
         };
-        let found = index.search(&search).await.map_err(external)?;
+        let found = index.search(&wanted).await.map_err(external)?;
         self.counts.probes.add(found.probes);
         self.counts.scanned.add(usize::try_from(found.scanned).unwrap_or(usize::MAX));
 
         let mut top = self.exact(allowed, index.watermark()).await?;
         let rows: Vec<RowId> = found.hits.iter().map(|hit| hit.row).collect();
-        let spec = std::slice::from_ref(&self.vector);
+        let spec = std::slice::from_ref(self.vector());
         let exact = self.rows.take(&rows, spec).await.map_err(external)?;
         let vectors = Vectors::new(exact.column(0));
         // A row above the watermark that the index has already was offered by the exact scan.
@@ -396,14 +445,14 @@ impl Work {
 
     /// The nearest of the allowed rows from a row on, by reading each.
     async fn exact(&self, allowed: &RowSet, from: RowId) -> Result<TopK> {
-        let mut top = TopK::new(self.k);
-        if self.k == 0 || allowed.is_empty() {
+        let mut top = TopK::new(self.search.k);
+        if self.search.k == 0 || allowed.is_empty() {
             return Ok(top);
         }
         let remaining = self.rows.groups().filter(|group| group.end_row() > from);
         if from == RowId(0) {
             for group in remaining {
-                scan_group(&group, &self.vector, allowed, &self.query, &mut top).await?;
+                scan_group(&group, self.vector(), allowed, &self.query, &mut top).await?;
                 self.counts.scanned.add(group.len());
                 tokio::task::consume_budget().await;
             }
@@ -413,7 +462,7 @@ impl Work {
         let mut newer = RowSet::empty(from, self.rows.next_row());
         allowed.iter_from(from).for_each(|row| newer.insert(row));
         for group in remaining {
-            scan_group(&group, &self.vector, &newer, &self.query, &mut top).await?;
+            scan_group(&group, self.vector(), &newer, &self.query, &mut top).await?;
             self.counts.scanned.add(group.len());
             tokio::task::consume_budget().await;
         }
@@ -424,7 +473,7 @@ impl Work {
     async fn rows_of(&self, found: &[Neighbour]) -> Result<RecordBatch> {
         let rows: Vec<RowId> = found.iter().map(|neighbour| neighbour.row).collect();
         let specs: Vec<ColumnSpec> =
-            self.projection.iter().map(|&place| self.specs[place].clone()).collect();
+            self.search.projection.iter().map(|&place| self.search.specs[place].clone()).collect();
         let taken = self.rows.take(&rows, &specs).await.map_err(external)?;
         let mut columns: Vec<ArrayRef> = taken.columns().to_vec();
         let distances: Float64Array = found.iter().map(|neighbour| neighbour.distance).collect();
@@ -437,16 +486,10 @@ impl Work {
 
 impl DisplayAs for NearestExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (table, column, metric) = (&self.table_name, &self.column_name, self.query.metric);
-        write!(f, "NearestExec: table={table}, column={column}, metric={metric}, k={}", self.k)?;
-        match &self.way {
-            Way::Index { name, .. } => {
-                write!(f, ", index={name}, recall_target={}", self.knobs.recall_target)?;
-                write!(f, " (exact when at most {EXACT_ROWS_MAX} rows match)")?;
-            }
-            Way::Exact(reason) => write!(f, ", exact ({reason})")?,
-        }
-        if let Some(filter) = &self.filter {
+        let Search { table, place, metric, k, filter, .. } = self.search.as_ref();
+        let (name, column, way) = (&table.name, &table.columns[*place].name, &self.way);
+        write!(f, "NearestExec: table={name}, column={column}, metric={metric}, k={k}, {way}")?;
+        if let Some(filter) = filter {
             let predicates: Vec<String> =
                 filter.predicates.iter().map(|predicate| predicate.to_string()).collect();
             write!(f, ", filter={}", predicates.join(" AND "))?;
@@ -470,9 +513,9 @@ impl ExecutionPlan for NearestExec {
 
     fn apply_expressions(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        see: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
+        see(&self.search.query)
     }
 
     fn with_new_children(
@@ -482,26 +525,17 @@ impl ExecutionPlan for NearestExec {
         Ok(self)
     }
 
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self { metrics: ExecutionPlanMetricsSet::new(), ..self.as_ref().clone() }))
+    }
+
     fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let index = match &self.way {
-            Way::Index { index, .. } => Some(index.clone()),
-            Way::Exact(_) => None,
-        };
-        let work = Work {
-            rows: self.rows.clone(),
-            specs: self.specs.clone(),
-            vector: self.vector.clone(),
-            projection: self.projection.clone(),
-            query: self.query.clone(),
-            k: self.k,
-            filter: self.filter.clone(),
-            index,
-            knobs: self.knobs,
-            committed_end: self.committed_end,
-            schema: self.schema(),
-            counts: Counts::new(&self.metrics, context.session_config().get_extension()),
-        };
-        let batch = stream::once(work.run());
+        // The query vector may come from a subquery, which has run by the time of the first poll.
+        let (search, schema, metrics) =
+            (Arc::clone(&self.search), self.schema(), self.metrics.clone());
+        let batch = stream::once(async move {
+            search.work(context.session_config(), schema, &metrics)?.run().await
+        });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batch)))
     }
 

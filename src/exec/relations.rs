@@ -19,6 +19,7 @@ use datafusion::{
     catalog::{Session, TableProvider},
     common::{DataFusionError, Result},
     datasource::{TableType, provider_as_source},
+    execution::TaskContext,
     logical_expr::{Expr, TableSource},
     physical_plan::ExecutionPlan,
 };
@@ -66,20 +67,22 @@ impl TableProvider for SystemScan {
 
     async fn scan(
         &self,
-        session: &dyn Session,
+        _session: &dyn Session,
         projection: Option<&Vec<usize>>,
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let viewpoint = session.config().get_extension::<Viewpoint>().ok_or_else(|| {
-            DataFusionError::Internal("a plan runs without a viewpoint".to_owned())
-        })?;
-        let view = View {
-            catalog: Arc::clone(snapshot_of(session.config())?.catalog()),
-            ..viewpoint.0.clone()
+        let relation = self.relation;
+        let rows = move |context: &TaskContext| {
+            let config = context.session_config();
+            let viewpoint = config.get_extension::<Viewpoint>().ok_or_else(|| {
+                DataFusionError::Internal("a plan runs without a viewpoint".to_owned())
+            })?;
+            let catalog = Arc::clone(snapshot_of(config)?.catalog());
+            let view = View { catalog, ..viewpoint.0.clone() };
+            Ok([relation.rows(&view).map_err(external)?].into())
         };
-        let rows = self.relation.rows(&view).map_err(external)?;
-        rows_exec(self.relation.name, &[rows], self.schema(), projection)
+        rows_exec(relation.name, rows, &self.schema(), projection)
     }
 }
 
@@ -104,21 +107,16 @@ impl TableProvider for SlotScan {
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        rows_exec("slot", &self.0.batches(), self.schema(), projection)
+        let slot = self.0.clone();
+        rows_exec("slot", move |_| Ok(slot.batches()), self.0.schema(), projection)
     }
 }
 
 fn rows_exec(
-    label: &str,
-    batches: &[RecordBatch],
-    schema: SchemaRef,
+    label: &'static str,
+    rows: impl Fn(&TaskContext) -> Result<Arc<[RecordBatch]>> + Send + Sync + 'static,
+    schema: &SchemaRef,
     projection: Option<&Vec<usize>>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let Some(projection) = projection else {
-        return Ok(Arc::new(RowsExec::new(label, schema, batches.to_vec())));
-    };
-    let schema = Arc::new(schema.project(projection)?);
-    let batches =
-        batches.iter().map(|batch| batch.project(projection)).collect::<Result<_, _>>()?;
-    Ok(Arc::new(RowsExec::new(label, schema, batches)))
+    Ok(Arc::new(RowsExec::new(label, schema, projection, Arc::new(rows))?))
 }

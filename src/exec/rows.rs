@@ -1,4 +1,4 @@
-//! Rows that are at hand: found by a key, made by a system relation, or handed in by a statement.
+//! Rows that are at hand when a plan runs: made by a system relation, or handed in by a statement.
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
@@ -14,23 +14,40 @@ use datafusion::{
 use futures::stream;
 use std::{fmt, sync::Arc};
 
+/// Where the rows come from, each time that the plan runs.
+pub(super) type Source = Arc<dyn Fn(&TaskContext) -> Result<Arc<[RecordBatch]>> + Send + Sync>;
+
 /// A physical plan that yields rows that are at hand.
-#[derive(Debug)]
 pub(super) struct RowsExec {
-    label: String,
-    batches: Vec<RecordBatch>,
+    label: &'static str,
+    projection: Option<Vec<usize>>,
+    source: Source,
     properties: Arc<PlanProperties>,
 }
 
 impl RowsExec {
-    /// Yields `batches`; EXPLAIN shows `label`.
-    #[must_use]
+    /// Yields what `source` gives, whose batches are of `schema`; EXPLAIN shows `label`.
+    ///
+    /// # Errors
+    /// When the projection is not of the schema.
     pub(super) fn new(
-        label: impl Into<String>,
-        schema: SchemaRef,
-        batches: Vec<RecordBatch>,
-    ) -> Self {
-        Self { label: label.into(), batches, properties: single_partition(schema) }
+        label: &'static str,
+        schema: &SchemaRef,
+        projection: Option<&Vec<usize>>,
+        source: Source,
+    ) -> Result<Self> {
+        let projected = match projection {
+            None => Arc::clone(schema),
+            Some(projection) => Arc::new(schema.project(projection)?),
+        };
+        let properties = single_partition(projected);
+        Ok(Self { label, projection: projection.cloned(), source, properties })
+    }
+}
+
+impl fmt::Debug for RowsExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RowsExec({})", self.label)
     }
 }
 
@@ -53,8 +70,7 @@ pub(super) fn partitions(schema: SchemaRef, partitions: usize) -> Arc<PlanProper
 
 impl DisplayAs for RowsExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows: usize = self.batches.iter().map(RecordBatch::num_rows).sum();
-        write!(f, "{}: rows={rows}", self.label)
+        write!(f, "RowsExec: {}", self.label)
     }
 }
 
@@ -85,8 +101,15 @@ impl ExecutionPlan for RowsExec {
         Ok(self)
     }
 
-    fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let batches = stream::iter(self.batches.clone().into_iter().map(Ok));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let rows = (self.source)(&context)?;
+        let batches = rows
+            .iter()
+            .map(|batch| match &self.projection {
+                None => Ok(batch.clone()),
+                Some(projection) => Ok(batch.project(projection)?),
+            })
+            .collect::<Vec<_>>();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream::iter(batches))))
     }
 }

@@ -1,14 +1,21 @@
-//! Runs a bound plan: optimised, made physical, and executed on the CPU runtime, batch by batch as
-//! the reader asks.
+//! Runs a bound plan on the CPU runtime, batch by batch as the reader asks. A plan is optimised
+//! and made physical when it first runs; later runs find it ready (`reuse.rs`).
 
 use super::{
-    bounded::BoundedJoins, nearest::NearestPlanner, relations::Viewpoint, snapshot::Snapshot,
+    bounded::BoundedJoins,
+    failure::snapshot_of,
+    nearest::NearestPlanner,
+    parameter::{self, Parameters},
+    relations::Viewpoint,
+    reuse::{Ready, Reusable},
+    snapshot::Snapshot,
     table::as_table,
+    values::ValuesPlanner,
 };
 use crate::{
     catalog::{Table, pg::View},
     error::{Error, Result, SqlState},
-    sql::{self, error::from_datafusion},
+    sql::{self, Plan, error::from_datafusion},
     telemetry::Metrics,
 };
 use arrow::{
@@ -21,7 +28,7 @@ use datafusion::{
     common::{ParamValues, Result as DataFusionResult, ScalarValue},
     datasource::source_as_provider,
     execution::{
-        SessionStateBuilder, context::QueryPlanner, runtime_env::RuntimeEnv,
+        SessionStateBuilder, TaskContext, context::QueryPlanner, runtime_env::RuntimeEnv,
         session_state::SessionState,
     },
     functions_aggregate::first_last::first_value_udaf,
@@ -31,7 +38,7 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use futures::{FutureExt, Stream, StreamExt};
-use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+use std::{collections::HashMap, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -50,7 +57,7 @@ pub struct Runner {
 #[derive(Debug, Clone)]
 pub struct Run {
     runner: Runner,
-    state: Arc<SessionState>,
+    config: SessionConfig,
     cancel: CancellationToken,
 }
 
@@ -74,7 +81,9 @@ impl Runner {
             .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
             // Scans and searches choose their partitions; dealing rows out would lose the order in
             // which a search found them.
-            .set_bool("datafusion.optimizer.enable_round_robin_repartition", false);
+            .set_bool("datafusion.optimizer.enable_round_robin_repartition", false)
+            // A filter that a plan learns while it runs would stay with it for its next run.
+            .set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false);
         let mut builder = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(environment)
@@ -97,12 +106,15 @@ impl Runner {
         knobs: super::nearest::Knobs,
         cancel: CancellationToken,
     ) -> Run {
-        let mut state = SessionState::clone(&self.template);
-        state.config_mut().set_extension(snapshot);
-        state.config_mut().set_extension(Arc::new(Viewpoint(view)));
-        state.config_mut().set_extension(Arc::new(knobs));
-        state.config_mut().set_extension(Arc::clone(&self.metrics));
-        Run { runner: self.clone(), state: Arc::new(state), cancel }
+        let config = self
+            .template
+            .config()
+            .clone()
+            .with_extension(snapshot)
+            .with_extension(Arc::new(Viewpoint(view)))
+            .with_extension(Arc::new(knobs))
+            .with_extension(Arc::clone(&self.metrics));
+        Run { runner: self.clone(), config, cancel }
     }
 
     /// Where plans compute.
@@ -116,9 +128,29 @@ impl Run {
     /// The same on another snapshot.
     #[must_use]
     pub fn on(&self, snapshot: Arc<Snapshot>) -> Self {
-        let mut state = SessionState::clone(&self.state);
-        state.config_mut().set_extension(snapshot);
-        Self { runner: self.runner.clone(), state: Arc::new(state), cancel: self.cancel.clone() }
+        let config = self.config.clone().with_extension(snapshot);
+        Self { runner: self.runner.clone(), config, cancel: self.cancel.clone() }
+    }
+
+    /// What planning works with.
+    fn state(&self) -> SessionState {
+        let mut state = SessionState::clone(&self.runner.template);
+        *state.config_mut() = self.config.clone();
+        state
+    }
+
+    /// What running works with. Plans hold their functions; they look none up.
+    fn task_context(&self) -> Arc<TaskContext> {
+        Arc::new(TaskContext::new(
+            None,
+            String::new(),
+            self.config.clone(),
+            HashMap::new(),
+            HashMap::new(),
+            HashMap::new(),
+            HashMap::new(),
+            Arc::clone(self.runner.template.runtime_env()),
+        ))
     }
 
     /// What stops this statement.
@@ -127,16 +159,7 @@ impl Run {
         &self.cancel
     }
 
-    /// The optimised plan with its parameters in place.
-    ///
-    /// # Errors
-    /// Those of the expressions that can be computed before any row is read.
-    pub fn optimize(&self, plan: &LogicalPlan, parameters: &[ScalarValue]) -> Result<LogicalPlan> {
-        let plan = with_parameters(plan, parameters)?;
-        self.state.optimize(&plan).map_err(from_datafusion)
-    }
-
-    /// The physical plan.
+    /// The physical plan for these very parameters, as EXPLAIN shows it.
     ///
     /// # Errors
     /// Those of planning.
@@ -145,14 +168,64 @@ impl Run {
         plan: &LogicalPlan,
         parameters: &[ScalarValue],
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let (run, plan, parameters) = (self.clone(), plan.clone(), parameters.to_vec());
+        let (plan, state) = (with_parameters(plan, parameters)?, self.state());
         self.compute(async move {
-            let optimized = run.optimize(&plan, &parameters)?;
-            let planner = run.state.query_planner();
-            planner
-                .create_physical_plan(&optimized, run.state.as_ref())
-                .await
-                .map_err(from_datafusion)
+            let optimized = state.optimize(&plan).map_err(from_datafusion)?;
+            planned(&state, &optimized).await
+        })
+        .await
+    }
+
+    /// A plan to run, from an earlier run or made now.
+    async fn ready(
+        &self,
+        plan: &Arc<Plan>,
+        reusable: &Arc<Reusable>,
+        parameters: &[ScalarValue],
+    ) -> Result<Ready> {
+        let snapshot = snapshot_of(&self.config).map_err(from_datafusion)?;
+        let ready = match reusable.take(parameters, &snapshot) {
+            Some(ready) => ready,
+            None => {
+                let cell = Arc::new(Parameters::default());
+                let known = reusable.known(parameters);
+                let generic = match reusable.is_custom() {
+                    true => None,
+                    false => self.generic(plan, &known, &cell).await?,
+                };
+                let physical = match generic {
+                    Some(physical) => physical,
+                    None => {
+                        reusable.make_custom();
+                        self.physical(plan.logical(), parameters).await?
+                    }
+                };
+                reusable.ready(physical, cell, known, &snapshot)
+            }
+        };
+        ready.parameters.set(parameters);
+        Ok(ready)
+    }
+
+    /// The physical plan for any parameters; `None` where there is none, because something needs
+    /// the value of one to be planned.
+    async fn generic(
+        &self,
+        plan: &Arc<Plan>,
+        known: &[(usize, ScalarValue)],
+        cell: &Arc<Parameters>,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let (plan, known, cell) = (Arc::clone(plan), known.to_vec(), Arc::clone(cell));
+        let state = self.state();
+        self.compute(async move {
+            let (logical, held) =
+                parameter::hold(plan.logical(), &known).map_err(from_datafusion)?;
+            let made = async {
+                let optimized = state.optimize(&logical)?;
+                let released = held.release(optimized, &cell)?;
+                state.query_planner().create_physical_plan(&released, &state).await
+            };
+            Ok(made.await.ok())
         })
         .await
     }
@@ -163,26 +236,41 @@ impl Run {
     /// Those of planning; those of running come in the stream.
     pub async fn stream(
         &self,
-        plan: &LogicalPlan,
+        plan: &Arc<Plan>,
         parameters: &[ScalarValue],
     ) -> Result<(SchemaRef, RowStream)> {
-        let physical = self.physical(plan, parameters).await?;
-        Ok((physical.schema(), self.execute(physical)))
+        let reusable = plan.kept(Reusable::new);
+        let ready = self.ready(plan, &reusable, parameters).await?;
+        let schema = ready.plan.schema();
+        let physical = Arc::clone(&ready.plan);
+        Ok((schema, self.run(physical, move || reusable.give_back(ready))))
     }
 
     /// The rows of a physical plan.
     #[must_use]
     pub fn execute(&self, plan: Arc<dyn ExecutionPlan>) -> RowStream {
+        self.run(plan, || ())
+    }
+
+    /// The rows of a physical plan, and what is to be done once they have all been read.
+    fn run(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        ended_well: impl FnOnce() + Send + 'static,
+    ) -> RowStream {
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
-        let context = self.state.task_ctx();
+        let context = self.task_context();
         let task = self.runner.cpu.spawn(async move {
             let work = async {
                 let mut batches = execute_stream(plan, context).map_err(from_datafusion)?;
                 while let Some(batch) = batches.next().await {
-                    if sender.send(batch.map_err(from_datafusion)).await.is_err() {
-                        break;
+                    let batch = batch.map_err(from_datafusion)?;
+                    if sender.send(Ok(batch)).await.is_err() {
+                        return Ok(());
                     }
                 }
+                drop(batches);
+                ended_well();
                 Ok(())
             };
             let ended = AssertUnwindSafe(work)
@@ -204,7 +292,7 @@ impl Run {
     /// Those of planning and running.
     pub async fn collect(
         &self,
-        plan: &LogicalPlan,
+        plan: &Arc<Plan>,
         parameters: &[ScalarValue],
     ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         let (schema, mut rows) = self.stream(plan, parameters).await?;
@@ -240,8 +328,12 @@ pub fn cancelled() -> Error {
     Error::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
 }
 
+async fn planned(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    state.query_planner().create_physical_plan(plan, state).await.map_err(from_datafusion)
+}
+
 /// The table of a source of ours.
-fn table_of(source: &Arc<dyn TableSource>) -> Option<Arc<Table>> {
+pub(super) fn table_of(source: &Arc<dyn TableSource>) -> Option<Arc<Table>> {
     let provider = source_as_provider(source).ok()?;
     as_table(provider.as_ref()).map(|scan| Arc::clone(scan.table()))
 }
@@ -307,8 +399,11 @@ impl QueryPlanner for Planner {
         plan: &LogicalPlan,
         session: &dyn Session,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(NearestPlanner)])
-            .create_physical_plan(plan, session)
-            .await
+        DefaultPhysicalPlanner::with_extension_planners(vec![
+            Arc::new(NearestPlanner),
+            Arc::new(ValuesPlanner),
+        ])
+        .create_physical_plan(plan, session)
+        .await
     }
 }

@@ -6,16 +6,16 @@
 
 use super::{
     failure::{external, snapshot_of},
-    rows::{RowsExec, partitions},
+    key_lookup::{KeyLookup, KeyLookupExec},
+    rows::partitions,
 };
 use crate::{
     catalog::Table,
     error::Result as NearlakeResult,
-    ids::{ColumnId, RowId},
+    ids::{RowId, TableId},
     pgtype::{self, output::Style},
     storage::{
         columns::ColumnSpec,
-        keys::key_hashes,
         table::{Group, TableState},
     },
 };
@@ -27,13 +27,11 @@ use arrow::{
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
-    common::{ColumnStatistics, Statistics},
-    common::{Result, ScalarValue, stats::Precision, tree_node::TreeNodeRecursion},
-    execution::{SendableRecordBatchStream, TaskContext},
-    logical_expr::{
-        BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType,
-        utils::split_conjunction,
+    common::{
+        ColumnStatistics, Result, Statistics, stats::Precision, tree_node::TreeNodeRecursion,
     },
+    execution::{SendableRecordBatchStream, TaskContext},
+    logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_expr::PhysicalExpr,
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
@@ -86,36 +84,6 @@ impl TableScan {
         let specs = column_specs(&self.table).map_err(external)?;
         Ok(self.specs.get_or_init(|| specs))
     }
-
-    /// The rows that agree with `filters` in all columns of a unique key, if the filters say so.
-    async fn by_key(
-        &self,
-        rows: &TableState,
-        filters: &[Expr],
-    ) -> NearlakeResult<Option<(String, Vec<RowId>)>> {
-        let mut equal: Vec<(ColumnId, &ScalarValue)> = Vec::new();
-        for conjunct in filters.iter().flat_map(split_conjunction) {
-            if let Some((name, value)) = equality(conjunct)
-                && let Some(column) = self.table.column(name)
-                && column.kind.arrow() == value.data_type()
-            {
-                equal.push((column.id, value));
-            }
-        }
-        for (key, columns) in self.table.keys() {
-            let value = |id: &ColumnId| equal.iter().find(|(c, _)| c == id).map(|(_, v)| *v);
-            let Some(values) = columns.iter().map(value).collect::<Option<Vec<_>>>() else {
-                continue;
-            };
-            let arrays = values.iter().map(|v| v.to_array()).collect::<Result<Vec<ArrayRef>, _>>();
-            let Ok(arrays) = arrays else { continue };
-            let label = format!("KeyLookup: table={}, key={}", self.table.name, key.name);
-            let Some(hash) = key_hashes(&arrays)[0] else { return Ok(Some((label, Vec::new()))) };
-            let candidates = rows.key_candidates(key.id, &[hash]).await?.swap_remove(0);
-            return Ok(Some((label, candidates)));
-        }
-        Ok(None)
-    }
 }
 
 /// The fields of a table's columns, which remember their types.
@@ -144,16 +112,6 @@ pub fn column_specs(table: &Table) -> NearlakeResult<Vec<ColumnSpec>> {
         .collect()
 }
 
-/// `column = literal`, either way round.
-fn equality(expr: &Expr) -> Option<(&str, &ScalarValue)> {
-    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = expr else { return None };
-    match (left.as_ref(), right.as_ref()) {
-        (Expr::Column(column), Expr::Literal(value, _))
-        | (Expr::Literal(value, _), Expr::Column(column)) => Some((&column.name, value)),
-        _ => None,
-    }
-}
-
 #[async_trait]
 impl TableProvider for TableScan {
     fn schema(&self) -> SchemaRef {
@@ -179,6 +137,7 @@ impl TableProvider for TableScan {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        // Only for the shape of the plan: when it runs, it reads the snapshot of that time.
         let rows = snapshot_of(session.config())?.table(self.table.id);
         let specs = self.specs()?;
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
@@ -186,14 +145,12 @@ impl TableProvider for TableScan {
         let schema = Arc::new(self.schema.project(projection)?);
         let reader = Reader::new(&schema, specs, projection, self.with_rows);
 
-        if let Some((label, candidates)) = self.by_key(&rows, filters).await.map_err(external)? {
-            let live: Vec<RowId> = candidates.into_iter().filter(|&r| rows.is_live(r)).collect();
-            let batch = reader.take(&rows, &live).await?;
-            return Ok(Arc::new(RowsExec::new(label, schema, vec![batch])));
+        if let Some(lookup) = KeyLookup::of(&self.table, filters, session) {
+            return Ok(Arc::new(KeyLookupExec::new(&self.table, lookup, reader)));
         }
         let fetch = limit.filter(|_| filters.is_empty());
         let parts = session.config().target_partitions().max(1);
-        Ok(Arc::new(ScanExec::new(self.table.name.clone(), reader, &rows, parts, fetch)))
+        Ok(Arc::new(ScanExec::new(&self.table, reader, &rows, parts, fetch)))
     }
 }
 
@@ -221,6 +178,11 @@ impl Reader {
         Self { schema: Arc::clone(schema), specs, row_column }
     }
 
+    /// The columns that come out.
+    pub(super) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
     /// The live rows of a group, in order.
     async fn group(&self, group: &Group) -> Result<RecordBatch> {
         let columns = group.columns(&self.specs).await.map_err(external)?;
@@ -233,7 +195,7 @@ impl Reader {
     }
 
     /// Some rows in the order given.
-    async fn take(&self, rows: &TableState, ids: &[RowId]) -> Result<RecordBatch> {
+    pub(super) async fn take(&self, rows: &TableState, ids: &[RowId]) -> Result<RecordBatch> {
         let taken = rows.take(ids, &self.specs).await.map_err(external)?;
         let id_column = || UInt64Array::from_iter_values(ids.iter().map(|row| row.0));
         self.batch(taken.columns().to_vec(), ids.len(), id_column)
@@ -254,12 +216,14 @@ impl Reader {
 }
 
 /// A scan of all live rows of a table, group by group.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ScanExec {
-    table: String,
+    table: TableId,
+    table_name: String,
     reader: Reader,
-    partitions: Vec<Vec<Group>>,
-    live_rows: usize,
+    partitions: usize,
+    /// How many rows there were when the plan was made.
+    rows: usize,
     fetch: Option<usize>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
@@ -267,30 +231,32 @@ pub struct ScanExec {
 
 impl ScanExec {
     fn new(
-        table: String,
+        table: &Table,
         reader: Reader,
         rows: &TableState,
         parts: usize,
         fetch: Option<usize>,
     ) -> Self {
-        let groups: Vec<Group> = rows.groups().collect();
-        // Neighbours stay together, so that a partition reads on in the same objects.
-        let parts = parts.min(groups.len()).max(1);
-        let share = groups.len().div_ceil(parts).max(1);
-        let mut chunks: Vec<Vec<Group>> = groups.chunks(share).map(<[Group]>::to_vec).collect();
-        if chunks.is_empty() {
-            chunks.push(Vec::new());
-        }
-        let properties = partitions(Arc::clone(&reader.schema), chunks.len());
+        let parts = parts.min(rows.groups().take(parts).count()).max(1);
+        let properties = partitions(Arc::clone(&reader.schema), parts);
         Self {
-            table,
+            table: table.id,
+            table_name: table.name.clone(),
             reader,
-            partitions: chunks,
-            live_rows: usize::try_from(rows.live_rows()).unwrap_or(usize::MAX),
+            partitions: parts,
+            rows: usize::try_from(rows.live_rows()).unwrap_or(usize::MAX),
             fetch,
             properties,
             metrics: ExecutionPlanMetricsSet::new(),
         }
+    }
+
+    /// The groups of a partition. Neighbours stay together, so that a partition reads on in the
+    /// same objects.
+    fn groups(&self, rows: &TableState, partition: usize) -> Vec<Group> {
+        let groups: Vec<Group> = rows.groups().collect();
+        let share = groups.len().div_ceil(self.partitions).max(1);
+        groups.into_iter().skip(partition * share).take(share).collect()
     }
 }
 
@@ -298,7 +264,7 @@ impl DisplayAs for ScanExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> =
             self.reader.schema.fields().iter().map(|field| field.name().as_str()).collect();
-        write!(f, "ScanExec: table={}, columns=[{}]", self.table, names.join(", "))?;
+        write!(f, "ScanExec: table={}, columns=[{}]", self.table_name, names.join(", "))?;
         match self.fetch {
             Some(fetch) => write!(f, ", fetch={fetch}"),
             None => Ok(()),
@@ -333,11 +299,20 @@ impl ExecutionPlan for ScanExec {
         Ok(self)
     }
 
-    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self { metrics: ExecutionPlanMetricsSet::new(), ..self.as_ref().clone() }))
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let rows = snapshot_of(context.session_config())?.table(self.table);
         let reader = self.reader.clone();
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let mut left = self.fetch.unwrap_or(usize::MAX);
-        let groups = stream::iter(self.partitions[partition].clone());
+        let groups = stream::iter(self.groups(&rows, partition));
         let batches = groups
             .then(move |group| {
                 let reader = reader.clone();
@@ -371,14 +346,19 @@ impl ExecutionPlan for ScanExec {
         Some(self.metrics.clone_inner())
     }
 
+    /// Never exact: the plan may run again when there are more rows, or fewer.
     fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
-        let num_rows = match partition {
-            None => Precision::Exact(self.live_rows.min(self.fetch.unwrap_or(usize::MAX))),
-            Some(_) => Precision::Inexact(self.live_rows / self.partitions.len()),
+        let rows = match partition {
+            None => self.rows.min(self.fetch.unwrap_or(usize::MAX)),
+            Some(_) => self.rows / self.partitions,
         };
         let column_statistics =
             vec![ColumnStatistics::new_unknown(); self.reader.schema.fields().len()];
-        Ok(Arc::new(Statistics { num_rows, total_byte_size: Precision::Absent, column_statistics }))
+        Ok(Arc::new(Statistics {
+            num_rows: Precision::Inexact(rows),
+            total_byte_size: Precision::Absent,
+            column_statistics,
+        }))
     }
 
     fn supports_limit_pushdown(&self) -> bool {
@@ -386,20 +366,12 @@ impl ExecutionPlan for ScanExec {
     }
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
-        Some(Arc::new(Self {
-            table: self.table.clone(),
-            reader: self.reader.clone(),
-            partitions: self.partitions.clone(),
-            live_rows: self.live_rows,
-            fetch: limit,
-            properties: Arc::clone(&self.properties),
-            metrics: ExecutionPlanMetricsSet::new(),
-        }))
+        Some(Arc::new(Self { fetch: limit, ..self.clone() }))
     }
 
     fn fetch(&self) -> Option<usize> {
         // Each partition stops there; only one partition is a limit of the whole.
-        self.fetch.filter(|_| self.partitions.len() == 1)
+        self.fetch.filter(|_| self.partitions == 1)
     }
 }
 

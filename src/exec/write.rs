@@ -5,17 +5,14 @@ use crate::{
     catalog::{Column, ConstraintKind, Table},
     error::{Error, Result, SqlState},
     pgtype::{self, PgType, output::Style},
-    sql::{self, Bound, Context, Hidden, OutputColumn, Relations, Returning, Slot},
+    sql::{self, Bound, Context, Hidden, OutputColumn, Plan, Relations, Returning, Slot},
     storage::columns::column_name,
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions},
     datatypes::{Field, Schema, SchemaRef},
 };
-use datafusion::{
-    common::ScalarValue,
-    logical_expr::{LogicalPlan, TableSource},
-};
+use datafusion::{common::ScalarValue, logical_expr::TableSource};
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 
@@ -79,7 +76,7 @@ pub struct RowChecks {
 struct Check {
     name: String,
     input: Slot,
-    plan: LogicalPlan,
+    plan: Arc<Plan>,
 }
 
 impl RowChecks {
@@ -184,7 +181,7 @@ pub fn over_rows(
     table: &Arc<Table>,
     expression: &str,
     context: &Arc<dyn Context>,
-) -> Result<(Slot, LogicalPlan)> {
+) -> Result<(Slot, Arc<Plan>)> {
     let schema = context
         .catalog()
         .schema(table.schema)

@@ -5,10 +5,9 @@ use crate::{
     error::Result,
     exec::{insert::Inserter, transaction::Mark, write::Env},
     pgtype::copy::CopyOptions,
-    sql::{Copy, CopyDirection, Slot},
+    sql::{Copy, CopyDirection, Plan, Slot},
 };
 use arrow::array::RecordBatch;
-use datafusion::logical_expr::LogicalPlan;
 use std::sync::Arc;
 
 /// A COPY FROM STDIN under way. Nothing of it stays unless it is finished.
@@ -22,7 +21,7 @@ pub struct CopyIn {
     pub options: CopyOptions,
     inserter: Inserter,
     input: Slot,
-    rows: LogicalPlan,
+    rows: Arc<Plan>,
     env: Env,
     mark: Option<Mark>,
 }
@@ -102,7 +101,7 @@ impl Session {
                     options: copy.options.clone(),
                     inserter,
                     input: input.clone(),
-                    rows: rows.clone(),
+                    rows: Arc::clone(rows),
                     env: env.clone(),
                     mark,
                 })))

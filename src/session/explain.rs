@@ -76,10 +76,16 @@ struct Timed {
 /// The plan of a statement's query, and a title where the statement changes its rows.
 fn source(statement: &Bound) -> Result<(Option<String>, &LogicalPlan)> {
     Ok(match statement {
-        Bound::Query(query) => (None, &query.plan),
-        Bound::Insert(insert) => (Some(format!("Insert on {}", insert.table.name)), &insert.source),
-        Bound::Update(update) => (Some(format!("Update on {}", update.table.name)), &update.source),
-        Bound::Delete(delete) => (Some(format!("Delete on {}", delete.table.name)), &delete.source),
+        Bound::Query(query) => (None, query.plan.logical()),
+        Bound::Insert(insert) => {
+            (Some(format!("Insert on {}", insert.table.name)), insert.source.logical())
+        }
+        Bound::Update(update) => {
+            (Some(format!("Update on {}", update.table.name)), update.source.logical())
+        }
+        Bound::Delete(delete) => {
+            (Some(format!("Delete on {}", delete.table.name)), delete.source.logical())
+        }
         Bound::Explain { .. } | Bound::Copy(_) | Bound::Utility(_) => {
             return Err(Error::unsupported("this statement cannot be explained"));
         }

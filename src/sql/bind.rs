@@ -7,7 +7,8 @@ use crate::{
         copy::{self, CopyOptions},
     },
     sql::{
-        Bound, Context, Copy, CopyDirection, LockWait, Locking, OutputColumn, Query, Relations,
+        Bound, Context, Copy, CopyDirection, LockWait, Locking, OutputColumn, Plan, Query,
+        Relations,
         binder::{Binder, Place, build},
         coerce::Reason,
         parse::{Ast, CopyStatement, Statement},
@@ -71,6 +72,7 @@ pub fn bind_arguments(
         columns.push(OutputColumn { name, kind: kind.clone(), table: 0, column: 0 });
     }
     let plan = build(LogicalPlanBuilder::from(one_row()).project(exprs))?;
+    let plan = Plan::new(plan);
     Ok(Query { plan, columns, parameters: Vec::new(), tables: Vec::new(), locking: None })
 }
 
@@ -166,7 +168,7 @@ impl Binder<'_> {
     fn finished(&mut self, rows: Rows, locking: Option<Locking>) -> Result<Query> {
         let (plan, columns) = self.output(rows)?;
         Ok(Query {
-            plan,
+            plan: Plan::new(plan),
             columns,
             parameters: self.parameter_types(),
             tables: self.tables.iter().copied().collect(),
@@ -261,7 +263,7 @@ impl Binder<'_> {
         let rows = self.rows_to_lock(&table, alias.as_ref(), select, query, limited)?;
         Ok(Some(Locking {
             table,
-            rows,
+            rows: Plan::new(rows),
             shared: lock.lock_type == ast::LockType::Share,
             wait: match lock.nonblock {
                 None => LockWait::Wait,

@@ -6,8 +6,8 @@ use crate::{
     ids::{ColumnId, Oid},
     pgtype::PgType,
     sql::{
-        ConflictAction, CopyDirection, Delete, Hidden, Insert, OnConflict, ROW_COLUMN, Returning,
-        Slot, Update,
+        ConflictAction, CopyDirection, Delete, Hidden, Insert, OnConflict, Plan, ROW_COLUMN,
+        Returning, Slot, Update,
         bind::refuse_duplicates,
         binder::{Binder, Place, build},
         coerce::{Reason, bare},
@@ -67,6 +67,7 @@ impl Binder<'_> {
             None => None,
         };
         let returning = self.returning(&table, alias.as_deref(), insert.returning.as_deref())?;
+        let source = Plan::new(source);
         Ok(Insert { table, source, on_conflict, returning, parameters: self.parameter_types() })
     }
 
@@ -162,6 +163,12 @@ impl Binder<'_> {
                 kinds.push(column.kind.clone());
             }
             table_rows.push(cells);
+        }
+        if let [row] = table_rows.as_mut_slice() {
+            let cells = std::mem::take(row).into_iter().zip(kinds);
+            let given = cells.map(|(cell, kind)| Typed::new(cell, kind)).collect();
+            let exprs = self.full_row(table, &targets[..width], given)?;
+            return build(LogicalPlanBuilder::from(one_row()).project(exprs));
         }
         let plan = build(LogicalPlanBuilder::values(table_rows))?;
         let given = plan
@@ -388,7 +395,7 @@ impl Binder<'_> {
         );
         self.scopes.pop();
         let (plan, changed) = made?;
-        Ok(ConflictAction::Update { input, plan, changed })
+        Ok(ConflictAction::Update { input, plan: Plan::new(plan), changed })
     }
 
     /// `__row` and the whole new row, of rows that a condition lets through. The scope is there.
@@ -560,6 +567,7 @@ impl Binder<'_> {
         let (source, changed) = made?;
         self.refuse_from_columns(update.returning.as_deref(), from)?;
         let returning = self.returning(&table, Some(&visible), update.returning.as_deref())?;
+        let source = Plan::new(source);
         Ok(Update { table, source, changed, returning, parameters: self.parameter_types() })
     }
 
@@ -591,6 +599,7 @@ impl Binder<'_> {
         let source = build(LogicalPlanBuilder::from(plan).project([row.alias(ROW_COLUMN)]))?;
         self.refuse_from_columns(delete.returning.as_deref(), using)?;
         let returning = self.returning(&table, Some(&visible), delete.returning.as_deref())?;
+        let source = Plan::new(source);
         Ok(Delete { table, source, returning, parameters: self.parameter_types() })
     }
 
@@ -706,7 +715,7 @@ impl Binder<'_> {
         self.scopes = outer;
         let rows = self.settle_rows(rows?)?;
         let (plan, columns) = self.output(rows)?;
-        Ok(Some(Returning { input, plan, columns }))
+        Ok(Some(Returning { input, plan: Plan::new(plan), columns }))
     }
 
     /// RETURNING sees the changed row alone.
@@ -767,7 +776,7 @@ impl Binder<'_> {
             .map(|(column, kind)| Typed::new(Expr::Column(column), kind))
             .collect();
         let exprs = self.full_row(&table, &ids, given)?;
-        let rows = build(LogicalPlanBuilder::from(plan).project(exprs))?;
+        let rows = Plan::new(build(LogicalPlanBuilder::from(plan).project(exprs))?);
         Ok(CopyDirection::In { table, columns: ids, input, rows })
     }
 }

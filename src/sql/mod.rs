@@ -32,6 +32,7 @@ mod names;
 pub mod nearest;
 mod operators;
 mod parse;
+mod plan;
 mod push_down;
 mod query;
 mod select;
@@ -48,13 +49,14 @@ use crate::{
     pgtype::{PgType, copy::CopyOptions, output::Style},
 };
 use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
-use datafusion::logical_expr::{LogicalPlan, TableSource};
+use datafusion::logical_expr::TableSource;
 use parking_lot::Mutex;
 use std::{fmt, sync::Arc};
 
 pub use crate::catalog::pg::{ActivityRow, SettingRow};
 pub use bind::{bind, bind_arguments};
 pub use parse::{Statement, parse};
+pub use plan::Plan;
 pub use push_down::optimizer_rules;
 pub use utility::Utility;
 
@@ -281,7 +283,7 @@ impl Bound {
 #[derive(Debug, Clone)]
 pub struct Query {
     /// The plan, not optimised. Its columns have the Arrow types of `columns`, in that order.
-    pub plan: LogicalPlan,
+    pub plan: Arc<Plan>,
     /// What the client sees.
     pub columns: Vec<OutputColumn>,
     /// The types of `$1`, `$2` …
@@ -298,7 +300,7 @@ pub struct Locking {
     /// The table whose rows are locked.
     pub table: Arc<Table>,
     /// Yields the `__row` of each row that the query's FROM and WHERE let through.
-    pub rows: LogicalPlan,
+    pub rows: Arc<Plan>,
     /// Shared with other readers that lock.
     pub shared: bool,
     /// What to do when another transaction holds a row.
@@ -336,7 +338,7 @@ pub struct Insert {
     pub table: Arc<Table>,
     /// One output column per table column, in table order, of the column's Arrow type, defaults
     /// filled in. NOT NULL, CHECK and keys are for whoever runs it.
-    pub source: LogicalPlan,
+    pub source: Arc<Plan>,
     /// What a row does that meets one of equal key.
     pub on_conflict: Option<OnConflict>,
     /// `RETURNING …`.
@@ -356,7 +358,6 @@ pub struct OnConflict {
 
 /// What an inserted row does that meets another.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each statement")]
 pub enum ConflictAction {
     /// It is left out.
     Nothing,
@@ -366,7 +367,7 @@ pub enum ConflictAction {
         /// the name `excluded.<column>`.
         input: Slot,
         /// `__row`, then the whole new row in table order, of those that WHERE lets through.
-        plan: LogicalPlan,
+        plan: Arc<Plan>,
         /// The columns that SET names.
         changed: Vec<ColumnId>,
     },
@@ -379,7 +380,7 @@ pub struct Update {
     pub table: Arc<Table>,
     /// `__row`, then the whole new row in table order. With FROM a row may come more than once:
     /// any one of them counts.
-    pub source: LogicalPlan,
+    pub source: Arc<Plan>,
     /// The columns that SET names.
     pub changed: Vec<ColumnId>,
     /// `RETURNING …`, over the new rows.
@@ -394,7 +395,7 @@ pub struct Delete {
     /// Whose rows go.
     pub table: Arc<Table>,
     /// `__row`; with USING a row may come more than once.
-    pub source: LogicalPlan,
+    pub source: Arc<Plan>,
     /// `RETURNING …`, over the old rows.
     pub returning: Option<Returning>,
     /// The types of `$1`, `$2` …
@@ -407,7 +408,7 @@ pub struct Returning {
     /// The changed rows, in table order.
     pub input: Slot,
     /// The projection of them, in the order of the slot's rows.
-    pub plan: LogicalPlan,
+    pub plan: Arc<Plan>,
     /// What the client sees.
     pub columns: Vec<OutputColumn>,
 }
@@ -423,7 +424,6 @@ pub struct Copy {
 
 /// Which way a COPY goes.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each statement")]
 pub enum CopyDirection {
     /// FROM STDIN.
     In {
@@ -434,7 +434,7 @@ pub enum CopyDirection {
         /// The sent columns.
         input: Slot,
         /// The whole rows that they become, in table order, defaults filled in.
-        rows: LogicalPlan,
+        rows: Arc<Plan>,
     },
     /// TO STDOUT.
     Out {

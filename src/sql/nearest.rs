@@ -7,7 +7,10 @@
 use crate::{catalog::Table, ids::ColumnId, vector::Metric};
 use arrow::datatypes::{DataType, Field};
 use datafusion::{
-    common::{DFSchema, DFSchemaRef, Result, TableReference},
+    common::{
+        DFSchema, DFSchemaRef, Result, TableReference,
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    },
     logical_expr::{Expr, LogicalPlan, TableScan, TableSource, UserDefinedLogicalNodeCore},
 };
 use std::{
@@ -137,10 +140,20 @@ impl UserDefinedLogicalNodeCore for Nearest {
         &self.schema
     }
 
-    /// None: they are over the columns of the source, which is no input, and are as simple as they
-    /// get when the node is made.
+    /// What stands alone: the query, and the subqueries in filters. The filters themselves are over
+    /// the columns of the source, which is no input, and are as simple as they get when the node
+    /// is made.
     fn expressions(&self) -> Vec<Expr> {
-        Vec::new()
+        let mut alone = vec![self.query.clone()];
+        for filter in &self.filters {
+            let _ = filter.apply(|part| {
+                if let Expr::ScalarSubquery(_) = part {
+                    alone.push(part.clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            });
+        }
+        alone
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -159,7 +172,18 @@ impl UserDefinedLogicalNodeCore for Nearest {
         Ok(())
     }
 
-    fn with_exprs_and_inputs(&self, _: Vec<Expr>, _: Vec<LogicalPlan>) -> Result<Self> {
-        Ok(self.clone())
+    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, _: Vec<LogicalPlan>) -> Result<Self> {
+        let mut exprs = exprs.into_iter().map(|expr| expr.unalias());
+        let query = exprs.next().unwrap_or_else(|| self.query.clone());
+        let mut put_back = |part: Expr| match part {
+            Expr::ScalarSubquery(_) => Ok(Transformed::yes(exprs.next().unwrap_or(part))),
+            _ => Ok(Transformed::no(part)),
+        };
+        let filters = self
+            .filters
+            .iter()
+            .map(|filter| Ok(filter.clone().transform_down(&mut put_back)?.data))
+            .collect::<Result<_>>()?;
+        Ok(Self { query, filters, ..self.clone() })
     }
 }

@@ -209,10 +209,11 @@ fn is_constant(expr: &Expr) -> bool {
         return !is_null(value);
     }
     let inner = expr.exists(|part| {
-        Ok(matches!(
-            part,
-            Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::ScalarSubquery(_)
-        ))
+        Ok(match part {
+            Expr::Column(_) | Expr::OuterReferenceColumn(..) => true,
+            Expr::ScalarSubquery(subquery) => !subquery.outer_ref_columns.is_empty(),
+            _ => false,
+        })
     });
     !expr.is_volatile() && !inner.unwrap_or(true)
 }

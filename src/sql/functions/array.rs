@@ -25,7 +25,7 @@ use arrow::{
     compute::{SortOptions, concat as concat_arrays, interleave, take},
     datatypes::{DataType, FieldRef, Int32Type},
 };
-use datafusion::logical_expr::{Expr, ScalarUDF, Volatility};
+use datafusion::logical_expr::{Expr, ScalarUDF, Volatility, expr::ScalarFunction};
 use std::{cmp::Ordering, ops::Range, sync::Arc};
 
 fn field(result: &PgType) -> Result<FieldRef> {
@@ -196,6 +196,16 @@ pub(crate) fn contains(args: &Arguments<'_>) -> Result<ArrayRef> {
 /// `array && array`
 pub(crate) fn overlaps(args: &Arguments<'_>) -> Result<ArrayRef> {
     sets(args, |a, b, equal| a.iter().any(|&x| b.iter().any(|&y| equal(x, y))))
+}
+
+/// The value and the array, if an expression is `value = ANY (array)`.
+#[must_use]
+pub fn as_any_of(expr: &Expr) -> Option<(&Expr, &Expr)> {
+    let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
+    match args.as_slice() {
+        [value, array] if func.name() == "= any" => Some((value, array)),
+        _ => None,
+    }
 }
 
 /// The function of `value op ANY (array)` or `ALL`, over values of one type.

@@ -21,6 +21,8 @@ pub(crate) mod vector_functions;
 pub(crate) mod windows;
 pub(crate) mod zone;
 
+pub use array::as_any_of;
+
 use crate::{
     pgtype::PgType,
     sql::{

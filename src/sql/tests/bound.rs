@@ -228,7 +228,7 @@ fn changes_of_rows_become_plans_of_whole_rows() {
     ) else {
         panic!()
     };
-    assert_eq!(insert.source.schema().fields().len(), 5);
+    assert_eq!(insert.source.logical().schema().fields().len(), 5);
     assert_eq!(insert.returning.unwrap().columns[1].name, "n");
     let Bound::Insert(insert) = binds(
         "INSERT INTO items AS i (id, price) VALUES (1, 2) ON CONFLICT (id) DO UPDATE SET price = i.price + excluded.price WHERE i.color <> 'x'",
@@ -238,21 +238,21 @@ fn changes_of_rows_become_plans_of_whole_rows() {
     let Some(on) = insert.on_conflict else { panic!() };
     assert!(on.constraint.is_some());
     let ConflictAction::Update { plan, .. } = on.action else { panic!() };
-    assert_eq!(plan.schema().fields().len(), 6);
+    assert_eq!(plan.logical().schema().fields().len(), 6);
     let Bound::Update(update) = binds(
         "UPDATE t SET (a, b) = (t.b, u.id), c = DEFAULT FROM items u WHERE u.id = t.a RETURNING t.*",
     ) else {
         panic!()
     };
     assert_eq!(update.changed.len(), 3);
-    assert_eq!(update.source.schema().field_names(), ["__row", "a", "b", "c"]);
+    assert_eq!(update.source.logical().schema().field_names(), ["__row", "a", "b", "c"]);
     let Bound::Delete(delete) = binds("DELETE FROM t USING items i WHERE i.id = t.a") else {
         panic!()
     };
-    assert_eq!(delete.source.schema().fields().len(), 1);
+    assert_eq!(delete.source.logical().schema().fields().len(), 1);
     let Bound::Copy(copy) = binds("COPY people (name) FROM STDIN") else { panic!() };
     let CopyDirection::In { columns, rows, .. } = copy.direction else { panic!() };
-    assert_eq!((columns.len(), rows.schema().fields().len()), (1, 5));
+    assert_eq!((columns.len(), rows.logical().schema().fields().len()), (1, 5));
     for sql in [
         "UPDATE items SET price = price * 2 WHERE id IN (SELECT a FROM t)",
         "INSERT INTO t DEFAULT VALUES",

@@ -16,7 +16,8 @@ fn check(name: &str, is_pushed: Option<bool>) {
         else {
             panic!("{sql} is no query");
         };
-        let plan = optimised(&query.plan).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let plan =
+            optimised(query.plan.logical()).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         let plan = plan.display_indent().to_string();
         if let Some(is_pushed) = is_pushed {
             assert_eq!(plan.contains("Nearest: items.embedding"), is_pushed, "{sql}\n{plan}");

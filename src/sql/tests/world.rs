@@ -414,7 +414,7 @@ pub(super) fn rows(sql: &str) -> Result<Vec<String>> {
         .with_default_features()
         .build();
     let batches = runtime
-        .block_on(DataFrame::new(state, query.plan.clone()).collect())
+        .block_on(DataFrame::new(state, query.plan.logical().clone()).collect())
         .map_err(from_datafusion)?;
     let style = world().style();
     let mut lines = Vec::new();

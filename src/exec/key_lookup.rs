@@ -1,0 +1,254 @@
+//! Rows found by a unique key instead of a scan: `key = value`, `key IN (…)`, `key = ANY (…)`.
+
+use super::{
+    failure::{external, snapshot_of},
+    rows::single_partition,
+    table::Reader,
+};
+use crate::{
+    catalog::Table,
+    ids::{ColumnId, Oid, RowId, TableId},
+    sql::functions::as_any_of,
+    storage::{keys::key_hashes, table::TableState},
+};
+use arrow::{
+    array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions},
+    compute::concat,
+    datatypes::{DataType, Schema},
+};
+use datafusion::{
+    catalog::Session,
+    common::{
+        DFSchema, Result,
+        tree_node::{TreeNode, TreeNodeRecursion},
+    },
+    execution::{SendableRecordBatchStream, TaskContext},
+    logical_expr::{
+        BinaryExpr, Expr, ExprSchemable, Operator, expr::InList, utils::split_conjunction,
+    },
+    physical_expr::PhysicalExpr,
+    physical_plan::{
+        DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+        stream::RecordBatchStreamAdapter,
+    },
+};
+use futures::stream;
+use std::{fmt, sync::Arc};
+
+/// What a key's columns must equal.
+#[derive(Debug, Clone)]
+enum Wanted {
+    /// One value for each column of the key.
+    One(Vec<Arc<dyn PhysicalExpr>>),
+    /// Any of these, in the one column of the key.
+    Any(Vec<Arc<dyn PhysicalExpr>>),
+    /// Any element of an array, in the one column of the key.
+    Elements(Arc<dyn PhysicalExpr>),
+}
+
+/// A unique key and what it must equal. A filter above compares again: hashes may agree by chance.
+#[derive(Debug, Clone)]
+pub(super) struct KeyLookup {
+    key: Oid,
+    name: String,
+    wanted: Wanted,
+}
+
+impl KeyLookup {
+    /// The lookup that some filters ask for, if they do.
+    pub(super) fn of(table: &Table, filters: &[Expr], session: &dyn Session) -> Option<Self> {
+        let conjuncts: Vec<&Expr> = filters.iter().flat_map(split_conjunction).collect();
+        let nothing = DFSchema::empty();
+        let physical = |expr: &Expr| session.create_physical_expr(expr.clone(), &nothing).ok();
+        for (key, columns) in table.keys() {
+            let kind = |id: &ColumnId| Some(table.column_by_id(*id)?.kind.arrow());
+            let fits = |expr: &Expr, id: &ColumnId| {
+                is_constant(expr) && expr.get_type(&nothing).ok() == kind(id)
+            };
+            let named = |name: &str, id: &ColumnId| table.column(name).is_some_and(|c| c.id == *id);
+            let equal = |id: &ColumnId| {
+                conjuncts.iter().find_map(|conjunct| {
+                    let (name, value) = equality(conjunct)?;
+                    (named(name, id) && fits(value, id)).then(|| physical(value))?
+                })
+            };
+            let all = || columns.iter().map(equal).collect::<Option<Vec<_>>>().map(Wanted::One);
+            let any = || {
+                let [id] = columns else { return None };
+                conjuncts.iter().find_map(|conjunct| {
+                    if let Some((Expr::Column(column), array)) = as_any_of(conjunct)
+                        && named(&column.name, id)
+                        && is_constant(array)
+                        && element_type(array) == kind(id)
+                    {
+                        return physical(array).map(Wanted::Elements);
+                    }
+                    let (name, values) = listed(conjunct)?;
+                    if !named(name, id) || !values.iter().all(|value| fits(value, id)) {
+                        return None;
+                    }
+                    values.into_iter().map(physical).collect::<Option<_>>().map(Wanted::Any)
+                })
+            };
+            if let Some(wanted) = all().or_else(any) {
+                return Some(Self { key: key.id, name: key.name.clone(), wanted });
+            }
+        }
+        None
+    }
+
+    /// The live rows whose key may be what is wanted, in the order of their ids.
+    async fn rows(&self, table: &TableState) -> Result<Vec<RowId>> {
+        let columns = self.wanted.columns()?;
+        let hashes: Vec<u64> = key_hashes(&columns).into_iter().flatten().collect();
+        let found = table.key_candidates(self.key, &hashes).await.map_err(external)?;
+        let mut rows: Vec<RowId> = found.into_iter().flatten().collect();
+        rows.sort_unstable();
+        rows.dedup();
+        Ok(rows)
+    }
+}
+
+impl Wanted {
+    /// The values: an array for each column of the key.
+    fn columns(&self) -> Result<Vec<ArrayRef>> {
+        let options = RecordBatchOptions::new().with_row_count(Some(1));
+        let nothing = Arc::new(Schema::empty());
+        let row = RecordBatch::try_new_with_options(nothing, Vec::new(), &options)?;
+        let value = |expr: &Arc<dyn PhysicalExpr>| expr.evaluate(&row)?.into_array(1);
+        match self {
+            Self::One(values) => values.iter().map(value).collect(),
+            Self::Any(values) => {
+                let arrays = values.iter().map(value).collect::<Result<Vec<_>>>()?;
+                let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
+                Ok(vec![concat(&arrays)?])
+            }
+            Self::Elements(array) => {
+                let array = value(array)?;
+                let lists = array.as_list::<i32>();
+                let elements =
+                    if lists.is_null(0) { lists.values().slice(0, 0) } else { lists.value(0) };
+                Ok(vec![elements])
+            }
+        }
+    }
+}
+
+fn is_constant(expr: &Expr) -> bool {
+    let varies = expr.exists(|part| {
+        Ok(matches!(
+            part,
+            Expr::Column(_)
+                | Expr::OuterReferenceColumn(..)
+                | Expr::ScalarSubquery(_)
+                | Expr::InSubquery(_)
+                | Expr::Exists(_)
+        ))
+    });
+    !expr.is_volatile() && !varies.unwrap_or(true)
+}
+
+fn element_type(array: &Expr) -> Option<DataType> {
+    match array.get_type(&DFSchema::empty()) {
+        Ok(DataType::List(field)) => Some(field.data_type().clone()),
+        _ => None,
+    }
+}
+
+/// `column = value`, either way round.
+fn equality(expr: &Expr) -> Option<(&str, &Expr)> {
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = expr else { return None };
+    match (left.as_ref(), right.as_ref()) {
+        (Expr::Column(column), value) | (value, Expr::Column(column)) => {
+            Some((&column.name, value))
+        }
+        _ => None,
+    }
+}
+
+/// `column IN (values)`, also as the chain of equalities that a short list becomes.
+fn listed(expr: &Expr) -> Option<(&str, Vec<&Expr>)> {
+    match expr {
+        Expr::InList(InList { expr, list, negated: false }) => match expr.as_ref() {
+            Expr::Column(column) => Some((&column.name, list.iter().collect())),
+            _ => None,
+        },
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            let (name, mut values) = listed(left)?;
+            let (other, more) = listed(right)?;
+            values.extend(more);
+            (name == other).then_some((name, values))
+        }
+        _ => equality(expr).map(|(name, value)| (name, vec![value])),
+    }
+}
+
+/// The rows that a lookup finds, read by their ids.
+#[derive(Debug)]
+pub(super) struct KeyLookupExec {
+    table: TableId,
+    table_name: String,
+    lookup: KeyLookup,
+    reader: Reader,
+    properties: Arc<PlanProperties>,
+}
+
+impl KeyLookupExec {
+    pub(super) fn new(table: &Table, lookup: KeyLookup, reader: Reader) -> Self {
+        let properties = single_partition(Arc::clone(reader.schema()));
+        let table_name = table.name.clone();
+        Self { table: table.id, table_name, lookup, reader, properties }
+    }
+}
+
+impl DisplayAs for KeyLookupExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyLookupExec: table={}, key={}", self.table_name, self.lookup.name)
+    }
+}
+
+impl ExecutionPlan for KeyLookupExec {
+    fn name(&self) -> &'static str {
+        "KeyLookupExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        see: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        match &self.lookup.wanted {
+            Wanted::One(values) | Wanted::Any(values) => {
+                for value in values {
+                    see(value)?;
+                }
+            }
+            Wanted::Elements(array) => drop(see(array)?),
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let rows = snapshot_of(context.session_config())?.table(self.table);
+        let (lookup, reader) = (self.lookup.clone(), self.reader.clone());
+        let batch = stream::once(async move {
+            let found = lookup.rows(&rows).await?;
+            reader.take(&rows, &found).await
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batch)))
+    }
+}

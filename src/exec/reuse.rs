@@ -1,0 +1,161 @@
+//! Physical plans that are made once and run many times: what is kept beside a bound plan.
+//!
+//! A physical plan holds no rows and no snapshot: leaves find theirs when they run, parameters
+//! look their values up. What it does hold is one run's state, so that each run needs a plan of
+//! its own; a plan comes back, its state reset, when its run has ended well.
+
+use super::{
+    parameter::{Parameters, needed_by_planner},
+    run::table_of,
+    snapshot::Snapshot,
+};
+use crate::ids::TableId;
+use datafusion::{
+    common::{
+        ScalarValue,
+        tree_node::{TreeNode, TreeNodeRecursion},
+    },
+    logical_expr::LogicalPlan,
+    physical_plan::{ExecutionPlan, execution_plan::reset_plan_states},
+};
+use parking_lot::Mutex;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+/// How many values of LIMIT are remembered, and how many plans wait for each.
+const VARIANTS_MAX: usize = 4;
+const IDLE_MAX: usize = 4;
+
+/// A plan is made anew when a table has this many times the rows that it was made for, or as
+/// many times fewer; up to so many rows do not count.
+const DRIFT_MAX: u64 = 8;
+const ROWS_MIN: u64 = 10_000;
+
+/// The physical plans of one bound plan.
+#[derive(Debug)]
+pub(super) struct Reusable {
+    /// The numbers of the parameters that the planner must know.
+    needed: Vec<usize>,
+    tables: Vec<TableId>,
+    variants: Mutex<Vec<Variant>>,
+    /// Planning is to see every parameter, each time.
+    is_custom: AtomicBool,
+}
+
+/// Plans that differ in nothing.
+#[derive(Debug)]
+struct Variant {
+    known: Vec<(usize, ScalarValue)>,
+    rows: Vec<u64>,
+    idle: Vec<Ready>,
+}
+
+/// A plan that is ready to run.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) plan: Arc<dyn ExecutionPlan>,
+    pub(super) parameters: Arc<Parameters>,
+    known: Vec<(usize, ScalarValue)>,
+    rows: Vec<u64>,
+}
+
+impl Reusable {
+    pub(super) fn new(plan: &LogicalPlan) -> Self {
+        let mut tables = Vec::new();
+        let _ = plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                tables.extend(table_of(&scan.source).map(|table| table.id));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        Self {
+            needed: needed_by_planner(plan),
+            tables,
+            variants: Mutex::default(),
+            is_custom: AtomicBool::new(false),
+        }
+    }
+
+    /// Of some parameters those that the planner must know.
+    pub(super) fn known(&self, parameters: &[ScalarValue]) -> Vec<(usize, ScalarValue)> {
+        let value =
+            |&number: &usize| Some((number, parameters.get(number.checked_sub(1)?)?.clone()));
+        self.needed.iter().filter_map(value).collect()
+    }
+
+    /// Whether planning is to see every parameter.
+    pub(super) fn is_custom(&self) -> bool {
+        self.is_custom.load(Relaxed)
+    }
+
+    /// From now on planning sees every parameter.
+    pub(super) fn make_custom(&self) {
+        self.is_custom.store(true, Relaxed);
+    }
+
+    /// A plan that was made before, if there is one that still fits.
+    pub(super) fn take(&self, parameters: &[ScalarValue], snapshot: &Snapshot) -> Option<Ready> {
+        let mut variants = self.variants.lock();
+        if variants.is_empty() {
+            return None;
+        }
+        let known = self.known(parameters);
+        let place = variants.iter().position(|variant| variant.known == known)?;
+        let now = self.rows(snapshot);
+        if !variants[place].rows.iter().zip(&now).all(|(&then, &now)| is_near(then, now)) {
+            variants.remove(place);
+            return None;
+        }
+        variants[place].idle.pop()
+    }
+
+    /// A plan that was just made.
+    pub(super) fn ready(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        parameters: Arc<Parameters>,
+        known: Vec<(usize, ScalarValue)>,
+        snapshot: &Snapshot,
+    ) -> Ready {
+        Ready { plan, parameters, known, rows: self.rows(snapshot) }
+    }
+
+    /// Takes a plan back whose run has ended, unless it is of a kind that runs once.
+    pub(super) fn give_back(&self, ready: Ready) {
+        if self.is_custom() || !may_run_again(&ready.plan) {
+            return;
+        }
+        let Ready { plan, parameters, known, rows } = ready;
+        let Ok(plan) = reset_plan_states(plan) else { return };
+        parameters.set(&[]);
+        let mut variants = self.variants.lock();
+        let place = variants.iter().position(|variant| variant.known == known);
+        let place = place.unwrap_or_else(|| {
+            if variants.len() >= VARIANTS_MAX {
+                variants.remove(0);
+            }
+            variants.push(Variant { known: known.clone(), rows: rows.clone(), idle: Vec::new() });
+            variants.len() - 1
+        });
+        let variant = &mut variants[place];
+        if variant.rows == rows && variant.idle.len() < IDLE_MAX {
+            variant.idle.push(Ready { plan, parameters, known, rows });
+        }
+    }
+
+    fn rows(&self, snapshot: &Snapshot) -> Vec<u64> {
+        self.tables.iter().map(|&table| snapshot.table(table).live_rows()).collect()
+    }
+}
+
+fn is_near(then: u64, now: u64) -> bool {
+    let (then, now) = (then.max(ROWS_MIN), now.max(ROWS_MIN));
+    now <= then.saturating_mul(DRIFT_MAX) && then <= now.saturating_mul(DRIFT_MAX)
+}
+
+/// DataFusion's recursive queries keep what resetting does not reach.
+fn may_run_again(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    !plan.exists(|node| Ok(node.name() == "RecursiveQueryExec")).unwrap_or(true)
+}
