@@ -218,6 +218,11 @@ struct LookUp {
     signature: Signature,
 }
 
+/// Whether a function is a parameter's.
+pub(super) fn is_look_up(function: &ScalarUDF) -> bool {
+    function.inner().downcast_ref::<LookUp>().is_some()
+}
+
 impl PartialEq for LookUp {
     fn eq(&self, other: &Self) -> bool {
         self.number == other.number && Arc::ptr_eq(&self.parameters, &other.parameters)

@@ -5,7 +5,7 @@
 //! its own; a plan comes back, its state reset, when its run has ended well.
 
 use super::{
-    parameter::{Parameters, needed_by_planner},
+    parameter::{Parameters, is_look_up, needed_by_planner},
     run::table_of,
     snapshot::Snapshot,
 };
@@ -16,12 +16,21 @@ use datafusion::{
         tree_node::{TreeNode, TreeNodeRecursion},
     },
     logical_expr::LogicalPlan,
+    physical_expr::{
+        PhysicalExpr, ScalarFunctionExpr,
+        expressions::{
+            BinaryExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, Literal, NotExpr,
+        },
+    },
     physical_plan::{ExecutionPlan, execution_plan::reset_plan_states},
 };
 use parking_lot::Mutex;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+use std::{
+    any::Any,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 /// How many values of LIMIT are remembered, and how many plans wait for each.
@@ -57,6 +66,8 @@ struct Variant {
 pub(super) struct Ready {
     pub(super) plan: Arc<dyn ExecutionPlan>,
     pub(super) parameters: Arc<Parameters>,
+    /// Whether it does so little that it may run where its rows are wanted.
+    pub(super) is_light: bool,
     known: Vec<(usize, ScalarValue)>,
     rows: Vec<u64>,
 }
@@ -119,7 +130,8 @@ impl Reusable {
         known: Vec<(usize, ScalarValue)>,
         snapshot: &Snapshot,
     ) -> Ready {
-        Ready { plan, parameters, known, rows: self.rows(snapshot) }
+        let is_light = is_light(plan.as_ref());
+        Ready { plan, parameters, is_light, known, rows: self.rows(snapshot) }
     }
 
     /// Takes a plan back whose run has ended, unless it is of a kind that runs once.
@@ -127,7 +139,7 @@ impl Reusable {
         if self.is_custom() || !may_run_again(&ready.plan) {
             return;
         }
-        let Ready { plan, parameters, known, rows } = ready;
+        let Ready { plan, parameters, is_light, known, rows } = ready;
         let Ok(plan) = reset_plan_states(plan) else { return };
         parameters.set(&[]);
         let mut variants = self.variants.lock();
@@ -141,7 +153,7 @@ impl Reusable {
         });
         let variant = &mut variants[place];
         if variant.rows == rows && variant.idle.len() < IDLE_MAX {
-            variant.idle.push(Ready { plan, parameters, known, rows });
+            variant.idle.push(Ready { plan, parameters, is_light, known, rows });
         }
     }
 
@@ -158,4 +170,53 @@ fn is_near(then: u64, now: u64) -> bool {
 /// DataFusion's recursive queries keep what resetting does not reach.
 fn may_run_again(plan: &Arc<dyn ExecutionPlan>) -> bool {
     !plan.exists(|node| Ok(node.name() == "RecursiveQueryExec")).unwrap_or(true)
+}
+
+/// Whether a plan yields a few rows by simple steps: some rows by key or of VALUES, compared and
+/// projected by nothing that can take long.
+fn is_light(plan: &dyn ExecutionPlan) -> bool {
+    let is_node_light = matches!(
+        plan.name(),
+        "CoalesceBatchesExec"
+            | "CooperativeExec"
+            | "FilterExec"
+            | "GlobalLimitExec"
+            | "KeyLookupExec"
+            | "LocalLimitExec"
+            | "PlaceholderRowExec"
+            | "ProjectionExec"
+            | "ValuesExec"
+    );
+    let mut are_exprs_light = true;
+    let _ = plan.apply_expressions(&mut |expr| {
+        are_exprs_light &= is_expr_light(expr);
+        Ok(TreeNodeRecursion::Continue)
+    });
+    is_node_light
+        && are_exprs_light
+        && plan.children().into_iter().all(|child| is_light(child.as_ref()))
+}
+
+fn is_expr_light(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let heavy = expr.exists(|part| {
+        let part: &dyn Any = part.as_ref();
+        Ok(match part.downcast_ref::<ScalarFunctionExpr>() {
+            Some(function) => {
+                !is_look_up(function.fun())
+                    && function.name() != "cast"
+                    && function.name() != "assign"
+            }
+            None => {
+                !(part.is::<Column>()
+                    || part.is::<Literal>()
+                    || part.is::<BinaryExpr>()
+                    || part.is::<CastExpr>()
+                    || part.is::<IsNullExpr>()
+                    || part.is::<IsNotNullExpr>()
+                    || part.is::<NotExpr>()
+                    || part.is::<InListExpr>())
+            }
+        })
+    });
+    !heavy.unwrap_or(true)
 }

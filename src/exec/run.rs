@@ -33,11 +33,11 @@ use datafusion::{
     },
     functions_aggregate::first_last::first_value_udaf,
     logical_expr::{LogicalPlan, TableSource},
-    physical_plan::{ExecutionPlan, execute_stream},
+    physical_plan::{ExecutionPlan, collect, execute_stream},
     physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner},
     prelude::SessionConfig,
 };
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use std::{collections::HashMap, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::CancellationToken;
@@ -241,15 +241,46 @@ impl Run {
     ) -> Result<(SchemaRef, RowStream)> {
         let reusable = plan.kept(Reusable::new);
         let ready = self.ready(plan, &reusable, parameters).await?;
-        let schema = ready.plan.schema();
-        let physical = Arc::clone(&ready.plan);
-        Ok((schema, self.run(physical, move || reusable.give_back(ready))))
+        let (schema, physical) = (ready.plan.schema(), Arc::clone(&ready.plan));
+        let is_light = ready.is_light;
+        let ended_well = move || reusable.give_back(ready);
+        Ok((
+            schema,
+            match is_light {
+                true => self.run_here(physical, ended_well),
+                false => self.run(physical, ended_well),
+            },
+        ))
     }
 
     /// The rows of a physical plan.
     #[must_use]
     pub fn execute(&self, plan: Arc<dyn ExecutionPlan>) -> RowStream {
         self.run(plan, || ())
+    }
+
+    /// The rows of a light plan, computed where they are read: for a few rows by key the way to
+    /// the CPU runtime and back would take longer than the work.
+    fn run_here(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        ended_well: impl FnOnce() + Send + 'static,
+    ) -> RowStream {
+        let (context, cancel) = (self.task_context(), self.cancel.clone());
+        let work = async move {
+            let collected = AssertUnwindSafe(collect(plan, context)).catch_unwind();
+            let batches = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Err(cancelled()),
+                batches = collected => match batches {
+                    Ok(batches) => batches.map_err(from_datafusion)?,
+                    Err(_) => return Err(Error::internal("a plan panicked")),
+                },
+            };
+            ended_well();
+            Ok(futures::stream::iter(batches.into_iter().map(Ok)))
+        };
+        Box::pin(work.into_stream().try_flatten())
     }
 
     /// The rows of a physical plan, and what is to be done once they have all been read.

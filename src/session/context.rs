@@ -35,6 +35,23 @@ pub(super) struct SessionContext {
     pub(super) canceller: Canceller,
     snapshot: ArcSwap<Snapshot>,
     state: Mutex<State>,
+    /// The style of values, and of when it is.
+    style: Mutex<Option<(Stamp, Style)>>,
+}
+
+/// A moment of a session: what depends on settings, role and catalog is the same at equal ones.
+#[derive(Debug, Clone)]
+pub(super) struct Stamp {
+    generation: u64,
+    user: Oid,
+    catalog: Arc<Catalog>,
+}
+
+impl PartialEq for Stamp {
+    fn eq(&self, other: &Self) -> bool {
+        (self.generation, self.user) == (other.generation, other.user)
+            && Arc::ptr_eq(&self.catalog, &other.catalog)
+    }
 }
 
 #[derive(Debug)]
@@ -88,8 +105,15 @@ impl SessionContext {
             canceller: Canceller::default(),
             snapshot,
             state: Mutex::new(state),
+            style: Mutex::new(None),
             engine,
         })
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        let catalog = self.catalog();
+        let state = self.state.lock();
+        Stamp { generation: state.settings.generation(), user: state.user, catalog }
     }
 
     /// Reads settings.
@@ -110,13 +134,13 @@ impl SessionContext {
         self.snapshot.load_full()
     }
 
-    pub(super) fn statement_starts(&self, query: &str) {
+    pub(super) fn statement_starts(&self, query: &Arc<str>) {
         let now = self.engine.clock.now_micros();
         let mut state = self.state.lock();
         state.statement_micros = now;
         state.changed_micros = now;
         state.activity = "active";
-        state.query = query.into();
+        state.query = Arc::clone(query);
     }
 
     pub(super) fn rests(&self, activity: &'static str) {
@@ -146,8 +170,7 @@ impl SessionContext {
     }
 
     pub(super) fn lock_timeout(&self) -> Option<Duration> {
-        let ms = self.with_settings(|settings| settings.number("lock_timeout"));
-        u64::try_from(ms).ok().filter(|&ms| ms > 0).map(Duration::from_millis)
+        self.with_settings(|settings| settings.duration("lock_timeout"))
     }
 
     /// From where this session looks at the catalog's relations.
@@ -322,6 +345,12 @@ impl Context for SessionContext {
     }
 
     fn style(&self) -> Style {
+        let now = self.stamp();
+        if let Some((stamp, style)) = self.style.lock().as_ref()
+            && *stamp == now
+        {
+            return style.clone();
+        }
         let mut style = Style { time_zone: self.time_zone(), ..Style::default() };
         self.with_settings(|settings| {
             let digits = settings.number("extra_float_digits");
@@ -339,6 +368,7 @@ impl Context for SessionContext {
             database: self.database,
             path: self.search_path(),
         }));
+        *self.style.lock() = Some((now, style.clone()));
         style
     }
 

@@ -10,6 +10,7 @@
 //! - [`transaction`]: BEGIN, COMMIT, savepoints, the implicit transaction.
 //! - [`cursor`], [`copy`], [`explain`]: what their names say.
 
+mod cache;
 mod cancel;
 mod context;
 mod copy;
@@ -155,7 +156,11 @@ pub struct Session {
     prepared: HashMap<String, Arc<Prepared>>,
     cursors: cursor::Cursors,
     events: Vec<Event>,
+    cache: cache::StatementCache,
     reported: HashMap<&'static str, String>,
+    /// The moment of `reported` and `derived`.
+    stamp: context::Stamp,
+    derived: statement::Derived,
 }
 
 impl Engine {
@@ -190,6 +195,8 @@ impl Engine {
         self.enter(&context);
         let mut session = Session {
             engine: Arc::clone(self),
+            stamp: context.stamp(),
+            derived: context.with_settings(statement::Derived::of),
             context,
             transaction: None,
             explicit: false,
@@ -198,6 +205,7 @@ impl Engine {
             prepared: HashMap::new(),
             cursors: cursor::Cursors::default(),
             events: Vec::new(),
+            cache: cache::StatementCache::default(),
             reported: HashMap::new(),
         };
         session.reported = session.reportable().collect();
@@ -244,12 +252,13 @@ impl Session {
 
     /// What happened since the last call, to be told before the next answer.
     pub fn take_events(&mut self) -> Vec<Event> {
+        let notices = self.context.take_notices();
         let least = self.context.with_settings(|s| match s.known("client_min_messages") {
             "error" => 3,
             "warning" => 2,
             _ => 1,
         });
-        for notice in self.context.take_notices() {
+        for notice in notices {
             let (severity, rank) = match notice.state().class() {
                 "01" => ("WARNING", 2),
                 _ => ("NOTICE", 1),
@@ -259,6 +268,18 @@ impl Session {
             }
             self.events.push(Event::Notice(Notice { severity, message: notice }));
         }
+        self.settle();
+        std::mem::take(&mut self.events)
+    }
+
+    /// Takes notice of settings, role and names that changed.
+    fn settle(&mut self) {
+        let stamp = self.context.stamp();
+        if self.stamp == stamp {
+            return;
+        }
+        self.stamp = stamp;
+        self.derived = self.context.with_settings(statement::Derived::of);
         let now: HashMap<&'static str, String> = self.reportable().collect();
         for (name, value) in &now {
             if self.reported.get(name) != Some(value) {
@@ -266,15 +287,19 @@ impl Session {
             }
         }
         self.reported = now;
-        std::mem::take(&mut self.events)
     }
 
     /// The statements of a message.
     ///
     /// # Errors
     /// 42601.
-    pub fn parse(&self, text: &str) -> Result<Vec<Statement>> {
-        sql::parse(text)
+    pub fn parse(&mut self, text: &str) -> Result<Vec<Statement>> {
+        if let Some(statement) = self.cache.parsed(text) {
+            return Ok(vec![statement]);
+        }
+        let statements = sql::parse(text)?;
+        self.cache.remember(text, &statements);
+        Ok(statements)
     }
 
     /// What the session lets functions ask.

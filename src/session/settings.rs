@@ -8,7 +8,12 @@ use crate::{
     error::{Error, Result, SqlState},
     sql::SettingRow,
 };
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 /// What a setting takes.
 #[derive(Debug, Clone, Copy)]
@@ -328,6 +333,8 @@ pub const SETTINGS: &[Setting] = &[
 /// The values of one session.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
+    /// Counts the changes: what was derived from the values holds as long as it stays.
+    generation: u64,
     /// What RESET goes back to: the start packet's, the role's, the database's.
     start: HashMap<Cow<'static, str>, String>,
     session: HashMap<Cow<'static, str>, String>,
@@ -343,8 +350,15 @@ impl Settings {
     /// 42704, 22023, 55P02.
     pub fn start_with(&mut self, name: &str, value: &str) -> Result<()> {
         let (name, value) = check(name, value)?;
+        self.generation += 1;
         self.start.insert(name, value);
         Ok(())
+    }
+
+    /// The same number means the same values.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// SET and SET LOCAL. Gives back the value as SHOW would.
@@ -353,6 +367,7 @@ impl Settings {
     /// 42704, 22023, 55P02.
     pub fn set(&mut self, name: &str, value: &str, local: bool) -> Result<String> {
         let (name, value) = check(name, value)?;
+        self.generation += 1;
         if local {
             self.local.insert(name, value.clone());
         } else {
@@ -372,6 +387,7 @@ impl Settings {
             Some(value) => self.set(name, &value, false).map(drop),
             None if find(name).is_some() => self.set(name, "", false).map(drop),
             None if name.contains('.') => {
+                self.generation += 1;
                 self.transaction.insert(Cow::Owned(name.to_ascii_lowercase()), String::new());
                 Ok(())
             }
@@ -381,6 +397,7 @@ impl Settings {
 
     /// RESET ALL.
     pub fn reset_all(&mut self) {
+        self.generation += 1;
         for setting in SETTINGS.iter().filter(|setting| setting.who == Who::User) {
             let value = self.reset_value(setting.name).unwrap_or_default();
             self.transaction.insert(Cow::Borrowed(setting.name), value);
@@ -397,10 +414,10 @@ impl Settings {
     /// The value of a setting; `None` where there is none such.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
-        let lower = name.to_ascii_lowercase();
+        let lower = lower(name);
         [&self.local, &self.transaction, &self.session, &self.start]
             .into_iter()
-            .find_map(|values| values.get(lower.as_str()).map(String::as_str))
+            .find_map(|values| values.get(lower.as_ref()).map(String::as_str))
             .or_else(|| find(&lower).map(|setting| setting.default))
     }
 
@@ -422,8 +439,25 @@ impl Settings {
         digits(self.known(name)).unwrap_or(0)
     }
 
+    /// A time in milliseconds; `None` where 0 says that there is none.
+    #[must_use]
+    pub fn duration(&self, name: &'static str) -> Option<Duration> {
+        u64::try_from(self.number(name)).ok().filter(|&ms| ms > 0).map(Duration::from_millis)
+    }
+
+    /// What binding a statement depends on: how names are found and literals are read.
+    #[must_use]
+    pub fn binding(&self) -> Arc<str> {
+        let names = ["search_path", "timezone", "datestyle", "intervalstyle", "bytea_output"];
+        names.map(|name| self.known(name)).join("\0").into()
+    }
+
     /// The transaction ends: what it set stays if it committed.
     pub fn end_transaction(&mut self, committed: bool) {
+        if self.local.is_empty() && self.transaction.is_empty() {
+            return;
+        }
+        self.generation += 1;
         self.local.clear();
         let set = std::mem::take(&mut self.transaction);
         if committed {
@@ -477,7 +511,18 @@ impl Settings {
 /// The declaration of a name, in any case.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|setting| setting.name.eq_ignore_ascii_case(name))
+    static BY_NAME: LazyLock<HashMap<&'static str, &'static Setting>> =
+        LazyLock::new(|| SETTINGS.iter().map(|setting| (setting.name, setting)).collect());
+    BY_NAME.get(lower(name).as_ref()).copied()
+}
+
+/// Names are the same in upper and lower case.
+fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
 /// The name as PostgreSQL tells it to clients.

@@ -1,6 +1,6 @@
 //! Prepares and runs one statement.
 
-use super::{Outcome, Rows, RowsTag, Session, explain, utility};
+use super::{Outcome, Rows, RowsTag, Session, explain, settings::Settings, utility};
 use crate::{
     clock::SharedClock,
     error::{Error, Result, SqlState},
@@ -14,7 +14,7 @@ use crate::{
         write::{Env, Written},
     },
     pgtype::PgType,
-    sql::{self, Bound, OutputColumn, Query, Returning, Statement, Utility},
+    sql::{self, Bound, Context, OutputColumn, Query, Returning, Statement, Utility},
     telemetry::Metrics,
 };
 use arrow::array::ArrayRef;
@@ -33,7 +33,46 @@ pub struct Prepared {
     parameters: Vec<PgType>,
     columns: Option<Arc<[OutputColumn]>>,
     /// The statement bound to a version of the catalog; bound again when that changes.
-    bound: Mutex<Option<(u64, String, Arc<Bound>)>>,
+    bound: Mutex<Option<Binding>>,
+}
+
+/// A bound statement, and what it was bound to.
+#[derive(Debug)]
+struct Binding {
+    catalog: u64,
+    settings: Arc<str>,
+    bound: Arc<Bound>,
+}
+
+/// What statements ask the settings for, read once until these change.
+#[derive(Debug)]
+pub(super) struct Derived {
+    binding: Arc<str>,
+    knobs: Knobs,
+    timeout: Option<Duration>,
+    /// From which duration on a statement is logged.
+    slow: Option<Duration>,
+}
+
+impl Derived {
+    pub(super) fn of(settings: &Settings) -> Self {
+        let number = |name| usize::try_from(settings.number(name)).unwrap_or(0);
+        // pgvector's defaults ask for nothing; what lies above them does.
+        let (ef_search, probes) = (number("hnsw.ef_search"), number("ivfflat.probes"));
+        let raised = if ef_search > 40 { ef_search.div_ceil(16) } else { 0 };
+        let knobs = Knobs {
+            recall_target: settings.known("nearlake.recall_target").parse().unwrap_or(0.95),
+            probes_min: raised.max(if probes > 1 { probes } else { 0 }),
+            use_index: settings.is_on("enable_indexscan"),
+        };
+        let slow = u64::try_from(settings.number("log_min_duration_statement"));
+        Self {
+            binding: settings.binding(),
+            knobs,
+            timeout: settings.duration("statement_timeout"),
+            slow: slow.ok().map(Duration::from_millis),
+        }
+    }
 }
 
 impl Prepared {
@@ -52,7 +91,7 @@ impl Prepared {
     /// The statement's text.
     #[must_use]
     pub fn text(&self) -> &str {
-        self.statement.as_ref().map_or("", Statement::text)
+        self.statement.as_ref().map_or("", |statement| statement.text())
     }
 }
 
@@ -75,12 +114,23 @@ impl Session {
         };
         let Some(statement) = &prepared.statement else { return Ok(Arc::new(prepared)) };
         self.check_not_failed(statement)?;
+        let statement = statement.clone();
         let snapshot = self.look();
-        let (bound, path) = self.bind(statement, types)?;
-        prepared.parameters = bound.parameters().to_vec();
-        prepared.columns = self.columns_of(&bound)?;
-        prepared.bound = Mutex::new(Some((snapshot.catalog().version(), path, bound)));
-        Ok(Arc::new(prepared))
+        if let Some(known) = self.cache.prepared(&statement, types)
+            && self.still_bound(&known, snapshot.catalog().version()).is_some()
+        {
+            return Ok(known);
+        }
+        let binding = self.bind(&statement, types)?;
+        prepared.parameters = binding.bound.parameters().to_vec();
+        prepared.columns = self.columns_of(&binding.bound)?;
+        let is_lasting = !matches!(*binding.bound, Bound::Utility(_) | Bound::Explain { .. });
+        prepared.bound = Mutex::new(Some(binding));
+        let prepared = Arc::new(prepared);
+        if is_lasting {
+            self.cache.keep(&statement, types, &prepared);
+        }
+        Ok(prepared)
     }
 
     /// Runs a statement. Rows come as a stream that the caller drives.
@@ -95,6 +145,7 @@ impl Session {
         let Some(statement) = &prepared.statement else { return Ok(Outcome::Empty) };
         self.context.statement_starts(statement.text());
         self.check_not_failed(statement)?;
+        self.settle();
         let cancel = self.context.canceller.renew();
         let deadline = self.deadline();
         let counted = Counted::new(self, statement);
@@ -183,7 +234,8 @@ impl Session {
     /// What a change of rows runs with.
     pub(super) fn env(&mut self, parameters: Vec<ScalarValue>, cancel: CancellationToken) -> Env {
         let snapshot = self.snapshot();
-        let knobs = self.knobs();
+        self.settle();
+        let knobs = self.derived.knobs;
         let view = self.context.view();
         Env {
             run: self.engine.runner.statement(snapshot, view, knobs, cancel),
@@ -192,22 +244,6 @@ impl Session {
             lock_timeout: self.context.lock_timeout(),
             spill: self.engine.spill.clone(),
         }
-    }
-
-    /// The settings that searches obey.
-    fn knobs(&self) -> Knobs {
-        self.context.with_settings(|settings| {
-            let number = |name| usize::try_from(settings.number(name)).unwrap_or(0);
-            let recall_target = settings.known("nearlake.recall_target").parse().unwrap_or(0.95);
-            // pgvector's defaults ask for nothing; what lies above them does.
-            let (ef_search, probes) = (number("hnsw.ef_search"), number("ivfflat.probes"));
-            let raised = if ef_search > 40 { ef_search.div_ceil(16) } else { 0 };
-            Knobs {
-                recall_target,
-                probes_min: raised.max(if probes > 1 { probes } else { 0 }),
-                use_index: settings.is_on("enable_indexscan"),
-            }
-        })
     }
 
     /// The snapshot of the running statement, shown to functions too.
@@ -228,14 +264,23 @@ impl Session {
         self.snapshot()
     }
 
-    fn bind(
-        &self,
-        statement: &Statement,
-        types: &[Option<PgType>],
-    ) -> Result<(Arc<Bound>, String)> {
-        let path = self.context.with_settings(|s| s.known("search_path").to_owned());
+    fn bind(&mut self, statement: &Statement, types: &[Option<PgType>]) -> Result<Binding> {
+        self.settle();
+        let catalog = self.context.catalog().version();
         let bound = sql::bind(statement, &self.context(), &Sources, types)?;
-        Ok((Arc::new(bound), path))
+        let settings = Arc::clone(&self.derived.binding);
+        Ok(Binding { catalog, settings, bound: Arc::new(bound) })
+    }
+
+    /// What a statement was bound to before, if that is still what it would be bound to.
+    fn still_bound(&mut self, prepared: &Prepared, catalog: u64) -> Option<Arc<Bound>> {
+        self.settle();
+        let changes_names = self.transaction.as_ref().is_some_and(|t| t.has_changed_names());
+        let binding = prepared.bound.lock();
+        let binding = binding.as_ref().filter(|binding| {
+            !changes_names && binding.catalog == catalog && binding.settings == self.derived.binding
+        });
+        binding.map(|binding| Arc::clone(&binding.bound))
     }
 
     /// The statement bound to the catalog of now.
@@ -244,21 +289,15 @@ impl Session {
             return Err(Error::internal("the empty statement is not bound"));
         };
         let snapshot = self.look();
-        let version = snapshot.catalog().version();
-        let path = self.context.with_settings(|s| s.known("search_path").to_owned());
-        let mut cached = prepared.bound.lock();
-        if let Some((at, bound_path, bound)) = cached.as_ref()
-            && *at == version
-            && *bound_path == path
-            && !(self.transaction.as_ref().is_some_and(|t| t.has_changed_names()))
-        {
-            return Ok(Arc::clone(bound));
+        if let Some(bound) = self.still_bound(prepared, snapshot.catalog().version()) {
+            return Ok(bound);
         }
-        let (bound, path) = self.bind(statement, &prepared.declared)?;
-        if self.columns_of(&bound)?.as_deref() != prepared.columns.as_deref() {
+        let binding = self.bind(statement, &prepared.declared)?;
+        if self.columns_of(&binding.bound)?.as_deref() != prepared.columns.as_deref() {
             return Err(Error::unsupported("cached plan must not change result type"));
         }
-        *cached = Some((version, path, Arc::clone(&bound)));
+        let bound = Arc::clone(&binding.bound);
+        *prepared.bound.lock() = Some(binding);
         Ok(bound)
     }
 
@@ -282,8 +321,7 @@ impl Session {
 
     /// Cancels the statement when `statement_timeout` is over.
     fn deadline(&self) -> Option<Deadline> {
-        let ms = self.context.with_settings(|settings| settings.number("statement_timeout"));
-        let limit = u64::try_from(ms).ok().filter(|&ms| ms > 0).map(Duration::from_millis)?;
+        let limit = self.derived.timeout?;
         let canceller = self.context.canceller.clone();
         let wait = self.engine.clock.sleep(limit);
         let task = tokio::spawn(async move {
@@ -338,7 +376,7 @@ struct Counted {
     kind: &'static str,
     begun: Duration,
     /// From which duration on the statement is logged, and its text.
-    slow: Option<(Duration, String)>,
+    slow: Option<(Duration, Arc<str>)>,
 }
 
 impl Counted {
@@ -347,9 +385,7 @@ impl Counted {
             (Arc::clone(&session.engine.metrics), Arc::clone(&session.engine.clock));
         metrics.statements_running.inc();
         let begun = clock.elapsed();
-        let limit = session.context.with_settings(|s| s.number("log_min_duration_statement"));
-        let limit = u64::try_from(limit).ok().map(Duration::from_millis);
-        let slow = limit.map(|limit| (limit, statement.text().to_owned()));
+        let slow = session.derived.slow.map(|limit| (limit, Arc::clone(statement.text())));
         Self { metrics, clock, kind: statement.kind(), begun, slow }
     }
 

@@ -48,14 +48,13 @@ impl Session {
     /// Makes sure that there is a transaction for a statement.
     pub(super) fn open_transaction(&mut self) -> &mut Transaction {
         if self.transaction.is_none() {
-            let (level, read_only) = self.context.with_settings(|settings| {
-                let level = settings.known("default_transaction_isolation").to_owned();
-                (level, settings.is_on("default_transaction_read_only"))
+            let (isolation, read_only) = self.context.with_settings(|settings| {
+                let isolation = match settings.known("default_transaction_isolation") {
+                    "repeatable read" | "serializable" => Isolation::RepeatableRead,
+                    _ => Isolation::ReadCommitted,
+                };
+                (isolation, settings.is_on("default_transaction_read_only"))
             });
-            let isolation = match level.as_str() {
-                "repeatable read" | "serializable" => Isolation::RepeatableRead,
-                _ => Isolation::ReadCommitted,
-            };
             let (states, locks) = (Arc::clone(&self.engine.states), Arc::clone(&self.engine.locks));
             let transaction = Transaction::begin(states, locks, isolation, read_only);
             self.context.transaction_is(Some(transaction.id()));
@@ -175,8 +174,7 @@ impl Session {
                 "terminating connection due to idle-session timeout",
             )
         };
-        let ms = self.context.with_settings(|settings| settings.number(setting));
-        let limit = u64::try_from(ms).ok().filter(|&ms| ms > 0).map(Duration::from_millis)?;
+        let limit = self.context.with_settings(|settings| settings.duration(setting))?;
         Some((limit, Error::new(state, message)))
     }
 

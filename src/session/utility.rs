@@ -349,13 +349,17 @@ impl Session {
         match what {
             Discard::All => {
                 self.refuse_in_block("DISCARD ALL")?;
+                self.cache.clear();
                 self.deallocate(None)?;
                 self.cursors.close(None)?;
                 self.context.change_settings(|settings| settings.reset_all());
                 self.context.advisory_unlock_all();
                 Ok("DISCARD ALL".to_owned())
             }
-            Discard::Plans => Ok("DISCARD PLANS".to_owned()),
+            Discard::Plans => {
+                self.cache.clear();
+                Ok("DISCARD PLANS".to_owned())
+            }
             Discard::Sequences => {
                 self.context.forget_sequences();
                 Ok("DISCARD SEQUENCES".to_owned())

@@ -21,10 +21,10 @@ use datafusion::sql::sqlparser::{
 };
 use std::sync::Arc;
 
-/// One statement of a message.
+/// One statement of a message. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Statement {
-    pub(crate) ast: Ast,
+    pub(crate) ast: Arc<Ast>,
     text: Arc<str>,
     pub(crate) source: Arc<Source>,
 }
@@ -85,20 +85,26 @@ impl Statement {
         };
         let text = source.slice(first.span.start, last.span.end);
         let ast = statement(source, tokens)?;
-        Ok(Self { ast, text: text.into(), source: Arc::clone(source) })
+        Ok(Self { ast: Arc::new(ast), text: text.into(), source: Arc::clone(source) })
     }
 
     /// Its text, without the semicolon.
     #[must_use]
-    pub fn text(&self) -> &str {
+    pub fn text(&self) -> &Arc<str> {
         &self.text
+    }
+
+    /// The whole message that it came in: the same for all its statements.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        self.source.text()
     }
 
     /// The statement as a [`Utility`], where it is one that needs no binding. BEGIN, COMMIT,
     /// ROLLBACK and kin are always among them.
     #[must_use]
     pub fn utility(&self) -> Option<&Utility> {
-        match &self.ast {
+        match self.ast.as_ref() {
             Ast::Utility(utility) => Some(utility),
             _ => None,
         }
@@ -107,7 +113,7 @@ impl Statement {
     /// What kind of statement it is, for counters.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        match &self.ast {
+        match self.ast.as_ref() {
             Ast::Query(_) => "select",
             Ast::Insert(_) => "insert",
             Ast::Update(_) => "update",
@@ -127,7 +133,7 @@ impl Statement {
     /// Whether it only reads: SELECT without locks, EXPLAIN of one.
     #[must_use]
     pub fn is_query(&self) -> bool {
-        matches!(self.ast, Ast::Query(_))
+        matches!(*self.ast, Ast::Query(_))
     }
 }
 
@@ -159,7 +165,7 @@ pub(crate) fn parse_expression(text: &str) -> Result<ast::Expr> {
 /// A query, as a view was kept.
 pub(crate) fn parse_query(text: &str) -> Result<Box<ast::Query>> {
     let statements = parse(text)?;
-    match statements.into_iter().next().map(|statement| statement.ast) {
+    match statements.into_iter().next().map(|statement| Arc::unwrap_or_clone(statement.ast)) {
         Some(Ast::Query(query)) => Ok(query),
         _ => Err(Error::internal("a view's text is not a query")),
     }

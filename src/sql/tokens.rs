@@ -39,6 +39,11 @@ impl Source {
         Self { text: text.into(), lines }
     }
 
+    /// The whole text.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The character at a location, from 1.
     pub(crate) fn position(&self, location: Location) -> Option<usize> {
         let line = usize::try_from(location.line).ok()?.checked_sub(1)?;
