@@ -12,7 +12,6 @@ use std::{
     },
 };
 use subtle::ConstantTimeEq;
-use tokio::sync::Notify;
 
 /// Every session that runs.
 #[derive(Debug, Default)]
@@ -23,42 +22,12 @@ pub(super) struct Registry {
 
 struct Entry {
     key: Bytes,
-    interrupt: Interrupt,
+    canceller: Canceller,
 }
 
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Entry(..)")
-    }
-}
-
-/// Stops the statement of one session, also while it waits for its client.
-#[derive(Clone)]
-pub(super) struct Interrupt {
-    canceller: Canceller,
-    waiting: Arc<Notify>,
-}
-
-impl Interrupt {
-    pub(super) fn new(canceller: Canceller) -> Self {
-        Self { canceller, waiting: Arc::default() }
-    }
-
-    /// Stops the statement that runs now, if any.
-    pub(super) fn cancel(&self) {
-        self.canceller.cancel();
-        self.waiting.notify_one();
-    }
-
-    /// Returns at the next [`Interrupt::cancel`].
-    pub(super) async fn cancelled(&self) {
-        self.waiting.notified().await;
-    }
-
-    /// Forgets a cancel that came too late for the statement before.
-    pub(super) fn clear(&self) {
-        use futures::FutureExt;
-        let _late = self.waiting.notified().now_or_never();
     }
 }
 
@@ -78,9 +47,9 @@ impl Registry {
         &self,
         process_id: i32,
         key: Bytes,
-        interrupt: Interrupt,
+        canceller: Canceller,
     ) -> Registration {
-        self.entries.lock().insert(process_id, Entry { key, interrupt });
+        self.entries.lock().insert(process_id, Entry { key, canceller });
         Registration { process_id, entries: Arc::clone(&self.entries) }
     }
 
@@ -89,7 +58,7 @@ impl Registry {
         let entries = self.entries.lock();
         match entries.get(&process_id) {
             Some(entry) if bool::from(entry.key.ct_eq(key)) => {
-                entry.interrupt.cancel();
+                entry.canceller.cancel();
                 true
             }
             _ => false,
@@ -98,7 +67,7 @@ impl Registry {
 
     /// Cancels whatever runs.
     pub(super) fn cancel_all(&self) {
-        self.entries.lock().values().for_each(|entry| entry.interrupt.cancel());
+        self.entries.lock().values().for_each(|entry| entry.canceller.cancel());
     }
 }
 

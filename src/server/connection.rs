@@ -12,7 +12,7 @@
 
 use super::{
     Fault, Shared, authenticate,
-    cancel::{Interrupt, Registration},
+    cancel::Registration,
     extended::Portal,
     message::{Frame, Message, violation},
     response, startup,
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, SqlState},
     scram,
-    session::{Event, Prepared, Session, Start, TransactionStatus},
+    session::{Canceller, Event, Prepared, Session, Start, TransactionStatus},
 };
 use bytes::Bytes;
 use pgwire::messages::startup::{BackendKeyData, ParameterStatus, SecretKey};
@@ -40,7 +40,7 @@ pub(super) struct Connection {
     pub(super) shared: Arc<Shared>,
     pub(super) wire: Wire,
     pub(super) session: Session,
-    pub(super) interrupt: Interrupt,
+    pub(super) canceller: Canceller,
     /// Prepared statements by name; the unnamed one has the empty name.
     pub(super) statements: HashMap<String, Arc<Prepared>>,
     /// Portals of the transaction by name; likewise.
@@ -99,7 +99,7 @@ fn stopping() -> Error {
 /// A session that has been announced to its client.
 struct Greeted {
     session: Session,
-    interrupt: Interrupt,
+    canceller: Canceller,
     registration: Registration,
     slot: OwnedSemaphorePermit,
 }
@@ -110,7 +110,7 @@ impl Greeted {
             shared,
             wire,
             session: self.session,
-            interrupt: self.interrupt,
+            canceller: self.canceller,
             statements: HashMap::new(),
             portals: HashMap::new(),
             _registration: self.registration,
@@ -147,10 +147,10 @@ async fn greet(
         _ => Bytes::copy_from_slice(&scram::secret::<4>()),
     };
     wire.send(&BackendKeyData::new(process_id, SecretKey::Bytes(key.clone())))?;
-    let interrupt = Interrupt::new(session.canceller());
-    let registration = shared.registry.register(process_id, key, interrupt.clone());
+    let canceller = session.canceller();
+    let registration = shared.registry.register(process_id, key, canceller.clone());
     debug!(process_id, ?peer, "session opened");
-    Ok(Some(Greeted { session, interrupt, registration, slot }))
+    Ok(Some(Greeted { session, canceller, registration, slot }))
 }
 
 impl Connection {
@@ -248,8 +248,8 @@ impl Connection {
 
     /// Ends the implicit transaction, if there is one.
     pub(super) async fn commit(&mut self) -> Result<(), Fault> {
-        let Self { wire, session, interrupt, .. } = self;
-        Ok(watched(wire, interrupt, session.commit_implicit()).await?)
+        let Self { wire, session, canceller, .. } = self;
+        Ok(watched(wire, canceller, session.commit_implicit()).await?)
     }
 
     /// Portals die with their transaction.
@@ -289,13 +289,7 @@ impl Connection {
         let large = self.shared.options.message_bytes_max;
         let frame = tokio::select! {
             biased;
-            () = self.interrupt.cancelled() => {
-                return Err(Error::new(
-                    SqlState::QUERY_CANCELED,
-                    "canceling statement due to user request",
-                )
-                .into());
-            }
+            stopped = self.canceller.stopped() => return Err(stopped.into()),
             frame = self.wire.frame(|kind| Frame::bytes_max(kind, large)) => frame?,
         };
         let Some(frame) = frame else {
@@ -334,7 +328,7 @@ pub(super) fn unknown_statement(name: &str) -> Error {
 /// once costs no look at the socket.
 pub(super) async fn watched<T>(
     wire: &mut Wire,
-    interrupt: &Interrupt,
+    canceller: &Canceller,
     work: impl Future<Output = T>,
 ) -> T {
     let mut work = pin!(work);
@@ -344,6 +338,6 @@ pub(super) async fn watched<T>(
         () = wire.vanished() => {}
     }
     debug!("the client vanished; its statement is cancelled");
-    interrupt.cancel();
+    canceller.cancel();
     work.await
 }

@@ -36,8 +36,8 @@ impl Connection {
     pub(super) async fn copy_in(&mut self, mut copy: CopyIn) -> Result<String, Fault> {
         match self.receive(&mut copy).await {
             Ok(()) => {
-                let Self { wire, session, interrupt, .. } = self;
-                Ok(watched(wire, interrupt, copy.finish(session)).await?)
+                let Self { wire, session, canceller, .. } = self;
+                Ok(watched(wire, canceller, copy.finish(session)).await?)
             }
             Err(fault) => {
                 copy.undo(&mut self.session);
@@ -85,13 +85,13 @@ impl Connection {
         copy: &mut CopyIn,
         bytes: &mut usize,
     ) -> Result<(), Fault> {
-        let Self { wire, session, interrupt, .. } = self;
+        let Self { wire, session, canceller, .. } = self;
         let mut rows = BATCH_ROWS;
         loop {
             match decoder.take_batch(rows)? {
                 Some(batch) => {
                     *bytes = 0;
-                    watched(wire, interrupt, copy.push(session, batch)).await?;
+                    watched(wire, canceller, copy.push(session, batch)).await?;
                 }
                 None if *bytes >= BATCH_BYTES && rows > 1 => rows /= 2,
                 None => break,
@@ -110,7 +110,7 @@ impl Connection {
         let style = self.session.style();
         let (kinds, names) = kinds_and_names(&columns);
         let mut encoder = CopyEncoder::new(&options, &kinds, &names, &style)?;
-        let Self { wire, interrupt, .. } = self;
+        let Self { wire, canceller, .. } = self;
         wire.send(&CopyOutResponse::new(format, count, formats))?;
 
         let mut chunk = Vec::new();
@@ -121,7 +121,7 @@ impl Connection {
         }
         let mut rows = 0_u64;
         let mut chunks = Vec::new();
-        while let Some(batch) = watched(wire, interrupt, stream.next()).await {
+        while let Some(batch) = watched(wire, canceller, stream.next()).await {
             encoder.batch(&batch?, &mut chunks)?;
             for row in chunks.drain(..) {
                 rows += 1;

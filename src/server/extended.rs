@@ -68,9 +68,8 @@ impl Connection {
             .into());
         }
         let types = types.iter().map(|&oid| declared(oid)).collect::<Result<Vec<_>>>()?;
-        let Self { wire, session, interrupt, .. } = self;
-        interrupt.clear();
-        let prepared = watched(wire, interrupt, session.prepare(statements.pop(), &types)).await?;
+        let Self { wire, session, canceller, .. } = self;
+        let prepared = watched(wire, canceller, session.prepare(statements.pop(), &types)).await?;
         self.statements.insert(name, prepared);
         self.wire.send(&ParseComplete::new())?;
         Ok(())
@@ -150,7 +149,6 @@ impl Connection {
     ) -> Result<(), Fault> {
         // Taken out while it runs: an error drops it, and with it the query behind it.
         let portal = self.portals.remove(&name).ok_or_else(|| unknown_portal(&name))?;
-        self.interrupt.clear();
         let Portal { prepared, formats, state } = portal;
         let state = match state {
             State::Bound(values) => self.start(&prepared, &formats, values, rows_max).await?,
@@ -177,9 +175,9 @@ impl Connection {
         values: Vec<ArrayRef>,
         rows_max: Option<u64>,
     ) -> Result<State, Fault> {
-        let Self { wire, session, interrupt, .. } = self;
+        let Self { wire, session, canceller, .. } = self;
         let before = session.status();
-        let tag = match watched(wire, interrupt, session.execute(prepared, values)).await? {
+        let tag = match watched(wire, canceller, session.execute(prepared, values)).await? {
             Outcome::Rows(rows) => {
                 let cursor = Box::new(Cursor::new(rows, formats.to_vec()));
                 return self.resume(cursor, rows_max).await;
@@ -204,7 +202,7 @@ impl Connection {
         rows_max: Option<u64>,
     ) -> Result<State, Fault> {
         let style = self.session.style();
-        let sent = cursor.send(&mut self.wire, &self.interrupt, &style, rows_max).await?;
+        let sent = cursor.send(&mut self.wire, &self.canceller, &style, rows_max).await?;
         if sent.is_suspended {
             self.tell_events()?;
             self.wire.send(&PortalSuspended::new())?;

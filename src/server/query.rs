@@ -42,21 +42,20 @@ impl Connection {
 
     /// Runs one statement up to its command tag; `None` for the empty statement.
     async fn run_statement(&mut self, statement: Statement) -> Result<Option<String>, Fault> {
-        let Self { wire, session, interrupt, .. } = self;
-        interrupt.clear();
-        let prepared = watched(wire, interrupt, session.prepare(Some(statement), &[])).await?;
+        let Self { wire, session, canceller, .. } = self;
+        let prepared = watched(wire, canceller, session.prepare(Some(statement), &[])).await?;
         if !prepared.parameters().is_empty() {
             let message = "there is no parameter $1";
             return Err(Error::new(SqlState::UNDEFINED_PARAMETER, message).into());
         }
-        match watched(wire, interrupt, session.execute(&prepared, Vec::new())).await? {
+        match watched(wire, canceller, session.execute(&prepared, Vec::new())).await? {
             Outcome::Empty => Ok(None),
             Outcome::Done(tag) => Ok(Some(tag)),
             Outcome::Rows(rows) => {
                 wire.send(&response::row_description(&rows.columns, |_| Format::Text))?;
                 let mut cursor = Cursor::new(rows, Vec::new());
                 let style = session.style();
-                let sent = cursor.send(wire, interrupt, &style, None).await?;
+                let sent = cursor.send(wire, canceller, &style, None).await?;
                 Ok(Some(cursor.tag(sent.rows)))
             }
             Outcome::CopyIn(copy) => self.copy_in(*copy).await.map(Some),

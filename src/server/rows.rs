@@ -2,11 +2,11 @@
 //! Nothing is kept but the batch at hand: the next one is made when the client has taken this
 //! one.
 
-use super::{Fault, cancel::Interrupt, connection::watched, message::Format, wire::Wire};
+use super::{Fault, connection::watched, message::Format, wire::Wire};
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::output::{Encoder, Style},
-    session::{OutputColumn, RowStream, Rows, RowsTag},
+    session::{Canceller, OutputColumn, RowStream, Rows, RowsTag},
 };
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
@@ -41,7 +41,7 @@ impl Cursor {
     pub(super) async fn send(
         &mut self,
         wire: &mut Wire,
-        interrupt: &Interrupt,
+        canceller: &Canceller,
         style: &Style,
         rows_max: Option<u64>,
     ) -> Result<Sent, Fault> {
@@ -50,7 +50,7 @@ impl Cursor {
         while rows < rows_max {
             let (batch, start) = match self.rest.take() {
                 Some(rest) => rest,
-                None => match watched(wire, interrupt, self.stream.next()).await {
+                None => match watched(wire, canceller, self.stream.next()).await {
                     Some(batch) => (batch?, 0),
                     None => return Ok(Sent { rows, is_suspended: false }),
                 },

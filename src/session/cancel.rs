@@ -1,6 +1,9 @@
 //! Stopping a statement: from another connection, from a vanished client, by a deadline.
 
-use crate::error::{Error, SqlState};
+use crate::{
+    error::{Error, SqlState},
+    exec::run::cancelled,
+};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +41,12 @@ impl Canceller {
         let mut running = self.0.lock();
         running.timed_out = true;
         running.token.cancel();
+    }
+
+    /// Waits until the running statement is stopped, and tells why it was.
+    pub async fn stopped(&self) -> Error {
+        self.token().cancelled().await;
+        self.reason(cancelled())
     }
 
     /// The error of a stopped statement with its true reason.

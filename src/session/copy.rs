@@ -1,6 +1,6 @@
 //! COPY: rows that the client sends, and rows that it gets in COPY's form.
 
-use super::{Outcome, OutputColumn, RowStream, Session};
+use super::{Outcome, OutputColumn, RowStream, Session, statement::Running};
 use crate::{
     error::Result,
     exec::{insert::Inserter, transaction::Mark, write::Env},
@@ -24,6 +24,8 @@ pub struct CopyIn {
     rows: Arc<Plan>,
     env: Env,
     mark: Option<Mark>,
+    /// What lasts as long as the statement does.
+    pub(super) running: Option<Running>,
 }
 
 /// A COPY TO STDOUT.
@@ -61,6 +63,8 @@ impl CopyIn {
     pub async fn finish(mut self, session: &mut Session) -> Result<String> {
         self.mark = None;
         session.open_transaction();
+        let rows = self.inserter.rows;
+        session.engine.metrics.rows_written.with_label_values(&["copy"]).inc_by(rows);
         Ok(format!("COPY {}", self.inserter.rows))
     }
 
@@ -104,6 +108,7 @@ impl Session {
                     rows: Arc::clone(rows),
                     env: env.clone(),
                     mark,
+                    running: None,
                 })))
             }
         }

@@ -155,7 +155,7 @@ impl Session {
             counted.failed(&error);
             error
         })?;
-        Ok(self.watched(outcome, deadline, counted))
+        Ok(self.watched(outcome, Running { _deadline: deadline, counted }))
     }
 
     async fn run(
@@ -207,23 +207,26 @@ impl Session {
     async fn run_change(&mut self, bound: &Bound, env: &Env) -> Result<Outcome> {
         let transaction = self.transaction.as_mut().expect("a statement has a transaction");
         let mark = transaction.mark();
-        let (word, written, returning) = match bound {
+        let (word, kind, written, returning) = match bound {
             Bound::Insert(statement) => {
                 let written = insert::insert(statement, env, transaction).await;
-                ("INSERT 0", written, statement.returning.as_ref())
+                ("INSERT 0", "insert", written, statement.returning.as_ref())
             }
             Bound::Update(statement) => {
                 let written = update::update(statement, env, transaction).await;
-                ("UPDATE", written, statement.returning.as_ref())
+                ("UPDATE", "update", written, statement.returning.as_ref())
             }
             Bound::Delete(statement) => {
                 let written = update::delete(statement, env, transaction).await;
-                ("DELETE", written, statement.returning.as_ref())
+                ("DELETE", "delete", written, statement.returning.as_ref())
             }
             _ => return Err(Error::internal("not a change of rows")),
         };
         match written {
-            Ok(written) => Ok(changed(word, written, returning)),
+            Ok(written) => {
+                self.engine.metrics.rows_written.with_label_values(&[kind]).inc_by(written.rows);
+                Ok(changed(word, written, returning))
+            }
             Err(error) => {
                 transaction.undo_to(mark);
                 Err(error)
@@ -333,11 +336,15 @@ impl Session {
 
     /// Streams fail with the true reason of a cancellation, and keep their deadline until their
     /// end.
-    fn watched(&self, outcome: Outcome, deadline: Option<Deadline>, counted: Counted) -> Outcome {
+    fn watched(&self, outcome: Outcome, running: Running) -> Outcome {
         let canceller = self.context.canceller.clone();
+        if let Outcome::CopyIn(mut copy) = outcome {
+            copy.running = Some(running);
+            return Outcome::CopyIn(copy);
+        }
         let watch = |stream: super::RowStream| -> super::RowStream {
             Box::pin(stream.map(move |batch| {
-                let _running = &deadline;
+                let counted = &running.counted;
                 match batch {
                     Ok(batch) => {
                         counted.metrics.rows_returned.inc_by(batch.num_rows() as u64);
@@ -369,7 +376,15 @@ fn ends_transaction(statement: &Statement) -> bool {
     )
 }
 
+/// What lasts until a statement's last row: its deadline and its counters.
+#[derive(Debug)]
+pub(super) struct Running {
+    _deadline: Option<Deadline>,
+    counted: Counted,
+}
+
 /// A statement as the counters see it, until its last row.
+#[derive(Debug)]
 struct Counted {
     metrics: Arc<Metrics>,
     clock: SharedClock,
@@ -408,6 +423,7 @@ impl Drop for Counted {
 }
 
 /// A deadline that is called off when it is dropped.
+#[derive(Debug)]
 struct Deadline(tokio::task::AbortHandle);
 
 impl Drop for Deadline {

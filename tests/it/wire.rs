@@ -386,3 +386,18 @@ async fn a_transaction_may_idle_only_so_long() {
     }
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_waits_for_data_ends_with_its_time() {
+    let node = support::start().await;
+    let mut raw = Raw::ready(node.pg_addr()).await;
+    raw.query("CREATE TABLE t (v int); SET statement_timeout = '50ms'").await;
+    let said = tokio::time::timeout(Duration::from_secs(5), raw.query("COPY t FROM STDIN")).await;
+    let [_, code, message] = said.expect("the deadline ends it").fault();
+    assert_eq!(
+        (code.as_str(), message.contains("statement timeout")),
+        ("57014", true),
+        "{message}"
+    );
+    assert_eq!(raw.query("SELECT 1").await.tags(), ["SELECT 1"]);
+}
