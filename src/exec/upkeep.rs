@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How many steps of upkeep are done before the task looks for new rows again.
 const STEPS_MAX: usize = 64;
+/// How long the task rests between rounds, while commits gather.
+const GATHER: Duration = Duration::from_millis(20);
 /// How long the task rests when there is nothing to do but to look for dead rows.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
@@ -53,13 +55,17 @@ impl Upkeep {
                 () = stop.cancelled() => return,
                 worked = self.round(&stop) => worked,
             };
-            if worked {
-                continue;
+            if !worked {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    changed = changes.changed() => if changed.is_err() { return },
+                    () = self.clock.sleep(SWEEP_EVERY) => self.sweep(&stop).await,
+                }
             }
+            // Commits that come soon after are taken in together; none of them wakes this task.
             tokio::select! {
                 () = stop.cancelled() => return,
-                changed = changes.changed() => if changed.is_err() { return },
-                () = self.clock.sleep(SWEEP_EVERY) => self.sweep(&stop).await,
+                () = self.clock.sleep(GATHER) => {}
             }
         }
     }
