@@ -47,7 +47,7 @@ use tokio::{
     runtime::{Handle, Runtime},
     task::JoinHandle,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A node: everything that `nearlake serve` runs.
 #[derive(Debug)]
@@ -61,6 +61,8 @@ pub struct Node {
     upkeep: JoinHandle<()>,
     stop_maintenance: CancellationToken,
     maintenance: JoinHandle<Result<()>>,
+    /// However the node ends, its commit thread does.
+    stop_commits: DropGuard,
     commits: JoinHandle<Result<()>>,
     _cpu: Cpu,
     _lock: Option<FolderLock>,
@@ -103,7 +105,10 @@ impl Node {
             Arc::clone(&clock),
             Arc::clone(&metrics),
         );
-        let commits = tokio::spawn(commit_task.run());
+        let stop_commits = CancellationToken::new();
+        let commits = commit_task.run(stop_commits.clone());
+        let runtime = Handle::current();
+        let commits = tokio::task::spawn_blocking(move || runtime.block_on(commits));
 
         let checkpointer = Checkpointer::new(
             store.clone(),
@@ -119,8 +124,13 @@ impl Node {
             checkpoint_every: config.checkpoint_interval,
             ..MaintenanceOptions::default()
         };
-        let (maintenance, maintenance_task) =
-            Maintenance::new(checkpointer, Arc::clone(&states), Arc::clone(&clock), options);
+        let (maintenance, maintenance_task) = Maintenance::new(
+            checkpointer,
+            Arc::clone(&states),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+            options,
+        );
         let (stop_maintenance, stop_upkeep) = (CancellationToken::new(), CancellationToken::new());
         let maintenance_handle = tokio::spawn(maintenance_task.run(stop_maintenance.clone()));
 
@@ -160,6 +170,8 @@ impl Node {
             counters: server.counters(),
             engine: Arc::clone(&engine),
             segments: observed_segments,
+            store: store.clone(),
+            committer: committer.clone(),
             clock: Arc::clone(&clock),
         };
         tokio::spawn(observed.run(stop_server.clone()));
@@ -177,6 +189,7 @@ impl Node {
             upkeep,
             stop_maintenance,
             maintenance: maintenance_handle,
+            stop_commits: stop_commits.drop_guard(),
             commits,
             _cpu: cpu,
             _lock: writer.lock,
@@ -227,8 +240,8 @@ impl Node {
         ended(self.upkeep.await)?;
         self.stop_maintenance.cancel();
         let checkpointed = ended(self.maintenance.await)?;
-        self.commits.abort();
-        checkpointed
+        drop(self.stop_commits);
+        ended(self.commits.await)?.and(checkpointed)
     }
 }
 

@@ -37,6 +37,7 @@ use arrow::{array::RecordBatch, compute::concat_batches};
 use roaring::RoaringTreemap;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// How many requests one group takes at most.
 const GROUP_MAX: usize = 1024;
@@ -145,6 +146,12 @@ impl Committer {
         self.send(|reply| Request::Release(covered, reply)).await
     }
 
+    /// How many requests wait for the commit task.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.requests.max_capacity() - self.requests.capacity()
+    }
+
     /// Whether the commit task still runs.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -164,10 +171,19 @@ impl Committer {
 }
 
 impl CommitTask {
-    /// Runs until every handle is gone, or the log can no longer be written: then the cause.
-    pub async fn run(mut self) -> Result<()> {
+    /// Runs until it is stopped, or the log can no longer be written: then the cause. It wants a
+    /// thread of its own, since it waits for the disk.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<()> {
         let mut waiting = Vec::new();
-        while self.requests.recv_many(&mut waiting, GROUP_MAX).await > 0 {
+        loop {
+            let taken = tokio::select! {
+                biased;
+                taken = self.requests.recv_many(&mut waiting, GROUP_MAX) => taken,
+                () = stop.cancelled() => 0,
+            };
+            if taken == 0 {
+                return Ok(());
+            }
             let mut requests = std::mem::take(&mut waiting).into_iter().peekable();
             while requests.peek().is_some() {
                 self.group(&mut requests).await;
@@ -176,7 +192,6 @@ impl CommitTask {
                 return Err(Error::internal(format!("the log cannot be written: {broken}")));
             }
         }
-        Ok(())
     }
 
     /// Steps 1 to 4 for as many commits as one group takes, or for one other request.

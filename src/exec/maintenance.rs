@@ -5,6 +5,7 @@ use super::{checkpoint::Checkpointer, state::States};
 use crate::{
     clock::SharedClock,
     error::{Error, ErrorKind, Result, SqlState},
+    telemetry::Metrics,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
@@ -53,6 +54,7 @@ pub struct MaintenanceTask {
     checkpointer: Checkpointer,
     states: Arc<States>,
     clock: SharedClock,
+    metrics: Arc<Metrics>,
     options: MaintenanceOptions,
 }
 
@@ -63,12 +65,13 @@ impl Maintenance {
         checkpointer: Checkpointer,
         states: Arc<States>,
         clock: SharedClock,
+        metrics: Arc<Metrics>,
         options: MaintenanceOptions,
     ) -> (Self, MaintenanceTask) {
         let (sender, requests) = mpsc::channel(16);
         (
             Self { requests: sender },
-            MaintenanceTask { requests, checkpointer, states, clock, options },
+            MaintenanceTask { requests, checkpointer, states, clock, metrics, options },
         )
     }
 
@@ -117,7 +120,7 @@ impl MaintenanceTask {
             }
         }
         if self.checkpointer.behind() > 0 {
-            self.checkpointer.checkpoint().await?;
+            self.checkpoint().await?;
         }
         Ok(())
     }
@@ -128,14 +131,27 @@ impl MaintenanceTask {
         full || (old && self.checkpointer.behind() > 0)
     }
 
+    /// A checkpoint, counted.
+    async fn checkpoint(&self) -> Result<()> {
+        let begun = self.clock.elapsed();
+        let done = self.checkpointer.checkpoint().await;
+        let outcome = if done.is_ok() { "done" } else { "failed" };
+        self.metrics.checkpoints.with_label_values(&[outcome]).inc();
+        let took = self.clock.elapsed().saturating_sub(begun);
+        self.metrics.checkpoint_seconds.observe(took.as_secs_f64());
+        done.map(drop)
+    }
+
     async fn perform(&self, task: Task) -> Result<()> {
-        self.checkpointer.checkpoint().await?;
+        self.checkpoint().await?;
         let compacted = self.checkpointer.compact().await?;
         if compacted > 0 {
             // The manifest is to name the new segments, so that the old ones become garbage.
-            self.checkpointer.checkpoint().await?;
+            self.checkpoint().await?;
         }
         let collected = self.checkpointer.collect().await?;
+        let objects = collected.dropped + collected.orphans + collected.manifests + collected.wal;
+        self.metrics.objects_collected.inc_by(objects);
         if task == Task::Vacuum || compacted > 0 {
             tracing::info!(compacted, ?collected, "compaction and collection");
         }

@@ -367,6 +367,7 @@ struct Work {
 
 impl Work {
     async fn run(self) -> Result<RecordBatch> {
+        let _timed = self.counts.node.as_ref().map(|node| node.search_seconds.start_timer());
         self.check_dimensions()?;
         let allowed = match &self.search.filter {
             None => Arc::clone(self.rows.live()),

@@ -3,13 +3,18 @@
 
 use crate::{
     clock::SharedClock,
+    exec::commit::Committer,
     server::Counters,
     session::Engine,
-    storage::{columns::ColumnCache, segment::SegmentStore},
+    storage::{columns::ColumnCache, segment::SegmentStore, store::Store},
     telemetry::Metrics,
 };
+use prometheus::IntCounter;
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio_util::sync::CancellationToken;
@@ -23,15 +28,18 @@ pub(super) struct Observed {
     pub(super) counters: Arc<Counters>,
     pub(super) engine: Arc<Engine>,
     pub(super) segments: SegmentStore,
+    pub(super) store: Store,
+    pub(super) committer: Committer,
     pub(super) clock: SharedClock,
 }
 
 impl Observed {
     /// Looks until it is told to stop.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let mut accepted = 0;
         loop {
-            self.connections(&mut accepted);
+            self.connections();
+            self.ranges();
+            self.metrics.wal_queue.set(gauge(self.committer.waiting() as u64));
             self.indexes();
             self.memory(self.segments.cache());
             tokio::select! {
@@ -41,12 +49,25 @@ impl Observed {
         }
     }
 
-    fn connections(&self, accepted: &mut u64) {
+    fn connections(&self) {
         let open = self.counters.connections_open.load(Ordering::Relaxed);
         self.metrics.connections.set(gauge(open));
-        let total = self.counters.connections_total.load(Ordering::Relaxed);
-        self.metrics.connections_accepted.inc_by(total.saturating_sub(*accepted));
-        *accepted = total;
+        follow(&self.metrics.connections_accepted, &self.counters.connections_total);
+        follow(&self.metrics.connections_refused, &self.counters.connections_refused_total);
+    }
+
+    /// What the range cache answered, and what the store had to.
+    fn ranges(&self) {
+        let Some(cache) = self.store.cache() else { return };
+        let counts = cache.counters();
+        for (tier, reads, bytes) in [
+            ("memory", &counts.memory_hits, &counts.memory_bytes),
+            ("disk", &counts.disk_hits, &counts.disk_bytes),
+            ("store", &counts.misses, &counts.missed_bytes),
+        ] {
+            follow(&self.metrics.cache_reads.with_label_values(&[tier]), reads);
+            follow(&self.metrics.cache_read_bytes.with_label_values(&[tier]), bytes);
+        }
     }
 
     /// Rows that are searched exactly since their index does not have them yet.
@@ -67,6 +88,11 @@ impl Observed {
         let counts = columns.counts();
         self.metrics.memory_bytes.with_label_values(&["columns"]).set(gauge(counts.bytes));
     }
+}
+
+/// Lets a counter follow a number that only grows.
+fn follow(counter: &IntCounter, total: &AtomicU64) {
+    counter.inc_by(total.load(Ordering::Relaxed).saturating_sub(counter.get()));
 }
 
 fn gauge(value: u64) -> i64 {

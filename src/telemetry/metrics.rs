@@ -70,8 +70,8 @@ metrics! {
     connections: IntGauge = "nearlake_connections";
     /// Clients that were let in since the start.
     connections_accepted: IntCounter = "nearlake_connections_accepted_total";
-    /// Clients that were turned away, by reason: authentication, limit, protocol.
-    connections_refused: IntCounterVec = "nearlake_connections_refused_total", "reason";
+    /// Clients that were turned away: too many, or not authenticated.
+    connections_refused: IntCounter = "nearlake_connections_refused_total";
 
     /// Time from receiving a statement to its last row, by kind of statement.
     statement_seconds: HistogramVec = "nearlake_statement_seconds", SECONDS, "kind";
@@ -81,15 +81,13 @@ metrics! {
     errors: IntCounterVec = "nearlake_errors_total", "class";
     /// Rows that were sent to clients.
     rows_returned: IntCounter = "nearlake_rows_returned_total";
-    /// Rows that commits added, changed or took away, by change: insert, update, delete.
+    /// Rows that statements added, changed or took away, by change: insert, update, delete, copy.
     rows_written: IntCounterVec = "nearlake_rows_written_total", "change";
 
     /// Transactions that ended, by outcome: commit, rollback.
     transactions: IntCounterVec = "nearlake_transactions_total", "outcome";
     /// Transactions that are open.
     transactions_open: IntGauge = "nearlake_transactions_open";
-    /// Age of the oldest snapshot that a statement, cursor or transaction holds.
-    snapshot_oldest_seconds: IntGauge = "nearlake_snapshot_oldest_seconds";
 
     /// Bytes that were appended to the write-ahead log.
     wal_bytes: IntCounter = "nearlake_wal_bytes_total";
@@ -109,12 +107,10 @@ metrics! {
     /// Objects that no manifest and no reader named any more and that were deleted.
     objects_collected: IntCounter = "nearlake_objects_collected_total";
 
-    /// Reads that a tier answered, by tier: memory, disk, store.
+    /// Blocks of objects that a tier of the range cache answered, by tier: memory, disk, store.
     cache_reads: IntCounterVec = "nearlake_cache_reads_total", "tier";
-    /// Bytes that a tier answered, by tier: memory, disk, store.
+    /// Bytes of these blocks, by tier: memory, disk, store.
     cache_read_bytes: IntCounterVec = "nearlake_cache_read_bytes_total", "tier";
-    /// Bytes that a tier holds, by tier: memory, disk.
-    cache_bytes: IntGaugeVec = "nearlake_cache_bytes", "tier";
     /// Memory of the budget that is in use, by consumer.
     memory_bytes: IntGaugeVec = "nearlake_memory_bytes", "consumer";
     /// The memory budget.

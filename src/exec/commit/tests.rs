@@ -12,6 +12,7 @@ use crate::{
     },
 };
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 const LOST: Faults = Faults {
     refused: 0.0,
@@ -46,7 +47,7 @@ impl World {
         let metrics = Arc::new(Metrics::default());
         let (committer, task) =
             Committer::new(Arc::clone(&states), segments, wal, SharedClock::clone(&clock), metrics);
-        let task = tokio::spawn(task.run());
+        let task = tokio::spawn(task.run(CancellationToken::new()));
         Self { clock, objects, store, committer, states, task }
     }
 

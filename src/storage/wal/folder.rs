@@ -13,7 +13,6 @@ use crate::{
     ids::Lsn,
     storage::{local, paths, store::Store},
 };
-use bytes::Bytes;
 use std::{
     fs::{self, File, OpenOptions},
     io,
@@ -83,7 +82,9 @@ impl FolderLog {
         self.file.take_if(|(_, bytes)| *bytes > 0);
     }
 
-    pub(super) async fn append(&mut self, first: Lsn, bytes: Bytes) -> Outcome {
+    /// Waits for the disk on the thread that calls: the way to another and back would take as long
+    /// as the disk does.
+    pub(super) async fn append(&mut self, first: Lsn, bytes: &[u8]) -> Outcome {
         let base = self.base();
         let path = file_path(&self.root, first);
         let (file, created) = match &self.file {
@@ -98,15 +99,13 @@ impl FolderLog {
             self.file = Some((Arc::clone(&file), 0));
         }
         let length = bytes.len() as u64;
-        let written = tokio::task::spawn_blocking(move || write(&file, base, &bytes)).await;
-        match written {
-            Ok(Written::Synced) => {
+        match write(&file, base, bytes) {
+            Written::Synced => {
                 self.file.as_mut().expect("the file that was written to").1 = base + length;
                 Outcome::Durable
             }
-            Ok(Written::Undone(error)) => Outcome::NotWritten(failed("write", &path, error)),
-            Ok(Written::Unknown(error)) => Outcome::Broken(error),
-            Err(panicked) => Outcome::Broken(io::Error::other(panicked)),
+            Written::Undone(error) => Outcome::NotWritten(failed("write", &path, error)),
+            Written::Unknown(error) => Outcome::Broken(error),
         }
     }
 }

@@ -230,7 +230,7 @@ impl Wal {
         let start = self.clock.elapsed();
         self.state = State::InDoubt(group.clone());
         let outcome = match &mut self.log {
-            Log::Folder(log) => log.append(group.first, group.bytes.clone()).await,
+            Log::Folder(log) => log.append(group.first, &group.bytes).await,
             Log::Objects(log) => log.append(group.first, group.bytes.clone()).await,
         };
         match outcome {
