@@ -13,7 +13,7 @@ use crate::{
         typed::Typed,
     },
 };
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion::{
     common::ScalarValue,
     logical_expr::{
@@ -393,7 +393,8 @@ fn merge(a: &PgType, b: &PgType) -> Option<PgType> {
 
 /// A parameter of a type.
 pub(crate) fn placeholder(id: &str, kind: &PgType) -> Expr {
-    let field = Arc::new(kind.field(id, true));
+    // Without the type's name: rows of VALUES are to have equal fields, whatever they come from.
+    let field = Arc::new(Field::new(id, kind.arrow(), true));
     Expr::Placeholder(Placeholder::new_with_field(id.to_owned(), Some(field)))
 }
 

@@ -17,6 +17,8 @@ mod examples;
 mod introspection;
 /// Whom a test talks to.
 mod peer;
+/// Statements that run again.
+mod prepared;
 /// Recall against exact neighbours, through SQL.
 mod recall;
 /// `tests/slt`.
