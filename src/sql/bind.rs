@@ -15,6 +15,7 @@ use crate::{
         query::one_row,
         typed::{Rows, unique},
         utility::{CreateTableAs, CreateView, Declare, Execute, Utility},
+        with::has_changes,
     },
 };
 use datafusion::{
@@ -79,7 +80,7 @@ pub fn bind_arguments(
 impl Binder<'_> {
     fn statement(&mut self, statement: &Ast) -> Result<Bound> {
         Ok(match statement {
-            Ast::Query(query) => Bound::Query(self.whole_query(query)?),
+            Ast::Query(query) => self.top_query(query)?,
             Ast::Insert(insert) => Bound::Insert(self.insert(insert)?),
             Ast::Update(update) => Bound::Update(self.update(update)?),
             Ast::Delete(delete) => Bound::Delete(self.delete(delete)?),
@@ -97,6 +98,12 @@ impl Binder<'_> {
                     return Err(Error::unsupported("CREATE TABLE … AS EXECUTE is not supported")
                         .hint("Write the query into the statement."));
                 };
+                if has_changes(query) {
+                    return Err(Error::unsupported(
+                        "CREATE TABLE AS with changes of rows in WITH is not supported",
+                    )
+                    .hint("Create the table, then INSERT into it from the WITH."));
+                }
                 let mut query = self.whole_query(query)?;
                 if names.len() > query.columns.len() {
                     return Err(Error::new(
@@ -113,6 +120,7 @@ impl Binder<'_> {
                 Bound::Utility(Utility::CreateTable(table))
             }
             Ast::CreateView { name, or_replace, columns, query, text } => {
+                refuse_changes(query, "views")?;
                 let bound = self.whole_query(query)?;
                 if !bound.parameters.is_empty() {
                     return Err(Error::new(
@@ -141,6 +149,7 @@ impl Binder<'_> {
                 }))
             }
             Ast::Declare { name, query, scroll, hold, binary } => {
+                refuse_changes(query, "DECLARE CURSOR")?;
                 Bound::Utility(Utility::Declare(Declare {
                     name: name.clone(),
                     query: Box::new(self.whole_query(query)?),
@@ -276,11 +285,7 @@ impl Binder<'_> {
     fn copy(&mut self, statement: &CopyStatement) -> Result<Copy> {
         let direction = match (&statement.table, &statement.query) {
             (Some((name, columns)), _) if !statement.to => {
-                if statement.predicate.is_some() {
-                    return Err(Error::unsupported("COPY FROM … WHERE is not supported")
-                        .hint("Copy into a table of its own, then INSERT … SELECT … WHERE."));
-                }
-                self.copy_in(name, columns)?
+                self.copy_in(name, columns, statement.predicate.as_ref())?
             }
             (Some((name, columns)), _) => {
                 CopyDirection::Out { query: self.copy_table(name, columns)? }
@@ -292,6 +297,12 @@ impl Binder<'_> {
                     )
                     .hint("Run the statement with RETURNING."));
                 };
+                if has_changes(query) {
+                    return Err(Error::unsupported(
+                        "COPY of changes of rows in WITH is not supported",
+                    )
+                    .hint("Run the statement by itself; it gives its rows."));
+                }
                 CopyDirection::Out { query: self.whole_query(query)? }
             }
             (None, None) => return Err(Error::internal("COPY of nothing")),
@@ -317,6 +328,17 @@ impl Binder<'_> {
         }
         self.finished(Rows { plan: rows.plan, columns: chosen }, None)
     }
+}
+
+/// 0A000 for changes of rows in the WITH of what is run again and again.
+fn refuse_changes(query: &ast::Query, what: &str) -> Result<()> {
+    if !has_changes(query) {
+        return Ok(());
+    }
+    Err(Error::new(
+        SqlState::FEATURE_NOT_SUPPORTED,
+        format!("{what} must not contain data-modifying statements in WITH"),
+    ))
 }
 
 /// 42701 when a name is there twice.

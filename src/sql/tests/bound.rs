@@ -180,7 +180,11 @@ fn faults_of_names_and_types_have_their_states() {
         "22P02",
         "invalid input syntax for type vector: \"[1,2,x]\"",
     );
-    refused("SELECT * FROM t TABLESAMPLE BERNOULLI (10)", "0A000", "TABLESAMPLE is not supported");
+    refused(
+        "SELECT * FROM t TABLESAMPLE every_other (10)",
+        "42704",
+        "tablesample method every_other does not exist",
+    );
     refused(
         "WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x",
         "0A000",
