@@ -11,6 +11,7 @@ use crate::{
         Relations,
         binder::{Binder, Place, build},
         coerce::Reason,
+        generated::refuse_copy,
         parse::{Ast, CopyStatement, Statement},
         query::one_row,
         typed::{Rows, unique},
@@ -316,13 +317,22 @@ impl Binder<'_> {
         let table = self.table(name)?;
         let qualifier = self.qualifier(&table.name);
         let rows = self.scan(&table, super::Hidden::None, &qualifier)?;
-        if columns.is_empty() {
-            return self.finished(rows, None);
-        }
+        let generated = table.columns.iter().any(|column| column.generated.is_some());
+        let all: Vec<String>;
+        let columns = match columns {
+            [] if !generated => return self.finished(rows, None),
+            [] => {
+                let given = table.columns.iter().filter(|column| column.generated.is_none());
+                all = given.map(|column| column.name.clone()).collect();
+                all.as_slice()
+            }
+            columns => columns,
+        };
         refuse_duplicates(columns.iter().map(String::as_str))?;
         let mut chosen = Vec::new();
         for name in columns {
             let column = table.expect_column(name)?;
+            refuse_copy(column)?;
             let found = rows.columns.iter().find(|c| c.origin == Some((table.id, column.id)));
             chosen.extend(found.cloned());
         }

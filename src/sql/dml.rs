@@ -13,6 +13,7 @@ use crate::{
         coerce::{Reason, bare},
         from::offered,
         functions::{call::call, pg},
+        generated::{refuse_copy, refuse_value},
         parse::parse_expression,
         query::one_row,
         tokens::fold,
@@ -126,8 +127,7 @@ impl Binder<'_> {
             .iter()
             .map(|c| Typed::new(Expr::Column(c.column.clone()), c.kind.clone()))
             .collect();
-        let exprs = self.full_row(table, targets, given)?;
-        build(LogicalPlanBuilder::from(rows.plan).project(exprs))
+        self.whole_rows(table, rows.plan, targets, given)
     }
 
     /// `VALUES` of an INSERT: each value is of its column, DEFAULT among them.
@@ -171,8 +171,7 @@ impl Binder<'_> {
         if let [row] = table_rows.as_mut_slice() {
             let cells = std::mem::take(row).into_iter().zip(kinds);
             let given = cells.map(|(cell, kind)| Typed::new(cell, kind)).collect();
-            let exprs = self.full_row(table, &targets[..width], given)?;
-            return build(LogicalPlanBuilder::from(one_row()).project(exprs));
+            return self.whole_rows(table, one_row(), &targets[..width], given);
         }
         let plan = build(LogicalPlanBuilder::values(table_rows))?;
         let given = plan
@@ -182,8 +181,7 @@ impl Binder<'_> {
             .zip(kinds)
             .map(|(column, kind)| Typed::new(Expr::Column(column), kind))
             .collect();
-        let exprs = self.full_row(table, &targets[..width], given)?;
-        build(LogicalPlanBuilder::from(plan).project(exprs))
+        self.whole_rows(table, plan, &targets[..width], given)
     }
 
     fn check_width(&self, given: usize, targets: usize, named: bool, span: Span) -> Result<()> {
@@ -198,8 +196,20 @@ impl Binder<'_> {
     }
 
     fn default_values(&mut self, table: &Arc<Table>) -> Result<LogicalPlan> {
-        let exprs = self.full_row(table, &[], Vec::new())?;
-        build(LogicalPlanBuilder::from(one_row()).project(exprs))
+        self.whole_rows(table, one_row(), &[], Vec::new())
+    }
+
+    /// Rows of the table from what is given of them.
+    fn whole_rows(
+        &mut self,
+        table: &Arc<Table>,
+        plan: LogicalPlan,
+        targets: &[ColumnId],
+        given: Vec<Typed>,
+    ) -> Result<LogicalPlan> {
+        let exprs = self.full_row(table, targets, given)?;
+        let plan = build(LogicalPlanBuilder::from(plan).project(exprs))?;
+        self.with_generated(table, plan, 0)
     }
 
     /// An expression for each column of the table: what is given, else the default.
@@ -251,7 +261,8 @@ impl Binder<'_> {
             let next = self.next_value(sequence)?;
             return self.coerce(next, &column.kind, Reason::Assignment);
         }
-        let Some(text) = &column.default else {
+        // What is generated is computed once the rest of the row is there.
+        let Some(text) = column.default.as_ref().filter(|_| column.generated.is_none()) else {
             let null = ScalarValue::try_from(&column.kind.arrow())
                 .map_err(super::error::from_datafusion)?;
             return Ok(Typed::literal(null, column.kind.clone()));
@@ -282,6 +293,8 @@ impl Binder<'_> {
 
     fn refuse_generated(&self, table: &Table, id: ColumnId) -> Result<()> {
         let column = column_of(table, id)?;
+        let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
+        refuse_value(column, message)?;
         if column.identity != Some(Identity::Always) {
             return Ok(());
         }
@@ -443,7 +456,10 @@ impl Binder<'_> {
             exprs.push(column.expr.clone().alias(unique(&mut taken, &column.name)));
         }
         let plan = build(LogicalPlanBuilder::from(plan).project(exprs))?;
-        Ok((plan, new.into_iter().map(|(id, _)| id).collect()))
+        let plan = self.with_generated(table, plan, 1)?;
+        let generated = table.columns.iter().filter(|column| column.generated.is_some());
+        let changed = new.into_iter().map(|(id, _)| id).chain(generated.map(|column| column.id));
+        Ok((plan, changed.collect()))
     }
 
     /// SET: columns and their new values.
@@ -472,6 +488,9 @@ impl Binder<'_> {
             let typed = match value {
                 Value::Expr(expr) if is_default(expr) => binder.default(table, column)?,
                 Value::Expr(expr) => {
+                    let message =
+                        format!("column \"{}\" can only be updated to DEFAULT", column.name);
+                    refuse_value(column, message)?;
                     if column.identity == Some(Identity::Always) {
                         return Err(Error::new(
                             SqlState::new(b"428C9"),
@@ -486,7 +505,12 @@ impl Binder<'_> {
                         binder.in_place(Place::plain("UPDATE"), |binder| binder.expr(expr))?;
                     binder.assign(typed, column)?
                 }
-                Value::Typed(typed) => binder.assign(typed, column)?,
+                Value::Typed(typed) => {
+                    let message =
+                        format!("column \"{}\" can only be updated to DEFAULT", column.name);
+                    refuse_value(column, message)?;
+                    binder.assign(typed, column)?
+                }
             };
             new.push((column.id, typed));
             Ok(())
@@ -794,7 +818,8 @@ impl Binder<'_> {
         let table = self.table(name)?;
         refuse_duplicates(columns.iter().map(String::as_str))?;
         let ids: Vec<ColumnId> = if columns.is_empty() {
-            table.columns.iter().map(|column| column.id).collect()
+            let given = table.columns.iter().filter(|column| column.generated.is_none());
+            given.map(|column| column.id).collect()
         } else {
             columns
                 .iter()
@@ -802,6 +827,7 @@ impl Binder<'_> {
                 .collect::<Result<_>>()?
         };
         let sent = ids.iter().map(|id| column_of(&table, *id)).collect::<Result<Vec<_>>>()?;
+        sent.iter().try_for_each(|column| refuse_copy(column))?;
         let fields: Vec<Field> = sent.iter().map(|c| c.kind.field(&c.name, true)).collect();
         let kinds: Vec<PgType> = sent.iter().map(|c| c.kind.clone()).collect();
         let (input, plan) = self.slot(Arc::new(Schema::new(fields)), &table.name)?;
@@ -812,8 +838,7 @@ impl Binder<'_> {
             .zip(kinds)
             .map(|(column, kind)| Typed::new(Expr::Column(column), kind))
             .collect();
-        let exprs = self.full_row(&table, &ids, given)?;
-        let mut rows = build(LogicalPlanBuilder::from(plan).project(exprs))?;
+        let mut rows = self.whole_rows(&table, plan, &ids, given)?;
         if let Some(condition) = predicate {
             let scope = row_scope(&table, &table.name, &rows.schema().columns());
             self.scopes.push(scope);
@@ -827,6 +852,17 @@ impl Binder<'_> {
                     "cannot use subquery in COPY FROM WHERE condition",
                 ));
             }
+            let used = condition.column_refs();
+            let is_used = |column: &&TableColumn| {
+                column.generated.is_some() && used.iter().any(|used| used.name == column.name)
+            };
+            if let Some(column) = table.columns.iter().find(is_used) {
+                return Err(Error::new(
+                    SqlState::INVALID_COLUMN_REFERENCE,
+                    "generated columns are not supported in COPY FROM WHERE conditions",
+                )
+                .detail(format!("Column \"{}\" is a generated column.", column.name)));
+            }
             rows = build(LogicalPlanBuilder::from(rows).filter(condition))?;
         }
         Ok(CopyDirection::In { table, columns: ids, input, rows: Plan::new(rows) })
@@ -834,7 +870,7 @@ impl Binder<'_> {
 }
 
 /// A table's columns under a name, as a plan offers them.
-fn row_scope(table: &Table, visible: &str, places: &[Column]) -> Vec<ScopeColumn> {
+pub(crate) fn row_scope(table: &Table, visible: &str, places: &[Column]) -> Vec<ScopeColumn> {
     let columns = table.columns.iter().zip(places);
     columns
         .map(|(column, place)| ScopeColumn {
@@ -849,7 +885,7 @@ fn row_scope(table: &Table, visible: &str, places: &[Column]) -> Vec<ScopeColumn
         .collect()
 }
 
-fn has_subquery(expr: &Expr) -> Result<bool> {
+pub(crate) fn has_subquery(expr: &Expr) -> Result<bool> {
     expr.exists(|part| {
         Ok(matches!(part, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)))
     })
@@ -891,7 +927,7 @@ fn column_of(table: &Table, id: ColumnId) -> Result<&TableColumn> {
 }
 
 /// The value in the very layout of its column.
-fn exact(typed: Typed, kind: &PgType) -> Expr {
+pub(crate) fn exact(typed: Typed, kind: &PgType) -> Expr {
     if typed.kind.arrow() == kind.arrow() {
         return typed.expr;
     }

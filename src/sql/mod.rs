@@ -28,6 +28,7 @@ pub mod error;
 mod expression;
 mod from;
 pub mod functions;
+mod generated;
 mod names;
 pub mod nearest;
 mod operators;
@@ -57,6 +58,7 @@ use std::{fmt, sync::Arc};
 
 pub use crate::catalog::pg::{ActivityRow, SettingRow};
 pub use bind::{bind, bind_arguments};
+pub use generated::check_generated;
 pub use parse::{Statement, parse};
 pub use plan::Plan;
 pub use push_down::optimizer_rules;

@@ -285,7 +285,9 @@ fn select_from(
     let text = format!("SELECT 0 FROM (SELECT 0) AS \"row:query\" ({})", columns.join(", "));
     let mut whole = parse_query(&text)?;
     if let ast::SetExpr::Select(select) = whole.body.as_mut() {
-        select.projection = vec![ast::SelectItem::UnnamedExpr(item)];
+        // A name that none of the query's columns has.
+        let alias = ast::Ident::with_quote('"', "row:value");
+        select.projection = vec![ast::SelectItem::ExprWithAlias { expr: item, alias }];
         select.selection = condition;
         if let Some(ast::TableFactor::Derived { subquery, .. }) =
             select.from.first_mut().map(|from| &mut from.relation)
