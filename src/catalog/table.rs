@@ -49,6 +49,9 @@ pub struct Column {
     /// `DEFAULT`, as SQL text.
     #[serde(default)]
     pub default: Option<String>,
+    /// `GENERATED ALWAYS AS (…) STORED`: the expression, as SQL text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated: Option<String>,
     /// `GENERATED … AS IDENTITY`; the default is then the sequence's next value.
     #[serde(default)]
     pub identity: Option<Identity>,

@@ -15,9 +15,9 @@ use crate::{
     sql::{ConflictAction, Insert, OnConflict, Plan, Slot},
 };
 use arrow::{
-    array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array},
-    compute::{filter_record_batch, take_record_batch},
-    datatypes::{SchemaRef, UInt64Type},
+    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array},
+    compute::{concat, concat_batches, filter, filter_record_batch, take_record_batch},
+    datatypes::{Field, Schema, SchemaRef, UInt64Type},
 };
 use futures::StreamExt;
 use roaring::RoaringTreemap;
@@ -320,6 +320,8 @@ pub struct Changed {
     pub order: Vec<RowId>,
     /// The new rows, as storage keeps them.
     pub rows: RecordBatch,
+    /// What came along with them, column by column.
+    pub along: Vec<ArrayRef>,
 }
 
 impl Changed {
@@ -330,7 +332,8 @@ impl Changed {
     pub fn collect(batches: &[RecordBatch], schema: &SchemaRef) -> Result<Self> {
         let mut ids = RoaringTreemap::new();
         let mut order = Vec::new();
-        let mut kept = Vec::new();
+        let (mut kept, mut along) = (Vec::new(), Vec::new());
+        let width = 1 + schema.fields().len();
         for batch in batches {
             let rows = batch.column(0).as_primitive::<UInt64Type>();
             let mut is_first = |&id: &u64| {
@@ -339,16 +342,55 @@ impl Changed {
                 Some(first)
             };
             let first: BooleanArray = rows.values().iter().map(&mut is_first).collect();
-            let new = to_storage(schema, &batch.columns()[1..], batch.num_rows())?;
-            kept.push(
-                filter_record_batch(&new, &first)
-                    .map_err(|error| Error::internal("changed rows").source(error))?,
-            );
+            let new = to_storage(schema, &batch.columns()[1..width], batch.num_rows())?;
+            kept.push(filter_record_batch(&new, &first).map_err(fault)?);
+            let more = batch.columns()[width..].iter().map(|column| filter(column, &first));
+            along.push(more.collect::<Result<Vec<_>, _>>().map_err(fault)?);
         }
-        let rows = arrow::compute::concat_batches(schema, &kept)
-            .map_err(|error| Error::internal("changed rows").source(error))?;
-        Ok(Self { ids, order, rows })
+        let rows = concat_batches(schema, &kept).map_err(fault)?;
+        let columns = along.first().map_or(0, Vec::len);
+        let together = |column: usize| {
+            let parts: Vec<&dyn Array> = along.iter().map(|batch| batch[column].as_ref()).collect();
+            concat(&parts).map_err(fault)
+        };
+        let along = (0..columns).map(together).collect::<Result<_>>()?;
+        Ok(Self { ids, order, rows, along })
     }
+
+    /// Leaves out rows that are no longer there: an earlier part of the statement changed them.
+    ///
+    /// # Errors
+    /// None that can happen.
+    pub fn keep_live(&mut self, snapshot: &Snapshot, table: &Table) -> Result<()> {
+        let there = snapshot.table(table.id);
+        let live: BooleanArray = self.order.iter().map(|&id| Some(there.is_live(id))).collect();
+        self.order.retain(|&id| there.is_live(id));
+        self.ids = self.order.iter().map(|id| id.0).collect();
+        self.rows = filter_record_batch(&self.rows, &live).map_err(fault)?;
+        for column in &mut self.along {
+            *column = filter(column, &live).map_err(fault)?;
+        }
+        Ok(())
+    }
+
+    /// Rows with what came along, as RETURNING reads them.
+    ///
+    /// # Errors
+    /// When both are not of one length: a fault of the plan.
+    pub fn beside(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let mut fields = rows.schema().fields().to_vec();
+        let mut columns = rows.columns().to_vec();
+        for (at, column) in self.along.iter().enumerate() {
+            let kind = column.data_type().clone();
+            fields.push(Arc::new(Field::new(format!("along{at}"), kind, true)));
+            columns.push(Arc::clone(column));
+        }
+        to_storage(&Arc::new(Schema::new(fields)), &columns, rows.num_rows())
+    }
+}
+
+fn fault(error: arrow::error::ArrowError) -> Error {
+    Error::internal("changed rows").source(error)
 }
 
 /// Locks and checks the keys of rows that are about to be written.

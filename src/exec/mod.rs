@@ -35,6 +35,7 @@ pub mod transaction;
 pub mod update;
 pub mod upkeep;
 mod values;
+pub mod with;
 pub mod write;
 
 use arrow::array::RecordBatch;

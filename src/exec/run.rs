@@ -132,6 +132,12 @@ impl Run {
         Self { runner: self.runner.clone(), config, cancel: self.cancel.clone() }
     }
 
+    /// The node's counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.runner.metrics
+    }
+
     /// What planning works with.
     fn state(&self) -> SessionState {
         let mut state = SessionState::clone(&self.runner.template);

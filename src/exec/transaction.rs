@@ -366,7 +366,7 @@ impl Transaction {
 }
 
 /// A place to go back to, within a statement.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Mark(Work);
 
 impl Drop for Transaction {

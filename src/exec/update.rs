@@ -21,7 +21,7 @@ use crate::{
 };
 use arrow::{
     array::{AsArray, RecordBatch},
-    datatypes::UInt64Type,
+    datatypes::{Schema, UInt64Type},
 };
 use roaring::RoaringTreemap;
 use std::sync::Arc;
@@ -40,14 +40,13 @@ pub async fn update(
     lock_table(table, Mode::Shared, env, transaction).await?;
     let schema = storage_schema(table);
     let (snapshot, changed) = loop {
-        let snapshot = transaction.snapshot();
+        let snapshot = env.picture(transaction);
         let here = env.on(Arc::clone(&snapshot));
         let (_, batches) = here.run.collect(&statement.source, &env.parameters).await?;
         let changed = Changed::collect(&batches, &schema)?;
-        if lock_rows(table, &changed.ids, &snapshot, env, transaction).await? {
+        if let Some(changed) = settled(table, changed, &snapshot, env, transaction).await? {
             break (snapshot, changed);
         }
-        start_over(transaction)?;
     };
 
     let rows = changed.ids.len();
@@ -61,8 +60,8 @@ pub async fn update(
         transaction.insert(table, changed.rows.clone());
         env.spill.spill(table, transaction).await?;
     }
-    let returned =
-        returned(statement.returning.as_ref(), &[changed.rows], env, transaction).await?;
+    let new = changed.beside(&changed.rows)?;
+    let returned = returned(statement.returning.as_ref(), &[new], env, transaction).await?;
     Ok(Written { rows, returned })
 }
 
@@ -78,26 +77,51 @@ pub async fn delete(
     transaction.check_writable("DELETE")?;
     let table = &statement.table;
     lock_table(table, Mode::Shared, env, transaction).await?;
-    let (snapshot, ids) = loop {
-        let snapshot = transaction.snapshot();
+    let nothing = Arc::new(Schema::empty());
+    let (snapshot, gone) = loop {
+        let snapshot = env.picture(transaction);
         let here = env.on(Arc::clone(&snapshot));
         let (_, batches) = here.run.collect(&statement.source, &env.parameters).await?;
-        let ids = row_ids(&batches);
-        if lock_rows(table, &ids, &snapshot, env, transaction).await? {
-            break (snapshot, ids);
-        }
-        start_over(transaction)?;
-    };
-    let old = match &statement.returning {
-        None => Vec::new(),
-        Some(_) => {
-            let rows: Vec<RowId> = ids.iter().map(RowId).collect();
-            vec![snapshot.table(table.id).take(&rows, &column_specs(table)?).await?]
+        let gone = Changed::collect(&batches, &nothing)?;
+        if let Some(gone) = settled(table, gone, &snapshot, env, transaction).await? {
+            break (snapshot, gone);
         }
     };
-    transaction.delete(table, snapshot.first_own_row(table.id), &ids);
+    let mut old = Vec::new();
+    if statement.returning.is_some() {
+        // By themselves they come in the order of the table, else as they were joined.
+        let rows: Vec<RowId> = match gone.along.is_empty() {
+            true => gone.ids.iter().map(RowId).collect(),
+            false => gone.order.clone(),
+        };
+        let rows = snapshot.table(table.id).take(&rows, &column_specs(table)?).await?;
+        old.push(gone.beside(&rows)?);
+    }
+    transaction.delete(table, snapshot.first_own_row(table.id), &gone.ids);
     let returned = returned(statement.returning.as_ref(), &old, env, transaction).await?;
-    Ok(Written { rows: ids.len(), returned })
+    Ok(Written { rows: gone.ids.len(), returned })
+}
+
+/// Locks the rows of a change and leaves out those that another part of the statement changed
+/// already; nothing when the change must be computed anew, because another transaction was first.
+async fn settled(
+    table: &Table,
+    mut changed: Changed,
+    snapshot: &Snapshot,
+    env: &Env,
+    transaction: &mut Transaction,
+) -> Result<Option<Changed>> {
+    if !lock_rows(table, &changed.ids, snapshot, env, transaction).await? {
+        // Parts of one statement start over together.
+        return match env.shared {
+            Some(_) => Err(concurrent_update()),
+            None => start_over(transaction).map(|()| None),
+        };
+    }
+    if env.shared.is_some() {
+        changed.keep_live(&transaction.snapshot(), table)?;
+    }
+    Ok(Some(changed))
 }
 
 /// `SELECT … FOR UPDATE`: locks the rows that the query will read; with SKIP LOCKED gives those

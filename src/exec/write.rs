@@ -29,6 +29,8 @@ pub struct Env {
     pub lock_timeout: Option<Duration>,
     /// Where large transactions go before they commit.
     pub spill: super::spill::Spill,
+    /// The picture that all parts of a statement share; `None`: the statement has one part.
+    pub shared: Option<Arc<Snapshot>>,
 }
 
 /// What a change of rows did.
@@ -45,6 +47,14 @@ impl Env {
     #[must_use]
     pub fn on(&self, snapshot: Arc<Snapshot>) -> Self {
         Self { run: self.run.on(snapshot), ..self.clone() }
+    }
+
+    /// What the running statement sees.
+    pub fn picture(&self, transaction: &mut Transaction) -> Arc<Snapshot> {
+        match &self.shared {
+            Some(shared) => Arc::clone(shared),
+            None => transaction.snapshot(),
+        }
     }
 }
 
@@ -249,7 +259,7 @@ pub async fn returned(
         .map(|batch| to_storage(schema, batch.columns(), batch.num_rows()))
         .collect::<Result<_>>()?;
     returning.input.fill(rows);
-    let snapshot = transaction.snapshot();
+    let snapshot = env.picture(transaction);
     let (_, batches) = env.on(snapshot).run.collect(&returning.plan, &env.parameters).await?;
     returning.input.fill([]);
     Ok(Some(batches))

@@ -86,6 +86,10 @@ fn source(statement: &Bound) -> Result<(Option<String>, &LogicalPlan)> {
         Bound::Delete(delete) => {
             (Some(format!("Delete on {}", delete.table.name)), delete.source.logical())
         }
+        Bound::With(_) => {
+            return Err(Error::unsupported("EXPLAIN of changes of rows in WITH is not supported")
+                .hint("EXPLAIN the parts one by one."));
+        }
         Bound::Explain { .. } | Bound::Copy(_) | Bound::Utility(_) => {
             return Err(Error::unsupported("this statement cannot be explained"));
         }

@@ -5,16 +5,15 @@ use crate::{
     clock::SharedClock,
     error::{Error, Result, SqlState},
     exec::{
-        insert,
         nearest::Knobs,
         relations::Sources,
         rows_stream, run,
         snapshot::Snapshot,
-        update,
+        update, with,
         write::{Env, Written},
     },
     pgtype::PgType,
-    sql::{self, Bound, Context, OutputColumn, Query, Returning, Statement, Utility},
+    sql::{self, Bound, Context, OutputColumn, Query, Statement, Utility},
     telemetry::Metrics,
 };
 use arrow::array::ArrayRef;
@@ -185,6 +184,17 @@ impl Session {
             Bound::Insert(_) | Bound::Update(_) | Bound::Delete(_) => {
                 self.run_change(bound, env).await
             }
+            Bound::With(statement) => {
+                let transaction = self.transaction.as_mut().expect("a statement has a transaction");
+                Ok(match (with::run(statement, env, transaction).await?, statement.main.as_ref()) {
+                    (with::Ran::Rows(batches), main) => Outcome::Rows(Rows {
+                        columns: main.columns().unwrap_or_default().into(),
+                        stream: rows_stream(batches),
+                        tag: RowsTag::Counted("SELECT"),
+                    }),
+                    (with::Ran::Wrote(written), main) => changed(main, written),
+                })
+            }
             Bound::Copy(copy) => self.run_copy(copy, env).await,
             Bound::Utility(_) => Err(Error::internal("a utility is not run here")),
         }
@@ -207,26 +217,8 @@ impl Session {
     async fn run_change(&mut self, bound: &Bound, env: &Env) -> Result<Outcome> {
         let transaction = self.transaction.as_mut().expect("a statement has a transaction");
         let mark = transaction.mark();
-        let (word, kind, written, returning) = match bound {
-            Bound::Insert(statement) => {
-                let written = insert::insert(statement, env, transaction).await;
-                ("INSERT 0", "insert", written, statement.returning.as_ref())
-            }
-            Bound::Update(statement) => {
-                let written = update::update(statement, env, transaction).await;
-                ("UPDATE", "update", written, statement.returning.as_ref())
-            }
-            Bound::Delete(statement) => {
-                let written = update::delete(statement, env, transaction).await;
-                ("DELETE", "delete", written, statement.returning.as_ref())
-            }
-            _ => return Err(Error::internal("not a change of rows")),
-        };
-        match written {
-            Ok(written) => {
-                self.engine.metrics.rows_written.with_label_values(&[kind]).inc_by(written.rows);
-                Ok(changed(word, written, returning))
-            }
+        match with::write(bound, env, transaction).await {
+            Ok(written) => Ok(changed(bound, written)),
             Err(error) => {
                 transaction.undo_to(mark);
                 Err(error)
@@ -246,6 +238,7 @@ impl Session {
             parameters,
             lock_timeout: self.context.lock_timeout(),
             spill: self.engine.spill.clone(),
+            shared: None,
         }
     }
 
@@ -432,11 +425,17 @@ impl Drop for Deadline {
     }
 }
 
-fn changed(word: &str, written: Written, returning: Option<&Returning>) -> Outcome {
+/// The answer to a change of rows.
+fn changed(change: &Bound, written: Written) -> Outcome {
+    let word = match change {
+        Bound::Insert(_) => "INSERT 0",
+        Bound::Update(_) => "UPDATE",
+        _ => "DELETE",
+    };
     let tag = format!("{word} {}", written.rows);
-    match (written.returned, returning) {
-        (Some(batches), Some(returning)) => Outcome::Rows(Rows {
-            columns: returning.columns.clone().into(),
+    match (written.returned, change.columns()) {
+        (Some(batches), Some(columns)) => Outcome::Rows(Rows {
+            columns: columns.into(),
             stream: rows_stream(batches),
             tag: RowsTag::Fixed(tag),
         }),

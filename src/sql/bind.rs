@@ -11,10 +11,12 @@ use crate::{
         Relations,
         binder::{Binder, Place, build},
         coerce::Reason,
+        generated::refuse_copy,
         parse::{Ast, CopyStatement, Statement},
         query::one_row,
         typed::{Rows, unique},
         utility::{CreateTableAs, CreateView, Declare, Execute, Utility},
+        with::has_changes,
     },
 };
 use datafusion::{
@@ -79,7 +81,7 @@ pub fn bind_arguments(
 impl Binder<'_> {
     fn statement(&mut self, statement: &Ast) -> Result<Bound> {
         Ok(match statement {
-            Ast::Query(query) => Bound::Query(self.whole_query(query)?),
+            Ast::Query(query) => self.top_query(query)?,
             Ast::Insert(insert) => Bound::Insert(self.insert(insert)?),
             Ast::Update(update) => Bound::Update(self.update(update)?),
             Ast::Delete(delete) => Bound::Delete(self.delete(delete)?),
@@ -97,6 +99,12 @@ impl Binder<'_> {
                     return Err(Error::unsupported("CREATE TABLE … AS EXECUTE is not supported")
                         .hint("Write the query into the statement."));
                 };
+                if has_changes(query) {
+                    return Err(Error::unsupported(
+                        "CREATE TABLE AS with changes of rows in WITH is not supported",
+                    )
+                    .hint("Create the table, then INSERT into it from the WITH."));
+                }
                 let mut query = self.whole_query(query)?;
                 if names.len() > query.columns.len() {
                     return Err(Error::new(
@@ -113,6 +121,7 @@ impl Binder<'_> {
                 Bound::Utility(Utility::CreateTable(table))
             }
             Ast::CreateView { name, or_replace, columns, query, text } => {
+                refuse_changes(query, "views")?;
                 let bound = self.whole_query(query)?;
                 if !bound.parameters.is_empty() {
                     return Err(Error::new(
@@ -141,6 +150,7 @@ impl Binder<'_> {
                 }))
             }
             Ast::Declare { name, query, scroll, hold, binary } => {
+                refuse_changes(query, "DECLARE CURSOR")?;
                 Bound::Utility(Utility::Declare(Declare {
                     name: name.clone(),
                     query: Box::new(self.whole_query(query)?),
@@ -276,11 +286,7 @@ impl Binder<'_> {
     fn copy(&mut self, statement: &CopyStatement) -> Result<Copy> {
         let direction = match (&statement.table, &statement.query) {
             (Some((name, columns)), _) if !statement.to => {
-                if statement.predicate.is_some() {
-                    return Err(Error::unsupported("COPY FROM … WHERE is not supported")
-                        .hint("Copy into a table of its own, then INSERT … SELECT … WHERE."));
-                }
-                self.copy_in(name, columns)?
+                self.copy_in(name, columns, statement.predicate.as_ref())?
             }
             (Some((name, columns)), _) => {
                 CopyDirection::Out { query: self.copy_table(name, columns)? }
@@ -292,6 +298,12 @@ impl Binder<'_> {
                     )
                     .hint("Run the statement with RETURNING."));
                 };
+                if has_changes(query) {
+                    return Err(Error::unsupported(
+                        "COPY of changes of rows in WITH is not supported",
+                    )
+                    .hint("Run the statement by itself; it gives its rows."));
+                }
                 CopyDirection::Out { query: self.whole_query(query)? }
             }
             (None, None) => return Err(Error::internal("COPY of nothing")),
@@ -305,18 +317,38 @@ impl Binder<'_> {
         let table = self.table(name)?;
         let qualifier = self.qualifier(&table.name);
         let rows = self.scan(&table, super::Hidden::None, &qualifier)?;
-        if columns.is_empty() {
-            return self.finished(rows, None);
-        }
+        let generated = table.columns.iter().any(|column| column.generated.is_some());
+        let all: Vec<String>;
+        let columns = match columns {
+            [] if !generated => return self.finished(rows, None),
+            [] => {
+                let given = table.columns.iter().filter(|column| column.generated.is_none());
+                all = given.map(|column| column.name.clone()).collect();
+                all.as_slice()
+            }
+            columns => columns,
+        };
         refuse_duplicates(columns.iter().map(String::as_str))?;
         let mut chosen = Vec::new();
         for name in columns {
             let column = table.expect_column(name)?;
+            refuse_copy(column)?;
             let found = rows.columns.iter().find(|c| c.origin == Some((table.id, column.id)));
             chosen.extend(found.cloned());
         }
         self.finished(Rows { plan: rows.plan, columns: chosen }, None)
     }
+}
+
+/// 0A000 for changes of rows in the WITH of what is run again and again.
+fn refuse_changes(query: &ast::Query, what: &str) -> Result<()> {
+    if !has_changes(query) {
+        return Ok(());
+    }
+    Err(Error::new(
+        SqlState::FEATURE_NOT_SUPPORTED,
+        format!("{what} must not contain data-modifying statements in WITH"),
+    ))
 }
 
 /// 42701 when a name is there twice.

@@ -6,7 +6,7 @@ use crate::{
     ids::{Oid, TableId},
     pgtype::PgType,
     sql::{
-        Context, Relations,
+        Context, Part, Relations,
         tokens::{Source, fold},
         typed::{Hiding, Rows, ScopeColumn, Typed},
         utility::Name,
@@ -46,7 +46,11 @@ pub(crate) struct Binder<'a> {
     /// What FROM offers, the innermost query last.
     pub(crate) scopes: Vec<Vec<ScopeColumn>>,
     /// WITH, the innermost last.
-    pub(crate) ctes: Vec<HashMap<String, Rows>>,
+    pub(crate) ctes: Vec<HashMap<String, Cte>>,
+    /// The changes of rows in the statement's WITH, in the order of the text.
+    pub(crate) parts: Vec<Part>,
+    /// Those whose rows are read by what is being bound.
+    pub(crate) reading: BTreeSet<usize>,
     /// What the expression that is being bound may contain.
     pub(crate) place: Place,
     /// Set-returning functions of the SELECT list that is being bound.
@@ -58,6 +62,15 @@ pub(crate) struct Binder<'a> {
     pub(crate) applies: Vec<super::apply::Applies>,
     qualifiers: HashSet<String>,
     depth: usize,
+}
+
+/// A relation of WITH.
+#[derive(Debug, Clone)]
+pub(crate) struct Cte {
+    /// Nothing for a change of rows without RETURNING.
+    pub(crate) rows: Option<Rows>,
+    /// The part of the statement that it is, where it changes rows.
+    pub(crate) part: Option<usize>,
 }
 
 /// What an expression may contain beside columns and scalar functions.
@@ -114,6 +127,8 @@ impl<'a> Binder<'a> {
             tables: BTreeSet::new(),
             scopes: Vec::new(),
             ctes: Vec::new(),
+            parts: Vec::new(),
+            reading: BTreeSet::new(),
             place: Place::plain("this place"),
             sets: Vec::new(),
             records: HashMap::new(),
@@ -295,7 +310,7 @@ impl<'a> Binder<'a> {
                 let outer = level + 1 < self.scopes.len();
                 let expr = if outer { outer_reference(column)? } else { column.expr.clone() };
                 let position = self.position(span);
-                return Ok(Typed { expr, kind: column.kind.clone(), position });
+                return Ok(Typed { position, ..Typed::new(expr, column.kind.clone()) });
             }
             if table_seen {
                 break;
@@ -334,8 +349,20 @@ impl<'a> Binder<'a> {
     }
 
     /// A relation of WITH.
-    pub(crate) fn cte(&self, name: &str) -> Option<Rows> {
-        self.ctes.iter().rev().find_map(|frame| frame.get(name)).cloned()
+    ///
+    /// # Errors
+    /// 0A000 for a change of rows without RETURNING.
+    pub(crate) fn cte(&mut self, name: &str) -> Result<Option<Rows>> {
+        let found = self.ctes.iter().rev().find_map(|frame| frame.get(name)).cloned();
+        let Some(Cte { rows, part }) = found else { return Ok(None) };
+        self.reading.extend(part);
+        match rows {
+            Some(rows) => Ok(Some(rows)),
+            None => Err(Error::new(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                format!("WITH query \"{name}\" does not have a RETURNING clause"),
+            )),
+        }
     }
 }
 

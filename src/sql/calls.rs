@@ -12,6 +12,7 @@ use crate::{
             self, Implementation, Signature,
             aggregates::{self, Aggregate},
             call::{Call, call},
+            ordered_set::is_ordered_set,
             pg, windows,
         },
         query::sort,
@@ -506,6 +507,9 @@ impl Binder<'_> {
         span: Span,
     ) -> Result<(Aggregate, AggregateFunctionParams)> {
         let star = matches!(args, [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]);
+        if is_ordered_set(name) || !function.within_group.is_empty() {
+            return self.ordered_set_parts(name, function, args, span);
+        }
         let mut values = Vec::new();
         if !star {
             for arg in args {
@@ -536,27 +540,88 @@ impl Binder<'_> {
                 }
             }
         }
-        // `percentile_cont(0.5) WITHIN GROUP (ORDER BY x)`: the sorted value comes first.
-        if !function.within_group.is_empty() {
-            for by in function.within_group.iter().rev() {
-                let typed = self.expr(&by.expr)?;
-                order_by.push(sort(typed.expr.clone(), &by.options));
-                values.insert(0, typed);
-            }
-        }
         let filter = match &function.filter {
             Some(filter) => Some(Box::new(self.boolean(filter, "FILTER")?)),
             None => None,
         };
         let aggregate = self.aggregate_of(name, values, star, span)?;
         let args = aggregate.args.clone();
-        let mut params =
-            AggregateFunctionParams { args, distinct, filter, order_by, null_treatment };
-        if !function.within_group.is_empty()
-            && let (Some(by), Some(first)) = (params.order_by.first_mut(), params.args.first())
-        {
-            by.expr = first.clone();
+        let params = AggregateFunctionParams { args, distinct, filter, order_by, null_treatment };
+        Ok((aggregate, params))
+    }
+
+    /// `percentile_disc(0.5) WITHIN GROUP (ORDER BY x)`.
+    fn ordered_set_parts(
+        &mut self,
+        name: &str,
+        function: &ast::Function,
+        args: &[FunctionArg],
+        span: Span,
+    ) -> Result<(Aggregate, AggregateFunctionParams)> {
+        if function.over.is_some() {
+            let error = Error::new(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                format!("OVER is not supported for ordered-set aggregate {name}"),
+            );
+            return Err(self.at(error, span));
         }
+        if !is_ordered_set(name) {
+            let error = Error::new(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("{name} is not an ordered-set aggregate, so it cannot have WITHIN GROUP"),
+            );
+            return Err(self.at(error, span));
+        }
+        if let FunctionArguments::List(list) = &function.args {
+            if matches!(list.duplicate_treatment, Some(ast::DuplicateTreatment::Distinct)) {
+                let error =
+                    Error::new(SqlState::SYNTAX_ERROR, "cannot use DISTINCT with WITHIN GROUP");
+                return Err(self.at(error, span));
+            }
+            if !list.clauses.is_empty() {
+                let error = Error::new(
+                    SqlState::SYNTAX_ERROR,
+                    "cannot use multiple ORDER BY clauses with WITHIN GROUP",
+                );
+                return Err(self.at(error, span));
+            }
+        }
+        let mut direct = Vec::with_capacity(args.len());
+        for arg in args {
+            direct.push(self.argument(arg, span)?);
+        }
+        let Some((by, more)) = function.within_group.split_first() else {
+            let all = if name == "mode" { 1 } else { 2 };
+            if direct.len() != all {
+                return Err(self.no_function(name, &direct, span));
+            }
+            let error = Error::new(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("WITHIN GROUP is required for ordered-set aggregate {name}"),
+            );
+            return Err(self.at(error, span));
+        };
+        let value = self.expr(&by.expr)?;
+        if !more.is_empty() {
+            direct.push(value);
+            for by in more {
+                direct.push(self.expr(&by.expr)?);
+            }
+            return Err(self.no_function(name, &direct, span));
+        }
+        let filter = match &function.filter {
+            Some(filter) => Some(Box::new(self.boolean(filter, "FILTER")?)),
+            None => None,
+        };
+        let descending = by.options.asc == Some(false);
+        let aggregate = self.ordered_set(name, direct, value, descending, span)?;
+        let params = AggregateFunctionParams {
+            args: aggregate.args.clone(),
+            distinct: false,
+            filter,
+            order_by: Vec::new(),
+            null_treatment: None,
+        };
         Ok((aggregate, params))
     }
 
@@ -683,6 +748,7 @@ fn digits(name: &str, args: &[Typed]) -> Option<PgType> {
             "round" | "trunc",
             [_, Typed { expr: Expr::Literal(ScalarValue::Int32(Some(digits)), _), .. }],
         ) => Some(numeric(i8::try_from((*digits).clamp(0, 16)).ok()?)),
+        ("sign", [Typed { kind: PgType::Numeric(_), .. }]) => Some(numeric(0)),
         ("extract", [field, value]) => {
             let field = field.untyped()??.to_ascii_lowercase();
             Some(match (field.trim_end_matches('s'), &value.kind) {

@@ -161,11 +161,17 @@ impl Binder<'_> {
     /// # Errors
     /// 42846 or 42804 where there is no such cast, 22P02 and kin where a literal does not read.
     pub(crate) fn coerce(&mut self, typed: Typed, to: &PgType, reason: Reason) -> Result<Typed> {
-        let Typed { expr, kind, position } = typed;
-        if kind == PgType::Unknown {
-            return self.resolve(Typed { expr, kind, position }, to, reason);
+        if typed.kind == PgType::Unknown {
+            return self.resolve(typed, to, reason);
         }
-        let done = |expr, kind| Ok(Typed { expr, kind, position });
+        let Typed { expr, kind, position, digits } = typed;
+        // A float is what the number's text reads as.
+        if let (Some(digits), PgType::Float4 | PgType::Float8) = (&digits, to) {
+            let value = self.literal(digits, to, reason).map_err(|error| at(error, position))?;
+            let digits = Some(Arc::clone(digits));
+            return Ok(Typed { position, digits, ..Typed::literal(value, to.clone()) });
+        }
+        let done = |expr, kind| Ok(Typed { position, ..Typed::new(expr, kind) });
         if kind == *to {
             return done(expr, kind);
         }
@@ -223,12 +229,13 @@ impl Binder<'_> {
 
     /// A literal without a type, or a parameter, as the type that its place gives it.
     fn resolve(&mut self, typed: Typed, to: &PgType, reason: Reason) -> Result<Typed> {
-        let Typed { expr, kind, position } = typed;
+        let Typed { expr, kind, position, .. } = typed;
+        let done = |expr, kind| Ok(Typed { position, ..Typed::new(expr, kind) });
         match expr {
             Expr::Literal(ScalarValue::Utf8(None), _) | Expr::Literal(ScalarValue::Null, _) => {
                 let null = ScalarValue::try_from(&to.arrow())
                     .map_err(crate::sql::error::from_datafusion)?;
-                Ok(Typed { expr: Expr::Literal(null, None), kind: to.clone(), position })
+                done(Expr::Literal(null, None), to.clone())
             }
             Expr::Literal(ScalarValue::Utf8(Some(text)), _) if *to != PgType::Unknown => {
                 let value = self.literal(&text, to, reason).map_err(|error| {
@@ -236,12 +243,10 @@ impl Binder<'_> {
                     let reads = *to != bare(to) && self.literal(&text, &bare(to), reason).is_ok();
                     if reads { error } else { at(error, position) }
                 })?;
-                Ok(Typed { expr: Expr::Literal(value, None), kind: to.clone(), position })
+                done(Expr::Literal(value, None), to.clone())
             }
             Expr::Placeholder(Placeholder { id, .. }) => self.parameter(&id, to, position, reason),
-            expr if *to == PgType::Unknown || to.is_textual() => {
-                Ok(Typed { expr, kind: to.clone(), position })
-            }
+            expr if *to == PgType::Unknown || to.is_textual() => done(expr, to.clone()),
             // A column of untyped literals, such as those of a subquery.
             expr => {
                 let function = Call::udf(
@@ -252,7 +257,7 @@ impl Binder<'_> {
                     cast::explicit,
                     self.context,
                 );
-                Ok(Typed { expr: call(function, vec![expr]), kind: to.clone(), position })
+                done(call(function, vec![expr]), to.clone())
             }
         }
     }
@@ -297,7 +302,8 @@ impl Binder<'_> {
         match known {
             Some(known) => {
                 let expr = placeholder(id, &known);
-                self.coerce(Typed { expr, kind: known, position }, to, reason)
+                let typed = Typed { position, ..Typed::new(expr, known) };
+                self.coerce(typed, to, reason)
             }
             None => {
                 // Modifiers are for casts: a parameter is of a type alone.
@@ -310,7 +316,7 @@ impl Binder<'_> {
                     self.parameters.resize(number, None);
                 }
                 self.parameters[number - 1] = Some(kind.clone());
-                let typed = Typed { expr: placeholder(id, &kind), kind, position };
+                let typed = Typed { position, ..Typed::new(placeholder(id, &kind), kind) };
                 self.coerce(typed, to, reason)
             }
         }

@@ -13,6 +13,7 @@ use crate::{
         coerce::{Reason, bare},
         from::offered,
         functions::{call::call, pg},
+        generated::{refuse_copy, refuse_value},
         parse::parse_expression,
         query::one_row,
         tokens::fold,
@@ -22,7 +23,10 @@ use crate::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::{
-    common::ScalarValue,
+    common::{
+        Column, ScalarValue,
+        tree_node::{TreeNode, TreeNodeRecursion},
+    },
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, expr::Cast},
     sql::sqlparser::{
         ast::{self, Spanned},
@@ -66,7 +70,8 @@ impl Binder<'_> {
             }
             None => None,
         };
-        let returning = self.returning(&table, alias.as_deref(), insert.returning.as_deref())?;
+        let list = insert.returning.as_deref();
+        let returning = self.returning(&table, alias.as_deref(), list, &[])?;
         let source = Plan::new(source);
         Ok(Insert { table, source, on_conflict, returning, parameters: self.parameter_types() })
     }
@@ -122,8 +127,7 @@ impl Binder<'_> {
             .iter()
             .map(|c| Typed::new(Expr::Column(c.column.clone()), c.kind.clone()))
             .collect();
-        let exprs = self.full_row(table, targets, given)?;
-        build(LogicalPlanBuilder::from(rows.plan).project(exprs))
+        self.whole_rows(table, rows.plan, targets, given)
     }
 
     /// `VALUES` of an INSERT: each value is of its column, DEFAULT among them.
@@ -167,8 +171,7 @@ impl Binder<'_> {
         if let [row] = table_rows.as_mut_slice() {
             let cells = std::mem::take(row).into_iter().zip(kinds);
             let given = cells.map(|(cell, kind)| Typed::new(cell, kind)).collect();
-            let exprs = self.full_row(table, &targets[..width], given)?;
-            return build(LogicalPlanBuilder::from(one_row()).project(exprs));
+            return self.whole_rows(table, one_row(), &targets[..width], given);
         }
         let plan = build(LogicalPlanBuilder::values(table_rows))?;
         let given = plan
@@ -178,8 +181,7 @@ impl Binder<'_> {
             .zip(kinds)
             .map(|(column, kind)| Typed::new(Expr::Column(column), kind))
             .collect();
-        let exprs = self.full_row(table, &targets[..width], given)?;
-        build(LogicalPlanBuilder::from(plan).project(exprs))
+        self.whole_rows(table, plan, &targets[..width], given)
     }
 
     fn check_width(&self, given: usize, targets: usize, named: bool, span: Span) -> Result<()> {
@@ -194,8 +196,20 @@ impl Binder<'_> {
     }
 
     fn default_values(&mut self, table: &Arc<Table>) -> Result<LogicalPlan> {
-        let exprs = self.full_row(table, &[], Vec::new())?;
-        build(LogicalPlanBuilder::from(one_row()).project(exprs))
+        self.whole_rows(table, one_row(), &[], Vec::new())
+    }
+
+    /// Rows of the table from what is given of them.
+    fn whole_rows(
+        &mut self,
+        table: &Arc<Table>,
+        plan: LogicalPlan,
+        targets: &[ColumnId],
+        given: Vec<Typed>,
+    ) -> Result<LogicalPlan> {
+        let exprs = self.full_row(table, targets, given)?;
+        let plan = build(LogicalPlanBuilder::from(plan).project(exprs))?;
+        self.with_generated(table, plan, 0)
     }
 
     /// An expression for each column of the table: what is given, else the default.
@@ -247,7 +261,8 @@ impl Binder<'_> {
             let next = self.next_value(sequence)?;
             return self.coerce(next, &column.kind, Reason::Assignment);
         }
-        let Some(text) = &column.default else {
+        // What is generated is computed once the rest of the row is there.
+        let Some(text) = column.default.as_ref().filter(|_| column.generated.is_none()) else {
             let null = ScalarValue::try_from(&column.kind.arrow())
                 .map_err(super::error::from_datafusion)?;
             return Ok(Typed::literal(null, column.kind.clone()));
@@ -278,6 +293,8 @@ impl Binder<'_> {
 
     fn refuse_generated(&self, table: &Table, id: ColumnId) -> Result<()> {
         let column = column_of(table, id)?;
+        let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
+        refuse_value(column, message)?;
         if column.identity != Some(Identity::Always) {
             return Ok(());
         }
@@ -388,25 +405,26 @@ impl Binder<'_> {
         let made = self.changed_row(
             table,
             visible,
-            plan,
-            row,
+            (plan, row),
             &update.assignments,
             update.selection.as_ref(),
+            &[],
         );
         self.scopes.pop();
         let (plan, changed) = made?;
         Ok(ConflictAction::Update { input, plan: Plan::new(plan), changed })
     }
 
-    /// `__row` and the whole new row, of rows that a condition lets through. The scope is there.
+    /// `__row` and the whole new row, of rows that a condition lets through, and behind it what
+    /// comes along for RETURNING. The scope is there.
     fn changed_row(
         &mut self,
         table: &Arc<Table>,
         visible: &str,
-        mut plan: LogicalPlan,
-        row: Expr,
+        (mut plan, row): (LogicalPlan, Expr),
         assignments: &[ast::Assignment],
         selection: Option<&ast::Expr>,
+        along: &[ScopeColumn],
     ) -> Result<(LogicalPlan, Vec<ColumnId>)> {
         if let Some(condition) = selection {
             let place = Place::filter("WHERE");
@@ -434,8 +452,14 @@ impl Binder<'_> {
             };
             exprs.push(expr.alias(unique(&mut taken, &column.name)));
         }
+        for column in along {
+            exprs.push(column.expr.clone().alias(unique(&mut taken, &column.name)));
+        }
         let plan = build(LogicalPlanBuilder::from(plan).project(exprs))?;
-        Ok((plan, new.into_iter().map(|(id, _)| id).collect()))
+        let plan = self.with_generated(table, plan, 1)?;
+        let generated = table.columns.iter().filter(|column| column.generated.is_some());
+        let changed = new.into_iter().map(|(id, _)| id).chain(generated.map(|column| column.id));
+        Ok((plan, changed.collect()))
     }
 
     /// SET: columns and their new values.
@@ -464,6 +488,9 @@ impl Binder<'_> {
             let typed = match value {
                 Value::Expr(expr) if is_default(expr) => binder.default(table, column)?,
                 Value::Expr(expr) => {
+                    let message =
+                        format!("column \"{}\" can only be updated to DEFAULT", column.name);
+                    refuse_value(column, message)?;
                     if column.identity == Some(Identity::Always) {
                         return Err(Error::new(
                             SqlState::new(b"428C9"),
@@ -478,7 +505,12 @@ impl Binder<'_> {
                         binder.in_place(Place::plain("UPDATE"), |binder| binder.expr(expr))?;
                     binder.assign(typed, column)?
                 }
-                Value::Typed(typed) => binder.assign(typed, column)?,
+                Value::Typed(typed) => {
+                    let message =
+                        format!("column \"{}\" can only be updated to DEFAULT", column.name);
+                    refuse_value(column, message)?;
+                    binder.assign(typed, column)?
+                }
             };
             new.push((column.id, typed));
             Ok(())
@@ -555,18 +587,19 @@ impl Binder<'_> {
             None => &[],
         };
         let (plan, row) = self.target_with(&table, alias.as_ref(), from)?;
+        let along = self.along(update.returning.is_some());
         let made = self.changed_row(
             &table,
             &visible,
-            plan,
-            row,
+            (plan, row),
             &update.assignments,
             update.selection.as_ref(),
+            &along,
         );
         self.scopes.pop();
         let (source, changed) = made?;
-        self.refuse_from_columns(update.returning.as_deref(), from)?;
-        let returning = self.returning(&table, Some(&visible), update.returning.as_deref())?;
+        let list = update.returning.as_deref();
+        let (returning, source) = self.returning_along(&table, &visible, list, &along, source)?;
         let source = Plan::new(source);
         Ok(Update { table, source, changed, returning, parameters: self.parameter_types() })
     }
@@ -595,10 +628,16 @@ impl Binder<'_> {
             let (joined, condition, _) = filtered?;
             plan = build(LogicalPlanBuilder::from(joined).filter(condition))?;
         }
+        let along = self.along(delete.returning.is_some());
         self.scopes.pop();
-        let source = build(LogicalPlanBuilder::from(plan).project([row.alias(ROW_COLUMN)]))?;
-        self.refuse_from_columns(delete.returning.as_deref(), using)?;
-        let returning = self.returning(&table, Some(&visible), delete.returning.as_deref())?;
+        let mut exprs = vec![row.alias(ROW_COLUMN)];
+        let mut taken = HashSet::from([ROW_COLUMN.to_owned()]);
+        for column in &along {
+            exprs.push(column.expr.clone().alias(unique(&mut taken, &column.name)));
+        }
+        let source = build(LogicalPlanBuilder::from(plan).project(exprs))?;
+        let list = delete.returning.as_deref();
+        let (returning, source) = self.returning_along(&table, &visible, list, &along, source)?;
         let source = Plan::new(source);
         Ok(Delete { table, source, returning, parameters: self.parameter_types() })
     }
@@ -686,29 +725,70 @@ impl Binder<'_> {
 
     // RETURNING.
 
+    /// What FROM or USING offers beside the table whose rows change, for RETURNING.
+    fn along(&self, wanted: bool) -> Vec<ScopeColumn> {
+        let scope = self.scopes.last().filter(|_| wanted).map_or(&[][..], Vec::as_slice);
+        let own = scope.iter().position(|column| column.name == ROW_COLUMN);
+        let others = own.map_or(&[][..], |own| &scope[own + 1..]);
+        others.iter().filter(|column| column.hidden != Hiding::System).cloned().collect()
+    }
+
+    /// RETURNING over changed rows and the columns that come along at the end of `source`, which
+    /// keeps those of them that RETURNING names.
+    fn returning_along(
+        &mut self,
+        table: &Arc<Table>,
+        visible: &str,
+        list: Option<&[ast::SelectItem]>,
+        along: &[ScopeColumn],
+        source: LogicalPlan,
+    ) -> Result<(Option<Returning>, LogicalPlan)> {
+        let places = source.schema().columns();
+        let own = places.len() - along.len();
+        let kinds = source.schema().fields()[own..].iter().map(|field| field.data_type().clone());
+        let along: Vec<Along> = along.iter().cloned().zip(kinds).collect();
+        let returning = self.returning(table, Some(visible), list, &along)?;
+        let Some(made) = returning.as_ref().filter(|_| !along.is_empty()) else {
+            return Ok((returning, source));
+        };
+        let used = named_columns(made.plan.logical())?;
+        let fields = made.input.schema().fields();
+        let is_used = |at: usize| used.contains(fields[fields.len() - along.len() + at].name());
+        let kept: Vec<usize> = (0..along.len()).filter(|&at| is_used(at)).collect();
+        if kept.len() == along.len() {
+            return Ok((returning, source));
+        }
+        let exprs = (0..own).chain(kept.iter().map(|at| own + at));
+        let exprs: Vec<Expr> = exprs.map(|at| Expr::Column(places[at].clone())).collect();
+        let source = build(LogicalPlanBuilder::from(source).project(exprs))?;
+        let along: Vec<Along> = kept.into_iter().map(|at| along[at].clone()).collect();
+        Ok((self.returning(table, Some(visible), list, &along)?, source))
+    }
+
+    /// RETURNING over changed rows and what comes along with them.
     fn returning(
         &mut self,
         table: &Arc<Table>,
         alias: Option<&str>,
         list: Option<&[ast::SelectItem]>,
+        along: &[Along],
     ) -> Result<Option<Returning>> {
         let Some(list) = list else { return Ok(None) };
-        let (input, plan) = self.table_slot(table)?;
+        let mut taken = HashSet::new();
+        let mut fields = Vec::with_capacity(table.columns.len() + along.len());
+        for column in &table.columns {
+            fields.push(column.kind.field(&unique(&mut taken, &column.name), true));
+        }
+        for (column, kind) in along {
+            fields.push(Field::new(unique(&mut taken, &column.name), kind.clone(), true));
+        }
+        let (input, plan) = self.slot(Arc::new(Schema::new(fields)), &table.name)?;
         let visible = alias.unwrap_or(&table.name);
-        let scope: Vec<ScopeColumn> = table
-            .columns
-            .iter()
-            .zip(plan.schema().columns())
-            .map(|(column, place)| ScopeColumn {
-                table: Some(visible.to_owned()),
-                schema: None,
-                name: column.name.clone(),
-                kind: column.kind.clone(),
-                expr: Expr::Column(place),
-                origin: Some((table.id, column.id)),
-                hidden: Hiding::Not,
-            })
-            .collect();
+        let places = plan.schema().columns();
+        let mut scope = row_scope(table, visible, &places);
+        for ((column, _), place) in along.iter().zip(&places[table.columns.len()..]) {
+            scope.push(ScopeColumn { expr: Expr::Column(place.clone()), ..column.clone() });
+        }
         let outer = std::mem::take(&mut self.scopes);
         self.scopes.push(scope);
         let rows = self.returned(plan, list);
@@ -718,33 +798,9 @@ impl Binder<'_> {
         Ok(Some(Returning { input, plan: Plan::new(plan), columns }))
     }
 
-    /// RETURNING sees the changed row alone.
-    fn refuse_from_columns(
-        &self,
-        list: Option<&[ast::SelectItem]>,
-        from: &[ast::TableWithJoins],
-    ) -> Result<()> {
-        if list.is_none() || from.is_empty() {
-            return Ok(());
-        }
-        let is_star =
-            list.into_iter().flatten().any(|item| matches!(item, ast::SelectItem::Wildcard(_)));
-        if is_star {
-            return Err(Error::unsupported("RETURNING * with FROM or USING is not supported")
-                .hint("Name the columns of the changed table."));
-        }
-        Ok(())
-    }
-
     // Slots.
 
-    fn table_slot(&mut self, table: &Table) -> Result<(Slot, LogicalPlan)> {
-        let fields: Vec<Field> =
-            table.columns.iter().map(|column| column.kind.field(&column.name, true)).collect();
-        self.slot(Arc::new(Schema::new(fields)), &table.name)
-    }
-
-    fn slot(&mut self, schema: SchemaRef, name: &str) -> Result<(Slot, LogicalPlan)> {
+    pub(crate) fn slot(&mut self, schema: SchemaRef, name: &str) -> Result<(Slot, LogicalPlan)> {
         let (slot, source) = self.relations.slot(schema);
         let qualifier = self.qualifier(name);
         let plan = build(LogicalPlanBuilder::scan(qualifier.as_str(), source, None))?;
@@ -753,11 +809,17 @@ impl Binder<'_> {
 
     // COPY FROM.
 
-    pub(crate) fn copy_in(&mut self, name: &Name, columns: &[String]) -> Result<CopyDirection> {
+    pub(crate) fn copy_in(
+        &mut self,
+        name: &Name,
+        columns: &[String],
+        predicate: Option<&ast::Expr>,
+    ) -> Result<CopyDirection> {
         let table = self.table(name)?;
         refuse_duplicates(columns.iter().map(String::as_str))?;
         let ids: Vec<ColumnId> = if columns.is_empty() {
-            table.columns.iter().map(|column| column.id).collect()
+            let given = table.columns.iter().filter(|column| column.generated.is_none());
+            given.map(|column| column.id).collect()
         } else {
             columns
                 .iter()
@@ -765,6 +827,7 @@ impl Binder<'_> {
                 .collect::<Result<_>>()?
         };
         let sent = ids.iter().map(|id| column_of(&table, *id)).collect::<Result<Vec<_>>>()?;
+        sent.iter().try_for_each(|column| refuse_copy(column))?;
         let fields: Vec<Field> = sent.iter().map(|c| c.kind.field(&c.name, true)).collect();
         let kinds: Vec<PgType> = sent.iter().map(|c| c.kind.clone()).collect();
         let (input, plan) = self.slot(Arc::new(Schema::new(fields)), &table.name)?;
@@ -775,15 +838,83 @@ impl Binder<'_> {
             .zip(kinds)
             .map(|(column, kind)| Typed::new(Expr::Column(column), kind))
             .collect();
-        let exprs = self.full_row(&table, &ids, given)?;
-        let rows = Plan::new(build(LogicalPlanBuilder::from(plan).project(exprs))?);
-        Ok(CopyDirection::In { table, columns: ids, input, rows })
+        let mut rows = self.whole_rows(&table, plan, &ids, given)?;
+        if let Some(condition) = predicate {
+            let scope = row_scope(&table, &table.name, &rows.schema().columns());
+            self.scopes.push(scope);
+            let place = Place::plain("COPY FROM WHERE conditions");
+            let condition = self.in_place(place, |binder| binder.boolean(condition, "WHERE"));
+            self.scopes.pop();
+            let condition = condition?;
+            if has_subquery(&condition)? {
+                return Err(Error::new(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    "cannot use subquery in COPY FROM WHERE condition",
+                ));
+            }
+            let used = condition.column_refs();
+            let is_used = |column: &&TableColumn| {
+                column.generated.is_some() && used.iter().any(|used| used.name == column.name)
+            };
+            if let Some(column) = table.columns.iter().find(is_used) {
+                return Err(Error::new(
+                    SqlState::INVALID_COLUMN_REFERENCE,
+                    "generated columns are not supported in COPY FROM WHERE conditions",
+                )
+                .detail(format!("Column \"{}\" is a generated column.", column.name)));
+            }
+            rows = build(LogicalPlanBuilder::from(rows).filter(condition))?;
+        }
+        Ok(CopyDirection::In { table, columns: ids, input, rows: Plan::new(rows) })
     }
+}
+
+/// A table's columns under a name, as a plan offers them.
+pub(crate) fn row_scope(table: &Table, visible: &str, places: &[Column]) -> Vec<ScopeColumn> {
+    let columns = table.columns.iter().zip(places);
+    columns
+        .map(|(column, place)| ScopeColumn {
+            table: Some(visible.to_owned()),
+            schema: None,
+            name: column.name.clone(),
+            kind: column.kind.clone(),
+            expr: Expr::Column(place.clone()),
+            origin: Some((table.id, column.id)),
+            hidden: Hiding::Not,
+        })
+        .collect()
+}
+
+pub(crate) fn has_subquery(expr: &Expr) -> Result<bool> {
+    expr.exists(|part| {
+        Ok(matches!(part, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)))
+    })
+    .map_err(super::error::from_datafusion)
 }
 
 enum Value<'v> {
     Expr(&'v ast::Expr),
     Typed(Typed),
+}
+
+/// A column of FROM or USING, with the type that it has in the plan.
+type Along = (ScopeColumn, DataType);
+
+/// The names of the columns that a plan's expressions name, without their tables.
+fn named_columns(plan: &LogicalPlan) -> Result<HashSet<String>> {
+    let mut names = HashSet::new();
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|part| {
+                if let Expr::Column(column) | Expr::OuterReferenceColumn(_, column) = part {
+                    names.insert(column.name.clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })
+    .map_err(super::error::from_datafusion)?;
+    Ok(names)
 }
 
 fn is_default(expr: &ast::Expr) -> bool {
@@ -796,7 +927,7 @@ fn column_of(table: &Table, id: ColumnId) -> Result<&TableColumn> {
 }
 
 /// The value in the very layout of its column.
-fn exact(typed: Typed, kind: &PgType) -> Expr {
+pub(crate) fn exact(typed: Typed, kind: &PgType) -> Expr {
     if typed.kind.arrow() == kind.arrow() {
         return typed.expr;
     }

@@ -12,6 +12,7 @@ use crate::{
             call::{Call, call},
             text,
         },
+        subquery::row_of,
         tokens::{fold, pg_type},
         typed::Typed,
     },
@@ -59,13 +60,7 @@ impl Binder<'_> {
             A::Identifier(ident) => self.identifier(ident),
             A::CompoundIdentifier(idents) => self.column(idents),
             A::Value(value) => {
-                // sqlparser reads `0x1F` as a string of hexadecimal digits.
-                let typed = match &value.value {
-                    Value::HexStringLiteral(digits) if self.is_number(value.span) => {
-                        number(&format!("0x{digits}"), false)?
-                    }
-                    value => self.value(value)?,
-                };
+                let typed = self.value(&value.value)?;
                 Ok(Typed { position: self.position(value.span), ..typed })
             }
             A::Nested(inner) => self.expr(inner),
@@ -79,6 +74,7 @@ impl Binder<'_> {
             A::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, .. } => {
                 self.cast(expr, data_type, span)
             }
+            power if is_power(power) => self.powers(power, span),
             A::BinaryOp { left, op, right } => self.binary_expr(left, op, right, span),
             A::UnaryOp { op, expr } => self.unary(*op, expr, span),
             A::IsNull(inner) => self.is_null(inner, false),
@@ -220,12 +216,6 @@ impl Binder<'_> {
         }
     }
 
-    /// Whether a token begins with a digit.
-    fn is_number(&self, span: Span) -> bool {
-        let text = self.source.map(|source| source.slice(span.start, span.end));
-        text.is_some_and(|text| text.starts_with('0'))
-    }
-
     /// A type as it was written.
     pub(crate) fn data_type(&self, data_type: &ast::DataType, span: Span) -> Result<PgType> {
         pg_type(data_type).map_err(|error| self.at(error, span))
@@ -354,7 +344,7 @@ impl Binder<'_> {
         negated: bool,
         span: Span,
     ) -> Result<Typed> {
-        if let ast::Expr::Tuple(_) = expr {
+        if row_of(expr).is_some() {
             let mut any: Option<Expr> = None;
             for row in list {
                 let equal = self.binary_expr(expr, &BinaryOperator::Eq, row, span)?.expr;
@@ -554,7 +544,10 @@ impl Binder<'_> {
         let reason = if expected.is_some() { Reason::Explicit } else { Reason::Implicit };
         let args = all
             .into_iter()
-            .map(|typed| Ok(self.coerce(typed, &element, reason)?.expr))
+            .map(|typed| match reason {
+                Reason::Explicit => Ok(self.coerce(typed, &element, reason)?.expr),
+                _ => Ok(self.shaped(typed, &element)?.expr),
+            })
             .collect::<Result<Vec<_>>>()?;
         let kind = element.clone().array();
         let function = Call::udf(
@@ -720,14 +713,30 @@ impl Binder<'_> {
             _ => {}
         }
         let name = operator_name(op);
-        if let (ast::Expr::Tuple(a), ast::Expr::Tuple(b)) = (left, right) {
-            return self.compare_rows(a, &name, b, span);
+        match (row_of(left), right, row_of(right)) {
+            (Some(a), _, Some(b)) => return self.compare_rows(&a, &name, &b, span),
+            (Some(row), ast::Expr::Subquery(query), _) => {
+                return self.row_beside_subquery(&row, op, query, span);
+            }
+            _ => {}
         }
         if let Some(quantified) = self.quantified_by_call(left, op, right, span)? {
             return Ok(quantified);
         }
         let (left, right) = (self.expr(left)?, self.expr(right)?);
         self.binary(&name, left, right, span)
+    }
+
+    /// `a ^ b ^ c`, from the left.
+    fn powers(&mut self, expr: &ast::Expr, span: Span) -> Result<Typed> {
+        let mut operands = power_operands(expr).into_iter();
+        let first = operands.next().ok_or_else(|| Error::internal("a power of nothing"))?;
+        let mut power = self.expr(&first)?;
+        for exponent in operands {
+            let exponent = self.expr(&exponent)?;
+            power = self.binary("^", power, exponent, span)?;
+        }
+        Ok(power)
     }
 
     /// `x = ANY (array)` where sqlparser reads a call of a function `any`.
@@ -858,8 +867,54 @@ pub(crate) fn text_literal(text: &str) -> Typed {
     Typed::literal(ScalarValue::Utf8(Some(text.to_owned())), PgType::Unknown)
 }
 
-/// A number: the least of integer, bigint and numeric that holds it.
+/// Whether an expression is a chain of `^`, perhaps with a sign in front.
+fn is_power(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::BinaryOp { op, .. } => *op == BinaryOperator::PGExp,
+        ast::Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => {
+            is_power(expr)
+        }
+        _ => false,
+    }
+}
+
+/// What a chain of `^` stands between. A sign is its first operand's: it binds closer than `^`,
+/// which sqlparser sees the other way round.
+fn power_operands(expr: &ast::Expr) -> Vec<ast::Expr> {
+    match expr {
+        ast::Expr::BinaryOp { left, op: BinaryOperator::PGExp, right } => {
+            let mut operands = power_operands(left);
+            operands.extend(power_operands(right));
+            operands
+        }
+        ast::Expr::UnaryOp { op, expr: inner } if is_power(expr) => {
+            let mut operands = power_operands(inner);
+            if let Some(first) = operands.first_mut() {
+                *first = ast::Expr::UnaryOp { op: *op, expr: Box::new(first.clone()) };
+            }
+            operands
+        }
+        other => vec![other.clone()],
+    }
+}
+
+/// A number: the least of integer, bigint and numeric that holds it; a float where none does.
 fn number(digits: &str, negative: bool) -> Result<Typed> {
+    let text = format!("{}{}", if negative { "-" } else { "" }, digits.replace('_', ""));
+    let float = || {
+        let value: f64 = text.parse().ok()?;
+        let typed = Typed::literal(ScalarValue::Float64(Some(value)), PgType::Float8);
+        value.is_finite().then(|| Typed { digits: Some(text.as_str().into()), ..typed })
+    };
+    match decimal(digits, negative) {
+        Ok((typed, true)) => Ok(typed),
+        Ok((typed, false)) => Ok(Typed { digits: Some(text.as_str().into()), ..typed }),
+        Err(error) => float().ok_or(error),
+    }
+}
+
+/// A number, and whether it is all there.
+fn decimal(digits: &str, negative: bool) -> Result<(Typed, bool)> {
     let digits = digits.replace('_', "").to_ascii_lowercase();
     let sign = if negative { "-" } else { "" };
     let radix = match digits.get(..2) {
@@ -870,11 +925,15 @@ fn number(digits: &str, negative: bool) -> Result<Typed> {
     };
     let body = if radix == 10 { digits.as_str() } else { &digits[2..] };
     if let Ok(value) = i64::from_str_radix(&format!("{sign}{body}"), radix) {
-        return Ok(match i32::try_from(value) {
+        let typed = match i32::try_from(value) {
             Ok(value) => Typed::literal(ScalarValue::Int32(Some(value)), PgType::Int4),
             Err(_) => Typed::literal(ScalarValue::Int64(Some(value)), PgType::Int8),
-        });
+        };
+        return Ok((typed, true));
     }
+    let large = u128::from_str_radix(body, radix).ok().filter(|_| radix != 10);
+    let large = large.map(|value| value.to_string());
+    let body = large.as_deref().unwrap_or(body);
     let (mantissa, exponent) = match body.split_once('e') {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().unwrap_or(i32::MAX)),
         None => (body, 0),
@@ -895,7 +954,8 @@ fn number(digits: &str, negative: bool) -> Result<Typed> {
     }
     // More digits behind the point than a numeric keeps: rounded half away from zero.
     let most = i32::from(crate::pgtype::NUMERIC_ANY.1);
-    if scale > most {
+    let is_whole = scale <= most;
+    if !is_whole {
         let cut = usize::try_from(scale - most).unwrap_or(0);
         let kept = all.len().saturating_sub(cut);
         let up = all.as_bytes().get(kept).is_some_and(|digit| *digit >= b'5') && all.len() >= cut;
@@ -911,7 +971,8 @@ fn number(digits: &str, negative: bool) -> Result<Typed> {
     }
     let value = if negative && value > 0 { -value } else { value };
     let scale = i8::try_from(scale).map_err(|_| too_long())?;
-    Ok(Typed::literal(ScalarValue::Decimal128(Some(value), 38, scale), numeric(scale)))
+    let typed = Typed::literal(ScalarValue::Decimal128(Some(value), 38, scale), numeric(scale));
+    Ok((typed, is_whole))
 }
 
 /// PostgreSQL's name of an operator.

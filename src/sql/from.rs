@@ -279,15 +279,26 @@ impl Binder<'_> {
 
     /// One part of FROM by itself.
     pub(crate) fn factor(&mut self, factor: &TableFactor) -> Result<Offered> {
+        if let TableFactor::Derived { sample: Some(_), .. }
+        | TableFactor::Table { sample: Some(_), args: Some(_), .. } = factor
+        {
+            let what = "syntax error at or near \"TABLESAMPLE\"";
+            return Err(self.at(Error::new(SqlState::SYNTAX_ERROR, what), factor.span()));
+        }
         if let Some(call) = set_call(factor) {
             return self.lateral_sets((one_row(), Vec::new()), &call, false);
         }
         match factor {
-            TableFactor::Table { sample: Some(_), name, .. } => Err(self.at(
-                Error::unsupported("TABLESAMPLE is not supported")
-                    .hint("Use WHERE random() < 0.1."),
-                name.span(),
-            )),
+            TableFactor::Table {
+                name,
+                alias,
+                sample:
+                    Some(
+                        ast::TableSampleKind::BeforeTableAlias(sample)
+                        | ast::TableSampleKind::AfterTableAlias(sample),
+                    ),
+                ..
+            } => self.sampled(name, alias.as_ref(), sample),
             TableFactor::Table { name, alias, .. } => self.named(name, alias.as_ref()),
             TableFactor::Derived { subquery, alias, .. } => {
                 let rows = self.query(subquery, None)?;
@@ -325,9 +336,21 @@ impl Binder<'_> {
         alias: Option<&ast::TableAlias>,
     ) -> Result<Offered> {
         let name = self.object_name(object)?;
-        if name.schema.is_none()
-            && let Some(rows) = self.cte(&name.name)
+        if let [ast::ObjectNamePart::Identifier(ident)] = object.0.as_slice()
+            && ident.quote_style.is_none()
+            && is_reserved(&name.name)
         {
+            let error = Error::new(
+                SqlState::SYNTAX_ERROR,
+                format!("syntax error at or near \"{}\"", ident.value),
+            );
+            return Err(self.at(error, ident.span));
+        }
+        let cte = match name.schema {
+            None => self.cte(&name.name).map_err(|error| self.at(error, object.span()))?,
+            Some(_) => None,
+        };
+        if let Some(rows) = cte {
             return self.aliased(rows, alias, &name.name);
         }
         match self.relation(&name)? {
@@ -728,6 +751,57 @@ pub(crate) fn offered(
     columns.push(system("tableoid", PgType::Oid, oid));
     columns.extend(row.map(|row| system(ROW_COLUMN, PgType::Int8, Expr::Column(row))));
     Ok((rows.plan, columns))
+}
+
+/// Whether PostgreSQL's grammar keeps a word to itself that sqlparser takes for a table's name.
+fn is_reserved(word: &str) -> bool {
+    matches!(
+        word,
+        "and"
+            | "as"
+            | "asc"
+            | "check"
+            | "create"
+            | "cross"
+            | "desc"
+            | "distinct"
+            | "else"
+            | "end"
+            | "except"
+            | "fetch"
+            | "for"
+            | "from"
+            | "full"
+            | "grant"
+            | "group"
+            | "having"
+            | "in"
+            | "inner"
+            | "intersect"
+            | "into"
+            | "is"
+            | "join"
+            | "left"
+            | "limit"
+            | "natural"
+            | "not"
+            | "offset"
+            | "on"
+            | "or"
+            | "order"
+            | "outer"
+            | "returning"
+            | "right"
+            | "select"
+            | "then"
+            | "to"
+            | "union"
+            | "using"
+            | "when"
+            | "where"
+            | "window"
+            | "with"
+    )
 }
 
 fn alias_names(alias: Option<&ast::TableAlias>) -> Vec<String> {

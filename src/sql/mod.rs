@@ -28,6 +28,7 @@ pub mod error;
 mod expression;
 mod from;
 pub mod functions;
+mod generated;
 mod names;
 pub mod nearest;
 mod operators;
@@ -35,12 +36,14 @@ mod parse;
 mod plan;
 mod push_down;
 mod query;
+mod sample;
 mod select;
 mod subquery;
 mod table_ddl;
 mod tokens;
 mod typed;
 pub mod utility;
+mod with;
 
 use crate::{
     catalog::{Catalog, Table, pg::SystemRelation},
@@ -55,6 +58,7 @@ use std::{fmt, sync::Arc};
 
 pub use crate::catalog::pg::{ActivityRow, SettingRow};
 pub use bind::{bind, bind_arguments};
+pub use generated::check_generated;
 pub use parse::{Statement, parse};
 pub use plan::Plan;
 pub use push_down::optimizer_rules;
@@ -243,6 +247,8 @@ pub enum Bound {
     Update(Update),
     /// DELETE.
     Delete(Delete),
+    /// A statement with changes of rows in its WITH.
+    With(With),
     /// COPY.
     Copy(Copy),
     /// Everything else.
@@ -259,6 +265,7 @@ impl Bound {
             Self::Insert(insert) => &insert.parameters,
             Self::Update(update) => &update.parameters,
             Self::Delete(delete) => &delete.parameters,
+            Self::With(with) => with.main.parameters(),
             Self::Copy(_) | Self::Utility(_) => &[],
         }
     }
@@ -274,6 +281,7 @@ impl Bound {
             | Self::Delete(Delete { returning, .. }) => {
                 returning.as_ref().map(|returning| returning.columns.as_slice())
             }
+            Self::With(with) => with.main.columns(),
             Self::Explain { .. } | Self::Copy(_) | Self::Utility(_) => None,
         }
     }
@@ -329,6 +337,28 @@ pub struct OutputColumn {
     pub table: u32,
     /// Its number there.
     pub column: i16,
+}
+
+/// A statement with changes of rows in its WITH. All of it sees the same picture.
+#[derive(Debug)]
+pub struct With {
+    /// The changes, in the order of the text.
+    pub parts: Vec<Part>,
+    /// The statement behind WITH, whose answer the client gets: a query or a change of rows.
+    pub main: Box<Bound>,
+    /// The parts that it reads.
+    pub reads: Vec<usize>,
+}
+
+/// A change of rows in WITH.
+#[derive(Debug)]
+pub struct Part {
+    /// INSERT, UPDATE or DELETE.
+    pub change: Bound,
+    /// Where the rest of the statement reads what RETURNING gives.
+    pub rows: Option<Slot>,
+    /// The parts that it reads, all before it.
+    pub reads: Vec<usize>,
 }
 
 /// INSERT.

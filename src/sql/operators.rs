@@ -22,6 +22,13 @@ use datafusion::{
 };
 use std::sync::Arc;
 
+/// A real beside a number of another type is double precision: PostgreSQL has no operator for the
+/// two, and prefers that one.
+fn among_floats(common: PgType, left: &Typed, right: &Typed) -> PgType {
+    let both = left.kind == PgType::Float4 && right.kind == PgType::Float4;
+    if common == PgType::Float4 && !both { PgType::Float8 } else { common }
+}
+
 /// A quotient is shown with as many digits as it is computed to.
 pub(crate) const QUOTIENT: PgType = PgType::Numeric(Some(crate::pgtype::NUMERIC_ANY));
 
@@ -148,8 +155,10 @@ impl Binder<'_> {
             }
             _ => {
                 let both = [left.clone(), right.clone()];
-                self.common_type("comparison", &both)
-                    .map_err(|_| self.no_operator(op, &left.kind, &right.kind, span))?
+                let kind = self
+                    .common_type("comparison", &both)
+                    .map_err(|_| self.no_operator(op, &left.kind, &right.kind, span))?;
+                among_floats(kind, &left, &right)
             }
         };
         // Arrow compares decimals of one shape.
@@ -292,6 +301,7 @@ impl Binder<'_> {
         use PgType as T;
         let both = [left.clone(), right.clone()];
         let mut kind = self.common_type("arithmetic", &both)?;
+        kind = among_floats(kind, &left, &right);
         if op == "^" {
             kind = if matches!(kind, T::Numeric(_)) { T::Numeric(None) } else { T::Float8 };
         }

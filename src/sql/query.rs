@@ -5,12 +5,13 @@ use crate::{
     error::{Error, Result, SqlState},
     pgtype::PgType,
     sql::{
-        binder::{Binder, Place, build},
+        binder::{Binder, Cte, Place, build},
         coerce::{Reason, bare},
         error::from_datafusion,
         functions::call::call,
         tokens::fold,
         typed::{Rows, RowsColumn, Typed, unique},
+        with,
     },
 };
 use arrow::datatypes::{Field, Schema};
@@ -47,6 +48,13 @@ impl Binder<'_> {
     fn query_here(&mut self, query: &ast::Query, expected: Option<&[PgType]>) -> Result<Rows> {
         if let Some(with) = &query.with {
             for cte in &with.cte_tables {
+                if with::has_changes(&cte.query) {
+                    let error = Error::new(
+                        SqlState::FEATURE_NOT_SUPPORTED,
+                        "WITH clause containing a data-modifying statement must be at the top level",
+                    );
+                    return Err(self.at(error, cte.alias.name.span));
+                }
                 self.bind_cte(cte, with.recursive)?;
             }
         }
@@ -82,16 +90,9 @@ impl Binder<'_> {
     }
 
     /// A part of WITH.
-    fn bind_cte(&mut self, cte: &ast::Cte, recursive: bool) -> Result<()> {
+    pub(crate) fn bind_cte(&mut self, cte: &ast::Cte, recursive: bool) -> Result<()> {
         let name = fold(&cte.alias.name);
-        let here = self.ctes.last().is_some_and(|frame| frame.contains_key(&name));
-        if here {
-            let error = Error::new(
-                SqlState::DUPLICATE_ALIAS,
-                format!("WITH query name \"{name}\" specified more than once"),
-            );
-            return Err(self.at(error, cte.alias.name.span));
-        }
+        self.refuse_known_cte(&name, cte.alias.name.span)?;
         let names: Vec<String> =
             cte.alias.columns.iter().map(|column| fold(&column.name)).collect();
         let rows = match cte.query.body.as_ref() {
@@ -100,23 +101,28 @@ impl Binder<'_> {
             {
                 self.recursive(&name, &names, left, right, *set_quantifier)?
             }
-            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
-                return Err(self.at(
-                    Error::unsupported("data-modifying statements in WITH are not supported")
-                        .hint("Send the statements one after the other in a transaction; RETURNING gives the rows."),
-                    cte.alias.name.span,
-                ));
-            }
             _ => {
                 let rows = self.query(&cte.query, None)?;
                 let rows = self.settle_rows(rows)?;
-                rename(rows, &names, &name)?
+                rename_cte(rows, &names, &name)?
             }
         };
         if let Some(frame) = self.ctes.last_mut() {
-            frame.insert(name, rows);
+            frame.insert(name, Cte { rows: Some(rows), part: None });
         }
         Ok(())
+    }
+
+    /// 42712 for a name that this WITH has already.
+    pub(crate) fn refuse_known_cte(&self, name: &str, span: Span) -> Result<()> {
+        if !self.ctes.last().is_some_and(|frame| frame.contains_key(name)) {
+            return Ok(());
+        }
+        let error = Error::new(
+            SqlState::DUPLICATE_ALIAS,
+            format!("WITH query name \"{name}\" specified more than once"),
+        );
+        Err(self.at(error, span))
     }
 
     /// `WITH RECURSIVE name AS (start UNION [ALL] step)`.
@@ -130,7 +136,7 @@ impl Binder<'_> {
     ) -> Result<Rows> {
         let start = self.set_expr(start, None)?;
         let start = self.settle_rows(start)?;
-        let start = rename(start, names, name)?;
+        let start = rename_cte(start, names, name)?;
         // The work table's name is the plan's alone: two recursions may share SQL's.
         let table = self.qualifier(name);
         let start = self.named_columns(start)?;
@@ -153,7 +159,8 @@ impl Binder<'_> {
             })
             .collect();
         let mut frame = HashMap::new();
-        frame.insert(name.to_owned(), Rows { plan: scan, columns });
+        let rows = Some(Rows { plan: scan, columns });
+        frame.insert(name.to_owned(), Cte { rows, part: None });
         self.ctes.push(frame);
         let kinds: Vec<PgType> = start.columns.iter().map(|column| column.kind.clone()).collect();
         let step = self.set_expr(step, Some(&kinds));
@@ -179,9 +186,8 @@ impl Binder<'_> {
                     values.rows.iter().map(|row| row.content.as_slice()).collect();
                 self.values(&rows, expected)
             }
-            SetExpr::SetOperation { left, op, set_quantifier, right } => {
-                self.deeper(|binder| binder.set_operation(left, *op, *set_quantifier, right, expected))
-            }
+            SetExpr::SetOperation { left, op, set_quantifier, right } => self
+                .deeper(|binder| binder.set_operation(left, *op, *set_quantifier, right, expected)),
             SetExpr::Table(table) => {
                 let Some(name) = &table.table_name else {
                     return Err(Error::new(SqlState::SYNTAX_ERROR, "TABLE needs a name"));
@@ -192,8 +198,8 @@ impl Binder<'_> {
                 self.whole_table(&ast::ObjectName::from(parts))
             }
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
-                Err(Error::unsupported("WITH before a change of rows is not supported")
-                    .hint("Put the query into the statement itself: INSERT … SELECT, UPDATE … FROM (SELECT …)."))
+                Err(Error::unsupported("a change of rows is not supported in this place")
+                    .hint("Put it into the WITH of the whole statement, or send it by itself."))
             }
         }
     }
@@ -227,9 +233,8 @@ impl Binder<'_> {
             .zip(&right.columns)
             .map(|(a, b)| {
                 let both = [a, b].map(|c| Typed {
-                    expr: Expr::Column(c.column.clone()),
-                    kind: c.kind.clone(),
                     position: self.position(span),
+                    ..Typed::new(Expr::Column(c.column.clone()), c.kind.clone())
                 });
                 self.common_type(name, &both)
             })
@@ -559,6 +564,21 @@ pub(crate) fn rename(rows: Rows, names: &[String], alias: &str) -> Result<Rows> 
     Ok(Rows { plan: rows.plan, columns })
 }
 
+/// The rows of a part of WITH under the names that it gives its columns.
+pub(crate) fn rename_cte(rows: Rows, names: &[String], name: &str) -> Result<Rows> {
+    let columns = rows.columns.len();
+    if names.len() <= columns {
+        return rename(rows, names, name);
+    }
+    let given = names.len();
+    Err(Error::new(
+        SqlState::INVALID_COLUMN_REFERENCE,
+        format!(
+            "WITH query \"{name}\" has {columns} columns available but {given} columns specified"
+        ),
+    ))
+}
+
 /// A sort key: NULL is greater than everything.
 pub(crate) fn sort(expr: Expr, options: &ast::OrderByOptions) -> SortExpr {
     let asc = options.asc.unwrap_or(true);
@@ -566,7 +586,7 @@ pub(crate) fn sort(expr: Expr, options: &ast::OrderByOptions) -> SortExpr {
 }
 
 /// Whether a query names a relation.
-fn mentions(query: &ast::Query, name: &str) -> bool {
+pub(crate) fn mentions(query: &ast::Query, name: &str) -> bool {
     // Its own text tells: a name that is only a column's costs no more than a work table.
     let text = query.to_string().to_lowercase();
     text.match_indices(name).any(|(at, _)| {

@@ -19,10 +19,14 @@ use crate::{
 };
 use datafusion::{
     common::{
-        Column, NullHandling, UnnestOptions,
+        Column, NullHandling, ScalarValue, UnnestOptions,
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
-    logical_expr::{Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, expr::Sort as SortExpr},
+    functions_aggregate::count::count_udaf,
+    logical_expr::{
+        Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder,
+        expr::{AggregateFunction, Sort as SortExpr},
+    },
     sql::sqlparser::ast::{self, GroupByExpr, SelectItem, Spanned},
 };
 use std::collections::{HashMap, HashSet};
@@ -411,7 +415,14 @@ impl Binder<'_> {
             taken.insert(column.name.clone());
             columns.insert(expr.clone(), Expr::Column(column));
         }
-        let aggregates = renamed(aggregates, &mut taken, &mut columns);
+        let mut aggregates = renamed(aggregates, &mut taken, &mut columns);
+        if used.is_empty() && aggregates.is_empty() {
+            // HAVING by itself makes one group of all rows; DataFusion wants something to count.
+            let one = Expr::Literal(ScalarValue::Int64(Some(1)), None);
+            let rows =
+                AggregateFunction::new_udf(count_udaf(), vec![one], false, None, vec![], None);
+            aggregates.push(Expr::AggregateFunction(rows).alias("rows"));
+        }
         let plan = build(LogicalPlanBuilder::from(plan).aggregate(used, aggregates))?;
         replace(all, &columns)?;
         let schema = plan.schema();

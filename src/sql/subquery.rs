@@ -13,6 +13,7 @@ use crate::{
         binder::{Binder, Place, build},
         expression::{binary, boolean},
         functions::aggregates,
+        parse::parse_query,
         typed::{Rows, Typed},
     },
 };
@@ -147,16 +148,16 @@ impl Binder<'_> {
         negated: bool,
         span: Span,
     ) -> Result<Typed> {
-        if let ast::Expr::Tuple(_) = left {
-            return Err(self.at(
-                Error::unsupported("a row IN (SELECT …) is not supported")
-                    .hint("Use EXISTS with a condition for each column."),
-                span,
-            ));
+        if let Some(row) = row_of(left) {
+            let within = self.row_in_subquery(&row, query, span)?;
+            return Ok(if negated { boolean(Expr::Not(Box::new(within.expr))) } else { within });
         }
         let value = self.expr(left)?;
         let filter = self.place.filter;
-        let rows = self.single_column(query)?;
+        let rows = self.inner_query(query)?;
+        if rows.columns.len() != 1 {
+            return Err(self.at(other_width(rows.columns.len(), 1), span));
+        }
         if !filter || (!is_filtered(&rows.plan) && self.collects_subqueries()) {
             let array = self.array_subquery(query)?;
             let within = self.any_or_all("=", value, array, false, span)?;
@@ -168,6 +169,71 @@ impl Binder<'_> {
         let rows = self.cast_rows(rows, &[other.kind], "IN")?;
         let within = InSubquery::new(Box::new(value.expr), subquery(rows.plan), negated);
         Ok(boolean(Expr::InSubquery(within)))
+    }
+
+    /// `(a, b) IN (SELECT …)`: whether a row is equal, else whether one may be.
+    fn row_in_subquery(
+        &mut self,
+        row: &[ast::Expr],
+        query: &ast::Query,
+        span: Span,
+    ) -> Result<Typed> {
+        let columns = self.named_columns_of(row.len(), query, span)?;
+        let names = columns.clone();
+        let equal = ast::Expr::BinaryOp {
+            left: Box::new(ast::Expr::Tuple(row.to_vec())),
+            op: ast::BinaryOperator::Eq,
+            right: Box::new(ast::Expr::Tuple(columns)),
+        };
+        let unknown = ast::Expr::IsNull(Box::new(ast::Expr::Nested(Box::new(equal.clone()))));
+        let mut exists = |condition| {
+            let one = ast::Expr::value(ast::Value::Boolean(true));
+            let query = select_from(query, &names, one, Some(condition))?;
+            Ok::<_, Error>(Box::new(self.exists(&query, false)?.expr))
+        };
+        let literal = |value| Box::new(Expr::Literal(ScalarValue::Boolean(value), None));
+        Ok(boolean(Expr::Case(Case {
+            expr: None,
+            when_then_expr: vec![
+                (exists(equal)?, literal(Some(true))),
+                (exists(unknown)?, literal(None)),
+            ],
+            else_expr: Some(literal(Some(false))),
+        })))
+    }
+
+    /// `(a, b) < (SELECT c, d …)`.
+    pub(crate) fn row_beside_subquery(
+        &mut self,
+        row: &[ast::Expr],
+        op: &ast::BinaryOperator,
+        query: &ast::Query,
+        span: Span,
+    ) -> Result<Typed> {
+        let columns = self.named_columns_of(row.len(), query, span)?;
+        let compared = ast::Expr::BinaryOp {
+            left: Box::new(ast::Expr::Tuple(row.to_vec())),
+            op: op.clone(),
+            right: Box::new(ast::Expr::Tuple(columns.clone())),
+        };
+        let query = select_from(query, &columns, compared, None)?;
+        self.scalar_subquery(&query)
+    }
+
+    /// Names for the columns of a query that is compared with a row of so many values. SQL cannot
+    /// write them without quotes, so that they hide none around.
+    fn named_columns_of(
+        &mut self,
+        width: usize,
+        query: &ast::Query,
+        span: Span,
+    ) -> Result<Vec<ast::Expr>> {
+        let given = self.inner_query(query)?.columns.len();
+        if given != width {
+            return Err(self.at(other_width(given, width), span));
+        }
+        let name = |at| ast::Ident::with_quote('"', format!("row:{at}"));
+        Ok((1..=width).map(|at| ast::Expr::Identifier(name(at))).collect())
     }
 
     /// A subquery argument: `ARRAY(SELECT …)`.
@@ -185,6 +251,51 @@ impl Binder<'_> {
             }
         }
     }
+}
+
+/// The values of `(a, b)` or `ROW(a, b)`.
+pub(crate) fn row_of(expr: &ast::Expr) -> Option<Vec<ast::Expr>> {
+    match expr {
+        ast::Expr::Tuple(values) => Some(values.clone()),
+        ast::Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("row") => {
+            let ast::FunctionArguments::List(list) = &function.args else { return None };
+            let value = |arg: &ast::FunctionArg| match arg {
+                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+                _ => None,
+            };
+            list.args.iter().map(value).collect()
+        }
+        _ => None,
+    }
+}
+
+fn other_width(given: usize, wanted: usize) -> Error {
+    let what = if given < wanted { "few" } else { "many" };
+    Error::new(SqlState::SYNTAX_ERROR, format!("subquery has too {what} columns"))
+}
+
+/// `SELECT item FROM (query) AS … (columns) WHERE condition`.
+fn select_from(
+    query: &ast::Query,
+    columns: &[ast::Expr],
+    item: ast::Expr,
+    condition: Option<ast::Expr>,
+) -> Result<ast::Query> {
+    let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
+    let text = format!("SELECT 0 FROM (SELECT 0) AS \"row:query\" ({})", columns.join(", "));
+    let mut whole = parse_query(&text)?;
+    if let ast::SetExpr::Select(select) = whole.body.as_mut() {
+        // A name that none of the query's columns has.
+        let alias = ast::Ident::with_quote('"', "row:value");
+        select.projection = vec![ast::SelectItem::ExprWithAlias { expr: item, alias }];
+        select.selection = condition;
+        if let Some(ast::TableFactor::Derived { subquery, .. }) =
+            select.from.first_mut().map(|from| &mut from.relation)
+        {
+            **subquery = query.clone();
+        }
+    }
+    Ok(*whole)
 }
 
 struct DataTypeList(arrow::datatypes::FieldRef);

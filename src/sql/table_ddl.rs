@@ -110,6 +110,7 @@ fn like(cursor: &mut Cursor<'_>) -> Result<Like> {
         constraints: false,
         indexes: false,
         identity: false,
+        generated: false,
         comments: false,
     };
     while let Some(word) = cursor.accept_one(&["INCLUDING", "EXCLUDING"]) {
@@ -120,12 +121,14 @@ fn like(cursor: &mut Cursor<'_>) -> Result<Like> {
             "indexes" => like.indexes = on,
             "identity" => like.identity = on,
             "comments" => like.comments = on,
-            "storage" | "compression" | "statistics" | "generated" => {}
+            "generated" => like.generated = on,
+            "storage" | "compression" | "statistics" => {}
             "all" => {
                 like.defaults = on;
                 like.constraints = on;
                 like.indexes = on;
                 like.identity = on;
+                like.generated = on;
                 like.comments = on;
             }
             _ => return Err(cursor.unexpected()),
@@ -256,10 +259,16 @@ fn column(
             format!("column \"{name}\" has pseudo-type {kind}"),
         )));
     }
-    let mut column =
-        ColumnDefinition { name, kind, not_null: serial, default: None, serial, identity: None };
+    let mut column = ColumnDefinition {
+        name,
+        kind,
+        not_null: serial,
+        default: None,
+        serial,
+        identity: None,
+        generated: None,
+    };
     loop {
-        let start = cursor.clone();
         let constraint =
             if cursor.accept("CONSTRAINT") { Some(cursor.identifier()?) } else { None };
         let own = || vec![column.name.clone()];
@@ -281,7 +290,7 @@ fn column(
             column.default = Some(default(cursor)?);
             continue;
         } else if cursor.accept("GENERATED") {
-            generated(&start, cursor, &mut column)?;
+            generated(cursor, &mut column)?;
             continue;
         } else if cursor.accept("COLLATE") {
             let collation = cursor.name()?;
@@ -306,23 +315,32 @@ fn default(cursor: &mut Cursor<'_>) -> Result<String> {
     Ok(cursor.operand()?.1)
 }
 
-/// `GENERATED {ALWAYS|BY DEFAULT} AS IDENTITY [(options)]`.
-fn generated(
-    start: &Cursor<'_>,
-    cursor: &mut Cursor<'_>,
-    column: &mut ColumnDefinition,
-) -> Result<()> {
-    let (identity, options) = identity(cursor).map_err(|error| {
-        if cursor.sees_token(&Token::LParen) {
-            start
-                .unsupported("a generated column")
-                .hint("Compute the value in the statement that inserts, or in a view.")
-        } else {
-            error
-        }
-    })?;
-    column.not_null = true;
-    column.identity = Some((identity, options));
+/// `GENERATED {ALWAYS|BY DEFAULT} AS IDENTITY [(options)]`, `GENERATED ALWAYS AS (…) STORED`.
+fn generated(cursor: &mut Cursor<'_>, column: &mut ColumnDefinition) -> Result<()> {
+    let start = cursor.clone();
+    let mut ahead = cursor.clone();
+    let when = ahead.accept_one(&["ALWAYS", "BY DEFAULT"]);
+    if when.is_none() || !ahead.accept("AS") || !ahead.sees_token(&Token::LParen) {
+        let (identity, options) = identity(cursor)?;
+        column.not_null = true;
+        column.identity = Some((identity, options));
+        return Ok(());
+    }
+    let repeats = |what: &str| Error::new(SqlState::SYNTAX_ERROR, what.to_owned());
+    if when == Some("BY DEFAULT") {
+        let what = "for a generated column, GENERATED ALWAYS must be specified";
+        return Err(start.here(repeats(what)));
+    }
+    if column.generated.is_some() {
+        return Err(start.here(repeats("multiple generation clauses specified for one column")));
+    }
+    *cursor = ahead;
+    column.generated = Some(cursor.expression_in_parentheses()?);
+    if !cursor.accept("STORED") {
+        return Err(start
+            .unsupported("a generated column that is not stored")
+            .hint("Write STORED behind the expression."));
+    }
     Ok(())
 }
 
@@ -444,6 +462,10 @@ fn alter_column(cursor: &mut Cursor<'_>, column: String) -> Result<Option<AlterT
         AlterTableAction::SetDefault { column, default: default(cursor)? }
     } else if cursor.accept("DROP DEFAULT") {
         AlterTableAction::DropDefault(column)
+    } else if cursor.accept("SET EXPRESSION AS") {
+        AlterTableAction::SetExpression { column, expression: cursor.expression_in_parentheses()? }
+    } else if cursor.accept("DROP EXPRESSION") {
+        AlterTableAction::DropExpression { column, if_exists: cursor.if_exists() }
     } else if cursor.accept("DROP IDENTITY") {
         AlterTableAction::DropIdentity { column, if_exists: cursor.if_exists() }
     } else if cursor.accept("ADD GENERATED") {

@@ -101,7 +101,102 @@ impl Source {
         let raw = Tokenizer::new(&PostgreSqlDialect {}, &self.text)
             .tokenize_with_location()
             .map_err(|error| self.lexical(&error))?;
-        Ok(glue(raw))
+        self.glue(&raw)
+    }
+
+    /// pgvector's operators as one token each, all of them "other operators" by precedence; numbers
+    /// with all their digits; strings that continue on the next line as one; ONLY before a table
+    /// dropped, since no table has heirs.
+    fn glue(&self, raw: &[TokenWithSpan]) -> Result<Vec<TokenWithSpan>> {
+        let mut glued: Vec<TokenWithSpan> = Vec::with_capacity(raw.len());
+        let mut newline = false;
+        let mut at = 0;
+        while let Some(token) = raw.get(at) {
+            at += 1;
+            if let Token::Whitespace(space) = &token.token {
+                newline |=
+                    matches!(space, Whitespace::Newline | Whitespace::SingleLineComment { .. });
+                continue;
+            }
+            let operator = |text: &str, end: Location| TokenWithSpan {
+                token: Token::CustomBinaryOperator(text.into()),
+                span: Span::new(token.span.start, end),
+            };
+            let next = |n: usize| raw.get(at + n - 1).map(|next| &next.token);
+            match &token.token {
+                Token::Spaceship => glued.push(operator("<=>", token.span.end)),
+                Token::TwoWayArrow => glued.push(operator("<->", token.span.end)),
+                Token::Lt if next(1) == Some(&Token::Plus) && next(2) == Some(&Token::Gt) => {
+                    glued.push(operator("<+>", raw[at + 1].span.end));
+                    at += 2;
+                }
+                Token::Number(_, is_long) => {
+                    let mut whole = token.clone();
+                    while let Some(tail) = raw.get(at).filter(|tail| goes_on(&whole, tail)) {
+                        whole.span.end = tail.span.end;
+                        at += 1;
+                    }
+                    if *is_long || whole.span != token.span {
+                        whole.token = self.long_number(&whole)?;
+                    }
+                    glued.push(whole);
+                }
+                // `0x1F`, which sqlparser takes for `X'1F'`.
+                Token::HexStringLiteral(_) if self.token(token).starts_with('0') => {
+                    let mut whole = token.clone();
+                    while let Some(tail) = raw.get(at).filter(|tail| goes_on(&whole, tail)) {
+                        whole.span.end = tail.span.end;
+                        at += 1;
+                    }
+                    whole.token = self.long_number(&whole)?;
+                    glued.push(whole);
+                }
+                Token::SingleQuotedString(text) => match glued.last_mut() {
+                    Some(TokenWithSpan {
+                        token: Token::SingleQuotedString(start) | Token::EscapedStringLiteral(start),
+                        span,
+                    }) => {
+                        if !newline {
+                            return Err(self.unexpected(Some(token)));
+                        }
+                        start.push_str(text);
+                        span.end = token.span.end;
+                    }
+                    _ => glued.push(token.clone()),
+                },
+                Token::Word(word) if is(word, "ONLY") && before_relation(glued.last()) => {}
+                _ => glued.push(token.clone()),
+            }
+            newline = false;
+        }
+        Ok(glued)
+    }
+
+    /// A number of which sqlparser has read the beginning: `0b101`, `0o17`, `0x1F`.
+    fn long_number(&self, whole: &TokenWithSpan) -> Result<Token> {
+        let text = self.token(whole);
+        let digits = |radix: u32| {
+            let body = &text[2..];
+            !body.ends_with('_')
+                && !body.contains("__")
+                && body.chars().all(|c| c == '_' || c.is_digit(radix))
+        };
+        let prefix = text.get(..2).map(str::to_ascii_lowercase);
+        let (name, radix) = match prefix.as_deref() {
+            Some("0x") => ("hexadecimal", 16),
+            Some("0o") => ("octal", 8),
+            Some("0b") => ("binary", 2),
+            _ => ("", 0),
+        };
+        if radix > 0 && text.len() > 2 && digits(radix) {
+            return Ok(Token::Number(text.to_owned(), false));
+        }
+        let what = if radix > 0 && text.len() == 2 {
+            format!("invalid {name} integer at or near \"{text}\"")
+        } else {
+            format!("trailing junk after numeric literal at or near \"{text}\"")
+        };
+        Err(self.at(Error::new(SqlState::SYNTAX_ERROR, what), whole.span.start))
     }
 
     fn lexical(&self, error: &TokenizerError) -> Error {
@@ -151,43 +246,10 @@ impl Source {
     }
 }
 
-/// pgvector's operators as one token each, all of them "other operators" by precedence; strings
-/// that continue on the next line as one; ONLY before a table dropped, since no table has heirs.
-fn glue(raw: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let mut glued: Vec<TokenWithSpan> = Vec::with_capacity(raw.len());
-    let mut newline = false;
-    let mut at = 0;
-    while let Some(token) = raw.get(at) {
-        at += 1;
-        if let Token::Whitespace(space) = &token.token {
-            newline |= matches!(space, Whitespace::Newline | Whitespace::SingleLineComment { .. });
-            continue;
-        }
-        let operator = |text: &str, end: Location| TokenWithSpan {
-            token: Token::CustomBinaryOperator(text.into()),
-            span: Span::new(token.span.start, end),
-        };
-        let next = |n: usize| raw.get(at + n - 1).map(|next| &next.token);
-        match &token.token {
-            Token::Spaceship => glued.push(operator("<=>", token.span.end)),
-            Token::TwoWayArrow => glued.push(operator("<->", token.span.end)),
-            Token::Lt if next(1) == Some(&Token::Plus) && next(2) == Some(&Token::Gt) => {
-                glued.push(operator("<+>", raw[at + 1].span.end));
-                at += 2;
-            }
-            Token::SingleQuotedString(text) if newline => match glued.last_mut() {
-                Some(TokenWithSpan { token: Token::SingleQuotedString(start), span }) => {
-                    start.push_str(text);
-                    span.end = token.span.end;
-                }
-                _ => glued.push(token.clone()),
-            },
-            Token::Word(word) if is(word, "ONLY") && before_relation(glued.last()) => {}
-            _ => glued.push(token.clone()),
-        }
-        newline = false;
-    }
-    glued
+/// Whether a number or what looks like one goes on with a word.
+fn goes_on(number: &TokenWithSpan, tail: &TokenWithSpan) -> bool {
+    number.span.end == tail.span.start
+        && matches!(&tail.token, Token::Word(word) if word.quote_style.is_none())
 }
 
 fn before_relation(token: Option<&TokenWithSpan>) -> bool {

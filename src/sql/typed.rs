@@ -8,6 +8,7 @@ use datafusion::{
     common::{Column, ScalarValue},
     logical_expr::{Expr, LogicalPlan},
 };
+use std::sync::Arc;
 
 /// An expression and its type. [`PgType::Unknown`] is the type of a string without one, of NULL,
 /// and of a parameter before something tells.
@@ -17,11 +18,13 @@ pub(crate) struct Typed {
     pub(crate) kind: PgType,
     /// The character of the text at which it stands.
     pub(crate) position: Option<usize>,
+    /// The text of a number that its type does not hold to the last digit.
+    pub(crate) digits: Option<Arc<str>>,
 }
 
 impl Typed {
     pub(crate) fn new(expr: Expr, kind: PgType) -> Self {
-        Self { expr, kind, position: None }
+        Self { expr, kind, position: None, digits: None }
     }
 
     pub(crate) fn literal(value: ScalarValue, kind: PgType) -> Self {

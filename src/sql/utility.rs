@@ -120,6 +120,7 @@ pub struct Like {
     pub constraints: bool,
     pub indexes: bool,
     pub identity: bool,
+    pub generated: bool,
     pub comments: bool,
 }
 
@@ -138,6 +139,8 @@ pub struct ColumnDefinition {
     pub serial: bool,
     /// `GENERATED … AS IDENTITY`.
     pub identity: Option<(Identity, SequenceOptions)>,
+    /// `GENERATED ALWAYS AS (…) STORED`: the expression, as SQL text.
+    pub generated: Option<String>,
 }
 
 /// A constraint in CREATE or ALTER TABLE.
@@ -185,6 +188,8 @@ pub enum AlterTableAction {
     DropDefault(String),
     AddIdentity { column: String, identity: Identity, options: SequenceOptions },
     DropIdentity { column: String, if_exists: bool },
+    SetExpression { column: String, expression: String },
+    DropExpression { column: String, if_exists: bool },
     AlterType { column: String, kind: PgType, using: Option<String> },
     AddConstraint(TableConstraint),
     DropConstraint { name: String, if_exists: bool, cascade: bool },

@@ -167,10 +167,13 @@ files!(
     dml,
     errors,
     expressions,
+    generated,
     nearest,
+    sampling,
     select,
     session,
     transactions,
     types,
     vector,
+    with_changes,
 );

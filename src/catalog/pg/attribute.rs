@@ -31,6 +31,7 @@ struct Attribute<'v> {
     has_default: bool,
     has_missing: bool,
     identity: &'static str,
+    generated: &'static str,
     is_dropped: bool,
 }
 
@@ -48,6 +49,7 @@ impl<'v> Attribute<'v> {
             has_default: false,
             has_missing: false,
             identity: "",
+            generated: "",
             is_dropped: false,
         }
     }
@@ -141,6 +143,7 @@ fn columns<'v>(table: &'v Table, attributes: &mut Vec<Attribute<'v>>) {
                 Some(Identity::ByDefault) => "d",
                 None => "",
             },
+            generated: if column.generated.is_some() { "s" } else { "" },
             ..Attribute::new(table.id, number.into(), column.name.as_str(), &column.kind)
         });
     }
@@ -163,15 +166,17 @@ fn batch(relation: &'static SystemRelation, rows: &[Attribute<'_>]) -> Result<Re
         .set("atthasdef", |column| column.has_default)
         .set("atthasmissing", |column| column.has_missing)
         .set("attidentity", |column| column.identity)
+        .set("attgenerated", |column| column.generated)
         .set("attisdropped", |column| column.is_dropped)
         .set("attislocal", |_| true)
         .set("attcollation", |column| fact(column).map_or(Oid(0), |known| known.collation))
         .finish()
 }
 
-/// Whether a column has a row in `pg_attrdef`: identity is told by `attidentity` instead.
+/// Whether a column has a row in `pg_attrdef`, its default or its generation: identity is told by `attidentity` instead.
 fn has_default(column: &Column) -> bool {
-    column.identity.is_none() && (column.default.is_some() || column.sequence.is_some())
+    column.generated.is_some()
+        || column.identity.is_none() && (column.default.is_some() || column.sequence.is_some())
 }
 
 /// The oid of a column's default in `pg_attrdef`: made of the table's and the column's number, in

@@ -159,9 +159,12 @@ pub fn view(view: &View) -> String {
     format!(" {};", view.query.trim().trim_end_matches(';').trim_end())
 }
 
-/// The default of a column. A literal says its type, as it does in PostgreSQL.
+/// The default of a column, or what generates it. A literal says its type, as it does in PostgreSQL.
 #[must_use]
 pub fn default_expression(scope: &Scope<'_>, column: &Column) -> Option<String> {
+    if let Some(generated) = &column.generated {
+        return Some(format!("({})", generated.trim()));
+    }
     // A sequence is named as the reader would name it.
     let counts = |default: &&String| column.sequence.is_some() && default.starts_with("nextval(");
     if let Some(default) = column.default.as_ref().filter(|default| !counts(default)) {

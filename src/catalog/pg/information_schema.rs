@@ -135,6 +135,8 @@ struct Described<'v> {
     not_null: bool,
     default: Option<String>,
     identity: Option<(Identity, Option<&'v Sequence>)>,
+    /// Whether the default is what generates the column.
+    is_generated: bool,
     is_updatable: bool,
 }
 
@@ -173,6 +175,7 @@ fn system() -> Vec<Described<'static>> {
                 not_null: column.not_null,
                 default: None,
                 identity: None,
+                is_generated: false,
                 is_updatable: false,
             })
         })
@@ -203,6 +206,7 @@ fn own(view: &View) -> Vec<Described<'_>> {
             not_null: column.not_null || key.contains(&column.id) || column.identity.is_some(),
             default: defaults.remove(&(table.id, column.id)),
             identity: identity(column),
+            is_generated: column.generated.is_some(),
             is_updatable: true,
         }));
     }
@@ -217,6 +221,7 @@ fn own(view: &View) -> Vec<Described<'_>> {
             not_null: false,
             default: None,
             identity: None,
+            is_generated: false,
             is_updatable: false,
         }));
     }
@@ -238,7 +243,7 @@ fn describe(
         .set("table_name", |column| column.table)
         .set("column_name", |column| column.name)
         .set("ordinal_position", |column| column.number)
-        .set("column_default", |column| column.default.as_deref())
+        .set("column_default", |column| column.default.as_deref().filter(|_| !column.is_generated))
         .set("is_nullable", |column| yes_or_no(!column.not_null))
         .set("data_type", |column| data_type(&column.kind))
         .set("character_maximum_length", |column| maximum_length(&column.kind))
@@ -269,7 +274,10 @@ fn describe(
         .set("identity_cycle", |column| {
             yes_or_no(column.identity.and_then(|(_, sequence)| sequence).is_some_and(|s| s.cycle))
         })
-        .set("is_generated", |_| "NEVER")
+        .set("is_generated", |column| if column.is_generated { "ALWAYS" } else { "NEVER" })
+        .set("generation_expression", |column| {
+            column.default.as_deref().filter(|_| column.is_generated)
+        })
         .set("is_updatable", |column| yes_or_no(column.is_updatable))
         .finish()
 }

@@ -41,6 +41,7 @@ fn column(id: i16, name: &str, kind: &str) -> Column {
         identity: None,
         sequence: None,
         missing: None,
+        generated: None,
         comment: None,
     }
 }

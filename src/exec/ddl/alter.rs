@@ -10,12 +10,19 @@ use crate::{
         Sequence, Table, View, pg::VECTOR_VERSION,
     },
     error::{Error, Result, SqlState},
-    exec::write::{over_rows, quote},
-    ids::Oid,
+    exec::{
+        relations::Sources,
+        update,
+        write::{over_rows, quote},
+    },
+    ids::{ColumnId, Oid},
     pgtype::{self, PgType, output::Style},
-    sql::utility::{
-        AlterDatabase, AlterRelation, AlterRole, AlterSequence, AlterTable, AlterTableAction,
-        ColumnDefinition, Name, SetValue,
+    sql::{
+        self, Bound,
+        utility::{
+            AlterDatabase, AlterRelation, AlterRole, AlterSequence, AlterTable, AlterTableAction,
+            ColumnDefinition, Name, SetValue,
+        },
     },
 };
 use arrow::array::{Array, RecordBatch, RecordBatchOptions, new_null_array};
@@ -144,17 +151,20 @@ impl Ddl<'_> {
             }
             AlterTableAction::SetDefault { column, default } => {
                 let id = table.expect_column(column)?.id;
+                refuse_generated(table, id, Some("SET EXPRESSION"))?;
                 column_mut(table, id).default = Some(default.clone());
                 self.put(table);
                 self.check_expressions(&Arc::new(table.clone()))?;
             }
             AlterTableAction::DropDefault(column) => {
                 let id = table.expect_column(column)?.id;
+                refuse_generated(table, id, Some("DROP EXPRESSION"))?;
                 column_mut(table, id).default = None;
                 self.put(table);
             }
             AlterTableAction::AddIdentity { column, identity, options } => {
                 let mut changed: Column = table.expect_column(column)?.clone();
+                refuse_generated(table, changed.id, None)?;
                 let sequence = self.owned_sequence(table, &mut changed, options).await?;
                 changed.identity = Some(*identity);
                 let id = changed.id;
@@ -179,6 +189,30 @@ impl Ddl<'_> {
                 let changed = column_mut(table, found.id);
                 (changed.identity, changed.default, changed.sequence) = (None, None, None);
                 self.transaction.change(found.sequence.map(Change::DropSequence));
+                self.put(table);
+            }
+            AlterTableAction::SetExpression { column, expression } => {
+                let found = table.expect_column(column)?.clone();
+                if found.generated.is_none() {
+                    return Err(no_generated(table, column));
+                }
+                column_mut(table, found.id).generated = Some(expression.clone());
+                self.put(table);
+                self.check_expressions(&Arc::new(table.clone()))?;
+                self.compute_again(table, column).await?;
+            }
+            AlterTableAction::DropExpression { column, if_exists } => {
+                let found = table.expect_column(column)?.clone();
+                if found.generated.is_none() {
+                    let error = no_generated(table, column);
+                    if !if_exists {
+                        return Err(error);
+                    }
+                    let message = format!("{}, skipping", error.message());
+                    self.env.context.notice(Error::new(SqlState::new(b"00000"), message));
+                    return Ok(());
+                }
+                column_mut(table, found.id).generated = None;
                 self.put(table);
             }
             AlterTableAction::AlterType { column, kind, using } => {
@@ -254,6 +288,11 @@ impl Ddl<'_> {
             });
             column.missing = self.value_of(&before, &default, &column.kind).await?;
         }
+        if column.generated.is_some() {
+            self.put(table);
+            self.check_expressions(&Arc::new(table.clone()))?;
+            return self.compute_again(table, &column.name).await;
+        }
         if column.not_null && column.missing.is_none() && rows > 0 {
             return Err(Error::new(
                 SqlState::NOT_NULL_VIOLATION,
@@ -267,6 +306,25 @@ impl Ddl<'_> {
         *table.columns.last_mut().expect("a column was added") = column;
         self.put(table);
         self.check_expressions(&Arc::new(table.clone()))
+    }
+
+    /// Writes each row anew, so that it has the value that its generated column has now.
+    async fn compute_again(&mut self, table: &Table, column: &str) -> Result<()> {
+        if self.transaction.snapshot().table(table.id).live_rows() == 0 {
+            return Ok(());
+        }
+        self.see_own_names();
+        let schema = self.catalog().schema(table.schema).map(|schema| schema.name.clone());
+        let schema = schema.ok_or_else(|| Error::internal("a table without a schema"))?;
+        let (schema, name, column) = (quote(&schema), quote(&table.name), quote(column));
+        let text = format!("UPDATE {schema}.{name} SET {column} = DEFAULT");
+        let statement = sql::parse(&text)?.remove(0);
+        let Bound::Update(statement) = sql::bind(&statement, &self.env.context, &Sources, &[])?
+        else {
+            return Err(Error::internal("an UPDATE is none"));
+        };
+        let env = self.env.on(self.transaction.snapshot());
+        update::update(&statement, &env, self.transaction).await.map(drop)
     }
 
     /// The value of a default as text; `None` is NULL.
@@ -327,6 +385,27 @@ impl Ddl<'_> {
             .detail(format!("view {} may depend on it", views[0].name))
             .hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
+        let generated: Vec<String> = generated_from(table, name).map(|c| c.name.clone()).collect();
+        if !generated.is_empty() && !cascade {
+            let depends = |other: &String| {
+                let table = &table.name;
+                format!("column {other} of table {table} depends on column {name} of table {table}")
+            };
+            return Err(Error::new(
+                SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+                format!(
+                    "cannot drop column {name} of table {} because other objects depend on it",
+                    table.name
+                ),
+            )
+            .detail(generated.iter().map(depends).collect::<Vec<_>>().join("\n"))
+            .hint("Use DROP ... CASCADE to drop the dependent objects too."));
+        }
+        for other in &generated {
+            let message = format!("drop cascades to column {other} of table {}", table.name);
+            self.env.context.notice(Error::new(SqlState::new(b"00000"), message));
+            self.drop_column(table, other, false, true)?;
+        }
         self.transaction.change(views.iter().map(|view| Change::DropView(view.id)));
         let uses = |kind: &ConstraintKind| match kind {
             ConstraintKind::PrimaryKey { columns }
@@ -359,6 +438,13 @@ impl Ddl<'_> {
 
     /// Expressions are kept as text, so that a column that they name cannot take another name.
     fn refuse_named_in_checks(&self, table: &Table, column: &str, verb: &str) -> Result<()> {
+        if let Some(other) = generated_from(table, column).next() {
+            return Err(Error::unsupported(format!(
+                "cannot {verb} column \"{column}\" since generated column \"{}\" uses it",
+                other.name
+            ))
+            .hint("Drop the generated column first and add it again afterwards."));
+        }
         for constraint in &table.constraints {
             if let ConstraintKind::Check { expression } = &constraint.kind
                 && names_word(expression, column)
@@ -400,6 +486,13 @@ impl Ddl<'_> {
         using: Option<&str>,
     ) -> Result<()> {
         let column = table.expect_column(name)?.clone();
+        if let Some(other) = generated_from(table, name).next() {
+            return Err(Error::new(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "cannot alter type of a column used by a generated column",
+            )
+            .detail(format!("Column \"{name}\" is used by generated column \"{}\".", other.name)));
+        }
         let widens = match (&column.kind, kind) {
             (from, to) if from == to => true,
             (PgType::Varchar(_) | PgType::Text, PgType::Text | PgType::Varchar(None)) => true,
@@ -721,7 +814,7 @@ impl Ddl<'_> {
     }
 }
 
-pub(super) fn column_mut(table: &mut Table, id: crate::ids::ColumnId) -> &mut Column {
+pub(super) fn column_mut(table: &mut Table, id: ColumnId) -> &mut Column {
     let column = table.columns.iter_mut().find(|column| column.id == id);
     column.expect("the column was found in this table")
 }
@@ -734,6 +827,36 @@ pub(super) fn no_constraint(table: &Table, name: &str) -> Error {
 }
 
 /// Whether an expression's text names an identifier.
+/// The generated columns whose expressions name a column.
+fn generated_from<'t>(table: &'t Table, name: &'t str) -> impl Iterator<Item = &'t Column> {
+    let uses = move |column: &&Column| {
+        column.name != name
+            && column.generated.as_ref().is_some_and(|expression| names_word(expression, name))
+    };
+    table.columns.iter().filter(uses)
+}
+
+fn refuse_generated(table: &Table, id: ColumnId, instead: Option<&str>) -> Result<()> {
+    let Some(column) = table.column_by_id(id).filter(|column| column.generated.is_some()) else {
+        return Ok(());
+    };
+    let error = Error::new(
+        SqlState::SYNTAX_ERROR,
+        format!("column \"{}\" of relation \"{}\" is a generated column", column.name, table.name),
+    );
+    Err(match instead {
+        Some(word) => error.hint(format!("Use ALTER TABLE ... ALTER COLUMN ... {word} instead.")),
+        None => error,
+    })
+}
+
+fn no_generated(table: &Table, column: &str) -> Error {
+    Error::new(
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("column \"{column}\" of relation \"{}\" is not a generated column", table.name),
+    )
+}
+
 fn names_word(expression: &str, name: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
     expression.split(|c: char| !is_part(c)).any(|word| word.eq_ignore_ascii_case(name))

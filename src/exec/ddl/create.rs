@@ -9,12 +9,16 @@ use crate::{
     error::{Error, Result, SqlState},
     exec::{
         insert::Inserter,
+        relations::Sources,
         run::RowStream,
         write::{RowChecks, over_rows},
     },
     ids::{ColumnId, Oid},
     scram,
-    sql::utility::{ColumnDefinition, CreateTable, CreateView, Name, RoleOptions, SequenceOptions},
+    sql::{
+        self,
+        utility::{ColumnDefinition, CreateTable, CreateView, Name, RoleOptions, SequenceOptions},
+    },
 };
 use futures::StreamExt;
 use std::{collections::BTreeMap, sync::Arc};
@@ -60,6 +64,7 @@ impl Ddl<'_> {
                     default: None,
                     serial: false,
                     identity: None,
+                    generated: None,
                 };
                 self.add_column(&mut table, &column).await?;
             }
@@ -86,6 +91,7 @@ impl Ddl<'_> {
         let context = Arc::clone(&self.env.context);
         self.see_own_names();
         RowChecks::new(table, &context)?;
+        sql::check_generated(table, &context, &Sources)?;
         for column in &table.columns {
             if let Some(default) = &column.default {
                 let cast = format!("({default})::{}", column.kind);
@@ -107,7 +113,7 @@ impl Ddl<'_> {
     async fn like(
         &mut self,
         table: &mut Table,
-        like: &crate::sql::utility::Like,
+        like: &sql::utility::Like,
     ) -> Result<Vec<Sequence>> {
         let other = self.expect_table(&like.table)?;
         let mut sequences = Vec::new();
@@ -125,6 +131,7 @@ impl Ddl<'_> {
                     .identity
                     .filter(|_| like.identity)
                     .map(|identity| (identity, SequenceOptions::default())),
+                generated: column.generated.clone().filter(|_| like.generated),
             };
             sequences.extend(self.add_column(table, &definition).await?);
             if like.comments
@@ -401,7 +408,7 @@ impl Ddl<'_> {
 fn copied_constraint(
     table: &Table,
     constraint: &crate::catalog::Constraint,
-) -> Option<crate::sql::utility::TableConstraint> {
+) -> Option<sql::utility::TableConstraint> {
     use crate::{catalog::ConstraintKind as Kind, sql::utility::TableConstraintKind as Wanted};
     let names = |columns: &[ColumnId]| -> Vec<String> {
         columns.iter().filter_map(|&id| Some(table.column_by_id(id)?.name.clone())).collect()
@@ -414,5 +421,5 @@ fn copied_constraint(
         }
         Kind::ForeignKey { .. } => return None,
     };
-    Some(crate::sql::utility::TableConstraint { name, kind })
+    Some(sql::utility::TableConstraint { name, kind })
 }

@@ -37,6 +37,23 @@ impl Ddl<'_> {
                 format!("tables can have at most {COLUMNS_MAX} columns"),
             ));
         }
+        let conflict = match definition {
+            ColumnDefinition { generated: None, .. } => None,
+            ColumnDefinition { identity: Some(_), .. } => Some("identity"),
+            ColumnDefinition { serial: true, .. } | ColumnDefinition { default: Some(_), .. } => {
+                Some("default")
+            }
+            _ => None,
+        };
+        if let Some(other) = conflict {
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                format!(
+                    "both {other} and generation expression specified for column \"{}\" of table \"{}\"",
+                    definition.name, table.name
+                ),
+            ));
+        }
         let id = table.next_column;
         table.next_column = ColumnId(id.0.checked_add(1).ok_or_else(|| {
             Error::new(SqlState::new(b"54011"), "a table cannot have had so many columns")
@@ -50,6 +67,7 @@ impl Ddl<'_> {
             identity: None,
             sequence: None,
             missing: None,
+            generated: definition.generated.clone(),
             comment: None,
         };
         let mut sequence = None;

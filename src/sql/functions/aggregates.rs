@@ -33,7 +33,6 @@ use datafusion::{
         covariance::{covar_pop_udaf, covar_samp_udaf},
         first_last::first_value_udaf,
         min_max::{max_udaf, min_udaf},
-        percentile_cont::percentile_cont_udaf,
         stddev::{stddev_pop_udaf, stddev_udaf},
         string_agg::string_agg_udaf,
         sum::sum_udaf,
@@ -65,6 +64,11 @@ pub(crate) struct Aggregate {
 }
 
 impl Aggregate {
+    /// An aggregate whose value has the layout of its type.
+    pub(crate) fn exact(function: Arc<AggregateUDF>, args: Vec<Expr>, result: PgType) -> Self {
+        Self { function, args, result, cast: false }
+    }
+
     /// The call's value, of the type that PostgreSQL gives.
     pub(crate) fn finish(&self, expr: Expr) -> Typed {
         let expr = if self.cast {
@@ -103,6 +107,8 @@ pub(crate) fn is_aggregate(name: &str) -> bool {
             | "covar_pop"
             | "covar_samp"
             | "percentile_cont"
+            | "percentile_disc"
+            | "mode"
             | "any_value"
             | "json_agg"
             | "jsonb_agg"
@@ -252,13 +258,6 @@ impl Binder<'_> {
                     _ => covar_samp_udaf(),
                 };
                 plain(function, exprs, T::Float8)
-            }
-            ("percentile_cont", 2) => {
-                let mut exprs = Vec::new();
-                for arg in args {
-                    exprs.push(self.coerce(arg, &T::Float8, Reason::Implicit)?.expr);
-                }
-                cast(percentile_cont_udaf(), exprs, T::Float8)
             }
             ("any_value", 1) => cast(first_value_udaf(), vec![first.expr], kind),
             ("json_agg" | "jsonb_agg", 1) | ("json_object_agg" | "jsonb_object_agg", 2) => {

@@ -34,6 +34,8 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("character_length(text) -> integer", Own(text::char_length)),
     ("octet_length(text) -> integer", Own(text::octet_length)),
     ("octet_length(bytea) -> integer", Own(text::byte_length)),
+    ("bit_length(text) -> integer", Own(text::bit_length)),
+    ("bit_length(bytea) -> integer", Own(text::bit_length)),
     ("btrim(text, [text]) -> text", DataFusion(string::btrim)),
     ("ltrim(text, [text]) -> text", DataFusion(string::ltrim)),
     ("rtrim(text, [text]) -> text", DataFusion(string::rtrim)),

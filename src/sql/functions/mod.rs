@@ -13,6 +13,7 @@ pub(crate) mod datetime;
 pub mod distance;
 pub(crate) mod json;
 mod list;
+pub(crate) mod ordered_set;
 pub mod pg;
 pub(crate) mod text;
 pub(crate) mod to_char;

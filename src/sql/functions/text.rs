@@ -513,6 +513,20 @@ pub(crate) fn byte_length(args: &Arguments<'_>) -> Result<ArrayRef> {
     ))
 }
 
+/// `bit_length(text)`, `bit_length(bytea)`
+pub(crate) fn bit_length(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let bytes = match args.kinds[0] {
+        PgType::Bytea => byte_length(args)?,
+        _ => octet_length(args)?,
+    };
+    let bits = bytes.as_primitive::<Int32Type>().try_unary::<_, Int32Type, _>(|bytes| {
+        bytes
+            .checked_mul(8)
+            .ok_or_else(|| Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "integer out of range"))
+    });
+    Ok(Arc::new(bits?))
+}
+
 /// `strpos(text, part)`
 pub(crate) fn strpos(args: &Arguments<'_>) -> Result<ArrayRef> {
     let rows = (0..args.rows).map(|row| {

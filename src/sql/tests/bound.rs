@@ -180,11 +180,15 @@ fn faults_of_names_and_types_have_their_states() {
         "22P02",
         "invalid input syntax for type vector: \"[1,2,x]\"",
     );
-    refused("SELECT * FROM t TABLESAMPLE BERNOULLI (10)", "0A000", "TABLESAMPLE is not supported");
     refused(
-        "WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x",
+        "SELECT * FROM t TABLESAMPLE every_other (10)",
+        "42704",
+        "tablesample method every_other does not exist",
+    );
+    refused(
+        "SELECT * FROM (WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x) AS z",
         "0A000",
-        "data-modifying statements in WITH are not supported",
+        "WITH clause containing a data-modifying statement must be at the top level",
     );
     refused("UPDATE t SET a = 1, a = 2", "42601", "multiple assignments to same column \"a\"");
     refused("SELECT count(*) FROM t LIMIT -1", "2201W", "LIMIT must not be negative");

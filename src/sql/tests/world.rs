@@ -290,6 +290,7 @@ fn table(id: u32, name: &str, columns: &[(&str, &str)], key: &[i16]) -> Table {
             identity: None,
             sequence: None,
             missing: None,
+            generated: None,
             comment: None,
         })
         .collect();

@@ -1,0 +1,146 @@
+//! WITH before a change of rows, and changes of rows in WITH.
+
+use crate::{
+    error::{Error, Result, SqlState},
+    sql::{
+        Bound, OutputColumn, Part, With,
+        binder::{Binder, Cte},
+        query::{mentions, rename_cte},
+        tokens::fold,
+        typed::{Rows, RowsColumn, unique},
+    },
+};
+use arrow::datatypes::Schema;
+use datafusion::sql::sqlparser::ast::{self, SetExpr};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+impl Binder<'_> {
+    /// A statement that begins with WITH, SELECT or VALUES.
+    pub(crate) fn top_query(&mut self, query: &ast::Query) -> Result<Bound> {
+        let Some(with) = query.with.as_ref().filter(|_| has_changes(query)) else {
+            return Ok(Bound::Query(self.whole_query(query)?));
+        };
+        self.ctes.push(HashMap::new());
+        let main = self.main_statement(with, query);
+        self.ctes.pop();
+        let main = main?;
+        let parts = std::mem::take(&mut self.parts);
+        if parts.is_empty() {
+            return Ok(main);
+        }
+        let reads = std::mem::take(&mut self.reading).into_iter().collect();
+        Ok(Bound::With(With { parts, main: Box::new(main), reads }))
+    }
+
+    fn main_statement(&mut self, with: &ast::With, query: &ast::Query) -> Result<Bound> {
+        for cte in &with.cte_tables {
+            match changed_by(&cte.query) {
+                Some(change) => self.bind_change(cte, change, with.recursive)?,
+                None => self.bind_cte(cte, with.recursive)?,
+            }
+        }
+        if let Some(change) = changed_by(query) {
+            return self.change(change);
+        }
+        if !query.locks.is_empty() {
+            return Err(Error::unsupported("FOR UPDATE beside changes of rows is not supported")
+                .hint("Lock the rows in a statement of their own."));
+        }
+        let rest = ast::Query { with: None, ..query.clone() };
+        Ok(Bound::Query(self.whole_query(&rest)?))
+    }
+
+    fn change(&mut self, change: &ast::Statement) -> Result<Bound> {
+        Ok(match change {
+            ast::Statement::Insert(insert) => Bound::Insert(self.insert(insert)?),
+            ast::Statement::Update(update) => Bound::Update(self.update(update)?),
+            ast::Statement::Delete(delete) => Bound::Delete(self.delete(delete)?),
+            _ => {
+                return Err(Error::unsupported("MERGE is not supported")
+                    .hint("Use INSERT … ON CONFLICT … DO UPDATE."));
+            }
+        })
+    }
+
+    /// `name AS (INSERT … RETURNING …)`: its rows are there once it has run.
+    fn bind_change(
+        &mut self,
+        cte: &ast::Cte,
+        change: &ast::Statement,
+        recursive: bool,
+    ) -> Result<()> {
+        let name = fold(&cte.alias.name);
+        self.refuse_known_cte(&name, cte.alias.name.span)?;
+        if recursive && mentions(&cte.query, &name) {
+            let error = Error::new(
+                SqlState::new(b"42P19"),
+                format!("recursive query \"{name}\" must not contain data-modifying statements"),
+            );
+            return Err(self.at(error, cte.alias.name.span));
+        }
+        let before = std::mem::take(&mut self.reading);
+        self.ctes.push(HashMap::new());
+        let bound = cte.query.with.iter().flat_map(|with| &with.cte_tables).try_for_each(|inner| {
+            self.bind_cte(inner, cte.query.with.as_ref().is_some_and(|with| with.recursive))
+        });
+        let bound = bound.and_then(|()| self.change(change));
+        self.ctes.pop();
+        let change = bound?;
+        let reads = std::mem::replace(&mut self.reading, before).into_iter().collect();
+        let (rows, slot) = match change.columns() {
+            None => (None, None),
+            Some(columns) => {
+                let (rows, slot) = self.returned_rows(&name, columns)?;
+                let names: Vec<String> =
+                    cte.alias.columns.iter().map(|column| fold(&column.name)).collect();
+                (Some(rename_cte(rows, &names, &name)?), Some(slot))
+            }
+        };
+        let part = Some(self.parts.len());
+        self.parts.push(Part { change, rows: slot, reads });
+        if let Some(frame) = self.ctes.last_mut() {
+            frame.insert(name, Cte { rows, part });
+        }
+        Ok(())
+    }
+
+    /// What RETURNING gives, as something to select from.
+    fn returned_rows(
+        &mut self,
+        name: &str,
+        columns: &[OutputColumn],
+    ) -> Result<(Rows, crate::sql::Slot)> {
+        let mut taken = HashSet::new();
+        let fields: Vec<_> =
+            columns.iter().map(|c| c.kind.field(&unique(&mut taken, &c.name), true)).collect();
+        let (slot, plan) = self.slot(Arc::new(Schema::new(fields)), name)?;
+        let places = plan.schema().columns();
+        let columns = columns.iter().zip(places).map(|(column, place)| RowsColumn {
+            name: column.name.clone(),
+            kind: column.kind.clone(),
+            column: place,
+            origin: None,
+        });
+        Ok((Rows { columns: columns.collect(), plan }, slot))
+    }
+}
+
+/// The change of rows that a query is, if it is one.
+fn changed_by(query: &ast::Query) -> Option<&ast::Statement> {
+    match query.body.as_ref() {
+        SetExpr::Insert(change)
+        | SetExpr::Update(change)
+        | SetExpr::Delete(change)
+        | SetExpr::Merge(change) => Some(change),
+        _ => None,
+    }
+}
+
+/// Whether a query is a change of rows or has one in its WITH.
+pub(crate) fn has_changes(query: &ast::Query) -> bool {
+    let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
+    changed_by(query).is_some() || ctes.into_iter().any(|cte| changed_by(&cte.query).is_some())
+}
