@@ -7,22 +7,15 @@ use crate::{
     support::{
         conformance,
         fakegcs::FakeGcs,
-        process::{Process, connect},
+        process::{AZURE_ACCOUNT, Process, connect},
     },
 };
-use std::{
-    collections::BTreeMap,
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    sync::atomic::Ordering::Relaxed,
-};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use emulators::Emulator;
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 use tokio_postgres::Client;
+
+/// Other people's stores, as programs of this machine.
+mod emulators;
 
 /// Rows by id; the vector of a row follows from both.
 type Rows = BTreeMap<i64, i64>;
@@ -119,57 +112,18 @@ async fn on_a_gcs_that_refuses_and_loses_answers() {
     story("gs://bucket", &gcs.url).await;
 }
 
-/// Moto, an S3 in Python; ends when dropped.
-struct Moto {
-    server: Child,
-    at: SocketAddr,
-}
-
-impl Moto {
-    fn start() -> Self {
-        let venv = std::env::var_os("NEARLAKE_VENV")
-            .expect("NEARLAKE_VENV names the virtual environment; run the tests by `make test`");
-        let mut server = Command::new(PathBuf::from(venv).join("bin/moto_server"))
-            .args(["-H", "127.0.0.1", "-p", "0"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("moto_server is installed; `make setup` does it");
-        let mut lines = BufReader::new(server.stderr.take().expect("it is a pipe")).lines();
-        let at = loop {
-            let line = lines.next().expect("it says where it runs").unwrap();
-            if let Some((_, address)) = line.split_once("Running on http://") {
-                break address.trim().parse().unwrap();
-            }
-        };
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { server, at }
-    }
-
-    async fn create_bucket(&self, name: &str) {
-        let mut stream = TcpStream::connect(self.at).await.unwrap();
-        let at = self.at;
-        let request = format!(
-            "PUT /{name} HTTP/1.1\r\nHost: {at}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_s3() {
+    let moto = Emulator::moto().await;
+    moto.create("/bucket", &[]).await;
+    story("s3://bucket/prefix", &format!("http://{}", moto.at)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_s3() {
-    let moto = tokio::task::spawn_blocking(Moto::start).await.unwrap();
-    moto.create_bucket("bucket").await;
-    story("s3://bucket/prefix", &format!("http://{}", moto.at)).await;
+async fn on_azure() {
+    let azurite = Emulator::azurite().await;
+    let path = format!("/{}/container?restype=container", AZURE_ACCOUNT);
+    azurite.create(&path, &emulators::azure_headers()).await;
+    let endpoint = format!("http://{}/{}", azurite.at, AZURE_ACCOUNT);
+    story("az://container/prefix", &endpoint).await;
 }

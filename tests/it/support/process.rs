@@ -10,6 +10,11 @@ use std::{
 use tokio::sync::mpsc;
 use tokio_postgres::{Client, NoTls};
 
+/// The account that every Azurite has, and its key, as its manual tells them.
+pub(crate) const AZURE_ACCOUNT: &str = "devstoreaccount1";
+pub(crate) const AZURE_KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
 /// A start that takes longer than this has failed.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -48,6 +53,8 @@ impl Process {
         // A store of a test takes any; those of whoever runs the tests stay out of it.
         command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
         command.env("AWS_REGION", "us-east-1").env_remove("AWS_SESSION_TOKEN");
+        command.env("AZURE_STORAGE_ACCOUNT_NAME", AZURE_ACCOUNT);
+        command.env("AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
