@@ -140,6 +140,7 @@ impl Node {
             Arc::clone(&metrics),
             Arc::clone(&clock),
         );
+        engine.drop_leftovers().await?;
         set_password(&config, &engine, &committer, &clock).await?;
 
         let options = server::Options {
