@@ -7,7 +7,7 @@ use crate::{
     pgtype::PgType,
     sql::{
         Context, Part, Relations,
-        tokens::{Source, fold},
+        tokens::{Overriding, Source, fold},
         typed::{Hiding, Rows, ScopeColumn, Typed},
         utility::Name,
     },
@@ -51,6 +51,8 @@ pub(crate) struct Binder<'a> {
     pub(crate) parts: Vec<Part>,
     /// Those whose rows are read by what is being bound.
     pub(crate) reading: BTreeSet<usize>,
+    /// What the INSERT that is being bound overrides.
+    pub(crate) overriding: Option<Overriding>,
     /// What the expression that is being bound may contain.
     pub(crate) place: Place,
     /// Set-returning functions of the SELECT list that is being bound.
@@ -129,6 +131,7 @@ impl<'a> Binder<'a> {
             ctes: Vec::new(),
             parts: Vec::new(),
             reading: BTreeSet::new(),
+            overriding: None,
             place: Place::plain("this place"),
             sets: Vec::new(),
             records: HashMap::new(),
