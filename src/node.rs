@@ -150,6 +150,7 @@ impl Node {
             Arc::clone(&metrics),
             Arc::clone(&clock),
         );
+        engine.drop_leftovers().await?;
         set_password(&config, &engine, &committer, &clock).await?;
 
         let options = server::Options {

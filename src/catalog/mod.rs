@@ -8,9 +8,11 @@
 mod index;
 pub mod pg;
 mod table;
+mod temporary;
 
 pub use index::{Index, IndexKind};
 pub use table::{Column, Constraint, ConstraintKind, Identity, Table, nearest};
+pub use temporary::{OnCommit, PG_TEMP, schema_in_session, temporary_schema};
 
 use crate::{
     error::{Error, Result, SqlState},

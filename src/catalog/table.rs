@@ -1,5 +1,6 @@
 //! A table: its columns, its keys, its options.
 
+use super::OnCommit;
 use crate::{
     error::{Error, Result, SqlState},
     ids::{ColumnId, Oid, TableId},
@@ -29,6 +30,9 @@ pub struct Table {
     /// `WITH (…)`.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
+    /// `ON COMMIT` of a temporary table; none: rows are preserved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_commit: Option<OnCommit>,
     /// `COMMENT ON TABLE`.
     #[serde(default)]
     pub comment: Option<String>,

@@ -67,6 +67,7 @@ pub(super) async fn serve(socket: Box<dyn Socket>, peer: Option<SocketAddr>, sha
         Ok(Some(greeted)) => {
             let mut connection = greeted.connection(wire, Arc::clone(&shared));
             let ended = connection.run().await;
+            connection.session.close().await;
             (connection.wire, ended)
         }
         Err(fault) => {

@@ -6,7 +6,7 @@ use super::{
     settings::{Settings, time_zone},
 };
 use crate::{
-    catalog::{Catalog, PG_CATALOG, pg},
+    catalog::{Catalog, PG_CATALOG, PG_TEMP, pg, schema_in_session},
     error::{Error, Result, SqlState},
     exec::{
         locks::{Mode, Target, TransactionId},
@@ -211,7 +211,10 @@ impl SessionContext {
 
     fn path_of(&self, name: &str) -> Option<Oid> {
         let catalog = self.catalog();
-        let name = if name == "$user" { self.user_name() } else { name.to_owned() };
+        let name = match name {
+            "$user" => self.user_name(),
+            name => schema_in_session(name, self.process_id).into_owned(),
+        };
         catalog.schema_named(self.database, &name).map(|schema| schema.id)
     }
 }
@@ -253,6 +256,12 @@ impl Context for SessionContext {
         let mut path = self.explicit_path();
         if !path.contains(&PG_CATALOG) {
             path.insert(0, PG_CATALOG);
+        }
+        // Temporary relations hide all others of their name.
+        if let Some(temporary) = self.path_of(PG_TEMP)
+            && !path.contains(&temporary)
+        {
+            path.insert(0, temporary);
         }
         path
     }

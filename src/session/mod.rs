@@ -8,6 +8,7 @@
 //! - [`settings`]: SET, SHOW, RESET.
 //! - [`statement`]: prepares and runs one statement; [`utility`] those that are not queries.
 //! - [`transaction`]: BEGIN, COMMIT, savepoints, the implicit transaction.
+//! - [`temporary`]: temporary relations until their end.
 //! - [`cursor`], [`copy`], [`explain`]: what their names say.
 
 mod cache;
@@ -21,6 +22,7 @@ mod notify;
 mod sequence;
 pub mod settings;
 mod statement;
+mod temporary;
 mod transaction;
 mod utility;
 

@@ -302,7 +302,7 @@ pub const SETTINGS: &[Setting] = &[
         "temp_buffers",
         "1024",
         Kind::Int("8kB", 100, i32::MAX as i64),
-        "Accepted: there are no temporary tables.",
+        "Accepted: temporary tables are kept like all others.",
     ),
     reported("timezone", "UTC", Kind::TimeZone, "The zone of times that are read and written."),
     user("transaction_deferrable", "off", Kind::Only(&["off"]), "Transactions never defer."),

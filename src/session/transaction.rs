@@ -202,6 +202,9 @@ impl Session {
             self.context.change_settings(|settings| settings.end_transaction(true));
             return Ok(());
         };
+        if commit {
+            self.on_commit(&mut transaction);
+        }
         self.engine.sequences.carry(transaction.changes_mut());
         let ended = transaction.commit(&self.engine.committer).await;
         self.engine.metrics.transactions_open.dec();

@@ -354,6 +354,7 @@ impl Session {
                 self.cursors.close(None)?;
                 self.context.change_settings(|settings| settings.reset_all());
                 self.context.advisory_unlock_all();
+                self.discard_temporary();
                 Ok("DISCARD ALL".to_owned())
             }
             Discard::Plans => {
@@ -364,7 +365,10 @@ impl Session {
                 self.context.forget_sequences();
                 Ok("DISCARD SEQUENCES".to_owned())
             }
-            Discard::Temp => Ok("DISCARD TEMP".to_owned()),
+            Discard::Temp => {
+                self.discard_temporary();
+                Ok("DISCARD TEMP".to_owned())
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! From a parsed statement to a bound one.
 
 use crate::{
+    catalog::PG_TEMP,
     error::{Error, Result, SqlState},
     pgtype::{
         PgType,
@@ -142,8 +143,17 @@ impl Binder<'_> {
                     ));
                 }
                 refuse_duplicates(columns.iter().map(|(name, _)| name.as_str()))?;
+                let mut name = name.clone();
+                let mut tables = self.tables.iter().filter_map(|&id| self.catalog.table(id));
+                if name.schema.as_deref() != Some(PG_TEMP)
+                    && tables.any(|table| self.catalog.is_temporary(table.schema))
+                {
+                    let message = format!("view \"{}\" will be a temporary view", name.name);
+                    self.context.notice(Error::new(SqlState::new(b"00000"), message));
+                    name.schema = Some(PG_TEMP.to_owned());
+                }
                 Bound::Utility(Utility::CreateView(CreateView {
-                    name: name.clone(),
+                    name,
                     or_replace: *or_replace,
                     columns,
                     query: text.clone(),

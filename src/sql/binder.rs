@@ -1,13 +1,13 @@
 //! What is known while a statement is bound: the session, the names in sight, the parameters' types.
 
 use crate::{
-    catalog::{Catalog, Relation, Table, nearest, pg},
+    catalog::{Catalog, Relation, Table, nearest, pg, schema_in_session},
     error::{Error, Result, SqlState},
     ids::{Oid, TableId},
     pgtype::PgType,
     sql::{
         Context, Part, Relations,
-        tokens::{Source, fold},
+        tokens::{Overriding, Source, fold},
         typed::{Hiding, Rows, ScopeColumn, Typed},
         utility::Name,
     },
@@ -51,6 +51,8 @@ pub(crate) struct Binder<'a> {
     pub(crate) parts: Vec<Part>,
     /// Those whose rows are read by what is being bound.
     pub(crate) reading: BTreeSet<usize>,
+    /// What the INSERT that is being bound overrides.
+    pub(crate) overriding: Option<Overriding>,
     /// What the expression that is being bound may contain.
     pub(crate) place: Place,
     /// Set-returning functions of the SELECT list that is being bound.
@@ -129,6 +131,7 @@ impl<'a> Binder<'a> {
             ctes: Vec::new(),
             parts: Vec::new(),
             reading: BTreeSet::new(),
+            overriding: None,
             place: Place::plain("this place"),
             sets: Vec::new(),
             records: HashMap::new(),
@@ -237,6 +240,15 @@ impl<'a> Binder<'a> {
                     .or_else(|| self.catalog.relation_named(id, &name.name).map(Named::Relation))
             }),
         };
+        if let (Some(Named::Relation(Relation::Table(table))), Some(_)) = (&found, &name.schema)
+            && self.catalog.is_temporary(table.schema)
+            && !self.path.contains(&table.schema)
+        {
+            return Err(Error::new(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "cannot access temporary tables of other sessions",
+            ));
+        }
         found.ok_or_else(|| {
             let error = self.catalog.no_relation(&self.path, &name.name, &name.to_string());
             if name.position > 0 { error.at(name.position) } else { error }
@@ -244,6 +256,7 @@ impl<'a> Binder<'a> {
     }
 
     fn relation_in(&self, schema: &str, name: &str) -> Option<Named> {
+        let schema = &schema_in_session(schema, self.context.process_id());
         if let Some(system) = pg::lookup(schema, name) {
             return Some(Named::System(system));
         }

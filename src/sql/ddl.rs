@@ -2,6 +2,7 @@
 //! What PostgreSQL has and Nearlake has not is refused here, with what to do instead.
 
 use crate::{
+    catalog::PG_TEMP,
     error::{Error, Result, SqlState},
     sql::{
         commands,
@@ -36,12 +37,44 @@ pub(crate) fn statement(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result
 fn create(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Ast> {
     cursor.expect("CREATE")?;
     let or_replace = cursor.accept("OR REPLACE");
-    let start = cursor.clone();
-    if cursor.accept_one(&["TEMPORARY", "TEMP", "LOCAL", "GLOBAL"]).is_some() {
-        return Err(start
-            .unsupported("CREATE TEMPORARY")
-            .hint("Create a plain table and drop it when done, or use WITH in the query."));
+    let is_said = cursor.accept_one(&["LOCAL", "GLOBAL"]).is_some();
+    let is_temporary = cursor.accept_one(&["TEMPORARY", "TEMP"]).is_some();
+    if is_said && !is_temporary {
+        return Err(cursor.unexpected());
     }
+    let start = cursor.clone();
+    let mut ast = create_object(source, cursor, or_replace)?;
+    if is_temporary {
+        make_temporary(&mut ast, &start)?;
+    }
+    Ok(ast)
+}
+
+/// What CREATE TEMPORARY makes lies in the session's own schema.
+fn make_temporary(ast: &mut Ast, start: &Cursor<'_>) -> Result<()> {
+    let name = match ast {
+        Ast::CreateTableAs { table, .. } => &mut table.name,
+        Ast::CreateView { name, .. } => name,
+        Ast::Utility(utility) => match utility.as_mut() {
+            Utility::CreateTable(table) => &mut table.name,
+            Utility::CreateSequence { name, .. } => name,
+            _ => return Err(start.unexpected()),
+        },
+        _ => return Err(start.unexpected()),
+    };
+    if name.schema.as_ref().is_some_and(|schema| schema != PG_TEMP) {
+        return Err(Error::new(
+            SqlState::INVALID_TABLE_DEFINITION,
+            "cannot create temporary relation in non-temporary schema",
+        )
+        .at(name.position));
+    }
+    name.schema = Some(PG_TEMP.to_owned());
+    Ok(())
+}
+
+fn create_object(source: &Arc<Source>, cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Ast> {
+    let start = cursor.clone();
     // Every table is logged: UNLOGGED asks for less than it gets.
     cursor.accept("UNLOGGED");
     let word = cursor.word().unwrap_or_default();

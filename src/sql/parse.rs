@@ -7,16 +7,17 @@
 //! as the user wrote it.
 
 use crate::{
+    catalog::PG_TEMP,
     error::{Error, Result, SqlState},
     pgtype::copy::CopyArgument,
     sql::{
         commands, ddl,
-        tokens::{Cursor, Source, table_as_select},
+        tokens::{Cursor, Source, fold, table_as_select},
         utility::{CreateTable, ExplainOptions, Name, Utility},
     },
 };
 use datafusion::sql::sqlparser::{
-    ast,
+    ast::{self, Spanned},
     tokenizer::{Token, TokenWithSpan},
 };
 use std::sync::Arc;
@@ -203,11 +204,49 @@ fn rows(source: &Arc<Source>, tokens: &[TokenWithSpan]) -> Result<Ast> {
     let (parsed, _) = cursor.parse(|parser| parser.parse_statement())?;
     cursor.finish()?;
     Ok(match parsed {
-        ast::Statement::Query(query) => Ast::Query(query),
+        ast::Statement::Query(query) => selected_into(source, query)?,
         ast::Statement::Insert(insert) => Ast::Insert(Box::new(insert)),
         ast::Statement::Update(update) => Ast::Update(Box::new(update)),
         ast::Statement::Delete(delete) => Ast::Delete(Box::new(delete)),
         _ => return Err(source.unexpected(tokens.first())),
+    })
+}
+
+/// `SELECT … INTO [TEMPORARY] table`, which is CREATE TABLE AS; any other query as it is.
+fn selected_into(source: &Arc<Source>, mut query: Box<ast::Query>) -> Result<Ast> {
+    let into = match query.body.as_mut() {
+        ast::SetExpr::Select(select) => select.into.take(),
+        _ => None,
+    };
+    let Some(into) = into else { return Ok(Ast::Query(query)) };
+    let place = into.name.span().start;
+    let mut parts: Vec<String> =
+        into.name.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
+    let name = parts.pop().unwrap_or_default();
+    let schema = match into.temporary {
+        true if parts.is_empty() => Some(PG_TEMP.to_owned()),
+        true => {
+            let what = "cannot create temporary relation in non-temporary schema";
+            let error = Error::new(SqlState::INVALID_TABLE_DEFINITION, what);
+            return Err(source.at(error, place));
+        }
+        false => parts.pop(),
+    };
+    let table = CreateTable {
+        name: Name { schema, name, position: source.position(place).unwrap_or(0) },
+        on_commit: None,
+        if_not_exists: false,
+        columns: Vec::new(),
+        constraints: Vec::new(),
+        options: Vec::new(),
+        like: Vec::new(),
+        query: None,
+    };
+    Ok(Ast::CreateTableAs {
+        table: Box::new(table),
+        names: Vec::new(),
+        query: Box::new(Ast::Query(query)),
+        with_data: true,
     })
 }
 

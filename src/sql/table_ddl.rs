@@ -1,7 +1,7 @@
 //! CREATE TABLE and ALTER TABLE: columns, constraints and what changes them. Parsed by hand.
 
 use crate::{
-    catalog::Identity,
+    catalog::{Identity, OnCommit},
     error::{Error, Result, SqlState},
     pgtype::PgType,
     sql::{
@@ -22,6 +22,7 @@ pub(super) fn create_table(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Res
     let if_not_exists = cursor.if_not_exists();
     let mut table = CreateTable {
         name: cursor.name()?,
+        on_commit: None,
         if_not_exists,
         columns: Vec::new(),
         constraints: Vec::new(),
@@ -94,8 +95,13 @@ fn table_tail(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
             cursor.identifier()?;
         } else if cursor.accept("TABLESPACE") {
             cursor.identifier()?;
-        } else if cursor.sees("ON COMMIT") {
-            return Err(cursor.unsupported("ON COMMIT"));
+        } else if cursor.accept("ON COMMIT") {
+            table.on_commit = Some(match cursor.accept_one(&["PRESERVE", "DELETE", "DROP"]) {
+                Some("DROP") => Some(OnCommit::Drop),
+                Some("DELETE") if cursor.accept("ROWS") => Some(OnCommit::DeleteRows),
+                Some("PRESERVE") if cursor.accept("ROWS") => None,
+                _ => return Err(cursor.unexpected()),
+            });
         } else {
             return Ok(());
         }

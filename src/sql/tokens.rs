@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::{
         Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError, Whitespace, Word,
     },
 };
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// How deep expressions and queries may nest.
 const NESTING_MAX: usize = 400;
@@ -26,6 +26,17 @@ pub(crate) struct Source {
     text: Arc<str>,
     /// Of each line: its first byte, and how many characters come before it.
     lines: Vec<(usize, usize)>,
+    /// What each INSERT overrides, by its place; known once the tokens are.
+    overriding: OnceLock<Vec<(Location, Overriding)>>,
+}
+
+/// `OVERRIDING … VALUE`: whose value an identity column gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overriding {
+    /// The statement's, even where it is GENERATED ALWAYS.
+    System,
+    /// The sequence's, even where the statement gives one.
+    User,
 }
 
 impl Source {
@@ -36,7 +47,7 @@ impl Source {
                 lines.push((byte + 1, characters + 1));
             }
         }
-        Self { text: text.into(), lines }
+        Self { text: text.into(), lines, overriding: OnceLock::new() }
     }
 
     /// The whole text.
@@ -101,7 +112,17 @@ impl Source {
         let raw = Tokenizer::new(&PostgreSqlDialect {}, &self.text)
             .tokenize_with_location()
             .map_err(|error| self.lexical(&error))?;
-        self.glue(&raw)
+        let mut tokens = self.glue(&raw)?;
+        let overriding =
+            take_overriding(&mut tokens).map_err(|token| self.unexpected(Some(&token)))?;
+        self.overriding.get_or_init(|| overriding);
+        Ok(tokens)
+    }
+
+    /// What the INSERT at a place overrides.
+    pub(crate) fn overriding(&self, insert: Location) -> Option<Overriding> {
+        let known = self.overriding.get()?;
+        known.iter().find(|(place, _)| *place == insert).map(|(_, overriding)| *overriding)
     }
 
     /// pgvector's operators as one token each, all of them "other operators" by precedence; numbers
@@ -244,6 +265,40 @@ impl Source {
             }
         }
     }
+}
+
+/// Takes `OVERRIDING … VALUE` out of INSERTs: sqlparser does not know it. Fails with the token
+/// that must not follow.
+fn take_overriding(
+    tokens: &mut Vec<TokenWithSpan>,
+) -> Result<Vec<(Location, Overriding)>, TokenWithSpan> {
+    let word = |token: Option<&TokenWithSpan>, keyword: &str| {
+        token.is_some_and(|t| matches!(&t.token, Token::Word(word) if is(word, keyword)))
+    };
+    let (mut found, mut insert, mut at) = (Vec::new(), None, 0);
+    while let Some(token) = tokens.get(at) {
+        if word(Some(token), "INSERT") {
+            insert = Some(token.span.start);
+        }
+        let whose = match tokens.get(at + 1) {
+            next if word(next, "SYSTEM") => Some(Overriding::System),
+            next if word(next, "USER") => Some(Overriding::User),
+            _ => None,
+        };
+        if let (Some(place), Some(whose)) = (insert, whose)
+            && word(Some(token), "OVERRIDING")
+            && word(tokens.get(at + 2), "VALUE")
+        {
+            if word(tokens.get(at + 3), "DEFAULT") {
+                return Err(tokens[at + 3].clone());
+            }
+            tokens.drain(at..at + 3);
+            found.push((place, whose));
+            continue;
+        }
+        at += 1;
+    }
+    Ok(found)
 }
 
 /// Whether a number or what looks like one goes on with a word.

@@ -2,7 +2,7 @@
 //! whoever runs the statement looks them up in the catalog of that moment.
 
 use crate::{
-    catalog::Identity,
+    catalog::{Identity, OnCommit},
     pgtype::PgType,
     sql::{Query, parse::Statement},
 };
@@ -85,6 +85,8 @@ pub enum Utility {
 /// CREATE TABLE.
 #[derive(Debug, Clone)]
 pub struct CreateTable {
+    /// `ON COMMIT`, where it is written; within: what it does to rows that do not stay.
+    pub on_commit: Option<Option<OnCommit>>,
     /// Its name.
     pub name: Name,
     /// Leave one that is there.

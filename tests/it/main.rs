@@ -27,5 +27,7 @@ mod slt;
 mod stores;
 /// A node, a client, stores that fail by seed.
 mod support;
+/// Temporary relations until their end.
+mod temporary;
 /// The protocol, byte by byte.
 mod wire;

@@ -172,6 +172,7 @@ files!(
     sampling,
     select,
     session,
+    temporary,
     transactions,
     types,
     vector,

@@ -67,7 +67,7 @@ impl<'v> Class<'v> {
 
 /// Every relation of the database.
 pub(super) fn pg_class(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
-    let own = batch(relation, &own(view))?;
+    let own = batch(relation, &own(view), Some(view))?;
     concat_batches(&relation.schema_ref(), [system(relation)?, &own]).map_err(broken)
 }
 
@@ -91,7 +91,7 @@ fn system(relation: &'static SystemRelation) -> Result<&'static RecordBatch> {
             )
         })
         .collect();
-    let made = batch(relation, &classes)?;
+    let made = batch(relation, &classes, None)?;
     Ok(ROWS.get_or_init(|| made))
 }
 
@@ -160,7 +160,12 @@ fn own(view: &View) -> Vec<Class<'_>> {
     classes
 }
 
-fn batch(relation: &'static SystemRelation, classes: &[Class<'_>]) -> Result<RecordBatch> {
+fn batch(
+    relation: &'static SystemRelation,
+    classes: &[Class<'_>],
+    view: Option<&View>,
+) -> Result<RecordBatch> {
+    let is_temporary = |schema| view.is_some_and(|view| view.catalog.is_temporary(schema));
     Rows::of(relation, classes)
         .set("oid", |class| class.oid)
         .set("relname", |class| class.name)
@@ -173,7 +178,7 @@ fn batch(relation: &'static SystemRelation, classes: &[Class<'_>]) -> Result<Rec
         })
         .set("reltuples", |class| class.rows)
         .set("relhasindex", |class| class.has_index)
-        .set("relpersistence", |_| "p")
+        .set("relpersistence", |class| if is_temporary(class.schema) { "t" } else { "p" })
         .set("relkind", |class| class.relkind)
         .set("relnatts", |class| class.columns)
         .set("relchecks", |class| class.checks)

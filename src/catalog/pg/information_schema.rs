@@ -97,7 +97,11 @@ fn tables(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch>
         .set("table_catalog", |_| view.database_name())
         .set("table_schema", |row| row.0)
         .set("table_name", |row| row.1)
-        .set("table_type", |row| if row.2 { "BASE TABLE" } else { "VIEW" })
+        .set("table_type", |row| match row.2 {
+            true if row.0.starts_with("pg_temp_") => "LOCAL TEMPORARY",
+            true => "BASE TABLE",
+            false => "VIEW",
+        })
         .set("is_insertable_into", |row| yes_or_no(row.3))
         .set("is_typed", |_| "NO")
         .finish()

@@ -122,6 +122,7 @@ pub(crate) fn sample() -> Arc<Catalog> {
             column(5, "tags", "text[]"),
             default("now()", column(6, "created", "timestamptz")),
         ],
+        on_commit: None,
         next_column: ColumnId(7),
         constraints: vec![
             key(
@@ -148,6 +149,7 @@ pub(crate) fn sample() -> Arc<Catalog> {
             column(2, "item", "integer"),
             column(3, "note", "text"),
         ],
+        on_commit: None,
         next_column: ColumnId(4),
         constraints: vec![
             key(Oid(16505), "orders_pkey", ConstraintKind::PrimaryKey { columns: vec![id(1)] }),

@@ -234,6 +234,12 @@ impl Ddl<'_> {
             }
             AlterTableAction::SetSchema(schema) => {
                 let schema = self.schema_named(schema)?.id;
+                if [schema, table.schema].iter().any(|&id| self.catalog().is_temporary(id)) {
+                    return Err(Error::new(
+                        SqlState::FEATURE_NOT_SUPPORTED,
+                        "cannot move objects into or out of temporary schemas",
+                    ));
+                }
                 self.lock_name(schema, &table.name).await?;
                 self.refuse_taken(schema, &table.name)?;
                 table.schema = schema;

@@ -27,7 +27,13 @@ impl Ddl<'_> {
     pub(super) async fn create_table(&mut self, create: &CreateTable) -> Result<String> {
         self.transaction.check_writable("CREATE TABLE")?;
         let tag = if create.query.is_some() { "SELECT 0" } else { "CREATE TABLE" };
-        let schema = self.schema_for(&create.name)?;
+        let schema = self.schema_for(&create.name).await?;
+        if create.on_commit.is_some() && !schema.is_temporary() {
+            return Err(Error::new(
+                SqlState::INVALID_TABLE_DEFINITION,
+                "ON COMMIT can only be used on temporary tables",
+            ));
+        }
         self.lock_name(schema.id, &create.name.name).await?;
         if self.catalog().relation_named(schema.id, &create.name.name).is_some() {
             if create.if_not_exists {
@@ -46,6 +52,7 @@ impl Ddl<'_> {
             next_column: ColumnId(1),
             constraints: Vec::new(),
             options: table_options(&create.options)?,
+            on_commit: create.on_commit.unwrap_or_default(),
             comment: None,
         };
         let mut sequences = Vec::new();
@@ -155,7 +162,7 @@ impl Ddl<'_> {
 
     pub(super) async fn create_view(&mut self, create: &CreateView) -> Result<&'static str> {
         self.transaction.check_writable("CREATE VIEW")?;
-        let schema = self.schema_for(&create.name)?;
+        let schema = self.schema_for(&create.name).await?;
         self.lock_name(schema.id, &create.name.name).await?;
         let existing = self.catalog().relation_named(schema.id, &create.name.name);
         let id = match existing {
@@ -186,7 +193,7 @@ impl Ddl<'_> {
         options: &SequenceOptions,
     ) -> Result<&'static str> {
         self.transaction.check_writable("CREATE SEQUENCE")?;
-        let schema = self.schema_for(name)?;
+        let schema = self.schema_for(name).await?;
         self.lock_name(schema.id, &name.name).await?;
         if if_not_exists && self.catalog().relation_named(schema.id, &name.name).is_some() {
             self.exists_already(SqlState::DUPLICATE_TABLE, "relation", &name.name);

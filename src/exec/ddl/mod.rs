@@ -17,7 +17,10 @@ use super::{
     write::Env,
 };
 use crate::{
-    catalog::{Catalog, INFORMATION_SCHEMA, PG_CATALOG, Relation, Schema, Table},
+    catalog::{
+        Catalog, Change, INFORMATION_SCHEMA, PG_CATALOG, PG_TEMP, Relation, Schema, Table,
+        schema_in_session, temporary_schema,
+    },
     error::{Error, Result, SqlState},
     ids::Oid,
     sql::utility::{Name, Utility},
@@ -151,9 +154,10 @@ impl<'a> Ddl<'a> {
     }
 
     /// The schema in which a new object of this name goes.
-    fn schema_for(&mut self, name: &Name) -> Result<Arc<Schema>> {
+    async fn schema_for(&mut self, name: &Name) -> Result<Arc<Schema>> {
         let catalog = self.catalog();
         let schema = match &name.schema {
+            Some(schema) if schema == PG_TEMP => self.temporary_schema().await?,
             Some(schema) => self.schema_named(schema)?,
             None => {
                 let first = self.env.context.explicit_path().into_iter().next();
@@ -176,8 +180,22 @@ impl<'a> Ddl<'a> {
         Ok(schema)
     }
 
+    /// The session's temporary schema, which its first relation makes.
+    async fn temporary_schema(&mut self) -> Result<Arc<Schema>> {
+        let (database, owner) = (self.env.context.database(), self.env.context.user());
+        let name = temporary_schema(self.env.context.process_id());
+        if let Some(schema) = self.catalog().schema_named(database, &name) {
+            return Ok(Arc::clone(schema));
+        }
+        let id = self.fresh_oid().await?;
+        let schema = Arc::new(Schema { id, database: Some(database), name, owner, comment: None });
+        self.transaction.change([Change::Schema(Arc::clone(&schema))]);
+        Ok(schema)
+    }
+
     fn schema_named(&mut self, name: &str) -> Result<Arc<Schema>> {
         let database = self.env.context.database();
+        let name = &*schema_in_session(name, self.env.context.process_id());
         self.catalog().schema_named(database, name).cloned().ok_or_else(|| {
             Error::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{name}\" does not exist"))
         })
@@ -189,7 +207,8 @@ impl<'a> Ddl<'a> {
         match &name.schema {
             Some(schema) => {
                 let database = self.env.context.database();
-                let schema = catalog.schema_named(database, schema);
+                let schema = schema_in_session(schema, self.env.context.process_id());
+                let schema = catalog.schema_named(database, &schema);
                 Ok(schema.and_then(|schema| catalog.relation_named(schema.id, &name.name)))
             }
             None => Ok(catalog.resolve(&self.env.context.search_path(), &name.name)),

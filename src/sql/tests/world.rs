@@ -304,6 +304,7 @@ fn table(id: u32, name: &str, columns: &[(&str, &str)], key: &[i16]) -> Table {
         schema: PUBLIC,
         name: name.to_owned(),
         owner: POSTGRES_ROLE,
+        on_commit: None,
         next_column: number(columns.len() + 1),
         columns,
         constraints,

@@ -8,7 +8,9 @@ use super::{
     },
 };
 use crate::{
+    catalog::temporary_schema,
     error::{Error, Result, SqlState},
+    ids::Oid,
     pgtype::RegKind,
     sql::AdvisoryLock,
 };
@@ -35,8 +37,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
     .optional_last(1)
     .volatile(),
     Function::new("pg_blocking_pids", &[Int4], Int4s, |_| Ok(Value::Ints(Vec::new()))),
-    Function::new("pg_my_temp_schema", &[], AnyOid, |_| Ok(0_u32.into())),
-    Function::new("pg_is_other_temp_schema", &[AnyOid], Bool, |_| Ok(false.into())),
+    Function::new("pg_my_temp_schema", &[], AnyOid, |call| {
+        Ok(own_temporary_schema(call).map_or(0, |id| id.0).into())
+    }),
+    Function::new("pg_is_other_temp_schema", &[AnyOid], Bool, |call| {
+        let schema = call.int(0).and_then(|id| u32::try_from(id).ok()).map(Oid);
+        let is_temporary = schema.is_some_and(|id| call.context.catalog().is_temporary(id));
+        Ok((is_temporary && schema != own_temporary_schema(call)).into())
+    }),
     Function::new("pg_tablespace_location", &[AnyOid], Text, |_| Ok("".into())),
     Function::new("inet_server_addr", &[], Text, |_| Ok(Value::Null)),
     Function::new("inet_server_port", &[], Int4, |call| {
@@ -190,6 +198,12 @@ const ENCODINGS: [&str; 42] = [
 ];
 
 /// The session itself among all.
+fn own_temporary_schema(call: &Call<'_>) -> Option<Oid> {
+    let name = temporary_schema(call.context.process_id());
+    let catalog = call.context.catalog();
+    catalog.schema_named(call.context.database(), &name).map(|schema| schema.id)
+}
+
 fn own(call: &Call<'_>) -> Option<crate::catalog::pg::ActivityRow> {
     let id = call.context.process_id();
     call.context.activity().into_iter().find(|session| session.process_id == id)

@@ -1,0 +1,81 @@
+//! Temporary relations: ordinary ones in a schema that is one session's alone.
+//!
+//! The schema is `pg_temp_<process id>`, to its session also `pg_temp`; it is made when its first
+//! relation is, and goes with the session. What a node left behind when it stopped goes at the
+//! next start, before anyone connects.
+
+use super::{Catalog, Change, Schema};
+use crate::ids::Oid;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// The name under which a session finds its temporary schema.
+pub const PG_TEMP: &str = "pg_temp";
+
+const PREFIX: &str = "pg_temp_";
+
+/// What the end of a transaction does to a temporary table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnCommit {
+    /// Its rows go.
+    DeleteRows,
+    /// It goes.
+    Drop,
+}
+
+/// The name of a session's temporary schema.
+#[must_use]
+pub fn temporary_schema(process_id: i32) -> String {
+    format!("{PREFIX}{process_id}")
+}
+
+/// The name that a schema's name stands for in a session.
+#[must_use]
+pub fn schema_in_session(name: &str, process_id: i32) -> Cow<'_, str> {
+    match name {
+        PG_TEMP => Cow::Owned(temporary_schema(process_id)),
+        name => Cow::Borrowed(name),
+    }
+}
+
+impl Schema {
+    /// Whether it is a session's temporary schema.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        self.name.starts_with(PREFIX)
+    }
+}
+
+impl Catalog {
+    /// Whether a schema is a session's temporary one.
+    #[must_use]
+    pub fn is_temporary(&self, schema: Oid) -> bool {
+        self.schema(schema).is_some_and(|schema| schema.is_temporary())
+    }
+
+    /// The changes that end a schema and all that lies in it.
+    #[must_use]
+    pub fn end_of_schema(&self, schema: Oid) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let views = self.views().filter(|view| view.schema == schema);
+        changes.extend(views.map(|view| Change::DropView(view.id)));
+        for table in self.tables().filter(|table| table.schema == schema) {
+            changes.extend(self.end_of_table(table.id));
+        }
+        let sequences = self.sequences().filter(|sequence| sequence.schema == schema);
+        changes.extend(sequences.map(|sequence| Change::DropSequence(sequence.id)));
+        changes.push(Change::DropSchema(schema));
+        changes
+    }
+
+    /// The changes that end a table with its indexes and sequences.
+    #[must_use]
+    pub fn end_of_table(&self, table: Oid) -> Vec<Change> {
+        let indexes = self.indexes_of(table).map(|index| Change::DropIndex(index.id));
+        let owned = |owner: Option<(Oid, _)>| owner.is_some_and(|(owner, _)| owner == table);
+        let sequences = self.sequences().filter(move |sequence| owned(sequence.owned_by));
+        let sequences = sequences.map(|sequence| Change::DropSequence(sequence.id));
+        indexes.chain(sequences).chain([Change::DropTable(table)]).collect()
+    }
+}
