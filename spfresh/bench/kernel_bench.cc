@@ -6,9 +6,12 @@
 #include <cstdlib>
 #include <ctime>
 #include <limits>
+#include <string>
 #include <vector>
 
+#include "query_code.h"
 #include "random.h"
+#include "rotation.h"
 #include "spfresh/distance.h"
 
 namespace {
@@ -31,7 +34,7 @@ void Measure(const char* name, size_t dims, Call call) {
     for (int i = 0; i < kCalls; ++i) call();
     best = std::min(best, CpuSeconds() - start);
   }
-  std::printf("%6zu  %-16s %8.2f ns\n", dims, name, best / kCalls / kVectors * 1e9);
+  std::printf("%6zu  %-18s %8.2f ns\n", dims, name, best / kCalls / kVectors * 1e9);
 }
 
 std::vector<float> Draw(spfresh::Random* random, size_t count) {
@@ -50,6 +53,49 @@ void MeasureAll(size_t dims) {
   Measure("f32 dot", dims, [&] { spfresh::Dot(query.data(), rows, out.data()); });
   Measure("f32 dot+norm", dims,
           [&] { spfresh::DotAndNorm(query.data(), rows, out.data(), norms.data()); });
+
+  spfresh::Options options;
+  options.dims = static_cast<uint32_t>(dims);
+  const std::vector<float> centroid(dims);
+  for (const uint32_t bits : {8, 4}) {
+    options.code_bits = bits;
+    const spfresh::Codec codec(options, options.dims);
+    const size_t bytes = codec.record_bytes();
+    std::vector<uint8_t> records(kVectors * bytes);
+    const std::string of = " of " + std::to_string(bits) + " bits";
+    Measure(("encode" + of).c_str(), dims, [&] {
+      for (size_t i = 0; i < kVectors; ++i) {
+        codec.Encode(vectors.data() + i * dims, centroid.data(), 0, records.data() + i * bytes);
+      }
+    });
+    std::vector<float> decoded(dims);
+    Measure(("decode" + of).c_str(), dims, [&] {
+      for (size_t i = 0; i < kVectors; ++i) {
+        codec.Decode(records.data() + i * bytes, centroid.data(), decoded.data());
+      }
+    });
+    const std::vector<uint64_t> words(kVectors);
+    const auto chunk = spfresh::Chunk::Make({0, options.dims, bits}, words, records);
+    const spfresh::QueryCode code(codec, options.metric, query.data(), 0.95F);
+    const auto beside = code.PlaceBeside(centroid.data(), 1);
+    if (bits == 8) {
+      Measure("scan of 1 bit", dims, [&] { code.Scan(beside, chunk->scan(), out.data()); });
+    }
+    Measure(("refine" + of).c_str(), dims, [&] {
+      for (uint32_t i = 0; i < kVectors; ++i) out[i] = code.Refine(beside, chunk->record(i)).score;
+    });
+  }
+  const spfresh::Rotation rotation(dims, 1);
+  std::vector<float> turned = vectors;
+  Measure("rotate", dims, [&] {
+    for (size_t i = 0; i < kVectors; ++i) rotation.Apply(turned.data() + i * dims);
+  });
+  Measure("table of a query", dims, [&] {
+    for (size_t i = 0; i < kVectors; ++i) {
+      spfresh::QueryCode(spfresh::Codec(options, options.dims), options.metric,
+                         vectors.data() + i * dims, 0.95F);
+    }
+  });
 }
 
 }  // namespace

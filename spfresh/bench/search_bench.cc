@@ -66,8 +66,7 @@ void Ask(const TestIndex& index, const Questions& on, const std::string& target)
   // Above 1, a target is a fixed number of probes.
   const float share = std::stof(target);
   const spfresh::Request request{static_cast<uint32_t>(on.k), share > 1 ? 0.01F : share,
-                                 share > 1 ? static_cast<uint32_t>(share) : 0,
-                                 ~uint64_t{0} >> 1};
+                                 share > 1 ? static_cast<uint32_t>(share) : 0, ~uint64_t{0} >> 1};
   const size_t count = on.queries.size() / on.dims;
   uint64_t probes = 0, scanned = 0, hits = 0, right = 0;
   double seconds = 0;

@@ -38,7 +38,7 @@ TEST(Snapshot, RefusesOrReadsAnyBytes) {
   Random random(10);
   for (int turn = 0; turn < 3000; ++turn) {
     std::vector<uint8_t> bytes = whole;
-    const size_t end = turn % 2 == 0 ? 260 : bytes.size();
+    const size_t end = turn % 2 == 0 ? 264 : bytes.size();
     for (int i = 0; i < 4; ++i) bytes[random.Below(end)] = static_cast<uint8_t>(random.Next());
     if (turn % 7 == 0) bytes.resize(random.Below(bytes.size()));
     std::shared_ptr<const Version> back;
