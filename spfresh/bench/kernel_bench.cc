@@ -79,7 +79,9 @@ void MeasureAll(size_t dims) {
     const spfresh::QueryCode code(codec, options.metric, query.data(), 0.95F);
     const auto beside = code.PlaceBeside(centroid.data(), 1);
     if (bits == 8) {
-      Measure("scan of 1 bit", dims, [&] { code.Scan(beside, chunk->scan(), out.data()); });
+      std::vector<uint32_t> within(chunk->scan().blocks);
+      Measure("scan of 1 bit", dims,
+              [&] { code.Scan(beside, chunk->scan(), 0, out.data(), within.data()); });
     }
     Measure(("refine" + of).c_str(), dims, [&] {
       for (uint32_t i = 0; i < kVectors; ++i) out[i] = code.Refine(beside, chunk->record(i)).score;

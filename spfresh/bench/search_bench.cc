@@ -68,14 +68,14 @@ void Ask(const TestIndex& index, const Questions& on, const std::string& target)
   const spfresh::Request request{static_cast<uint32_t>(on.k), share > 1 ? 0.01F : share,
                                  share > 1 ? static_cast<uint32_t>(share) : 0, ~uint64_t{0} >> 1};
   const size_t count = on.queries.size() / on.dims;
-  uint64_t probes = 0, scanned = 0, hits = 0, right = 0;
+  uint64_t probes = 0, scanned = 0, refined = 0, hits = 0, right = 0;
   double seconds = 0;
   std::vector<double> distances;
   for (size_t q = 0; q < count; ++q) {
     const float* query = on.queries.data() + q * on.dims;
     const double start = CpuSeconds();
     const std::vector<spfresh::Hit> found =
-        index.Search(query, request, &on.allowed, &probes, &scanned);
+        index.Search(query, request, &on.allowed, &probes, &scanned, &refined);
     distances.resize(found.size());
     for (size_t i = 0; i < found.size(); ++i) {
       spfresh::Distances(on.kind, query,
@@ -90,10 +90,10 @@ void Ask(const TestIndex& index, const Questions& on, const std::string& target)
     for (size_t i = 0; i < k; ++i) right += distances[i] <= on.kth[q] + 1e-6 ? 1 : 0;
   }
   const auto n = static_cast<double>(count);
-  std::printf("%8s %8.4f %8.1f %9.0f %9.1f %9.1f\n", target.c_str(),
+  std::printf("%8s %8.4f %8.1f %9.0f %9.1f %9.1f %9.1f\n", target.c_str(),
               static_cast<double>(right) / (n * static_cast<double>(on.k)),
               static_cast<double>(probes) / n, static_cast<double>(scanned) / n,
-              static_cast<double>(hits) / n, seconds / n * 1e6);
+              static_cast<double>(refined) / n, static_cast<double>(hits) / n, seconds / n * 1e6);
   std::fflush(stdout);
 }
 
@@ -186,8 +186,8 @@ int main(int argc, char** argv) {
     std::nth_element(kept.begin(), kept.begin() + static_cast<ptrdiff_t>(k - 1), kept.end());
     kth[q] = kept[k - 1];
   }
-  std::printf("%8s %8s %8s %9s %9s %9s\n", "target", "recall", "probes", "scanned", "hits",
-              "us CPU");
+  std::printf("%8s %8s %8s %9s %9s %9s %9s\n", "target", "recall", "probes", "scanned", "refined",
+              "hits", "us CPU");
   std::fflush(stdout);
   const Questions questions{queries, k, dims, kind, base, kth, allowed};
   if (flags["targets"] == "-") {

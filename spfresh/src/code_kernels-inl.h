@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "code_kernels.h"
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -25,8 +26,9 @@ constexpr size_t kLookupsMax = 256;
 // numbers of 16 bits: one sum takes both of a pair, the other the upper one alone, and the lower
 // one's is their difference.
 HWY_INLINE void SumLookups(const uint8_t* HWY_RESTRICT table, const uint8_t* HWY_RESTRICT plane,
-                           size_t from, size_t to, uint32_t* HWY_RESTRICT sums) {
+                           size_t from, size_t to, size_t ahead, uint32_t* HWY_RESTRICT sums) {
 #if HWY_TARGET == HWY_SCALAR
+  (void)ahead;
   for (size_t lookup = from; lookup < to; ++lookup) {
     const uint8_t* entries = table + lookup * kLookupBytes;
     const uint8_t* codes = plane + lookup * kLookupBytes;
@@ -43,6 +45,8 @@ HWY_INLINE void SumLookups(const uint8_t* HWY_RESTRICT table, const uint8_t* HWY
   auto high = hn::Zero(d16), high_odd = hn::Zero(d16);
   for (size_t at = from * kLookupBytes; at < to * kLookupBytes; at += hn::Lanes(d8)) {
     const auto codes = hn::LoadU(d8, plane + at);
+    // The next block's: the machine itself does not look beyond a page.
+    hwy::Prefetch(plane + ahead + at);
     const auto entries = hn::LoadU(d8, table + at);
     const auto upper = hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, codes)));
     const auto a = hn::BitCast(d16, hn::TableLookupBytes(entries, hn::And(codes, nibble)));
@@ -67,24 +71,31 @@ HWY_INLINE void SumLookups(const uint8_t* HWY_RESTRICT table, const uint8_t* HWY
 
 void FastScanKernel(const ScanTable& table, const ScanLine& line, size_t blocks,
                     const uint8_t* HWY_RESTRICT planes, const float* HWY_RESTRICT add,
-                    const float* HWY_RESTRICT rescale, float* HWY_RESTRICT out) {
+                    const float* HWY_RESTRICT rescale, float bound, float* HWY_RESTRICT out,
+                    uint32_t* HWY_RESTRICT within) {
   const size_t lookups = table.dims / kLookupDims;
   const hn::CappedTag<float, 16> d;
   const hn::Rebind<int32_t, decltype(d)> di;
   const auto base = hn::Set(d, line.base), scale = hn::Set(d, line.scale);
-  const auto offset = hn::Set(d, line.offset);
+  const auto offset = hn::Set(d, line.offset), most = hn::Set(d, bound);
   for (size_t block = 0; block < blocks; ++block) {
     HWY_ALIGN uint32_t sums[kScanBlock] = {};
     for (size_t from = 0; from < lookups; from += kLookupsMax) {
       const size_t to = from + kLookupsMax < lookups ? from + kLookupsMax : lookups;
-      SumLookups(table.bytes, planes, from, to, sums);
+      SumLookups(table.bytes, planes, from, to, PlaneBytes(table.dims), sums);
     }
+    uint32_t mask = 0;
     for (size_t i = 0; i < kScanBlock; i += hn::Lanes(d)) {
       const auto sum = hn::ConvertTo(d, hn::LoadU(di, reinterpret_cast<const int32_t*>(sums) + i));
       const auto inner = hn::MulAdd(sum, scale, offset);
       const auto start = hn::Add(hn::LoadU(d, add + i), base);
-      hn::StoreU(hn::MulAdd(hn::LoadU(d, rescale + i), inner, start), d, out + i);
+      const auto value = hn::MulAdd(hn::LoadU(d, rescale + i), inner, start);
+      hn::StoreU(value, d, out + i);
+      uint8_t bits[8] = {};
+      hn::StoreMaskBits(d, hn::Le(value, most), bits);
+      mask |= (uint32_t{bits[0]} | uint32_t{bits[1]} << 8) << i;
     }
+    within[block] = mask;
     planes += PlaneBytes(table.dims);
     add += kScanBlock;
     rescale += kScanBlock;

@@ -22,8 +22,9 @@ HWY_EXPORT(QuantizeKernel);
 HWY_EXPORT(ReconstructKernel);
 
 void FastScan(const ScanTable& table, const ScanLine& line, size_t blocks, const uint8_t* planes,
-              const float* add, const float* rescale, float* out) {
-  HWY_DYNAMIC_DISPATCH(FastScanKernel)(table, line, blocks, planes, add, rescale, out);
+              const float* add, const float* rescale, float bound, float* out, uint32_t* within) {
+  HWY_DYNAMIC_DISPATCH(FastScanKernel)
+  (table, line, blocks, planes, add, rescale, bound, out, within);
 }
 
 float DotBytes(const float* query, const uint8_t* codes, size_t dims) {

@@ -15,6 +15,7 @@ constexpr float kRounding = 1e-6F;
 // Errors of a lookup's 8 bits are independent and add up to about this many standard deviations.
 constexpr float kTableDeviations = 3;
 constexpr float kRefineDeviations = 3;
+constexpr float kSafeDeviations = 3.5F;
 
 // An entry is lost when its score is worse in the estimate than it is by so many deviations and it
 // is one of the nearest by so little. Few are, of the miss that the target allows.
@@ -57,9 +58,11 @@ QueryCode::QueryCode(const Codec& codec, Metric metric, const float* place, floa
       for (size_t i = 0; i < size_t{1} << j; ++i) sums[(size_t{1} << j) + i] = sums[i] + q[j];
     }
     lows_ += low;
+    // The half rounds; of the widest table the last entry stays below 256.
     uint8_t* to = table_.data() + t * kLookupBytes;
+    const float start = 0.499F - low * steps_per_unit;
     for (size_t i = 0; i < kLookupBytes; ++i) {
-      to[i] = static_cast<uint8_t>(std::min(255.0F, (sums[i] - low) * steps_per_unit + 0.5F));
+      to[i] = static_cast<uint8_t>(static_cast<int32_t>(sums[i] * steps_per_unit + start));
     }
   }
 }
@@ -74,15 +77,27 @@ QueryCode::Beside QueryCode::PlaceBeside(const float* centroid, float radius) co
   return {value, std::sqrt(value), radius};
 }
 
-void QueryCode::Scan(const Beside& beside, const Chunk::Scan& scan, float* out) const {
+void QueryCode::Scan(const Beside& beside, const Chunk::Scan& scan, float bound, float* low,
+                     uint32_t* within) const {
+  ScanWithin(scan_deviations_, beside, scan, bound, low, within);
+}
+
+void QueryCode::ScanSafely(const Beside& beside, const Chunk::Scan& scan, float* low,
+                           uint32_t* within) const {
+  ScanWithin(kSafeDeviations, beside, scan, 0, low, within);
+}
+
+void QueryCode::ScanWithin(float deviations, const Beside& beside, const Chunk::Scan& scan,
+                           float bound, float* low, uint32_t* within) const {
   // RaBitQ's bound: the estimate of <q - c, r> is off like a normal of deviation
   //   |q - c| * |s y| * sqrt(1 - a^2) / sqrt(dims),
   // and |s y| / sqrt(dims) is the scale, which rescale holds twice or four times.
-  const float unsure = scan_deviations_ * beside.reach * scan.spread / 2;
+  const float unsure = deviations * beside.reach * scan.spread / 2;
   const auto lookups = static_cast<float>(stride_ / kLookupDims);
   const float rounded = kTableDeviations * step_ * std::sqrt(lookups / 12);
   const ScanLine line{beside.base, step_, lows_ - sum_ / 2 + unsure + rounded};
-  FastScan({table_.data(), stride_}, line, scan.blocks, scan.planes, scan.add, scan.rescale, out);
+  FastScan({table_.data(), stride_}, line, scan.blocks, scan.planes, scan.add, scan.rescale, bound,
+           low, within);
 }
 
 Estimate QueryCode::Refine(const Beside& beside, const uint8_t* record) const {

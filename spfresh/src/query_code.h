@@ -35,17 +35,26 @@ class QueryCode {
   };
   Beside PlaceBeside(const float* centroid, float radius) const;
 
-  // By the codes of one bit: out[i] is a lower bound of the score of entry i, for blocks * 32
-  // entries.
-  void Scan(const Beside& beside, const Chunk::Scan& scan, float* out) const;
+  // By the codes of one bit: low[i] is a lower bound of the score of entry i, for blocks * 32
+  // entries, and bit i % 32 of within[i / 32] tells whether it is at most "bound". True for almost
+  // all: of a thousand entries that matter some are taken for farther than they are, fewer the
+  // higher the recall target. REQUIRES: !certain()
+  void Scan(const Beside& beside, const Chunk::Scan& scan, float bound, float* low,
+            uint32_t* within) const;
+  // The same with bounds that hardly ever fail.
+  void ScanSafely(const Beside& beside, const Chunk::Scan& scan, float* low,
+                  uint32_t* within) const;
 
   // By the whole code.
   Estimate Refine(const Beside& beside, const uint8_t* record) const;
 
-  // Whether lower bounds of Scan are certain, too: then they are of no use, and all is refined.
+  // Whether errors are to be certain. One bit is of no use then, and all is refined.
   bool certain() const { return certain_; }
 
  private:
+  void ScanWithin(float deviations, const Beside& beside, const Chunk::Scan& scan, float bound,
+                  float* low, uint32_t* within) const;
+
   const Codec& codec_;
   const bool is_product_;
   const bool certain_;

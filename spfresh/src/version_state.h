@@ -35,6 +35,7 @@ struct Version::State {
 };
 
 inline std::shared_ptr<const Version> Seal(Version::State state) {
+  state.centroids.Encode(state.codec);
   return std::make_shared<Version>(std::make_unique<const Version::State>(std::move(state)));
 }
 

@@ -57,7 +57,8 @@ void Read(const Chunk& chunk) {
   const QueryCode code(codec, Metric::kL2, query.data(), 0.9F);
   const auto beside = code.PlaceBeside(query.data(), 1);
   std::vector<float> out(chunk.scan().blocks * kScanBlock);
-  code.Scan(beside, chunk.scan(), out.data());
+  std::vector<uint32_t> within(chunk.scan().blocks);
+  code.Scan(beside, chunk.scan(), 1, out.data(), within.data());
   for (uint32_t i = 0; i < chunk.size(); ++i) {
     (void)code.Refine(beside, chunk.record(i));
     codec.Decode(chunk.record(i), query.data(), decoded.data());

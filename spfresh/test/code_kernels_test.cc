@@ -54,13 +54,17 @@ TEST(FastScan, SumsWhatTheBitsSay) {
       const std::vector<float> rescale = Draw(&random, wanted.size());
       test::ForEachTarget([&](const char* target) {
         std::vector<float> out(wanted.size());
+        std::vector<uint32_t> within(blocks);
         // Plain sums are whole numbers: equal to the last bit.
         const std::vector<float> none(wanted.size()), one(wanted.size(), 1.0F);
-        FastScan({table.data(), dims}, {0, 1, 0}, blocks, planes.data(), none.data(), one.data(),
-                 out.data());
+        FastScan({table.data(), dims}, {0, 1, 0}, blocks, planes.data(), none.data(), one.data(), 1,
+                 out.data(), within.data());
         EXPECT_EQ(out, wanted) << target << " dims " << dims;
         FastScan({table.data(), dims}, {7, 0.5F, -3}, blocks, planes.data(), add.data(),
-                 rescale.data(), out.data());
+                 rescale.data(), 5, out.data(), within.data());
+        for (size_t i = 0; i < out.size(); ++i) {
+          ASSERT_EQ(within[i / kScanBlock] >> (i % kScanBlock) & 1, out[i] <= 5 ? 1U : 0U);
+        }
         for (size_t i = 0; i < out.size(); ++i) {
           ASSERT_NEAR(out[i], 7 + add[i] + rescale[i] * (0.5F * wanted[i] - 3),
                       1e-6F * wanted[i] + 1e-5F)

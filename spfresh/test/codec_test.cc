@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "code_kernels.h"
 #include "entries.h"
 #include "gtest/gtest.h"
 #include "query_code.h"
@@ -89,7 +90,8 @@ TEST(RaBitQ, EstimatesWithoutBiasAndWithinItsBounds) {
         const QueryCode code(scene.codec, metric, scene.query.data(), 0.95F);
         const auto beside = code.PlaceBeside(scene.centroid.data(), scene.radius);
         std::vector<float> low(kEntries);
-        code.Scan(beside, scene.chunk->scan(), low.data());
+        std::vector<uint32_t> within(kEntries / kScanBlock);
+        code.Scan(beside, scene.chunk->scan(), 0, low.data(), within.data());
         for (uint32_t i = 0; i < kEntries; ++i) {
           const Estimate estimate = code.Refine(beside, scene.chunk->record(i));
           const double off = static_cast<double>(estimate.score) - scene.scores[i];

@@ -80,8 +80,13 @@ class Search {
 
  private:
   struct Near;
+  struct Far;
 
   Search(std::shared_ptr<const Version> version, const Request& request);
+  void ScanCentroids();
+  void SortFar();
+  const Near* Nearest();
+  float ToCentroid(uint32_t posting) const;
   bool Done(float next2) const;
   bool CannotHold(const Near& near) const;
   float KthDistance2() const;
@@ -96,7 +101,10 @@ class Search {
   float query_norm2_ = 0;
   // Null where vectors are kept whole.
   std::unique_ptr<QueryCode> code_;
-  // A heap, nearest on top.
+  // The postings in the order of what is known of their centroids, those before measured_ measured;
+  // and a heap of the measured ones that were not named yet, nearest on top.
+  std::vector<Far> far_;
+  size_t measured_ = 0;
   std::vector<Near> near_;
   float nearest2_ = 0;
   std::unique_ptr<Candidates> candidates_;
@@ -109,6 +117,7 @@ class Search {
   // Spare room for Score.
   std::vector<uint32_t> visible_;
   std::vector<float> scores_;
+  std::vector<uint32_t> within_;
 };
 
 }  // namespace spfresh
