@@ -16,6 +16,8 @@ constexpr float kRounding = 1e-6F;
 constexpr float kTableDeviations = 3;
 constexpr float kRefineDeviations = 3;
 constexpr float kSafeDeviations = 3.5F;
+// Coordinates below this do not count: what is divided by them might not be finite.
+constexpr float kNothing = 1e-30F;
 
 // An entry is lost when its score is worse in the estimate than it is by so many deviations and it
 // is one of the nearest by so little. Few are, of the miss that the target allows.
@@ -48,7 +50,7 @@ QueryCode::QueryCode(const Codec& codec, Metric metric, const float* place, floa
         std::max(widest, std::fabs(q[0]) + std::fabs(q[1]) + std::fabs(q[2]) + std::fabs(q[3]));
   }
   step_ = widest / 255;
-  const float steps_per_unit = widest > 0 ? 255 / widest : 0.0F;
+  const float steps_per_unit = widest > kNothing ? 255 / widest : 0.0F;
   table_.resize(lookups * kLookupBytes);
   for (size_t t = 0; t < lookups; ++t) {
     const float* q = place + t * kLookupDims;

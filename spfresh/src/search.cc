@@ -1,13 +1,13 @@
 #include "spfresh/search.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
 #include <string>
 
 #include "candidates.h"
+#include "centroid_order.h"
 #include "code_kernels.h"
 #include "query_code.h"
 #include "spfresh/distance.h"
@@ -22,8 +22,6 @@ constexpr float kBoundSlack = 1.0001F;
 // each chunk: every entry's row would cost more than its code.
 constexpr uint64_t kVisibleKnown = 256;
 constexpr size_t kVisibleSample = 8;
-// Into which centroids are sorted by distance.
-constexpr size_t kBuckets = 256;
 // More hits than k and this many, and a search with a recall target gives only the best of them.
 constexpr size_t kHitsSpare = 32;
 // Survivors of a scan are sorted when they are more than this: then the best of them, refined
@@ -36,24 +34,6 @@ void Prefetch(const uint8_t* from, size_t bytes) {
 }
 
 }  // namespace
-
-// A posting whose centroid is measured.
-struct Search::Near {
-  float distance2;
-  uint32_t posting;
-  // The order of a heap whose top is the nearest.
-  friend bool operator<(const Near& a, const Near& b) {
-    return a.distance2 > b.distance2 || (a.distance2 == b.distance2 && a.posting > b.posting);
-  }
-};
-
-// A posting whose centroid was scanned.
-struct Search::Far {
-  // A bound of its distance, and one for all that come behind it.
-  float low2;
-  float least2;
-  uint32_t posting;
-};
 
 Search::Search(std::shared_ptr<const Version> version, const Request& request)
     : version_(std::move(version)),
@@ -86,110 +66,23 @@ Status Search::Begin(std::shared_ptr<const Version> version, std::span<const flo
                                                 request.recall_target);
   }
 
-  search->ScanCentroids();
-  search->SortFar();
-  if (const Near* nearest = search->Nearest()) search->nearest2_ = nearest->distance2;
+  const bool scans = search->code_ != nullptr && !search->code_->certain();
+  search->order_ =
+      std::make_unique<CentroidOrder>(state, placed, scans ? search->code_.get() : nullptr);
+  if (const auto* nearest = search->order_->Nearest()) search->nearest2_ = nearest->distance2;
   *out = std::move(search);
   return {};
-}
-
-void Search::ScanCentroids() {
-  const Version::State& state = version_->state();
-  const Centroids& centroids = state.centroids;
-  const bool by_codes = code_ != nullptr && !code_->certain();
-  const bool is_product = state.space.metric() == Metric::kInnerProduct;
-  const float bound2 = state.space.norm_bound() * state.space.norm_bound();
-  far_.reserve(centroids.count());
-  for (uint32_t page = 0; page < centroids.pages(); ++page) {
-    const CentroidPage& rows = centroids.page(page);
-    const auto& postings = centroids.posting_page(page).postings;
-    if (!by_codes || rows.codes == nullptr) {
-      float distances2[kPage];
-      state.space.ToCentroids(query_.data(), rows.rows.data(), kPage, distances2);
-      for (uint32_t i = 0; i < kPage; ++i) {
-        if (postings[i].in_use) far_.push_back({distances2[i], 0, page * kPage + i});
-      }
-      continue;
-    }
-    const Chunk::Scan scan = rows.codes->scan();
-    float low[kPage] = {};
-    uint32_t within[kPage / kScanBlock];
-    code_->ScanSafely(code_->PlaceBeside(rows.mean.data(), 0), scan, low, within);
-    const std::span<const uint64_t> words = rows.codes->words();
-    for (uint32_t i = 0; i < words.size(); ++i) {
-      const auto id = static_cast<uint32_t>(words[i]);
-      if (!postings[id % kPage].in_use) continue;
-      if (i >= scan.blocks * kScanBlock) {
-        far_.push_back({ToCentroid(id), 0, id});
-      } else if (is_product) {
-        const float norm2 = std::min(rows.norm2[id % kPage], bound2);
-        far_.push_back({query_norm2_ + norm2 + 2 * low[i], 0, id});
-      } else {
-        far_.push_back({low[i], 0, id});
-      }
-    }
-  }
-}
-
-float Search::ToCentroid(uint32_t posting) const {
-  const Version::State& state = version_->state();
-  float distance2;
-  state.space.ToCentroids(query_.data(), state.centroids.centroid(posting), 1, &distance2);
-  return distance2;
-}
-
-// By counting, into buckets of like bounds: most postings are never looked at again, and their
-// order would be dear.
-void Search::SortFar() {
-  if (far_.empty()) return;
-  float least = std::numeric_limits<float>::infinity(), most = -least;
-  for (const Far& far : far_) {
-    least = std::min(least, far.low2);
-    most = std::max(most, far.low2);
-  }
-  const float scale = most > least ? static_cast<float>(kBuckets - 1) / (most - least) : 0.0F;
-  const auto bucket_of = [&](const Far& far) {
-    return std::min(kBuckets - 1, static_cast<size_t>((far.low2 - least) * scale));
-  };
-  std::array<uint32_t, kBuckets + 1> from{};
-  std::array<float, kBuckets> least_of;
-  least_of.fill(most);
-  for (const Far& far : far_) {
-    const size_t bucket = bucket_of(far);
-    ++from[bucket + 1];
-    least_of[bucket] = std::min(least_of[bucket], far.low2);
-  }
-  for (size_t bucket = 0; bucket < kBuckets; ++bucket) from[bucket + 1] += from[bucket];
-  std::vector<Far> sorted(far_.size());
-  for (const Far& far : far_) {
-    const size_t bucket = bucket_of(far);
-    sorted[from[bucket]++] = {far.low2, least_of[bucket], far.posting};
-  }
-  far_ = std::move(sorted);
-}
-
-// The nearest posting that was not named yet; null when all were.
-const Search::Near* Search::Nearest() {
-  const bool by_codes = code_ != nullptr && !code_->certain();
-  for (; measured_ < far_.size(); ++measured_) {
-    const Far& far = far_[measured_];
-    if (!near_.empty() && near_.front().distance2 < far.least2) break;
-    near_.push_back({by_codes ? ToCentroid(far.posting) : far.low2, far.posting});
-    std::push_heap(near_.begin(), near_.end());
-  }
-  return near_.empty() ? nullptr : &near_.front();
 }
 
 void Search::Next(uint32_t most, std::vector<uint32_t>* postings) {
   if (request_.k == 0) return;
   for (uint32_t named = 0; named < most;) {
-    const Near* nearest = Nearest();
+    const CentroidOrder::Near* nearest = order_->Nearest();
     if (nearest == nullptr) return;
-    const Near next = *nearest;
+    const CentroidOrder::Near next = *nearest;
     if (probes_ >= request_.probes_min && Done(next.distance2)) return;
-    std::pop_heap(near_.begin(), near_.end());
-    near_.pop_back();
-    if (probes_ >= request_.probes_min && CannotHold(next)) continue;
+    order_->Pop();
+    if (probes_ >= request_.probes_min && CannotHold(next.posting, next.distance2)) continue;
     postings->push_back(next.posting);
     ++probes_;
     ++named;
@@ -214,12 +107,11 @@ bool Search::Done(float next2) const {
 }
 
 // By the triangle inequality. Under the inner product a long vector may lie outside the geometry.
-bool Search::CannotHold(const Near& near) const {
+bool Search::CannotHold(uint32_t posting, float distance2) const {
   const Version::State& state = version_->state();
   if (!candidates_->full() || state.space.metric() == Metric::kInnerProduct) return false;
-  const float radius = state.centroids.posting(near.posting).radius;
-  return std::sqrt(near.distance2) >
-         kBoundSlack * (radius + std::sqrt(std::max(0.0F, KthDistance2())));
+  const float radius = state.centroids.posting(posting).radius;
+  return std::sqrt(distance2) > kBoundSlack * (radius + std::sqrt(std::max(0.0F, KthDistance2())));
 }
 
 bool Search::MayBeFound(uint64_t row, const Allowed* allowed) const {

@@ -46,6 +46,7 @@ struct Hit {
 };
 
 class Candidates;
+class CentroidOrder;
 class QueryCode;
 
 class Search {
@@ -79,16 +80,9 @@ class Search {
   uint64_t refined() const { return refined_; }
 
  private:
-  struct Near;
-  struct Far;
-
   Search(std::shared_ptr<const Version> version, const Request& request);
-  void ScanCentroids();
-  void SortFar();
-  const Near* Nearest();
-  float ToCentroid(uint32_t posting) const;
   bool Done(float next2) const;
-  bool CannotHold(const Near& near) const;
+  bool CannotHold(uint32_t posting, float distance2) const;
   float KthDistance2() const;
   bool MayBeFound(uint64_t row, const Allowed* allowed) const;
   void CountVisible(const Chunk& chunk, const Allowed* allowed);
@@ -101,11 +95,7 @@ class Search {
   float query_norm2_ = 0;
   // Null where vectors are kept whole.
   std::unique_ptr<QueryCode> code_;
-  // The postings in the order of what is known of their centroids, those before measured_ measured;
-  // and a heap of the measured ones that were not named yet, nearest on top.
-  std::vector<Far> far_;
-  size_t measured_ = 0;
-  std::vector<Near> near_;
+  std::unique_ptr<CentroidOrder> order_;
   float nearest2_ = 0;
   std::unique_ptr<Candidates> candidates_;
   uint32_t probes_ = 0;
