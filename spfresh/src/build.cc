@@ -100,20 +100,18 @@ Status Builder::Finish(Change* out) {
   if (impl_->version == nullptr) return Status::Internal("a build ended before training");
   Change change;
   Version::State next = impl_->version->state();
-  const uint32_t stride = next.space.stride();
   std::vector<uint64_t> words;
-  std::vector<float> vectors;
+  std::vector<uint8_t> records;
   for (auto& [id, chunks] : impl_->chunks) {
     words.clear();
-    vectors.clear();
+    records.clear();
     for (const auto& chunk : chunks) {
       words.insert(words.end(), chunk->words().begin(), chunk->words().end());
-      vectors.insert(vectors.end(), chunk->vectors(),
-                     chunk->vectors() + size_t{chunk->size()} * stride);
+      records.insert(records.end(), chunk->records().begin(), chunk->records().end());
     }
     chunks.clear();
     change.postings.push_back(
-        {id, PostingChange::Kind::kReplace, Chunk::Make(words, vectors, stride)});
+        {id, PostingChange::Kind::kReplace, Chunk::Make(next.KindOf(id), words, records)});
     // The centroids were learnt from these very vectors, or a fair sample of them.
     next.centroids.Change(id).added = 0;
   }

@@ -6,6 +6,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "entries.h"
 #include "random.h"
 #include "spfresh/distance.h"
 #include "version_state.h"
@@ -133,9 +134,14 @@ size_t Calibrator::wanted() const {
 void Calibrator::AddSample(const Chunk& chunk) {
   Random random(version_->options().seed ^ sample_.size());
   const size_t most = std::min<size_t>({kSamplePerChunk, wanted(), chunk.size()});
+  const Version::State& state = version_->state();
+  if (!state.Fits(chunk)) return;
+  const float* centroid = state.centroids.centroid(chunk.kind().posting);
   for (size_t i = 0; i < most; ++i) {
-    const float* vector = chunk.vector(static_cast<uint32_t>(random.Below(chunk.size())));
-    sample_.insert(sample_.end(), vector, vector + chunk.stride());
+    const auto entry = static_cast<uint32_t>(random.Below(chunk.size()));
+    sample_.resize(sample_.size() + chunk.stride());
+    state.codec.Decode(chunk.record(entry), centroid,
+                       sample_.data() + sample_.size() - chunk.stride());
   }
 }
 
@@ -145,13 +151,14 @@ void Calibrator::MakeQueries() {
   const Space& space = version_->state().space;
   const size_t stride = space.stride(), dims = space.dims();
   const size_t triples = sample_.size() / stride / 3;
-  std::vector<float> vector(stride);
+  std::vector<float> off(stride), vector(dims);
   for (size_t i = 0; i < triples; ++i) {
     const float* row = sample_.data() + i * stride;
     const float* a = sample_.data() + (i + triples) * stride;
     const float* b = sample_.data() + (i + 2 * triples) * stride;
     const size_t way = i % kWays.size();
-    for (size_t j = 0; j < dims; ++j) vector[j] = row[j] + kWays[way] * (a[j] - b[j]);
+    for (size_t j = 0; j < stride; ++j) off[j] = row[j] + kWays[way] * (a[j] - b[j]);
+    space.Recover(off.data(), vector.data());
     places_.resize((queries_.size() + 1) * stride);
     float* place = places_.data() + queries_.size() * stride;
     if (!space.PlaceQuery(vector.data(), place)) continue;
@@ -164,20 +171,23 @@ void Calibrator::MakeQueries() {
 }
 
 Status Calibrator::AddPosting(uint32_t posting, const Chunk& chunk, std::span<const uint8_t> live) {
-  if (chunk.stride() != version_->stride() || live.size() != chunk.size()) {
+  const Version::State& state = version_->state();
+  if (!state.Fits(chunk) || chunk.kind().posting != posting || live.size() != chunk.size()) {
     return Status::Internal("a chunk does not fit the calibration");
   }
   if (queries_.empty()) MakeQueries();
-  const Space& space = version_->state().space;
+  const Space& space = state.space;
+  const float* vectors =
+      VectorsOf(state.codec, chunk, state.centroids.centroid(posting), &decoded_);
   const size_t stride = space.stride(), n = chunk.size();
   const bool inner_product = space.metric() == Metric::kInnerProduct;
   dots_.resize(queries_.size() * n);
-  DotMany({places_.data(), queries_.size(), stride, stride}, {chunk.vectors(), n, stride, stride},
+  DotMany({places_.data(), queries_.size(), stride, stride}, {vectors, n, stride, stride},
           dots_.data());
   std::vector<float> norms2(n);
   if (!inner_product) {
     for (size_t i = 0; i < n; ++i) {
-      const float* vector = chunk.vector(static_cast<uint32_t>(i));
+      const float* vector = vectors + i * stride;
       Dot(vector, {vector, 1, stride, stride}, &norms2[i]);
     }
   }

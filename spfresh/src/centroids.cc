@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "entries.h"
 #include "spfresh/distance.h"
 
 namespace spfresh {
@@ -66,6 +67,27 @@ void Centroids::Move(uint32_t id, const float* centroid) {
   float* row = page.rows.data() + size_t{id % kPage} * stride_;
   std::copy_n(centroid, stride_, row);
   Dot(row, {row, 1, stride_, stride_}, &page.norm2[id % kPage]);
+}
+
+void Centroids::Encode(const Codec& codec) {
+  if (!codec.coded()) return;
+  for (uint32_t page = 0; page < pages(); ++page) {
+    if (!pages_[page].owns_centroids) continue;
+    CentroidPage& owned = OwnCentroids(page);
+    std::vector<uint64_t> words;
+    std::vector<float> rows, mean(stride_);
+    for (uint32_t id = page * kPage; id < (page + 1) * kPage; ++id) {
+      if (!in_use(id)) continue;
+      words.push_back(id);
+      rows.insert(rows.end(), centroid(id), centroid(id) + stride_);
+      for (uint32_t i = 0; i < stride_; ++i) mean[i] += centroid(id)[i];
+    }
+    owned.codes = nullptr;
+    if (words.empty()) continue;
+    for (float& x : mean) x /= static_cast<float>(words.size());
+    owned.codes = EncodeChunk(codec, page, mean.data(), words, rows.data());
+    owned.mean = std::move(mean);
+  }
 }
 
 }  // namespace spfresh

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "codec.h"
 #include "spfresh/version.h"
 
 namespace spfresh {
@@ -18,6 +19,11 @@ struct CentroidPage {
   explicit CentroidPage(uint32_t stride) : rows(size_t{kPage} * stride), norm2() {}
   std::vector<float> rows;
   std::array<float, kPage> norm2;
+  // The same as a posting of centroids, around their mean: a search scans these and looks at the
+  // rows of few. The rows of its words are posting ids. Null where vectors are kept whole, and
+  // until Encode is called.
+  std::vector<float> mean;
+  std::shared_ptr<const Chunk> codes;
 };
 
 struct PostingPage {
@@ -56,6 +62,8 @@ class Centroids {
   void AddAt(uint32_t id, const float* centroid);
   void Remove(uint32_t id);
   void Move(uint32_t id, const float* centroid);
+  // Makes the codes of the pages that changed. To be called last.
+  void Encode(const Codec& codec);
   // The posting, to be changed; not its in_use.
   Posting& Change(uint32_t id) { return OwnPostings(id / kPage).postings[id % kPage]; }
 

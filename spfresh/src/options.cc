@@ -27,6 +27,9 @@ Status Options::Check() const {
   if (!(spill_lambda >= 0.0F && spill_lambda <= 16.0F)) {
     return Status::Invalid("spill_lambda must be between 0 and 16");
   }
+  if (code_bits != 4 && code_bits != 8 && code_bits != kWholeBits) {
+    return Status::Invalid("code_bits must be 4, 8 or 32, not " + std::to_string(code_bits));
+  }
   return {};
 }
 

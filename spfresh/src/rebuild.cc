@@ -9,6 +9,7 @@
 
 #include "assign.h"
 #include "cluster.h"
+#include "entries.h"
 #include "spfresh/distance.h"
 #include "version_state.h"
 
@@ -31,60 +32,9 @@ float Distance2(const float* a, const float* b, size_t stride) {
 
 }  // namespace
 
-// Entries gathered to be written as one chunk.
-struct Rebuild::Members {
-  explicit Members(uint32_t s) : stride(s) {}
-
-  size_t size() const { return words.size(); }
-  const float* vector(size_t i) const { return vectors.data() + i * stride; }
-  void Add(uint64_t word, const float* vector) {
-    words.push_back(word);
-    vectors.insert(vectors.end(), vector, vector + stride);
-  }
-
-  // Of several copies of a row one stays, the primary if it is among them.
-  void DropSecondCopies() {
-    std::unordered_map<uint64_t, size_t> first;
-    size_t kept = 0;
-    for (size_t i = 0; i < words.size(); ++i) {
-      const auto [found, is_new] = first.try_emplace(RowOf(words[i]), kept);
-      if (!is_new) {
-        uint64_t& first_word = words[found->second];
-        // What stays is a first copy if one of them is, and then without a second one.
-        const bool spilled = IsSpilled(first_word) && IsSpilled(words[i]);
-        first_word = RowOf(first_word) | (spilled ? kSpilled : kAlone);
-        continue;
-      }
-      words[kept] = words[i];
-      if (kept != i) {
-        std::copy_n(vectors.data() + i * stride, stride, vectors.data() + kept * stride);
-      }
-      ++kept;
-    }
-    words.resize(kept);
-    vectors.resize(kept * stride);
-  }
-
-  // As a posting around this centroid.
-  void Describe(const float* centroid, Posting* posting) const {
-    posting->entries = static_cast<uint32_t>(size());
-    posting->primaries = static_cast<uint32_t>(
-        std::count_if(words.begin(), words.end(), [](uint64_t w) { return !IsSpilled(w); }));
-    std::vector<float> distances2(size());
-    L2Squared(centroid, {vectors.data(), size(), stride, stride}, distances2.data());
-    posting->radius = distances2.empty()
-                          ? 0.0F
-                          : std::sqrt(*std::max_element(distances2.begin(), distances2.end()));
-  }
-
-  uint32_t stride;
-  std::vector<uint64_t> words;
-  std::vector<float> vectors;
-};
-
 struct Rebuild::Neighbour {
   uint32_t posting;
-  Members members;
+  Entries members;
   bool changed = false;
   bool added = false;
   uint64_t dead = 0;
@@ -93,7 +43,7 @@ struct Rebuild::Neighbour {
 Rebuild::Rebuild(std::shared_ptr<const Version> version, uint32_t posting)
     : version_(std::move(version)),
       posting_(posting),
-      own_(std::make_unique<Members>(version_->stride())) {}
+      own_(std::make_unique<Entries>(version_->state().codec)) {}
 
 Rebuild::~Rebuild() = default;
 
@@ -107,24 +57,19 @@ Status Rebuild::Begin(std::shared_ptr<const Version> version, uint32_t posting,
 }
 
 Status Rebuild::AddOwn(const Chunk& chunk, std::span<const uint8_t> live) {
-  if (chunk.stride() != own_->stride || live.size() != chunk.size()) {
+  const Version::State& state = version_->state();
+  if (chunk.kind() != state.KindOf(posting_) || live.size() != chunk.size()) {
     return Status::Internal("a chunk does not fit the rebuild of posting " +
                             std::to_string(posting_));
   }
-  for (uint32_t i = 0; i < chunk.size(); ++i) {
-    if (live[i] != 0) {
-      own_->Add(chunk.words()[i], chunk.vector(i));
-    } else {
-      ++counts_.dropped;
-    }
-  }
+  counts_.dropped += own_->AddLive(chunk, state.centroids.centroid(posting_), live);
   return {};
 }
 
 Status Rebuild::Plan(std::vector<uint32_t>* neighbours) {
   const Version::State& state = version_->state();
   const Options& options = state.options;
-  const uint32_t stride = own_->stride;
+  const uint32_t stride = version_->stride();
   const float* old = state.centroids.centroid(posting_);
   neighbours->clear();
   own_->DropSecondCopies();
@@ -137,7 +82,7 @@ Status Rebuild::Plan(std::vector<uint32_t>* neighbours) {
     stuck_ = true;
   }
 
-  const Vectors vectors{own_->vectors.data(), live, stride};
+  const Vectors vectors{own_->vectors(), live, stride};
   if (live > options.posting_max) {
     const auto parts = static_cast<uint32_t>(std::clamp<size_t>(
         (live + options.posting_target / 2) / options.posting_target, 2, kPartsMax));
@@ -153,7 +98,7 @@ Status Rebuild::Plan(std::vector<uint32_t>* neighbours) {
     double spread = 0;
     size_t primaries = 0;
     for (size_t i = 0; i < live; ++i) {
-      if (IsSpilled(own_->words[i])) continue;
+      if (IsSpilled(own_->word(i))) continue;
       ++primaries;
       for (uint32_t j = 0; j < stride; ++j) sum[j] += static_cast<double>(own_->vector(i)[j]);
       spread += static_cast<double>(Distance2(old, own_->vector(i), stride));
@@ -194,7 +139,7 @@ Status Rebuild::Plan(std::vector<uint32_t>* neighbours) {
                     });
   for (size_t i = 0; i < most; ++i) {
     neighbours->push_back(reach[i].posting);
-    neighbours_.push_back({reach[i].posting, Members(stride)});
+    neighbours_.push_back({reach[i].posting, Entries(state.codec)});
   }
   return {};
 }
@@ -205,7 +150,7 @@ bool Rebuild::Mergeable() const {
   Centroids others = state.centroids;
   others.Remove(posting_);
   std::vector<Assignment> assignments;
-  Assign(others, own_->vectors.data(), own_->size(), state.options.spill ? Spill::kYes : Spill::kNo,
+  Assign(others, own_->vectors(), own_->size(), state.options.spill ? Spill::kYes : Spill::kNo,
          state.options.spill_lambda, &assignments);
   const uint32_t most = (state.options.posting_max + state.options.posting_target) / 2;
   std::unordered_map<uint32_t, uint32_t> arrivals;
@@ -221,24 +166,20 @@ Status Rebuild::AddNeighbour(uint32_t posting, const Chunk& chunk, std::span<con
   const auto found =
       std::find_if(neighbours_.begin(), neighbours_.end(),
                    [&](const Neighbour& neighbour) { return neighbour.posting == posting; });
-  if (found == neighbours_.end() || chunk.stride() != own_->stride || live.size() != chunk.size()) {
+  const Version::State& state = version_->state();
+  if (found == neighbours_.end() || chunk.kind() != state.KindOf(posting) ||
+      live.size() != chunk.size()) {
     return Status::Internal("a chunk does not fit the rebuild of posting " +
                             std::to_string(posting_));
   }
   found->added = true;
-  for (uint32_t i = 0; i < chunk.size(); ++i) {
-    if (live[i] != 0) {
-      found->members.Add(chunk.words()[i], chunk.vector(i));
-    } else {
-      ++found->dead;
-    }
-  }
+  found->dead += found->members.AddLive(chunk, state.centroids.centroid(posting), live);
   return {};
 }
 
 Status Rebuild::Finish(Change* out) {
   const Version::State& state = version_->state();
-  const uint32_t stride = own_->stride;
+  const uint32_t stride = version_->stride();
   const std::vector<float> old(state.centroids.centroid(posting_),
                                state.centroids.centroid(posting_) + stride);
   for (const Neighbour& neighbour : neighbours_) {
@@ -272,22 +213,22 @@ Status Rebuild::Finish(Change* out) {
   };
   constexpr size_t kOwn = std::numeric_limits<size_t>::max();
   std::vector<Settler> settlers;
-  Members settling(stride);
+  Entries settling(state.codec);
   const bool stays_put = !moved_ && !ids.empty();
   for (size_t i = 0; i < own_->size(); ++i) {
-    const bool looks = IsSpilled(own_->words[i]) ? ids.empty()
-                       : stays_put               ? IsAlone(own_->words[i])
-                                                 : true;
+    const bool looks = IsSpilled(own_->word(i)) ? ids.empty()
+                       : stays_put              ? IsAlone(own_->word(i))
+                                                : true;
     if (!looks) continue;
     settlers.push_back({kOwn, i});
-    settling.Add(own_->words[i], own_->vector(i));
+    settling.Add(*own_, i, own_->word(i));
   }
   for (size_t n = 0; n < neighbours_.size(); ++n) {
     const Neighbour& neighbour = neighbours_[n];
     const float* centroid = state.centroids.centroid(neighbour.posting);
     const size_t count = neighbour.members.size();
     std::vector<float> to_own(count), to_old(count), to_new(count), to_one(count);
-    const Rows rows{neighbour.members.vectors.data(), count, stride, stride};
+    const Rows rows{neighbour.members.vectors(), count, stride, stride};
     L2Squared(centroid, rows, to_own.data());
     L2Squared(old.data(), rows, to_old.data());
     std::fill(to_new.begin(), to_new.end(), std::numeric_limits<float>::infinity());
@@ -297,27 +238,27 @@ Status Rebuild::Finish(Change* out) {
     }
     counts_.checked += count;
     for (size_t i = 0; i < count; ++i) {
-      if (IsSpilled(neighbour.members.words[i])) continue;
+      if (IsSpilled(neighbour.members.word(i))) continue;
       if (!(to_new[i] < to_old[i] && to_new[i] < to_own[i])) continue;
       settlers.push_back({n, i});
-      settling.Add(neighbour.members.words[i], neighbour.members.vector(i));
+      settling.Add(neighbour.members, i, neighbour.members.word(i));
     }
   }
   std::vector<Assignment> places;
   if (settling.size() > 0 && next.centroids.count() > 0) {
-    Assign(next.centroids, settling.vectors.data(), settling.size(),
+    Assign(next.centroids, settling.vectors(), settling.size(),
            state.options.spill ? Spill::kYes : Spill::kNo, state.options.spill_lambda, &places);
   }
 
   // 3. First copies move. What leaves a neighbour is noted, what arrives anywhere is gathered.
-  std::vector<Members> parts(ids.size(), Members(stride));
-  std::unordered_map<uint32_t, Members> arrivals;
-  const auto arrive = [&](uint32_t posting, uint64_t word, const float* vector) {
+  std::vector<Entries> parts(ids.size(), Entries(state.codec));
+  std::unordered_map<uint32_t, Entries> arrivals;
+  const auto arrive = [&](uint32_t posting, uint64_t word, size_t settler) {
     const auto part = std::find(ids.begin(), ids.end(), posting);
     if (part != ids.end()) {
-      parts[static_cast<size_t>(part - ids.begin())].Add(word, vector);
+      parts[static_cast<size_t>(part - ids.begin())].Add(settling, settler, word);
     } else {
-      arrivals.try_emplace(posting, stride).first->second.Add(word, vector);
+      arrivals.try_emplace(posting, state.codec).first->second.Add(settling, settler, word);
     }
   };
   std::vector<bool> own_left(own_->size());
@@ -335,12 +276,12 @@ Status Rebuild::Finish(Change* out) {
   std::unordered_map<uint64_t, Settler> copies;
   if (state.options.spill && !settlers.empty()) {
     for (size_t i = 0; i < own_->size(); ++i) {
-      if (IsSpilled(own_->words[i])) copies.try_emplace(RowOf(own_->words[i]), Settler{kOwn, i});
+      if (IsSpilled(own_->word(i))) copies.try_emplace(RowOf(own_->word(i)), Settler{kOwn, i});
     }
     for (size_t n = 0; n < neighbours_.size(); ++n) {
-      const Members& members = neighbours_[n].members;
+      const Entries& members = neighbours_[n].members;
       for (size_t i = 0; i < members.size(); ++i) {
-        if (IsSpilled(members.words[i])) copies.try_emplace(RowOf(members.words[i]), Settler{n, i});
+        if (IsSpilled(members.word(i))) copies.try_emplace(RowOf(members.word(i)), Settler{n, i});
       }
     }
   }
@@ -348,12 +289,12 @@ Status Rebuild::Finish(Change* out) {
     const Settler& settler = settlers[s];
     const uint32_t home = settler.group == kOwn ? posting_ : neighbours_[settler.group].posting;
     const Assignment& to = places[s];
-    uint64_t word = settling.words[s];
+    uint64_t word = settling.word(s);
     const float* vector = settling.vector(s);
     if (IsSpilled(word)) {
       // Of a posting that goes away. Its first copy is unknown here and may be where it arrives.
       leave(settler);
-      arrive(to.primary, word, vector);
+      arrive(to.primary, word, s);
       continue;
     }
     // The second copy follows, if it is at hand and would be clearly better elsewhere.
@@ -374,10 +315,10 @@ Status Rebuild::Finish(Change* out) {
         if (moves || gone) leave(at);
         moves = moves || gone;
       }
-      if (moves) arrive(to.spill, RowOf(word) | kSpilled, vector);
+      if (moves) arrive(to.spill, RowOf(word) | kSpilled, s);
       word = RowOf(word);
     }
-    const bool changes = to.primary != home || settler.group == kOwn || word != settling.words[s];
+    const bool changes = to.primary != home || settler.group == kOwn || word != settling.word(s);
     if (!changes) continue;
     counts_.moved +=
         to.primary == home || (settler.group == kOwn && !ids.empty() &&
@@ -388,10 +329,10 @@ Status Rebuild::Finish(Change* out) {
     if (settler.group != kOwn && to.primary == home) {
       // It stays, with another mark.
       left[settler.group][settler.entry] = false;
-      neighbours_[settler.group].members.words[settler.entry] = word;
+      neighbours_[settler.group].members.set_word(settler.entry, word);
       neighbours_[settler.group].changed = true;
     } else {
-      arrive(to.primary, word, vector);
+      arrive(to.primary, word, s);
     }
   }
 
@@ -402,21 +343,22 @@ Status Rebuild::Finish(Change* out) {
     L2Squared(own_->vector(i), {centroids_.data(), ids.size(), stride, stride}, to_parts.data());
     const size_t nearest = std::min_element(to_parts.begin(), to_parts.end()) - to_parts.begin();
     ++counts_.checked;
-    parts[nearest].Add(own_->words[i], own_->vector(i));
+    parts[nearest].Add(*own_, i, own_->word(i));
   }
 
   // 5. The chunks. A neighbour that only loses is written anew; one that also gains, with it.
   Change change;
-  const auto replace = [&](uint32_t id, Members& members) {
+  const auto write = [&](uint32_t id, const Entries& members) {
+    return members.ToChunk(id, next.centroids.centroid(id), moved_ && id == posting_);
+  };
+  const auto replace = [&](uint32_t id, Entries& members) {
     members.DropSecondCopies();
     Posting& posting = next.centroids.Change(id);
     next.entries -= posting.entries;
     members.Describe(next.centroids.centroid(id), &posting);
     posting.added = 0;
     next.entries += posting.entries;
-    change.postings.push_back(
-        {id, PostingChange::Kind::kReplace,
-         members.size() == 0 ? nullptr : Chunk::Make(members.words, members.vectors, stride)});
+    change.postings.push_back({id, PostingChange::Kind::kReplace, write(id, members)});
   };
   if (ids.empty()) {
     next.entries -= state.centroids.posting(posting_).entries;
@@ -444,13 +386,13 @@ Status Rebuild::Finish(Change* out) {
   for (size_t n = 0; n < neighbours_.size(); ++n) {
     Neighbour& neighbour = neighbours_[n];
     if (!neighbour.changed) continue;
-    Members kept(stride);
+    Entries kept(state.codec);
     for (size_t i = 0; i < neighbour.members.size(); ++i) {
-      if (!left[n][i]) kept.Add(neighbour.members.words[i], neighbour.members.vector(i));
+      if (!left[n][i]) kept.Add(neighbour.members, i, neighbour.members.word(i));
     }
     if (const auto joins = arrivals.find(neighbour.posting); joins != arrivals.end()) {
       for (size_t i = 0; i < joins->second.size(); ++i) {
-        kept.Add(joins->second.words[i], joins->second.vector(i));
+        kept.Add(joins->second, i, joins->second.word(i));
       }
       arrivals.erase(joins);
     }
@@ -463,7 +405,7 @@ Status Rebuild::Finish(Change* out) {
   for (const auto& [id, members] : arrivals) targets.push_back(id);
   std::sort(targets.begin(), targets.end());
   for (const uint32_t id : targets) {
-    Members& members = arrivals.at(id);
+    Entries& members = arrivals.at(id);
     members.DropSecondCopies();
     Posting joined;
     members.Describe(next.centroids.centroid(id), &joined);
@@ -473,8 +415,7 @@ Status Rebuild::Finish(Change* out) {
     posting.added += joined.primaries;
     posting.radius = std::max(posting.radius, joined.radius);
     next.entries += joined.entries;
-    change.postings.push_back(
-        {id, PostingChange::Kind::kAppend, Chunk::Make(members.words, members.vectors, stride)});
+    change.postings.push_back({id, PostingChange::Kind::kAppend, write(id, members)});
   }
   next.merge_credit += counts_.dropped;
   // A merge of the last posting can only be one without live entries.

@@ -1,10 +1,15 @@
 #include "spfresh/search.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <string>
 
+#include "candidates.h"
+#include "centroid_order.h"
+#include "code_kernels.h"
+#include "query_code.h"
 #include "spfresh/distance.h"
 #include "version_state.h"
 
@@ -13,20 +18,27 @@ namespace {
 
 // Distances are computed in float along different ways: a bound must be clearly exceeded.
 constexpr float kBoundSlack = 1.0001F;
+// The share of entries that may be found is counted until so many are known, then from a sample of
+// each chunk: every entry's row would cost more than its code.
+constexpr uint64_t kVisibleKnown = 256;
+constexpr size_t kVisibleSample = 8;
+// More hits than k and this many, and a search with a recall target gives only the best of them.
+constexpr size_t kHitsSpare = 32;
+// Survivors of a scan are sorted when they are more than this: then the best of them, refined
+// first, save most of the others from it.
+constexpr size_t kSortedMin = 12;
+constexpr size_t kCacheLine = 64;
+
+void Prefetch(const uint8_t* from, size_t bytes) {
+  for (size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(from + at);
+}
 
 }  // namespace
 
-struct Search::Near {
-  float distance2;
-  uint32_t posting;
-  // The order of a heap whose top is the nearest.
-  friend bool operator<(const Near& a, const Near& b) {
-    return a.distance2 > b.distance2 || (a.distance2 == b.distance2 && a.posting > b.posting);
-  }
-};
-
 Search::Search(std::shared_ptr<const Version> version, const Request& request)
-    : version_(std::move(version)), request_(request) {}
+    : version_(std::move(version)),
+      request_(request),
+      candidates_(std::make_unique<Candidates>(request.k)) {}
 
 Search::~Search() = default;
 
@@ -49,31 +61,28 @@ Status Search::Begin(std::shared_ptr<const Version> version, std::span<const flo
   const float* placed = search->query_.data();
   Dot(placed, {placed, 1, stride, stride}, &search->query_norm2_);
 
-  const Centroids& centroids = state.centroids;
-  search->near_.reserve(centroids.count());
-  float distances2[kPage];
-  for (uint32_t page = 0; page < centroids.pages(); ++page) {
-    state.space.ToCentroids(placed, centroids.page(page).rows.data(), kPage, distances2);
-    const auto& postings = centroids.posting_page(page).postings;
-    for (uint32_t i = 0; i < kPage; ++i) {
-      if (postings[i].in_use) search->near_.push_back({distances2[i], page * kPage + i});
-    }
+  if (state.codec.coded()) {
+    search->code_ = std::make_unique<QueryCode>(state.codec, state.options.metric, placed,
+                                                request.recall_target);
   }
-  std::make_heap(search->near_.begin(), search->near_.end());
-  if (!search->near_.empty()) search->nearest2_ = search->near_.front().distance2;
+
+  const bool scans = search->code_ != nullptr && !search->code_->certain();
+  search->order_ =
+      std::make_unique<CentroidOrder>(state, placed, scans ? search->code_.get() : nullptr);
+  if (const auto* nearest = search->order_->Nearest()) search->nearest2_ = nearest->distance2;
   *out = std::move(search);
   return {};
 }
 
 void Search::Next(uint32_t most, std::vector<uint32_t>* postings) {
-  Settle();
   if (request_.k == 0) return;
-  for (uint32_t named = 0; named < most && !near_.empty();) {
-    const Near next = near_.front();
+  for (uint32_t named = 0; named < most;) {
+    const CentroidOrder::Near* nearest = order_->Nearest();
+    if (nearest == nullptr) return;
+    const CentroidOrder::Near next = *nearest;
     if (probes_ >= request_.probes_min && Done(next.distance2)) return;
-    std::pop_heap(near_.begin(), near_.end());
-    near_.pop_back();
-    if (probes_ >= request_.probes_min && CannotHold(next)) continue;
+    order_->Pop();
+    if (probes_ >= request_.probes_min && CannotHold(next.posting, next.distance2)) continue;
     postings->push_back(next.posting);
     ++probes_;
     ++named;
@@ -81,84 +90,136 @@ void Search::Next(uint32_t most, std::vector<uint32_t>* postings) {
 }
 
 float Search::KthDistance2() const {
-  return version_->state().space.Distance2(hits_[request_.k - 1].score, query_norm2_);
+  return version_->state().space.Distance2(candidates_->bound(), query_norm2_);
 }
 
 bool Search::Done(float next2) const {
   const Stop& stop = version_->state().stop;
-  if (settled_ < request_.k || request_.recall_target >= 1 || !stop.calibrated()) return false;
+  if (!candidates_->full() || request_.recall_target >= 1 || !stop.calibrated()) return false;
   const float kth2 = KthDistance2();
   if (!(kth2 > 0)) return true;
   // Of the rows seen, which share is allowed: the k-th hit lies as deep among all rows as k over
   // that.
   const float depth = static_cast<float>(request_.k) * static_cast<float>(seen_) /
-                      static_cast<float>(std::max<uint64_t>(1, scanned_));
+                      static_cast<float>(std::max<uint64_t>(1, visible_count_));
   return Stop::Progress(stop.bias(), next2, nearest2_, kth2) >=
          stop.Threshold(request_.recall_target, depth);
 }
 
 // By the triangle inequality. Under the inner product a long vector may lie outside the geometry.
-bool Search::CannotHold(const Near& near) const {
+bool Search::CannotHold(uint32_t posting, float distance2) const {
   const Version::State& state = version_->state();
-  if (settled_ < request_.k || state.space.metric() == Metric::kInnerProduct) return false;
-  const float radius = state.centroids.posting(near.posting).radius;
-  return std::sqrt(near.distance2) > kBoundSlack * (radius + std::sqrt(KthDistance2()));
+  if (!candidates_->full() || state.space.metric() == Metric::kInnerProduct) return false;
+  const float radius = state.centroids.posting(posting).radius;
+  return std::sqrt(distance2) > kBoundSlack * (radius + std::sqrt(std::max(0.0F, KthDistance2())));
+}
+
+bool Search::MayBeFound(uint64_t row, const Allowed* allowed) const {
+  return row < request_.below && (allowed == nullptr || allowed->Contains(row));
 }
 
 void Search::Score(const Chunk& chunk, const Allowed* allowed) {
+  if (!version_->state().Fits(chunk)) return;
+  if (code_ == nullptr) {
+    ScoreWhole(chunk, allowed);
+  } else {
+    ScoreCodes(chunk, allowed);
+  }
+}
+
+void Search::ScoreWhole(const Chunk& chunk, const Allowed* allowed) {
   const std::span<const uint64_t> words = chunk.words();
   visible_.clear();
   for (uint32_t i = 0; i < words.size(); ++i) {
-    const uint64_t row = RowOf(words[i]);
-    if (row < request_.below && (allowed == nullptr || allowed->Contains(row))) {
-      visible_.push_back(i);
-    }
+    if (MayBeFound(RowOf(words[i]), allowed)) visible_.push_back(i);
   }
   seen_ += words.size();
+  visible_count_ += visible_.size();
   scanned_ += visible_.size();
   if (visible_.empty()) return;
 
   const Space& space = version_->state().space;
+  const float* vectors = chunk.vectors();
   scores_.resize(words.size());
   if (visible_.size() * 4 >= words.size() * 3) {
-    space.Scores(query_.data(), chunk.vectors(), words.size(), scores_.data());
+    space.Scores(query_.data(), vectors, words.size(), scores_.data());
   } else {
     for (const uint32_t i : visible_) {
-      space.Scores(query_.data(), chunk.vector(i), 1, &scores_[i]);
+      space.Scores(query_.data(), vectors + size_t{i} * chunk.stride(), 1, &scores_[i]);
     }
   }
-  for (const uint32_t i : visible_) Offer(scores_[i], RowOf(words[i]));
+  for (const uint32_t i : visible_) candidates_->Offer(scores_[i], 0, RowOf(words[i]));
 }
 
-void Search::Offer(float score, uint64_t row) {
-  // NaN is no distance.
-  if (!(score <= std::numeric_limits<float>::max())) return;
-  if (settled_ == request_.k && Scored{score, row} >= hits_[settled_ - 1]) return;
-  hits_.push_back({score, row});
-  if (hits_.size() >= settled_ + request_.k + 64) Settle();
+void Search::CountVisible(const Chunk& chunk, const Allowed* allowed) {
+  const std::span<const uint64_t> words = chunk.words();
+  // Of the sample, one line of the cache for a chunk, and not always the same.
+  const bool all = visible_count_ < kVisibleKnown;
+  const size_t from = all ? 0 : probes_ * kVisibleSample % words.size();
+  const size_t end = all ? words.size() : std::min(words.size(), from + kVisibleSample);
+  size_t visible = 0;
+  for (size_t i = from; i < end; ++i) visible += MayBeFound(RowOf(words[i]), allowed) ? 1 : 0;
+  seen_ += words.size();
+  visible_count_ += words.size() * visible / (end - from);
 }
 
-// Sorts what is new into what is old. The two copies of a row have the same bytes, hence the same
-// score to the last bit, and fall together here.
-void Search::Settle() {
-  if (hits_.size() == settled_) return;
-  const auto middle = hits_.begin() + static_cast<ptrdiff_t>(settled_);
-  std::sort(middle, hits_.end());
-  std::inplace_merge(hits_.begin(), middle, hits_.end());
-  hits_.erase(std::unique(hits_.begin(), hits_.end()), hits_.end());
-  if (hits_.size() > request_.k) hits_.resize(request_.k);
-  settled_ = hits_.size();
+// First all entries by one bit a coordinate, then by the whole code those of which that leaves open
+// whether they are among the k nearest.
+void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed) {
+  const Version::State& state = version_->state();
+  const uint32_t posting = chunk.kind().posting;
+  scanned_ += chunk.size();
+
+  const QueryCode::Beside beside = code_->PlaceBeside(state.centroids.centroid(posting),
+                                                      state.centroids.posting(posting).radius);
+  const std::span<const uint64_t> words = chunk.words();
+  const size_t record_bytes = state.codec.record_bytes();
+  const uint8_t* const records = chunk.records().data();
+  const auto refine = [&](uint32_t i) {
+    ++refined_;
+    const Estimate estimate = code_->Refine(beside, records + i * record_bytes);
+    candidates_->Offer(estimate.score, estimate.error, RowOf(words[i]));
+  };
+  uint32_t scanned = 0;
+  if (!code_->certain()) {
+    const Chunk::Scan scan = chunk.scan();
+    scanned = std::min(chunk.size(), scan.blocks * static_cast<uint32_t>(kScanBlock));
+    scores_.resize(scan.blocks * kScanBlock);
+    within_.resize(scan.blocks);
+    code_->Scan(beside, scan, candidates_->bound(), scores_.data(), within_.data());
+    visible_.clear();
+    for (uint32_t block = 0; block < scan.blocks; ++block) {
+      for (uint32_t rest = within_[block]; rest != 0; rest &= rest - 1) {
+        const auto i = static_cast<uint32_t>(block * kScanBlock + std::countr_zero(rest));
+        // What fills up the last block is infinitely far, and so is the bound at first.
+        if (i >= scanned || !MayBeFound(RowOf(words[i]), allowed)) continue;
+        visible_.push_back(i);
+        Prefetch(records + i * record_bytes, record_bytes);
+      }
+    }
+    if (visible_.size() >= kSortedMin) {
+      std::sort(visible_.begin(), visible_.end(),
+                [&](uint32_t a, uint32_t b) { return scores_[a] < scores_[b]; });
+    }
+    for (const uint32_t i : visible_) {
+      if (scores_[i] <= candidates_->bound()) refine(i);
+    }
+  }
+  for (uint32_t i = scanned; i < words.size(); ++i) {
+    if (MayBeFound(RowOf(words[i]), allowed)) refine(i);
+  }
+  CountVisible(chunk, allowed);
 }
 
 std::vector<Hit> Search::Hits() const {
-  std::vector<Scored> scored = hits_;
-  std::sort(scored.begin(), scored.end());
-  scored.erase(std::unique(scored.begin(), scored.end()), scored.end());
-  if (scored.size() > request_.k) scored.resize(request_.k);
+  const size_t k = request_.k;
+  const size_t most = code_ == nullptr   ? k
+                      : code_->certain() ? std::numeric_limits<size_t>::max()
+                                         : 2 * k + kHitsSpare;
+  const Space& space = version_->state().space;
   std::vector<Hit> hits;
-  hits.reserve(scored.size());
-  for (const Scored& s : scored) {
-    hits.push_back({s.row, version_->state().space.Shown(s.score)});
+  for (const Candidate& candidate : candidates_->Best(most)) {
+    hits.push_back({candidate.row, space.Shown(candidate.score)});
   }
   return hits;
 }

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
+#include "code_kernels.h"
 #include "spfresh/distance.h"
 
 namespace spfresh {
@@ -21,7 +23,14 @@ float Norm2(const float* vector, size_t dims) {
 }  // namespace
 
 Space::Space(const Options& options, float norm_bound)
-    : metric_(options.metric), dims_(options.dims), norm_bound_(norm_bound) {}
+    : metric_(options.metric),
+      dims_(options.dims),
+      stride_(options.metric == Metric::kInnerProduct ? dims_ + 1 : dims_),
+      norm_bound_(norm_bound) {
+  if (options.record_bits() == kWholeBits) return;
+  stride_ = static_cast<uint32_t>((stride_ + kCodeAlign - 1) / kCodeAlign * kCodeAlign);
+  rotation_ = std::make_shared<Rotation>(stride_, options.seed);
+}
 
 float Space::NormBound(const Options& options, const float* vectors, size_t count) {
   if (options.metric != Metric::kInnerProduct) return 0;
@@ -33,7 +42,8 @@ float Space::NormBound(const Options& options, const float* vectors, size_t coun
   return std::sqrt(most);
 }
 
-bool Space::Place(const float* vector, float* place) const {
+bool Space::Fill(const float* vector, float* place) const {
+  std::fill(place + dims_, place + stride_, 0.0F);
   const float norm2 = Norm2(vector, dims_);
   if (!(norm2 <= kNorm2Max)) return false;
   switch (metric_) {
@@ -56,10 +66,27 @@ bool Space::Place(const float* vector, float* place) const {
   return false;
 }
 
-bool Space::PlaceQuery(const float* query, float* place) const {
-  if (!Place(query, place)) return false;
-  if (metric_ == Metric::kInnerProduct) place[dims_] = 0;
+void Space::Rotate(float* place) const {
+  if (rotation_ != nullptr) rotation_->Apply(place);
+}
+
+bool Space::Place(const float* vector, float* place) const {
+  if (!Fill(vector, place)) return false;
+  Rotate(place);
   return true;
+}
+
+bool Space::PlaceQuery(const float* query, float* place) const {
+  if (!Fill(query, place)) return false;
+  if (metric_ == Metric::kInnerProduct) place[dims_] = 0;
+  Rotate(place);
+  return true;
+}
+
+void Space::Recover(const float* place, float* vector) const {
+  std::vector<float> turned(place, place + stride_);
+  if (rotation_ != nullptr) rotation_->Invert(turned.data());
+  std::copy_n(turned.data(), dims_, vector);
 }
 
 void Space::Scores(const float* query_place, const float* places, size_t count,
@@ -74,16 +101,17 @@ void Space::Scores(const float* query_place, const float* places, size_t count,
 }
 
 float Space::Distance2(float score, float query_norm2) const {
-  if (metric_ != Metric::kInnerProduct) return score;
+  if (metric_ != Metric::kInnerProduct) return std::max(0.0F, score);
   return std::max(0.0F, query_norm2 + norm_bound_ * norm_bound_ + 2 * score);
 }
 
 float Space::Shown(float score) const {
   switch (metric_) {
+    // An estimate may be a little below zero.
     case Metric::kL2:
-      return std::sqrt(score);
+      return std::sqrt(std::max(0.0F, score));
     case Metric::kCosine:
-      return std::min(2.0F, score / 2);
+      return std::clamp(score / 2, 0.0F, 2.0F);
     case Metric::kInnerProduct:
       break;
   }
@@ -98,7 +126,7 @@ void Space::ToCentroids(const float* query_place, const float* centroids, size_t
   }
   // Long vectors, beyond M, must not look far: their norm counts as M.
   const float bound2 = norm_bound_ * norm_bound_;
-  const float query_norm2 = Norm2(query_place, dims_);
+  const float query_norm2 = Norm2(query_place, stride_);
   for (size_t i = 0; i < count; ++i) {
     const float* centroid = centroids + i * stride();
     const Rows row{centroid, 1, stride(), stride()};

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "assign.h"
+#include "entries.h"
 #include "spfresh/distance.h"
 #include "version_state.h"
 
@@ -142,8 +143,10 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
         const float* vector = placed.vectors.data() + size_t{entries[to].at} * stride;
         gathered.insert(gathered.end(), vector, vector + stride);
       }
-      change.postings.push_back({entries[from].posting, PostingChange::Kind::kAppend,
-                                 Chunk::Make(words, gathered, stride)});
+      const uint32_t id = entries[from].posting;
+      change.postings.push_back(
+          {id, PostingChange::Kind::kAppend,
+           EncodeChunk(next.codec, id, next.centroids.centroid(id), words, gathered.data())});
       from = to;
     }
     next.entries += entries.size();

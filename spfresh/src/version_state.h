@@ -2,6 +2,7 @@
 #pragma once
 
 #include "centroids.h"
+#include "codec.h"
 #include "space.h"
 #include "spfresh/version.h"
 #include "stop.h"
@@ -10,10 +11,19 @@ namespace spfresh {
 
 struct Version::State {
   explicit State(const Options& o) : State(o, Space(o, 0)) {}
-  State(const Options& o, const Space& s) : options(o), space(s), centroids(s.stride()) {}
+  State(const Options& o, const Space& s)
+      : options(o), space(s), codec(o, s.stride()), centroids(s.stride()) {}
+
+  Chunk::Kind KindOf(uint32_t posting) const { return {posting, codec.stride(), codec.bits()}; }
+  // Whether this is a chunk of a posting of this version.
+  bool Fits(const Chunk& chunk) const {
+    const uint32_t posting = chunk.kind().posting;
+    return centroids.in_use(posting) && chunk.kind() == KindOf(posting);
+  }
 
   Options options;
   Space space;
+  Codec codec;
   Centroids centroids;
   Stop stop;
   uint64_t entries = 0;
@@ -25,6 +35,7 @@ struct Version::State {
 };
 
 inline std::shared_ptr<const Version> Seal(Version::State state) {
+  state.centroids.Encode(state.codec);
   return std::make_shared<Version>(std::make_unique<const Version::State>(std::move(state)));
 }
 

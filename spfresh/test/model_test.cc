@@ -6,10 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "entries.h"
 #include "gtest/gtest.h"
 #include "random.h"
 #include "spfresh/distance.h"
 #include "test_index.h"
+#include "version_state.h"
 
 namespace spfresh {
 namespace {
@@ -18,6 +20,8 @@ struct Case {
   Metric metric;
   uint64_t seed;
   bool spill;
+  // 32: of few dimensions, kept whole.
+  uint32_t bits;
 };
 
 class Model : public testing::TestWithParam<Case> {};
@@ -32,15 +36,18 @@ void CheckStructure(const test::TestIndex& index,
     ASSERT_NE(posting, nullptr) << "posting " << id;
     uint32_t count = 0, first = 0;
     for (const auto& chunk : chunks) {
+      const float* centroid = index.version().centroid(id).data();
+      const uint32_t stride = chunk->stride();
+      std::vector<float> buffer;
+      const float* vectors = VectorsOf(index.version().state().codec, *chunk, centroid, &buffer);
+      ASSERT_EQ(chunk->kind(), index.version().state().KindOf(id));
       for (uint32_t i = 0; i < chunk->size(); ++i) {
         const uint64_t word = chunk->words()[i];
         ++count;
         primaries[RowOf(word)] += IsSpilled(word) ? 0 : 1;
         first += IsSpilled(word) ? 0 : 1;
         float distance2;
-        const uint32_t stride = chunk->stride();
-        L2Squared(index.version().centroid(id).data(), {chunk->vector(i), 1, stride, stride},
-                  &distance2);
+        L2Squared(centroid, {vectors + size_t{i} * stride, 1, stride, stride}, &distance2);
         ASSERT_LE(std::sqrt(distance2), posting->radius * 1.001F + 1e-4F);
       }
     }
@@ -52,11 +59,33 @@ void CheckStructure(const test::TestIndex& index,
   for (const auto& [row, vector] : all) ASSERT_EQ(primaries[row], 1) << "row " << row;
 }
 
+// The hits by their exact distances, as the database takes them from its table.
+std::vector<Hit> Decide(std::vector<Hit> hits, Metric metric, const std::vector<float>& query,
+                        const std::map<uint64_t, std::vector<float>>& live) {
+  for (Hit& hit : hits) {
+    const auto found = live.find(hit.row);
+    if (found == live.end()) continue;
+    const size_t dims = query.size();
+    double distance;
+    Distances(static_cast<SqlDistance>(metric), query.data(), {found->second.data(), 1, dims, dims},
+              {&distance, 1});
+    const auto size = static_cast<double>(dims);
+    EXPECT_NEAR(hit.distance, distance,
+                metric == Metric::kInnerProduct ? 0.12 * size : 0.15 * std::sqrt(size));
+    hit.distance = static_cast<float>(distance);
+  }
+  std::stable_sort(hits.begin(), hits.end(),
+                   [](const Hit& a, const Hit& b) { return a.distance < b.distance; });
+  return hits;
+}
+
 TEST_P(Model, AgreesWithBruteForce) {
   Random random(GetParam().seed);
   Options options;
   options.metric = GetParam().metric;
-  options.dims = static_cast<uint32_t>(1 + random.Below(9));
+  const bool whole = GetParam().bits == kWholeBits;
+  options.dims = static_cast<uint32_t>(whole ? 1 + random.Below(9) : kCodedDims + random.Below(40));
+  if (!whole) options.code_bits = GetParam().bits;
   options.posting_target = 16;
   options.posting_max = 32;
   options.posting_min = 4;
@@ -119,16 +148,25 @@ TEST_P(Model, AgreesWithBruteForce) {
       std::sort(truth.begin(), truth.end());
       const Allowed allowed{0, words};
       const Request exact{k, 1.0F, 0, below};
-      const std::vector<Hit> hits = index.Search(query.data(), exact, &allowed);
-      ASSERT_EQ(hits.size(), std::min<size_t>(k, truth.size())) << "step " << step;
-      std::map<uint64_t, int> once;
-      for (size_t i = 0; i < hits.size(); ++i) {
-        ASSERT_NEAR(hits[i].distance, truth[i].first, 1e-4) << "step " << step << " hit " << i;
-        ASSERT_TRUE(live.contains(hits[i].row));
-        ASSERT_EQ(++once[hits[i].row], 1);
+      const auto ask = [&](const Request& request) {
+        return Decide(index.Search(query.data(), request, &allowed), options.metric, query, live);
+      };
+      std::vector<Hit> hits = ask(exact);
+      const size_t wanted = std::min<size_t>(k, truth.size());
+      if (whole) {
+        ASSERT_EQ(hits.size(), wanted) << "step " << step;
       }
-      const std::vector<Hit> some = index.Search(query.data(), {k, 0.7F, 0, below}, &allowed);
-      ASSERT_EQ(some.size(), hits.size()) << "fewer than k although k match";
+      ASSERT_GE(hits.size(), wanted) << "step " << step;
+      std::map<uint64_t, int> once;
+      for (const Hit& hit : hits) {
+        ASSERT_TRUE(live.contains(hit.row));
+        ASSERT_EQ(++once[hit.row], 1);
+      }
+      for (size_t i = 0; i < wanted; ++i) {
+        ASSERT_NEAR(hits[i].distance, truth[i].first, 1e-4) << "step " << step << " hit " << i;
+      }
+      const std::vector<Hit> some = ask({k, 0.7F, 0, below});
+      ASSERT_GE(some.size(), wanted) << "fewer than k although k match";
     }
   }
   CheckStructure(index, live);
@@ -147,7 +185,8 @@ std::vector<Case> Cases() {
   std::vector<Case> cases;
   for (uint64_t seed = 1; seed <= 12; ++seed) {
     for (const Metric metric : {Metric::kL2, Metric::kInnerProduct, Metric::kCosine}) {
-      cases.push_back({metric, seed, seed % 3 != 0});
+      cases.push_back({metric, seed, seed % 3 != 0, kWholeBits});
+      if (seed <= 4) cases.push_back({metric, seed, seed % 3 != 0, seed % 2 == 0 ? 4U : 8U});
     }
   }
   return cases;
@@ -156,7 +195,8 @@ std::vector<Case> Cases() {
 std::string Name(const testing::TestParamInfo<Case>& info) {
   constexpr const char* kMetrics[] = {"L2", "InnerProduct", "Cosine"};
   return std::string(kMetrics[static_cast<int>(info.param.metric)]) +
-         std::to_string(info.param.seed) + (info.param.spill ? "Spill" : "");
+         std::to_string(info.param.seed) + (info.param.spill ? "Spill" : "") +
+         (info.param.bits == kWholeBits ? "" : "Bits" + std::to_string(info.param.bits));
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Model, testing::ValuesIn(Cases()), Name);

@@ -5,15 +5,15 @@
 namespace spfresh {
 namespace {
 
-test::TestIndex Some(Metric metric) {
+test::TestIndex Some(Metric metric, uint32_t dims) {
   Options options;
   options.metric = metric;
-  options.dims = 6;
+  options.dims = dims;
   options.posting_target = 16;
   options.posting_max = 32;
   options.posting_min = 4;
   Random random(9);
-  std::vector<float> vectors(2000 * 6);
+  std::vector<float> vectors(2000 * dims);
   for (float& x : vectors) x = random.Unit() - 0.5F;
   test::TestIndex index(options);
   index.Build(vectors.data(), 2000);
@@ -22,7 +22,7 @@ test::TestIndex Some(Metric metric) {
 
 TEST(Snapshot, ComesBackFromItsBytes) {
   for (const Metric metric : {Metric::kL2, Metric::kInnerProduct, Metric::kCosine}) {
-    const test::TestIndex index = Some(metric);
+    const test::TestIndex index = Some(metric, metric == Metric::kCosine ? 70 : 6);
     const std::vector<uint8_t> bytes = index.version().Serialize();
     std::shared_ptr<const Version> back;
     ASSERT_TRUE(Version::Open(bytes, &back).ok());
@@ -34,26 +34,37 @@ TEST(Snapshot, ComesBackFromItsBytes) {
 }
 
 TEST(Snapshot, RefusesOrReadsAnyBytes) {
-  const std::vector<uint8_t> whole = Some(Metric::kInnerProduct).version().Serialize();
   Random random(10);
-  for (int turn = 0; turn < 3000; ++turn) {
-    std::vector<uint8_t> bytes = whole;
-    const size_t end = turn % 2 == 0 ? 260 : bytes.size();
-    for (int i = 0; i < 4; ++i) bytes[random.Below(end)] = static_cast<uint8_t>(random.Next());
-    if (turn % 7 == 0) bytes.resize(random.Below(bytes.size()));
-    std::shared_ptr<const Version> back;
-    const Status status = Version::Open(bytes, &back);
-    if (!status.ok()) {
-      EXPECT_EQ(status.code(), Code::kCorrupt) << status.message();
-      continue;
+  for (const uint32_t dims : {6, 64}) {
+    const std::vector<uint8_t> whole = Some(Metric::kInnerProduct, dims).version().Serialize();
+    for (int turn = 0; turn < 1500; ++turn) {
+      std::vector<uint8_t> bytes = whole;
+      const size_t end = turn % 2 == 0 ? 264 : bytes.size();
+      for (int i = 0; i < 4; ++i) bytes[random.Below(end)] = static_cast<uint8_t>(random.Next());
+      if (turn % 7 == 0) bytes.resize(random.Below(bytes.size()));
+      std::shared_ptr<const Version> back;
+      const Status status = Version::Open(bytes, &back);
+      if (!status.ok()) {
+        EXPECT_EQ(status.code(), Code::kCorrupt) << status.message();
+        continue;
+      }
+      std::unique_ptr<Search> search;
+      const std::vector<float> query(back->options().dims, 1.0F);
+      ASSERT_TRUE(Search::Begin(back, query, {5, 0.9F, 0, 100}, &search).ok());
+      std::vector<uint32_t> postings;
+      search->Next(1000, &postings);
+      EXPECT_TRUE(search->Hits().empty());
     }
-    std::unique_ptr<Search> search;
-    const std::vector<float> query(back->options().dims, 1.0F);
-    ASSERT_TRUE(Search::Begin(back, query, {5, 0.9F, 0, 100}, &search).ok());
-    std::vector<uint32_t> postings;
-    search->Next(1000, &postings);
-    EXPECT_TRUE(search->Hits().empty());
   }
+}
+
+TEST(Snapshot, RefusesAFormatOfThePast) {
+  std::vector<uint8_t> bytes = Some(Metric::kL2, 6).version().Serialize();
+  bytes[4] = 1;
+  std::shared_ptr<const Version> back;
+  const Status status = Version::Open(bytes, &back);
+  EXPECT_EQ(status.code(), Code::kCorrupt);
+  EXPECT_NE(status.message().find("format 1"), std::string::npos) << status.message();
 }
 
 }  // namespace

@@ -120,7 +120,8 @@ class TestIndex {
   }
 
   std::vector<Hit> Search(const float* query, const Request& request, const Allowed* allowed,
-                          uint64_t* probes = nullptr, uint64_t* scanned = nullptr) const {
+                          uint64_t* probes = nullptr, uint64_t* scanned = nullptr,
+                          uint64_t* refined = nullptr) const {
     std::unique_ptr<spfresh::Search> search;
     Must(spfresh::Search::Begin(version_, {query, version_->options().dims}, request, &search));
     std::vector<uint32_t> postings;
@@ -136,6 +137,7 @@ class TestIndex {
     }
     if (probes != nullptr) *probes += search->probes();
     if (scanned != nullptr) *scanned += search->scanned();
+    if (refined != nullptr) *refined += search->refined();
     return search->Hits();
   }
 

@@ -5,7 +5,8 @@ use crate::support::{self, Running};
 use tokio_postgres::Client;
 
 const ROWS: usize = 12_000;
-const DIMS: usize = 32;
+// So many that postings hold codes.
+const DIMS: usize = 96;
 const QUERIES: usize = 40;
 
 /// Numbers that look random and are the same in every run.

@@ -49,6 +49,7 @@ class Calibrator {
   std::vector<Query> queries_;
   std::vector<float> places_;
   std::vector<float> dots_;
+  std::vector<float> decoded_;
 };
 
 }  // namespace spfresh

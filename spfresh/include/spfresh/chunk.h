@@ -1,8 +1,9 @@
 // A run of entries of one posting, as bytes: what is kept in memory and in the store alike.
 //
-// Layout, little-endian (docs/format/posting.md): a header of 64 bytes, the entries' words
-// (u64: the row, and two marks above it), padding to 64, then the vectors as
-// they lie in the index (f32, "stride" a vector). Codes get a kind of their own in the header.
+// Layout, little-endian (docs/format/posting.md): a header of 64 bytes; the entries' words (u64:
+// the row, and two marks above it); where entries are coded, what a scan reads of them, in blocks
+// of 32; then the entries' records (src/codec.h). A code is relative to its posting's centroid, so
+// a chunk knows its posting, and is good for the versions in which it belongs to it.
 //
 // Thread safety: immutable after construction.
 #pragma once
@@ -27,24 +28,49 @@ inline constexpr bool IsAlone(uint64_t word) { return (word & kAlone) != 0; }
 
 class Chunk {
  public:
+  // What the chunks of one posting have in common.
+  struct Kind {
+    uint32_t posting;
+    // Coordinates of an entry, and the bits kept of each: 4, 8 or 32.
+    uint32_t stride;
+    uint32_t bits;
+    friend bool operator==(const Kind&, const Kind&) = default;
+  };
+
+  // The part of coded entries that FastScan reads (src/code_kernels.h), all entries but the last
+  // few of a chunk: "blocks" times 32, of which the last may be filled up.
+  struct Scan {
+    uint32_t blocks;
+    const uint8_t* planes;
+    const float* add;
+    const float* rescale;
+    // The largest scan_spread of all entries.
+    float spread;
+  };
+
   // Copies and checks "bytes". Corrupt when they are no chunk of vectors of "stride" floats. The
   // caller has compared their checksum; every bit pattern is safe all the same.
   static Status Parse(std::span<const uint8_t> bytes, uint32_t stride,
                       std::shared_ptr<const Chunk>* out);
 
-  // A chunk of these entries. REQUIRES: vectors.size() == words.size() * stride
-  static std::shared_ptr<const Chunk> Make(std::span<const uint64_t> words,
-                                           std::span<const float> vectors, uint32_t stride);
+  // A chunk of entries with these words and records, one behind the other.
+  static std::shared_ptr<const Chunk> Make(const Kind& kind, std::span<const uint64_t> words,
+                                           std::span<const uint8_t> records);
 
-  // The entries of both, "first" first. REQUIRES: one stride.
+  // The entries of both, "first" first. REQUIRES: one kind.
   static std::shared_ptr<const Chunk> Join(const Chunk& first, const Chunk& second);
 
   uint32_t size() const { return size_; }
-  uint32_t stride() const { return stride_; }
+  const Kind& kind() const { return kind_; }
+  uint32_t stride() const { return kind_.stride; }
   std::span<const uint64_t> words() const;
-  // size() rows of stride() floats, aligned to 64 bytes.
-  const float* vectors() const;
-  const float* vector(uint32_t entry) const { return vectors() + size_t{entry} * stride_; }
+  // The records of all entries, and of one.
+  std::span<const uint8_t> records() const;
+  const uint8_t* record(uint32_t entry) const;
+  // REQUIRES: the entries are coded.
+  Scan scan() const;
+  // REQUIRES: the entries are not coded. size() rows of stride() floats, aligned to 64 bytes.
+  const float* vectors() const { return reinterpret_cast<const float*>(records().data()); }
   std::span<const uint8_t> bytes() const;
 
  private:
@@ -52,11 +78,14 @@ class Chunk {
     uint8_t bytes[64];
   };
 
-  Chunk(uint32_t size, uint32_t stride);
+  Chunk(uint32_t size, const Kind& kind);
   uint8_t* data() { return lines_.data()->bytes; }
+  const uint8_t* data() const { return lines_.data()->bytes; }
+  // Writes the part that is scanned.
+  void Transpose();
 
   uint32_t size_;
-  uint32_t stride_;
+  Kind kind_;
   std::vector<Line> lines_;
 };
 

@@ -31,6 +31,8 @@
 
 namespace spfresh {
 
+class Entries;
+
 class Rebuild {
  public:
   // Postings read beyond the one made anew are at most this many.
@@ -61,7 +63,6 @@ class Rebuild {
   const Counts& counts() const { return counts_; }
 
  private:
-  struct Members;
   struct Neighbour;
 
   Rebuild(std::shared_ptr<const Version> version, uint32_t posting);
@@ -69,7 +70,7 @@ class Rebuild {
 
   const std::shared_ptr<const Version> version_;
   const uint32_t posting_;
-  std::unique_ptr<Members> own_;
+  std::unique_ptr<Entries> own_;
   std::vector<Neighbour> neighbours_;
   // Row after row; empty for a merge.
   std::vector<float> centroids_;

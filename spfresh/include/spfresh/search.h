@@ -41,9 +41,13 @@ struct Allowed {
 
 struct Hit {
   uint64_t row;
-  // As the metric's SQL operator shows it.
+  // As the metric's SQL operator shows it; where vectors are coded, an estimate.
   float distance;
 };
+
+class Candidates;
+class CentroidOrder;
+class QueryCode;
 
 class Search {
  public:
@@ -63,42 +67,47 @@ class Search {
   // Instead of Score, for a chunk of "entries" entries none of which is allowed.
   void Skip(uint32_t entries) { seen_ += entries; }
 
-  // At most k, nearest first, ties by row; each row once.
+  // The nearest rows, nearest first, ties by row; each row once. Where vectors are kept whole these
+  // are k, or all that are allowed. Where they are coded, there may be some more: all that may be
+  // among the k as far as their codes tell (certainly all when recall_target is 1), for exact
+  // distances to decide. Never fewer than k when as many are allowed.
   std::vector<Hit> Hits() const;
-  // Postings that Next named, and distances computed.
+  // Postings that Next named, and entries whose codes or vectors were looked at.
   uint32_t probes() const { return probes_; }
   uint64_t scanned() const { return scanned_; }
+  // Of these, where vectors are coded, those of which more than one bit for each coordinate was
+  // wanted.
+  uint64_t refined() const { return refined_; }
 
  private:
-  struct Near;
-  struct Scored {
-    float score;
-    uint64_t row;
-    friend auto operator<=>(const Scored&, const Scored&) = default;
-  };
-
   Search(std::shared_ptr<const Version> version, const Request& request);
   bool Done(float next2) const;
-  bool CannotHold(const Near& near) const;
+  bool CannotHold(uint32_t posting, float distance2) const;
   float KthDistance2() const;
-  void Offer(float score, uint64_t row);
-  void Settle();
+  bool MayBeFound(uint64_t row, const Allowed* allowed) const;
+  void CountVisible(const Chunk& chunk, const Allowed* allowed);
+  void ScoreWhole(const Chunk& chunk, const Allowed* allowed);
+  void ScoreCodes(const Chunk& chunk, const Allowed* allowed);
 
   const std::shared_ptr<const Version> version_;
   const Request request_;
   std::vector<float> query_;
   float query_norm2_ = 0;
-  // A heap, nearest on top.
-  std::vector<Near> near_;
+  // Null where vectors are kept whole.
+  std::unique_ptr<QueryCode> code_;
+  std::unique_ptr<CentroidOrder> order_;
   float nearest2_ = 0;
+  std::unique_ptr<Candidates> candidates_;
   uint32_t probes_ = 0;
   uint64_t scanned_ = 0;
+  uint64_t refined_ = 0;
+  // Of the entries named so far, by count or estimate: all, and those that may be found.
   uint64_t seen_ = 0;
-  // The best so far, sorted; behind them what was offered since the last Settle.
-  std::vector<Scored> hits_;
-  size_t settled_ = 0;
-  std::vector<float> scores_;
+  uint64_t visible_count_ = 0;
+  // Spare room for Score.
   std::vector<uint32_t> visible_;
+  std::vector<float> scores_;
+  std::vector<uint32_t> within_;
 };
 
 }  // namespace spfresh

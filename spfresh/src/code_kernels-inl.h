@@ -1,0 +1,202 @@
+// The bodies of the kernels over codes, compiled once for each instruction set by code_kernels.cc.
+// No include guard of the usual kind: Highway includes this file again for every target.
+#if defined(SPFRESH_CODE_KERNELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SPFRESH_CODE_KERNELS_INL_H_
+#undef SPFRESH_CODE_KERNELS_INL_H_
+#else
+#define SPFRESH_CODE_KERNELS_INL_H_
+#endif
+
+#include <cstddef>
+#include <cstdint>
+
+#include "code_kernels.h"
+#include "hwy/cache_control.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace spfresh {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Sums of 8 bits stay below 2^16 for so many lookups.
+constexpr size_t kLookupsMax = 256;
+
+// The sums of one block for lookups [from, to), added to sums. Bytes are summed two by two as
+// numbers of 16 bits: one sum takes both of a pair, the other the upper one alone, and the lower
+// one's is their difference.
+HWY_INLINE void SumLookups(const uint8_t* HWY_RESTRICT table, const uint8_t* HWY_RESTRICT plane,
+                           size_t from, size_t to, size_t ahead, uint32_t* HWY_RESTRICT sums) {
+#if HWY_TARGET == HWY_SCALAR
+  (void)ahead;
+  for (size_t lookup = from; lookup < to; ++lookup) {
+    const uint8_t* entries = table + lookup * kLookupBytes;
+    const uint8_t* codes = plane + lookup * kLookupBytes;
+    for (size_t e = 0; e < kScanBlock; ++e) {
+      sums[e] += entries[codes[2 * (e % 8) + e / 8 % 2] >> (e / 16 * 4) & 15];
+    }
+  }
+#else
+  const hn::CappedTag<uint8_t, 64> d8;
+  const hn::Repartition<uint16_t, decltype(d8)> d16;
+  const size_t lanes16 = hn::Lanes(d16);
+  const auto nibble = hn::Set(d8, 15);
+  auto low = hn::Zero(d16), low_odd = hn::Zero(d16);
+  auto high = hn::Zero(d16), high_odd = hn::Zero(d16);
+  for (size_t at = from * kLookupBytes; at < to * kLookupBytes; at += hn::Lanes(d8)) {
+    const auto codes = hn::LoadU(d8, plane + at);
+    // The next block's: the machine itself does not look beyond a page.
+    hwy::Prefetch(plane + ahead + at);
+    const auto entries = hn::LoadU(d8, table + at);
+    const auto upper = hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, codes)));
+    const auto a = hn::BitCast(d16, hn::TableLookupBytes(entries, hn::And(codes, nibble)));
+    const auto b = hn::BitCast(d16, hn::TableLookupBytes(entries, hn::And(upper, nibble)));
+    low = hn::Add(low, a);
+    low_odd = hn::Add(low_odd, hn::ShiftRight<8>(a));
+    high = hn::Add(high, b);
+    high_odd = hn::Add(high_odd, hn::ShiftRight<8>(b));
+  }
+  HWY_ALIGN uint16_t parts[4][32];
+  hn::StoreU(hn::Sub(low, hn::ShiftLeft<8>(low_odd)), d16, parts[0]);
+  hn::StoreU(low_odd, d16, parts[1]);
+  hn::StoreU(hn::Sub(high, hn::ShiftLeft<8>(high_odd)), d16, parts[2]);
+  hn::StoreU(high_odd, d16, parts[3]);
+  for (size_t part = 0; part < 4; ++part) {
+    for (size_t i = 0; i < lanes16; i += 8) {
+      for (size_t j = 0; j < 8; ++j) sums[8 * part + j] += parts[part][i + j];
+    }
+  }
+#endif
+}
+
+void FastScanKernel(const ScanTable& table, const ScanLine& line, size_t blocks,
+                    const uint8_t* HWY_RESTRICT planes, const float* HWY_RESTRICT add,
+                    const float* HWY_RESTRICT rescale, float bound, float* HWY_RESTRICT out,
+                    uint32_t* HWY_RESTRICT within) {
+  const size_t lookups = table.dims / kLookupDims;
+  const hn::CappedTag<float, 16> d;
+  const hn::Rebind<int32_t, decltype(d)> di;
+  const auto base = hn::Set(d, line.base), scale = hn::Set(d, line.scale);
+  const auto offset = hn::Set(d, line.offset), most = hn::Set(d, bound);
+  for (size_t block = 0; block < blocks; ++block) {
+    HWY_ALIGN uint32_t sums[kScanBlock] = {};
+    for (size_t from = 0; from < lookups; from += kLookupsMax) {
+      const size_t to = from + kLookupsMax < lookups ? from + kLookupsMax : lookups;
+      SumLookups(table.bytes, planes, from, to, PlaneBytes(table.dims), sums);
+    }
+    uint32_t mask = 0;
+    for (size_t i = 0; i < kScanBlock; i += hn::Lanes(d)) {
+      const auto sum = hn::ConvertTo(d, hn::LoadU(di, reinterpret_cast<const int32_t*>(sums) + i));
+      const auto inner = hn::MulAdd(sum, scale, offset);
+      const auto start = hn::Add(hn::LoadU(d, add + i), base);
+      const auto value = hn::MulAdd(hn::LoadU(d, rescale + i), inner, start);
+      hn::StoreU(value, d, out + i);
+      uint8_t bits[8] = {};
+      hn::StoreMaskBits(d, hn::Le(value, most), bits);
+      mask |= (uint32_t{bits[0]} | uint32_t{bits[1]} << 8) << i;
+    }
+    within[block] = mask;
+    planes += PlaneBytes(table.dims);
+    add += kScanBlock;
+    rescale += kScanBlock;
+    out += kScanBlock;
+  }
+}
+
+float DotBytesKernel(const float* HWY_RESTRICT query, const uint8_t* HWY_RESTRICT codes,
+                     size_t dims) {
+  const hn::CappedTag<float, 16> d;
+  const hn::Rebind<int32_t, decltype(d)> di;
+  const hn::Rebind<uint8_t, decltype(d)> d8;
+  const size_t lanes = hn::Lanes(d);
+  const auto widen = [&](size_t i) HWY_ATTR {
+    return hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(d8, codes + i)));
+  };
+  auto s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
+  size_t i = 0;
+  for (; i + 4 * lanes <= dims; i += 4 * lanes) {
+    s0 = hn::MulAdd(hn::LoadU(d, query + i), widen(i), s0);
+    s1 = hn::MulAdd(hn::LoadU(d, query + i + lanes), widen(i + lanes), s1);
+    s2 = hn::MulAdd(hn::LoadU(d, query + i + 2 * lanes), widen(i + 2 * lanes), s2);
+    s3 = hn::MulAdd(hn::LoadU(d, query + i + 3 * lanes), widen(i + 3 * lanes), s3);
+  }
+  for (; i < dims; i += lanes) s0 = hn::MulAdd(hn::LoadU(d, query + i), widen(i), s0);
+  return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
+}
+
+float DotNibblesKernel(const float* HWY_RESTRICT query, const uint8_t* HWY_RESTRICT codes,
+                       size_t dims) {
+  const hn::CappedTag<float, 8> d;
+  const hn::Rebind<int32_t, decltype(d)> di;
+  const hn::Rebind<uint8_t, decltype(d)> d8;
+  const size_t half = dims / 2;
+  const auto nibble = hn::Set(di, 15);
+  auto s0 = hn::Zero(d), s1 = hn::Zero(d);
+  for (size_t i = 0; i < half; i += hn::Lanes(d)) {
+    const auto both = hn::PromoteTo(di, hn::LoadU(d8, codes + i));
+    const auto low = hn::ConvertTo(d, hn::And(both, nibble));
+    const auto high = hn::ConvertTo(d, hn::ShiftRight<4>(both));
+    s0 = hn::MulAdd(hn::LoadU(d, query + i), low, s0);
+    s1 = hn::MulAdd(hn::LoadU(d, query + half + i), high, s1);
+  }
+  return hn::GetLane(hn::SumOfLanes(d, hn::Add(s0, s1)));
+}
+
+ResidualSums ResidualKernel(const float* HWY_RESTRICT vector, const float* HWY_RESTRICT centroid,
+                            size_t dims, float* HWY_RESTRICT residual) {
+  const hn::CappedTag<float, 16> d;
+  auto norm2 = hn::Zero(d), abs_sum = hn::Zero(d), abs_max = hn::Zero(d), signs = hn::Zero(d);
+  for (size_t i = 0; i < dims; i += hn::Lanes(d)) {
+    const auto c = hn::LoadU(d, centroid + i);
+    const auto r = hn::Sub(hn::LoadU(d, vector + i), c);
+    const auto size = hn::Abs(r);
+    hn::StoreU(r, d, residual + i);
+    norm2 = hn::MulAdd(r, r, norm2);
+    abs_sum = hn::Add(abs_sum, size);
+    abs_max = hn::Max(abs_max, size);
+    signs = hn::Add(signs, hn::IfThenElse(hn::Ge(r, hn::Zero(d)), c, hn::Neg(c)));
+  }
+  return {hn::GetLane(hn::SumOfLanes(d, norm2)), hn::GetLane(hn::SumOfLanes(d, abs_sum)),
+          hn::GetLane(hn::MaxOfLanes(d, abs_max)), hn::GetLane(hn::SumOfLanes(d, signs))};
+}
+
+QuantizedSums QuantizeKernel(const float* HWY_RESTRICT residual, float steps_per_unit,
+                             uint32_t half, size_t dims, uint8_t* HWY_RESTRICT codes) {
+  const hn::CappedTag<float, 16> d;
+  const hn::Rebind<int32_t, decltype(d)> di;
+  const hn::Rebind<uint8_t, decltype(d)> d8;
+  const auto steps = hn::Set(d, steps_per_unit);
+  const auto middle = hn::Set(d, static_cast<float>(half));
+  const auto last = hn::Set(d, static_cast<float>(2 * half - 1));
+  const auto centre = hn::Set(d, static_cast<float>(half) - 0.5F);
+  auto dot = hn::Zero(d), norm2 = hn::Zero(d);
+  for (size_t i = 0; i < dims; i += hn::Lanes(d)) {
+    const auto r = hn::LoadU(d, residual + i);
+    const auto place = hn::Floor(hn::MulAdd(r, steps, middle));
+    const auto step = hn::Min(hn::Max(place, hn::Zero(d)), last);
+    hn::StoreU(hn::DemoteTo(d8, hn::ConvertTo(di, step)), d8, codes + i);
+    const auto y = hn::Sub(step, centre);
+    dot = hn::MulAdd(r, y, dot);
+    norm2 = hn::MulAdd(y, y, norm2);
+  }
+  return {hn::GetLane(hn::SumOfLanes(d, dot)), hn::GetLane(hn::SumOfLanes(d, norm2))};
+}
+
+void ReconstructKernel(const uint8_t* HWY_RESTRICT codes, float step, uint32_t half,
+                       const float* HWY_RESTRICT centroid, size_t dims,
+                       float* HWY_RESTRICT vector) {
+  const hn::CappedTag<float, 16> d;
+  const hn::Rebind<int32_t, decltype(d)> di;
+  const hn::Rebind<uint8_t, decltype(d)> d8;
+  const auto size = hn::Set(d, step), centre = hn::Set(d, static_cast<float>(half) - 0.5F);
+  for (size_t i = 0; i < dims; i += hn::Lanes(d)) {
+    const auto y = hn::Sub(hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(d8, codes + i))), centre);
+    hn::StoreU(hn::MulAdd(y, size, hn::LoadU(d, centroid + i)), d, vector + i);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace spfresh
+HWY_AFTER_NAMESPACE();
+
+#endif  // SPFRESH_CODE_KERNELS_INL_H_

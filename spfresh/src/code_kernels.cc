@@ -1,0 +1,71 @@
+#include "code_kernels.h"
+
+#include <cstring>
+
+// Compiles code_kernels-inl.h once for each instruction set.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "code_kernels.cc"
+#include "hwy/foreach_target.h"
+// After foreach_target.h.
+#include "code_kernels-inl.h"
+#include "hwy/highway.h"
+
+#if HWY_ONCE
+
+namespace spfresh {
+
+HWY_EXPORT(FastScanKernel);
+HWY_EXPORT(DotBytesKernel);
+HWY_EXPORT(DotNibblesKernel);
+HWY_EXPORT(ResidualKernel);
+HWY_EXPORT(QuantizeKernel);
+HWY_EXPORT(ReconstructKernel);
+
+void FastScan(const ScanTable& table, const ScanLine& line, size_t blocks, const uint8_t* planes,
+              const float* add, const float* rescale, float bound, float* out, uint32_t* within) {
+  HWY_DYNAMIC_DISPATCH(FastScanKernel)
+  (table, line, blocks, planes, add, rescale, bound, out, within);
+}
+
+float DotBytes(const float* query, const uint8_t* codes, size_t dims) {
+  return HWY_DYNAMIC_DISPATCH(DotBytesKernel)(query, codes, dims);
+}
+
+float DotNibbles(const float* query, const uint8_t* codes, size_t dims) {
+  return HWY_DYNAMIC_DISPATCH(DotNibblesKernel)(query, codes, dims);
+}
+
+ResidualSums Residual(const float* vector, const float* centroid, size_t dims, float* residual) {
+  return HWY_DYNAMIC_DISPATCH(ResidualKernel)(vector, centroid, dims, residual);
+}
+
+QuantizedSums Quantize(const float* residual, float steps_per_unit, uint32_t half, size_t dims,
+                       uint8_t* codes) {
+  return HWY_DYNAMIC_DISPATCH(QuantizeKernel)(residual, steps_per_unit, half, dims, codes);
+}
+
+void Reconstruct(const uint8_t* codes, float step, uint32_t half, const float* centroid,
+                 size_t dims, float* vector) {
+  HWY_DYNAMIC_DISPATCH(ReconstructKernel)(codes, step, half, centroid, dims, vector);
+}
+
+// The sums of FastScan come out as four runs of eight: the even bytes' lower halves, the odd bytes'
+// lower ones, then the upper ones in the same way. So entry e goes to half e / 16 of byte
+// 2 (e % 8) + e / 8 % 2, and the sums are in the order of the entries.
+void PackBlock(std::span<const uint8_t* const> signs, size_t dims, uint8_t* plane) {
+  std::memset(plane, 0, PlaneBytes(dims));
+  for (size_t e = 0; e < signs.size(); ++e) {
+    if (signs[e] == nullptr) continue;
+    const size_t byte = 2 * (e % 8) + e / 8 % 2, shift = e / 16 * 4;
+    for (size_t from = 0; from < dims; from += kLookupDims) {
+      unsigned bits = 0;
+      for (size_t j = 0; j < kLookupDims; ++j) {
+        bits |= static_cast<unsigned>(signs[e][from + j] >> 7) << j;
+      }
+      plane[from / kLookupDims * kLookupBytes + byte] |= static_cast<uint8_t>(bits << shift);
+    }
+  }
+}
+
+}  // namespace spfresh
+#endif  // HWY_ONCE

@@ -1,0 +1,83 @@
+// What a chunk holds of a vector: its record. Below kCodedDims dimensions that is the vector. From
+// there on it is its RaBitQ code (SIGMOD '24; with more than one bit SIGMOD '25) relative to the
+// centroid of its posting:
+//
+//   r = x - c, in rotated coordinates; y = the middles of the steps into which the coordinates of
+//   r fall, 2^bits of them; s = |r|^2 / <r, y>. Then s <q, y> is an unbiased estimate of <q, r>
+//   for whatever q, and s y is nearly r.
+//
+// The highest bit of each step is the sign, and the signs alone are the code of one bit, with a
+// scale of its own: |r|^2 / sum |r_i|. A record holds whole codes, signs included, row by row; a
+// chunk has the signs once more, transposed, for FastScan. That is an eighth more than to keep each
+// bit once, and a candidate is refined by one run of bytes.
+//
+// Thread safety: immutable after construction.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "spfresh/options.h"
+
+namespace spfresh {
+
+// What a record holds behind its code. With q a query and T the sum of q_i * code_i:
+//   squared distance      ~ |q - c|^2 + add + rescale * (T - centre * sum q_i)
+//   minus inner product   ~ -q.c      + add + rescale * (T - centre * sum q_i)
+struct Factors {
+  float add;
+  float rescale;
+  // c + step * y has the distance to c that the coded vector has: what is decoded and coded again,
+  // as often as upkeep wants, neither grows nor shrinks.
+  float step;
+  // No less than |x - (c + s y)|, nor than the same with step for s; x the vector that was once
+  // given, through all recodings.
+  float error;
+  // The same for the code of one bit, whose T sums q_i where the sign is positive and whose centre
+  // is a half.
+  float scan_add;
+  float scan_rescale;
+  // sqrt(1 - a^2), a the cosine of r and its signs: the error's length in the unit of s |y|.
+  float scan_spread;
+};
+
+class Codec {
+ public:
+  Codec(const Options& options, uint32_t stride);
+
+  uint32_t stride() const { return stride_; }
+  // Of a coordinate: 4 or 8, or 32 for vectors that are kept whole.
+  uint32_t bits() const { return bits_; }
+  bool coded() const { return bits_ != kWholeBits; }
+  size_t record_bytes() const { return RecordBytes(stride_, bits_); }
+  // The step in the middle of all.
+  float centre() const { return static_cast<float>(half()) - 0.5F; }
+
+  static size_t CodeBytes(size_t stride, size_t bits) { return stride * bits / 8; }
+  static size_t RecordBytes(size_t stride, size_t bits) {
+    return CodeBytes(stride, bits) + (bits == kWholeBits ? 0 : sizeof(Factors));
+  }
+  static Factors FactorsOf(const uint8_t* record, size_t code_bytes) {
+    Factors factors;
+    std::memcpy(&factors, record + code_bytes, sizeof(factors));
+    return factors;
+  }
+  // The steps of a record as bytes, with the sign as their highest bit.
+  static void Steps(const uint8_t* record, size_t stride, size_t bits, uint8_t* steps);
+
+  // Writes record_bytes(). "error" is how far "vector" may be from what was once given: 0 for that
+  // itself, what Decode returned for what it gave.
+  void Encode(const float* vector, const float* centroid, float error, uint8_t* record) const;
+  // Writes stride() floats. Returns a bound of their distance from the vector that was once given.
+  float Decode(const uint8_t* record, const float* centroid, float* vector) const;
+
+ private:
+  uint32_t half() const { return 1U << (bits_ - 1); }
+
+  uint32_t stride_;
+  uint32_t bits_;
+  Metric metric_;
+};
+
+}  // namespace spfresh

@@ -1,0 +1,122 @@
+#include "query_code.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "code_kernels.h"
+#include "spfresh/distance.h"
+
+namespace spfresh {
+namespace {
+
+// What rounding may add to a score, as a share of its parts.
+constexpr float kRounding = 1e-6F;
+// Errors of a lookup's 8 bits are independent and add up to about this many standard deviations.
+constexpr float kTableDeviations = 3;
+constexpr float kRefineDeviations = 3;
+constexpr float kSafeDeviations = 3.5F;
+// Coordinates below this do not count: what is divided by them might not be finite.
+constexpr float kNothing = 1e-30F;
+
+// An entry is lost when its score is worse in the estimate than it is by so many deviations and it
+// is one of the nearest by so little. Few are, of the miss that the target allows.
+float DeviationsFor(float recall_target) {
+  const float miss = std::clamp(1 - recall_target, 1e-4F, 0.5F);
+  return 1.5F + 0.35F * -std::log10(miss);
+}
+
+}  // namespace
+
+QueryCode::QueryCode(const Codec& codec, Metric metric, const float* place, float recall_target)
+    : codec_(codec),
+      is_product_(metric == Metric::kInnerProduct),
+      certain_(recall_target >= 1),
+      scan_deviations_(DeviationsFor(recall_target)),
+      refine_deviations_(kRefineDeviations),
+      place_(place),
+      stride_(codec.stride()),
+      sum_(std::accumulate(place, place + stride_, 0.0F)) {
+  Dot(place, {place, 1, stride_, stride_}, &norm_);
+  norm_ = std::sqrt(norm_);
+  if (certain_) return;
+
+  // One step for all tables, so that their entries may be summed.
+  const size_t lookups = stride_ / kLookupDims;
+  float widest = 0;
+  for (size_t t = 0; t < lookups; ++t) {
+    const float* q = place + t * kLookupDims;
+    widest =
+        std::max(widest, std::fabs(q[0]) + std::fabs(q[1]) + std::fabs(q[2]) + std::fabs(q[3]));
+  }
+  step_ = widest / 255;
+  const float steps_per_unit = widest > kNothing ? 255 / widest : 0.0F;
+  table_.resize(lookups * kLookupBytes);
+  for (size_t t = 0; t < lookups; ++t) {
+    const float* q = place + t * kLookupDims;
+    float low = 0, sums[kLookupBytes] = {};
+    for (size_t j = 0; j < kLookupDims; ++j) {
+      low += std::min(0.0F, q[j]);
+      for (size_t i = 0; i < size_t{1} << j; ++i) sums[(size_t{1} << j) + i] = sums[i] + q[j];
+    }
+    lows_ += low;
+    // The half rounds; of the widest table the last entry stays below 256.
+    uint8_t* to = table_.data() + t * kLookupBytes;
+    const float start = 0.499F - low * steps_per_unit;
+    for (size_t i = 0; i < kLookupBytes; ++i) {
+      to[i] = static_cast<uint8_t>(static_cast<int32_t>(sums[i] * steps_per_unit + start));
+    }
+  }
+}
+
+QueryCode::Beside QueryCode::PlaceBeside(const float* centroid, float radius) const {
+  float value;
+  if (is_product_) {
+    Dot(place_, {centroid, 1, stride_, stride_}, &value);
+    return {-value, norm_, radius};
+  }
+  L2Squared(place_, {centroid, 1, stride_, stride_}, &value);
+  return {value, std::sqrt(value), radius};
+}
+
+void QueryCode::Scan(const Beside& beside, const Chunk::Scan& scan, float bound, float* low,
+                     uint32_t* within) const {
+  ScanWithin(scan_deviations_, beside, scan, bound, low, within);
+}
+
+void QueryCode::ScanSafely(const Beside& beside, const Chunk::Scan& scan, float* low,
+                           uint32_t* within) const {
+  ScanWithin(kSafeDeviations, beside, scan, 0, low, within);
+}
+
+void QueryCode::ScanWithin(float deviations, const Beside& beside, const Chunk::Scan& scan,
+                           float bound, float* low, uint32_t* within) const {
+  // RaBitQ's bound: the estimate of <q - c, r> is off like a normal of deviation
+  //   |q - c| * |s y| * sqrt(1 - a^2) / sqrt(dims),
+  // and |s y| / sqrt(dims) is the scale, which rescale holds twice or four times.
+  const float unsure = deviations * beside.reach * scan.spread / 2;
+  const auto lookups = static_cast<float>(stride_ / kLookupDims);
+  const float rounded = kTableDeviations * step_ * std::sqrt(lookups / 12);
+  const ScanLine line{beside.base, step_, lows_ - sum_ / 2 + unsure + rounded};
+  FastScan({table_.data(), stride_}, line, scan.blocks, scan.planes, scan.add, scan.rescale, bound,
+           low, within);
+}
+
+Estimate QueryCode::Refine(const Beside& beside, const uint8_t* record) const {
+  const float dot =
+      codec_.bits() == 8 ? DotBytes(place_, record, stride_) : DotNibbles(place_, record, stride_);
+  const Factors f = Codec::FactorsOf(record, Codec::CodeBytes(stride_, codec_.bits()));
+  const float score = beside.base + f.add + f.rescale * (dot - codec_.centre() * sum_);
+  if (!certain_) {
+    const float spread = refine_deviations_ * f.error / std::sqrt(static_cast<float>(stride_));
+    return {score, (is_product_ ? 1.0F : 2.0F) * beside.reach * spread};
+  }
+  // |q - c| |e|, or with what earlier codes lost: | |q - x|^2 - |q - x'|^2 | <= e (2 |q - x'| + e).
+  const float rounding = kRounding * (std::fabs(beside.base) + std::fabs(f.add) +
+                                      std::fabs(f.rescale) * codec_.centre() * norm_ *
+                                          std::sqrt(static_cast<float>(stride_)));
+  if (is_product_) return {score, beside.reach * f.error + rounding};
+  return {score, f.error * (2 * (beside.reach + beside.radius) + f.error) + rounding};
+}
+
+}  // namespace spfresh

@@ -1,0 +1,74 @@
+// A query, made ready to be compared with codes: one lookup table for all postings. That one
+// suffices although codes are relative to their centroids: <q - c, y> = <q, y> - <c, y>, and the
+// second part depends on the entry alone and lies in its factors.
+//
+// Thread safety: const methods may run concurrently.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "codec.h"
+#include "spfresh/chunk.h"
+
+namespace spfresh {
+
+// A score (d^2, or the negative inner product) that is off by at most "error".
+struct Estimate {
+  float score;
+  float error;
+};
+
+class QueryCode {
+ public:
+  // How sure errors are: for a search with a recall target, as sure as that asks for; for an exact
+  // one, certain.
+  QueryCode(const Codec& codec, Metric metric, const float* place, float recall_target);
+
+  // A query beside one posting.
+  struct Beside {
+    // |q - c|^2, or -q.c.
+    float base;
+    // The length by which an error of a residual is multiplied: |q - c|, or |q|.
+    float reach;
+    float radius;
+  };
+  Beside PlaceBeside(const float* centroid, float radius) const;
+
+  // By the codes of one bit: low[i] is a lower bound of the score of entry i, for blocks * 32
+  // entries, and bit i % 32 of within[i / 32] tells whether it is at most "bound". True for almost
+  // all: of a thousand entries that matter some are taken for farther than they are, fewer the
+  // higher the recall target. REQUIRES: !certain()
+  void Scan(const Beside& beside, const Chunk::Scan& scan, float bound, float* low,
+            uint32_t* within) const;
+  // The same with bounds that hardly ever fail.
+  void ScanSafely(const Beside& beside, const Chunk::Scan& scan, float* low,
+                  uint32_t* within) const;
+
+  // By the whole code.
+  Estimate Refine(const Beside& beside, const uint8_t* record) const;
+
+  // Whether errors are to be certain. One bit is of no use then, and all is refined.
+  bool certain() const { return certain_; }
+
+ private:
+  void ScanWithin(float deviations, const Beside& beside, const Chunk::Scan& scan, float bound,
+                  float* low, uint32_t* within) const;
+
+  const Codec& codec_;
+  const bool is_product_;
+  const bool certain_;
+  // Standard deviations that errors are taken for.
+  float scan_deviations_;
+  float refine_deviations_;
+  const float* place_;
+  size_t stride_;
+  float sum_;
+  float norm_;
+  // Of a lookup's table: value = low + step * entry.
+  std::vector<uint8_t> table_;
+  float step_ = 0;
+  float lows_ = 0;
+};
+
+}  // namespace spfresh

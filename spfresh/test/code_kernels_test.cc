@@ -1,0 +1,128 @@
+// The kernels over codes against plain loops, on every set of instructions that this machine has.
+#include "code_kernels.h"
+
+#include <cmath>
+
+#include "gtest/gtest.h"
+#include "random.h"
+#include "targets.h"
+
+namespace spfresh {
+namespace {
+
+std::vector<float> Draw(Random* random, size_t count) {
+  std::vector<float> values(count);
+  for (float& x : values) x = random->Unit() * 2 - 1;
+  return values;
+}
+
+std::vector<uint8_t> DrawBytes(Random* random, size_t count) {
+  std::vector<uint8_t> bytes(count);
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random->Next());
+  return bytes;
+}
+
+constexpr size_t kDims[] = {64, 80, 384, 400, 1024, 1040, 1536, 16000};
+
+// Tables full of 255 too: sums of 16 bits must not overflow.
+TEST(FastScan, SumsWhatTheBitsSay) {
+  Random random(1);
+  for (const size_t dims : kDims) {
+    for (const bool full : {false, true}) {
+      const size_t blocks = 3, entries = blocks * kScanBlock - 5;
+      const std::vector<uint8_t> signs = DrawBytes(&random, entries * dims);
+      std::vector<uint8_t> table = DrawBytes(&random, PlaneBytes(dims));
+      if (full) table.assign(table.size(), 255);
+      std::vector<uint8_t> planes(blocks * PlaneBytes(dims));
+      std::vector<float> wanted(blocks * kScanBlock);
+      for (size_t block = 0; block < blocks; ++block) {
+        const uint8_t* of[kScanBlock] = {};
+        for (size_t i = 0; i < kScanBlock; ++i) {
+          const size_t e = block * kScanBlock + i;
+          if (e < entries) of[i] = signs.data() + e * dims;
+          for (size_t from = 0; from < dims; from += kLookupDims) {
+            size_t bits = 0;
+            for (size_t j = 0; j < kLookupDims && e < entries; ++j) {
+              bits |= static_cast<size_t>(signs[e * dims + from + j] >> 7) << j;
+            }
+            wanted[e] += table[from / kLookupDims * kLookupBytes + bits];
+          }
+        }
+        PackBlock(of, dims, planes.data() + block * PlaneBytes(dims));
+      }
+      const std::vector<float> add = Draw(&random, wanted.size());
+      const std::vector<float> rescale = Draw(&random, wanted.size());
+      test::ForEachTarget([&](const char* target) {
+        std::vector<float> out(wanted.size());
+        std::vector<uint32_t> within(blocks);
+        // Plain sums are whole numbers: equal to the last bit.
+        const std::vector<float> none(wanted.size()), one(wanted.size(), 1.0F);
+        FastScan({table.data(), dims}, {0, 1, 0}, blocks, planes.data(), none.data(), one.data(), 1,
+                 out.data(), within.data());
+        EXPECT_EQ(out, wanted) << target << " dims " << dims;
+        FastScan({table.data(), dims}, {7, 0.5F, -3}, blocks, planes.data(), add.data(),
+                 rescale.data(), 5, out.data(), within.data());
+        for (size_t i = 0; i < out.size(); ++i) {
+          ASSERT_EQ(within[i / kScanBlock] >> (i % kScanBlock) & 1, out[i] <= 5 ? 1U : 0U);
+        }
+        for (size_t i = 0; i < out.size(); ++i) {
+          ASSERT_NEAR(out[i], 7 + add[i] + rescale[i] * (0.5F * wanted[i] - 3),
+                      1e-6F * wanted[i] + 1e-5F)
+              << target << " dims " << dims;
+        }
+      });
+    }
+  }
+}
+
+TEST(CodeKernels, AgreeWithPlainLoops) {
+  Random random(2);
+  for (const size_t dims : kDims) {
+    const std::vector<float> query = Draw(&random, dims), vector = Draw(&random, dims);
+    const std::vector<uint8_t> codes = DrawBytes(&random, dims);
+    double bytes = 0, nibbles = 0, norm2 = 0, abs_sum = 0, signs = 0;
+    float abs_max = 0;
+    for (size_t i = 0; i < dims; ++i) {
+      bytes += static_cast<double>(query[i]) * codes[i];
+      const size_t half = dims / 2;
+      nibbles += static_cast<double>(query[i]) * (i < half ? codes[i] & 15 : codes[i - half] >> 4);
+      const float r = vector[i] - query[i];
+      norm2 += static_cast<double>(r) * r;
+      abs_sum += std::fabs(r);
+      abs_max = std::max(abs_max, std::fabs(r));
+      signs += r >= 0 ? query[i] : -query[i];
+    }
+    const double slack = 1e-4 * static_cast<double>(dims);
+    test::ForEachTarget([&](const char* target) {
+      EXPECT_NEAR(DotBytes(query.data(), codes.data(), dims), bytes, slack) << target;
+      EXPECT_NEAR(DotNibbles(query.data(), codes.data(), dims), nibbles, slack) << target;
+      std::vector<float> residual(dims), again(dims);
+      const ResidualSums r = Residual(vector.data(), query.data(), dims, residual.data());
+      EXPECT_NEAR(r.norm2, norm2, slack) << target;
+      EXPECT_NEAR(r.abs_sum, abs_sum, slack) << target;
+      EXPECT_EQ(r.abs_max, abs_max) << target;
+      EXPECT_NEAR(r.signs_dot_centroid, signs, slack) << target;
+      for (const uint32_t half : {8U, 128U}) {
+        const float range = static_cast<float>(half) - 0.5F;
+        std::vector<uint8_t> steps(dims);
+        const QuantizedSums q =
+            Quantize(residual.data(), range / abs_max, half, dims, steps.data());
+        Reconstruct(steps.data(), abs_max / range, half, query.data(), dims, again.data());
+        double dot = 0, length2 = 0;
+        for (size_t i = 0; i < dims; ++i) {
+          ASSERT_LT(steps[i], 2 * half);
+          ASSERT_EQ(steps[i] >= half, residual[i] >= 0) << "the highest bit is the sign";
+          const double y = static_cast<double>(steps[i]) - static_cast<double>(range);
+          dot += static_cast<double>(residual[i]) * y;
+          length2 += y * y;
+          ASSERT_NEAR(again[i], vector[i], 0.51F * abs_max / range) << target;
+        }
+        EXPECT_NEAR(q.dot, dot, 1e-4 * dot) << target;
+        EXPECT_NEAR(q.norm2, length2, 1e-4 * length2) << target;
+      }
+    });
+  }
+}
+
+}  // namespace
+}  // namespace spfresh
