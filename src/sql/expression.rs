@@ -64,13 +64,17 @@ impl Binder<'_> {
                     Value::HexStringLiteral(digits) if self.is_number(value.span) => {
                         number(&format!("0x{digits}"), false)?
                     }
-                    value => self.value(value)?,
+                    literal => self.value(literal).map_err(|error| self.at(error, value.span))?,
                 };
                 Ok(Typed { position: self.position(value.span), ..typed })
             }
             A::Nested(inner) => self.expr(inner),
             A::TypedString(typed) => {
-                let kind = self.data_type(&typed.data_type, span)?;
+                let kind = match &typed.data_type {
+                    // Before a string alone it is of any length.
+                    ast::DataType::Bit(None) => PgType::Bit(None),
+                    data_type => self.data_type(data_type, span)?,
+                };
                 let value = self.value(&typed.value.value)?;
                 let value = Typed { position: self.position(typed.value.span), ..value };
                 self.coerce(value, &kind, Reason::Explicit)
@@ -160,7 +164,7 @@ impl Binder<'_> {
             }
             A::Position { expr, r#in } => {
                 let (part, whole) = (self.expr(expr)?, self.expr(r#in)?);
-                self.call_named("strpos", vec![whole, part], span)
+                self.call_named("position", vec![whole, part], span)
             }
             A::Substring { expr, substring_from, substring_for, .. } => {
                 let mut args = vec![self.expr(expr)?];
@@ -273,6 +277,8 @@ impl Binder<'_> {
             | Value::UnicodeStringLiteral(s)
             | Value::NationalStringLiteral(s) => text(s),
             Value::DollarQuotedString(s) => text(&s.value),
+            Value::SingleQuotedByteStringLiteral(digits) => self.bit_string('b', digits),
+            Value::HexStringLiteral(digits) => self.bit_string('x', digits),
             Value::Boolean(value) => {
                 Ok(Typed::literal(ScalarValue::Boolean(Some(*value)), PgType::Bool))
             }
@@ -280,6 +286,12 @@ impl Binder<'_> {
             Value::Placeholder(id) => self.placeholder(id),
             other => Err(Error::unsupported(format!("literal {other} is not supported"))),
         }
+    }
+
+    /// `B'101'`, `X'1F'`.
+    fn bit_string(&mut self, base: char, digits: &str) -> Result<Typed> {
+        let text = text_literal(&format!("{base}{digits}"));
+        self.coerce(text, &PgType::Bit(None), Reason::Explicit)
     }
 
     /// `$n`: of its declared type, or of none yet.
@@ -554,7 +566,11 @@ impl Binder<'_> {
         let reason = if expected.is_some() { Reason::Explicit } else { Reason::Implicit };
         let args = all
             .into_iter()
-            .map(|typed| Ok(self.coerce(typed, &element, reason)?.expr))
+            .map(|typed| {
+                let typed = self.coerce(typed, &element, reason)?;
+                // Whatever the modifiers of each, they lie in one column.
+                Ok(self.shaped(typed, &element)?.expr)
+            })
             .collect::<Result<Vec<_>>>()?;
         let kind = element.clone().array();
         let function = Call::udf(

@@ -161,15 +161,18 @@ fn folder() -> PathBuf {
 }
 
 files!(
+    bit,
     casts,
     catalog,
     ddl,
     dml,
     errors,
     expressions,
+    halfvec,
     nearest,
     select,
     session,
+    sparsevec,
     transactions,
     types,
     vector,
