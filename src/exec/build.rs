@@ -2,15 +2,16 @@
 //! are assigned, a group at a time. Reads and writes go on meanwhile; rows that come later are
 //! searched exactly until the index has them.
 
-use super::{run::Run, table::column_specs, topk::Vectors};
+use super::{run::Run, table::column_specs};
 use crate::{
     catalog::{Index as Entry, IndexKind, Table},
     error::{Error, Result, SqlState},
     ids::RowId,
     index::{Builder, Index, IndexOptions},
     pgtype::PgType,
+    sql::functions::points::Points,
     storage::{columns::ColumnSpec, table::TableState},
-    vector::Metric,
+    vector::{Metric, Space},
 };
 use std::{ops::ControlFlow, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,8 @@ pub struct Source {
     pub rows: TableState,
     /// Its vector column.
     pub column: ColumnSpec,
+    /// What its points are.
+    pub space: Space,
     /// How the index is to be.
     pub options: IndexOptions,
     /// Rows from here on are not indexed: they are a transaction's own.
@@ -33,8 +36,10 @@ pub struct Source {
 
 /// The metric of an index that is searched through SPFresh; `None`: searches are exact.
 #[must_use]
-pub fn indexed_metric(metric: Metric) -> Option<Metric> {
-    (metric != Metric::L1).then_some(metric)
+pub fn indexed_metric(space: Space, metric: Metric) -> Option<Metric> {
+    let is_dense = matches!(space, Space::Vector | Space::Halfvec);
+    let is_indexed = matches!(metric, Metric::L2 | Metric::InnerProduct | Metric::Cosine);
+    (is_dense && is_indexed).then_some(metric)
 }
 
 impl Source {
@@ -44,17 +49,22 @@ impl Source {
     /// 22000 when the column has no dimensions, 22023 for options out of bounds.
     pub fn new(entry: &Entry, table: &Table, rows: TableState, end: RowId) -> Result<Option<Self>> {
         let IndexKind::Vector { column, metric, .. } = entry.kind else { return Ok(None) };
-        let Some(metric) = indexed_metric(metric) else { return Ok(None) };
         let place = table
             .position(column)
             .ok_or_else(|| Error::internal("an index of a column that is gone"))?;
-        let PgType::Vector(Some(dims)) = table.columns[place].kind else {
-            return Err(Error::new(SqlState::DATA_EXCEPTION, "column does not have dimensions"));
+        let kind = &table.columns[place].kind;
+        let space = kind.space().ok_or_else(|| Error::internal("an index of no points"))?;
+        let Some(metric) = indexed_metric(space, metric) else { return Ok(None) };
+        let (PgType::Vector(Some(dims)) | PgType::Halfvec(Some(dims))) = *kind else {
+            return Err(Error::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                "column does not have dimensions",
+            ));
         };
         let options = IndexOptions::new(metric, u32::from(dims));
         options.check()?;
         let column = column_specs(table)?.swap_remove(place);
-        Ok(Some(Self { rows, column, options, end }))
+        Ok(Some(Self { rows, column, space, options, end }))
     }
 
     /// Builds, on a thread that may block.
@@ -110,16 +120,15 @@ impl Source {
     ) -> Result<(Vec<RowId>, Vec<f32>)> {
         let columns = group.columns(std::slice::from_ref(&self.column)).await?;
         let (ids, mask) = (group.row_ids(), group.live_mask());
-        let column = Vectors::new(&columns[0]);
+        let points = Points::new(self.space, &columns[0])?;
         let (mut rows, mut vectors) = (Vec::new(), Vec::new());
         for place in (0..group.len()).step_by(step) {
             let row = ids.row(place);
             if row < self.end
                 && mask.as_ref().is_none_or(|mask| mask.value(place))
-                && let Some(vector) = column.get(place)
+                && points.append_dense(place, &mut vectors)
             {
                 rows.push(row);
-                vectors.extend_from_slice(vector);
             }
         }
         Ok((rows, vectors))

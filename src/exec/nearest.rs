@@ -13,21 +13,25 @@
 //! the exact way fills up.
 
 use super::{
+    build::indexed_metric,
     failure::{external, snapshot_of},
     rows::single_partition,
     snapshot::Snapshot,
     table::column_specs,
-    topk::{Neighbour, Query, TopK, Vectors, different_dimensions, offer_rows, scan_group},
+    topk::{Neighbour, Query, TopK, offer_rows, scan_group},
 };
 use crate::{
     catalog::{Index as IndexEntry, IndexKind, Table},
     ids::{RowId, RowSet},
     index::{self, Index},
-    pgtype::PgType,
-    sql::nearest::Nearest,
+    pgtype::vector::different_dimensions,
+    sql::{
+        functions::points::{Point, Points},
+        nearest::Nearest,
+    },
     storage::{columns::ColumnSpec, table::TableState},
     telemetry::Metrics,
-    vector::Metric,
+    vector::{Metric, Space},
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, RecordBatchOptions},
@@ -128,6 +132,7 @@ struct Search {
     place: usize,
     specs: Vec<ColumnSpec>,
     projection: Vec<usize>,
+    space: Space,
     metric: Metric,
     query: Arc<dyn PhysicalExpr>,
     k: usize,
@@ -158,10 +163,17 @@ impl NearestExec {
         config: &SessionConfig,
     ) -> Result<Self> {
         let table = Arc::clone(&node.table);
+        let table_space = |table: &Table, place: usize| {
+            table.columns[place].kind.space().ok_or_else(|| {
+                DataFusionError::Internal(format!("no points in column {}", node.column))
+            })
+        };
         let place = table.position(node.column).ok_or_else(|| {
             DataFusionError::Internal(format!("no column {} to search", node.column))
         })?;
+        let space = table_space(&table, place)?;
         let search = Search {
+            space,
             specs: column_specs(&table).map_err(external)?,
             table,
             place,
@@ -184,11 +196,9 @@ impl Search {
     /// In words, how a run would go now.
     fn way(&self, config: &SessionConfig) -> Result<String> {
         // A parameter, or a subquery, has a value only when the plan runs.
-        let Ok(vector) = constant_vector(&self.query) else {
-            return Ok("decided when it runs".to_owned());
-        };
+        let Ok(point) = self.point() else { return Ok("decided when it runs".to_owned()) };
         let (snapshot, knobs) = (snapshot_of(config)?, Knobs::of(config));
-        let query = Query { metric: self.metric, vector };
+        let query = Query { space: self.space, metric: self.metric, point };
         Ok(match choose(&self.table, self.place, &snapshot, knobs, &query) {
             Way::Index { name, .. } => format!(
                 "index={name}, recall_target={} (exact when at most {EXACT_ROWS_MAX} rows match)",
@@ -196,6 +206,19 @@ impl Search {
             ),
             Way::Exact(reason) => format!("exact ({reason})"),
         })
+    }
+
+    /// The point that is searched for: the value of an expression without columns.
+    fn point(&self) -> Result<Option<Point<'static>>> {
+        let options = RecordBatchOptions::new().with_row_count(Some(1));
+        let one_row =
+            RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)?;
+        let value = self.query.evaluate(&one_row)?.into_array(1)?;
+        if value.is_null(0) {
+            return Ok(None);
+        }
+        let points = Points::new(self.space, &value).map_err(external)?;
+        Ok(points.point(0).map(Point::into_owned))
     }
 
     /// One run, on the snapshot of its statement.
@@ -206,7 +229,7 @@ impl Search {
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Work> {
         let (snapshot, knobs) = (snapshot_of(config)?, Knobs::of(config));
-        let query = Query { metric: self.metric, vector: constant_vector(&self.query)? };
+        let query = Query { space: self.space, metric: self.metric, point: self.point()? };
         let index = match choose(&self.table, self.place, &snapshot, knobs, &query) {
             Way::Index { index, .. } => Some(index),
             Way::Exact(_) => None,
@@ -240,7 +263,10 @@ fn choose(table: &Table, place: usize, snapshot: &Snapshot, knobs: Knobs, query:
     if knobs.recall_target >= 1.0 {
         return Way::Exact("recall_target is 1");
     }
-    let Some(vector) = &query.vector else { return Way::Exact("the query vector is NULL") };
+    if indexed_metric(query.space, query.metric).is_none() {
+        return Way::Exact("the index is recorded: searches by this distance are exact");
+    }
+    let Some(vector) = query.dense() else { return Way::Exact("the query vector is NULL") };
     match snapshot.index(entry.id) {
         // Other dimensions are told when the search runs.
         Some(index)
@@ -251,21 +277,6 @@ fn choose(table: &Table, place: usize, snapshot: &Snapshot, knobs: Knobs, query:
         Some(index) => Way::Index { name: entry.name.clone(), index: index.clone() },
         None => Way::Exact("the index is being built"),
     }
-}
-
-/// The value of an expression without columns.
-fn constant_vector(query: &Arc<dyn PhysicalExpr>) -> Result<Option<Vec<f32>>> {
-    let options = RecordBatchOptions::new().with_row_count(Some(1));
-    let one_row =
-        RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)?;
-    let value = query.evaluate(&one_row)?.into_array(1)?;
-    if !matches!(PgType::of_arrow(value.data_type()), PgType::Vector(_)) {
-        if value.is_null(0) {
-            return Ok(None);
-        }
-        return Err(DataFusionError::Internal(format!("{} is not a vector", value.data_type())));
-    }
-    Ok(Vectors::new(&value).get(0).map(<[f32]>::to_vec))
 }
 
 impl Filter {
@@ -399,25 +410,25 @@ impl Work {
     }
 
     fn check_dimensions(&self) -> Result<()> {
-        let declared = match self.vector().kind {
-            PgType::Vector(declared) => declared.map(usize::from),
-            _ => None,
+        // Others are told of at the first row that differs.
+        let declared = self.vector().kind.typmod();
+        let (Ok(dims @ 1..), Some(query)) = (usize::try_from(declared), self.query.dense()) else {
+            return Ok(());
         };
-        match (declared, &self.query.vector) {
-            (Some(dims), Some(query)) if dims != query.len() && self.rows.live_rows() > 0 => {
-                // As pgvector tells it: its index sees the query first.
-                Err(external(match self.index {
-                    Some(_) => different_dimensions(query.len(), dims),
-                    None => different_dimensions(dims, query.len()),
-                }))
-            }
-            _ => Ok(()),
+        if dims == query.len() || self.rows.live_rows() == 0 {
+            return Ok(());
         }
+        let name = self.query.space.name();
+        // As pgvector tells it: its index sees the query first.
+        Err(external(match self.index {
+            Some(_) => different_dimensions(name, query.len(), dims),
+            None => different_dimensions(name, dims, query.len()),
+        }))
     }
 
     /// The nearest by the index and among the rows that it lacks; `None` when these are not k.
     async fn by_index(&self, index: &Index, allowed: &RowSet) -> Result<Option<Vec<Neighbour>>> {
-        let Some(query) = &self.query.vector else { return Ok(None) };
+        let Some(query) = self.query.dense() else { return Ok(None) };
         let wanted = index::Search {
             query,
             k: self.search.k,
@@ -434,10 +445,10 @@ impl Work {
         let rows: Vec<RowId> = found.hits.iter().map(|hit| hit.row).collect();
         let spec = std::slice::from_ref(self.vector());
         let exact = self.rows.take(&rows, spec).await.map_err(external)?;
-        let vectors = Vectors::new(exact.column(0));
+        let points = Points::new(self.query.space, exact.column(0)).map_err(external)?;
         // A row above the watermark that the index has already was offered by the exact scan.
         let hits = rows.into_iter().enumerate().filter(|(_, row)| *row < index.watermark());
-        offer_rows(&vectors, hits, &self.query, &mut top).map_err(external)?;
+        offer_rows(&points, hits, &self.query, &mut top).map_err(external)?;
         if !top.is_full() {
             return Ok(None);
         }

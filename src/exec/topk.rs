@@ -5,15 +5,13 @@
 
 use super::failure::external;
 use crate::{
-    error::{Error, Result, SqlState},
+    error::Result,
     ids::{RowId, RowSet},
     index,
+    pgtype::vector::different_dimensions,
+    sql::functions::points::{Point, Points},
     storage::{columns::ColumnSpec, table::Group},
-    vector::Metric,
-};
-use arrow::{
-    array::{Array, ArrayRef, AsArray},
-    datatypes::Float32Type,
+    vector::{Metric, Space},
 };
 use datafusion::common::Result as DataFusionResult;
 use std::{cmp::Ordering, collections::BinaryHeap};
@@ -87,13 +85,49 @@ impl TopK {
     }
 }
 
-/// What is searched for: a vector by a metric; `None` where the query's vector is NULL.
+/// What is searched for: a point by a metric; `None` where the query's point is NULL.
 #[derive(Debug, Clone)]
 pub struct Query {
+    /// What points are.
+    pub space: Space,
     /// What nearness means.
     pub metric: Metric,
-    /// The vector.
-    pub vector: Option<Vec<f32>>,
+    /// The point.
+    pub point: Option<Point<'static>>,
+}
+
+impl Query {
+    /// The point, if it is a dense vector: what an index can be asked for.
+    #[must_use]
+    pub fn dense(&self) -> Option<&[f32]> {
+        self.point.as_ref().and_then(Point::dense)
+    }
+
+    /// The distance of rows that lie in a column, by which it is offered.
+    ///
+    /// # Errors
+    /// 22000 when dimensions differ.
+    fn distance(
+        &self,
+        points: &Points<'_>,
+        place: usize,
+        room: &mut Vec<f32>,
+    ) -> Result<Option<f64>> {
+        let Some(point) = &self.point else { return Ok(None) };
+        let Some(wanted) = point.dense() else { return points.distance(self.metric, place, point) };
+        room.clear();
+        let vector = match points {
+            Points::Vector(vectors) => vectors.row(place),
+            _ => points.append_dense(place, room).then_some(room.as_slice()),
+        };
+        let Some(vector) = vector else { return Ok(None) };
+        if vector.len() != wanted.len() {
+            return Err(different_dimensions(self.space.name(), vector.len(), wanted.len()));
+        }
+        let mut distance = [0.0];
+        index::distances(self.metric, wanted, vector, &mut distance);
+        Ok(Some(distance[0]))
+    }
 }
 
 /// Offers every allowed row of a group.
@@ -108,88 +142,28 @@ pub async fn scan_group(
     top: &mut TopK,
 ) -> DataFusionResult<()> {
     let columns = group.columns(std::slice::from_ref(column)).await.map_err(external)?;
-    let vectors = Vectors::new(&columns[0]);
+    let points = Points::new(query.space, &columns[0]).map_err(external)?;
     let rows = group.row_ids();
     let wanted = (0..group.len()).map(|place| (place, rows.row(place)));
     let wanted = wanted.filter(|&(_, row)| allowed.contains(row));
-    offer_rows(&vectors, wanted, query, top).map_err(external)
+    offer_rows(&points, wanted, query, top).map_err(external)
 }
 
-/// Offers some rows of a column of vectors.
+/// Offers some rows of a column of points.
 ///
 /// # Errors
 /// 22000 when dimensions differ.
 pub fn offer_rows(
-    vectors: &Vectors<'_>,
+    points: &Points<'_>,
     rows: impl Iterator<Item = (usize, RowId)>,
     query: &Query,
     top: &mut TopK,
 ) -> Result<()> {
-    let mut distance = [0.0];
+    let mut room = Vec::new();
     for (place, row) in rows {
-        let distance = match (vectors.get(place), &query.vector) {
-            (Some(vector), Some(wanted)) => {
-                if vector.len() != wanted.len() {
-                    return Err(different_dimensions(vector.len(), wanted.len()));
-                }
-                index::distances(query.metric, wanted, vector, &mut distance);
-                Some(distance[0])
-            }
-            _ => None,
-        };
-        top.offer(distance, row);
+        top.offer(query.distance(points, place, &mut room)?, row);
     }
     Ok(())
-}
-
-/// pgvector's words for two vectors that do not go together.
-#[must_use]
-pub fn different_dimensions(left: usize, right: usize) -> Error {
-    Error::new(SqlState::DATA_EXCEPTION, format!("different vector dimensions {left} and {right}"))
-}
-
-/// A column of vectors, with or without declared dimensions.
-#[derive(Debug)]
-pub struct Vectors<'a> {
-    array: &'a ArrayRef,
-    values: &'a [f32],
-    shape: Shape<'a>,
-}
-
-#[derive(Debug)]
-enum Shape<'a> {
-    Fixed(usize),
-    Offsets(&'a [i32]),
-}
-
-impl<'a> Vectors<'a> {
-    /// The vectors of an array of `PgType::Vector`.
-    #[must_use]
-    pub fn new(array: &'a ArrayRef) -> Self {
-        if let Some(fixed) = array.as_fixed_size_list_opt() {
-            let dims = usize::try_from(fixed.value_length()).expect("dimensions are positive");
-            let values = fixed.values().as_primitive::<Float32Type>().values();
-            return Self { array, values, shape: Shape::Fixed(dims) };
-        }
-        let list = array.as_list::<i32>();
-        let values = list.values().as_primitive::<Float32Type>().values();
-        Self { array, values, shape: Shape::Offsets(list.value_offsets()) }
-    }
-
-    /// The vector at a place; `None` where it is NULL.
-    #[must_use]
-    pub fn get(&self, place: usize) -> Option<&'a [f32]> {
-        if self.array.is_null(place) {
-            return None;
-        }
-        match &self.shape {
-            Shape::Fixed(dims) => self.values.get(place * dims..(place + 1) * dims),
-            Shape::Offsets(offsets) => {
-                let offset = |i: usize| usize::try_from(offsets[i]).expect("offsets are positive");
-                self.values.get(offset(place)..offset(place + 1))
-            }
-        }
-    }
 }
 
 #[cfg(test)]

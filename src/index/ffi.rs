@@ -224,12 +224,14 @@ fn checked(status: bridge::Status) -> Result<()> {
     Err(Error::new(state, status.message))
 }
 
+/// What the core calls a metric between vectors.
 fn metric_code(metric: Metric) -> u8 {
     match metric {
         Metric::L2 => 0,
         Metric::InnerProduct => 1,
         Metric::Cosine => 2,
         Metric::L1 => 3,
+        Metric::Hamming | Metric::Jaccard => unreachable!("{metric} is between bit strings"),
     }
 }
 

@@ -47,8 +47,9 @@ impl IndexOptions {
     /// Whether an index of this kind can be: 0A000 for a metric without one, 22023 for a number out
     /// of its bounds.
     pub fn check(&self) -> Result<()> {
-        if self.metric == Metric::L1 {
-            return Err(Error::unsupported("an index cannot find by the metric l1")
+        if !matches!(self.metric, Metric::L2 | Metric::InnerProduct | Metric::Cosine) {
+            let message = format!("an index cannot find by the metric {}", self.metric);
+            return Err(Error::unsupported(message)
                 .hint("Without an index the nearest rows are found exactly."));
         }
         if self.dims == 0 || self.dims as usize > DIMS_MAX {

@@ -130,6 +130,16 @@ fn vectors_read_and_print_as_in_pgvector() {
 }
 
 #[test]
+fn half_and_sparse_vectors_read_and_print_as_in_pgvector() {
+    check(include_str!("testdata/pgvector.tsv"), &style());
+}
+
+#[test]
+fn bit_strings_read_and_print_as_in_postgres() {
+    check(include_str!("testdata/bit.tsv"), &style());
+}
+
+#[test]
 fn arrays_read_and_print_as_in_postgres() {
     check(include_str!("testdata/array.tsv"), &style());
 }

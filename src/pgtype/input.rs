@@ -1,26 +1,28 @@
 //! Values on their way in: a column of Arrow grows by values in PostgreSQL's text or binary form.
 
 use super::{
-    NUMERIC_ANY, PgType, RegKind, array, bytea, datetime,
+    NUMERIC_ANY, PgType, RegKind, array, bit, bytea, datetime,
     faults::{bad_binary, exact, take, text_of_bytes},
     float, integer, interval, json,
     numeric::{self, Places},
     output::Style,
+    sparsevec,
     string::{self, TooLong},
-    vector,
+    vector::{self, Element},
 };
 use crate::error::{Error, Result, SqlState};
 use arrow::{
     array::{
         ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
-        FixedSizeBinaryBuilder, FixedSizeListArray, Float32Array, Float32Builder, Float64Builder,
-        Int16Builder, Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, ListArray,
-        NullArray, NullBufferBuilder, StringBuilder, Time64MicrosecondBuilder,
+        FixedSizeBinaryBuilder, FixedSizeListArray, Float32Builder, Float64Builder, Int16Builder,
+        Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, ListArray, NullArray,
+        NullBufferBuilder, PrimitiveArray, StringBuilder, Time64MicrosecondBuilder,
         TimestampMicrosecondBuilder, UInt32Builder,
     },
     buffer::OffsetBuffer,
     datatypes::DataType,
 };
+use half::f16;
 use std::sync::Arc;
 
 /// Builds a column of one type, value by value.
@@ -55,8 +57,48 @@ enum Slot {
     Uuid(FixedSizeBinaryBuilder),
     Oid(UInt32Builder),
     Void(usize),
-    Vector { values: Vec<f32>, dims: Option<u16>, rows: Rows },
+    Vector(Dense<f32>),
+    Halfvec(Dense<f16>),
+    Sparsevec(BinaryBuilder),
+    Bit(BinaryBuilder),
     List { element: Box<ColumnBuilder>, rows: Rows },
+}
+
+/// Dense vectors, one behind the other.
+#[derive(Debug)]
+struct Dense<T> {
+    values: Vec<T>,
+    dims: Option<u16>,
+    rows: Rows,
+}
+
+impl<T: Element> Dense<T> {
+    fn new(dims: Option<u16>) -> Self {
+        Self { values: Vec::new(), dims, rows: Rows::new() }
+    }
+
+    fn push_null(&mut self) -> Result<()> {
+        // A list of fixed length has values under its NULLs too.
+        let more = usize::from(self.dims.unwrap_or(0));
+        self.values.resize(self.values.len() + more, T::ZERO);
+        self.rows.push(self.values.len(), false)
+    }
+
+    /// Appends what a reader reads; nothing where it fails.
+    fn push(&mut self, read: impl FnOnce(Option<u16>, &mut Vec<T>) -> Result<usize>) -> Result<()> {
+        let start = self.values.len();
+        if let Err(error) = read(self.dims, &mut self.values) {
+            self.values.truncate(start);
+            return Err(error);
+        }
+        self.rows.push(self.values.len(), true)
+    }
+
+    fn finish(&mut self, data_type: &DataType) -> ArrayRef {
+        let values = std::mem::take(&mut self.values);
+        let values: ArrayRef = Arc::new(PrimitiveArray::<T::Arrow>::from_iter_values(values));
+        list_array(data_type, values, &mut self.rows)
+    }
 }
 
 /// The ends of the rows of a list, and which of them are NULL.
@@ -118,9 +160,10 @@ impl ColumnBuilder {
             PgType::Uuid => Slot::Uuid(FixedSizeBinaryBuilder::new(16)),
             PgType::Oid | PgType::Xid | PgType::Reg(_) => Slot::Oid(UInt32Builder::new()),
             PgType::Void => Slot::Void(0),
-            PgType::Vector(dims) => {
-                Slot::Vector { values: Vec::new(), dims: *dims, rows: Rows::new() }
-            }
+            PgType::Vector(dims) => Slot::Vector(Dense::new(*dims)),
+            PgType::Halfvec(dims) => Slot::Halfvec(Dense::new(*dims)),
+            PgType::Sparsevec(_) => Slot::Sparsevec(BinaryBuilder::new()),
+            PgType::Bit(_) | PgType::Varbit(_) => Slot::Bit(BinaryBuilder::new()),
             PgType::Int2vector => Self::list(&PgType::Int2, style),
             PgType::Oidvector => Self::list(&PgType::Oid, style),
             PgType::Array(element) => Self::list(element, style),
@@ -170,11 +213,9 @@ impl ColumnBuilder {
             Slot::Uuid(builder) => builder.append_null(),
             Slot::Oid(builder) => builder.append_null(),
             Slot::Void(rows) => *rows += 1,
-            Slot::Vector { values, dims, rows } => {
-                // A list of fixed length has values under its NULLs too.
-                values.resize(values.len() + usize::from(dims.unwrap_or(0)), 0.0);
-                rows.push(values.len(), false)?;
-            }
+            Slot::Vector(vectors) => vectors.push_null()?,
+            Slot::Halfvec(vectors) => vectors.push_null()?,
+            Slot::Sparsevec(builder) | Slot::Bit(builder) => builder.append_null(),
             Slot::List { element, rows } => rows.push(element.len(), false)?,
         }
         Ok(())
@@ -228,13 +269,15 @@ impl ColumnBuilder {
                 _ => integer::parse_oid(text, "oid")?,
             }),
             Slot::Void(rows) => *rows += 1,
-            Slot::Vector { values, dims, rows } => {
-                let start = values.len();
-                if let Err(error) = vector::parse(text, *dims, values) {
-                    values.truncate(start);
-                    return Err(error);
-                }
-                rows.push(values.len(), true)?;
+            Slot::Vector(vectors) => vectors.push(|dims, out| vector::parse(text, dims, out))?,
+            Slot::Halfvec(vectors) => vectors.push(|dims, out| vector::parse(text, dims, out))?,
+            Slot::Sparsevec(builder) => {
+                let value = sparsevec::parse(text, sparse_dims(&self.kind))?;
+                builder.append_value(value.carried());
+            }
+            Slot::Bit(builder) => {
+                let value = bit::parse(text, self.kind.bit_length(), self.too_long)?;
+                builder.append_value(value.carried());
             }
             Slot::List { element, rows } => {
                 if let PgType::Int2vector | PgType::Oidvector = self.kind {
@@ -308,13 +351,19 @@ impl ColumnBuilder {
             Slot::Uuid(builder) => append_uuid(builder, &exact::<16>(bytes)?)?,
             Slot::Oid(builder) => builder.append_value(u32::from_be_bytes(exact(bytes)?)),
             Slot::Void(rows) => *rows += 1,
-            Slot::Vector { values, dims, rows } => {
-                let start = values.len();
-                if let Err(error) = vector::parse_binary(bytes, *dims, values) {
-                    values.truncate(start);
-                    return Err(error);
-                }
-                rows.push(values.len(), true)?;
+            Slot::Vector(vectors) => {
+                vectors.push(|dims, out| vector::parse_binary(bytes, dims, out))?;
+            }
+            Slot::Halfvec(vectors) => {
+                vectors.push(|dims, out| vector::parse_binary(bytes, dims, out))?;
+            }
+            Slot::Sparsevec(builder) => {
+                let value = sparsevec::parse_binary(bytes, sparse_dims(&self.kind))?;
+                builder.append_value(value.carried());
+            }
+            Slot::Bit(builder) => {
+                let value = bit::parse_binary(bytes, self.kind.bit_length())?;
+                builder.append_value(value.carried());
             }
             Slot::List { element, rows } => {
                 read_list(element, bytes)?;
@@ -345,7 +394,10 @@ impl ColumnBuilder {
             Slot::Uuid(builder) => builder.len(),
             Slot::Oid(builder) => builder.len(),
             Slot::Void(rows) => *rows,
-            Slot::Vector { rows, .. } | Slot::List { rows, .. } => rows.offsets.len() - 1,
+            Slot::Sparsevec(builder) | Slot::Bit(builder) => builder.len(),
+            Slot::Vector(Dense { rows, .. })
+            | Slot::Halfvec(Dense { rows, .. })
+            | Slot::List { rows, .. } => rows.offsets.len() - 1,
         }
     }
 
@@ -374,15 +426,21 @@ impl ColumnBuilder {
             Slot::Uuid(builder) => Arc::new(builder.finish()),
             Slot::Oid(builder) => Arc::new(builder.finish()),
             Slot::Void(rows) => Arc::new(NullArray::new(std::mem::take(rows))),
-            Slot::Vector { values, rows, .. } => {
-                let values: ArrayRef = Arc::new(Float32Array::from(std::mem::take(values)));
-                list_array(&self.kind.arrow(), values, rows)
-            }
+            Slot::Vector(vectors) => vectors.finish(&self.kind.arrow()),
+            Slot::Halfvec(vectors) => vectors.finish(&self.kind.arrow()),
+            Slot::Sparsevec(builder) | Slot::Bit(builder) => Arc::new(builder.finish()),
             Slot::List { element, rows } => {
                 let values = element.finish();
                 list_array(&self.kind.arrow(), values, rows)
             }
         }
+    }
+}
+
+fn sparse_dims(kind: &PgType) -> Option<u32> {
+    match kind {
+        PgType::Sparsevec(dims) => *dims,
+        _ => None,
     }
 }
 

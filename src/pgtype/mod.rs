@@ -6,6 +6,7 @@
 //! alone tells ([`PgType::of_arrow`]), which is the same for all but json, uuid's kin and the like.
 
 mod array;
+pub mod bit;
 mod bytea;
 pub mod cast;
 pub mod copy;
@@ -18,6 +19,7 @@ pub mod interval;
 pub mod json;
 mod numeric;
 pub mod output;
+pub mod sparsevec;
 pub mod string;
 pub mod vector;
 
@@ -28,7 +30,10 @@ mod roundtrip;
 
 pub use faults::text_of_bytes;
 
-use crate::error::{Error, Result, SqlState};
+use crate::{
+    error::{Error, Result, SqlState},
+    vector::Space,
+};
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use std::{fmt, sync::Arc};
 
@@ -97,6 +102,14 @@ pub enum PgType {
     Record,
     /// `vector`, with its dimensions where declared.
     Vector(Option<u16>),
+    /// `halfvec`, with its dimensions where declared.
+    Halfvec(Option<u16>),
+    /// `sparsevec`, with its dimensions where declared.
+    Sparsevec(Option<u32>),
+    /// `bit`, with its length in bits.
+    Bit(Option<u32>),
+    /// `bit varying`, with its limit in bits.
+    Varbit(Option<u32>),
     /// `int2vector`: an array of `smallint` that counts from 0.
     Int2vector,
     /// `oidvector`.
@@ -126,13 +139,28 @@ pub enum RegKind {
 pub const VECTOR_OID: u32 = 16385;
 /// The oid of `vector[]`.
 pub const VECTOR_ARRAY_OID: u32 = 16386;
+/// The oid of `halfvec`.
+pub const HALFVEC_OID: u32 = 16425;
+/// The oid of `halfvec[]`.
+pub const HALFVEC_ARRAY_OID: u32 = 16426;
+/// The oid of `sparsevec`.
+pub const SPARSEVEC_OID: u32 = 16427;
+/// The oid of `sparsevec[]`.
+pub const SPARSEVEC_ARRAY_OID: u32 = 16428;
+
+/// Whether a type belongs to the extension `vector`.
+#[must_use]
+pub fn is_of_extension(oid: u32) -> bool {
+    [VECTOR_OID, VECTOR_ARRAY_OID].contains(&oid)
+        || (HALFVEC_OID..=SPARSEVEC_ARRAY_OID).contains(&oid)
+}
 
 /// One row of the table of types: name in `pg_type`, the SQL standard's name, oid, array oid.
 struct Row(&'static str, &'static str, u32, u32);
 
 impl PgType {
     /// Every type that is not an array, without modifiers.
-    pub const SCALARS: [Self; 35] = [
+    pub const SCALARS: [Self; 39] = [
         Self::Bool,
         Self::Bytea,
         Self::Char,
@@ -157,6 +185,8 @@ impl PgType {
         Self::Timestamp,
         Self::Timestamptz,
         Self::Interval,
+        Self::Bit(None),
+        Self::Varbit(None),
         Self::Numeric(None),
         Self::Reg(RegKind::Class),
         Self::Reg(RegKind::Type),
@@ -168,6 +198,8 @@ impl PgType {
         Self::Uuid,
         Self::Jsonb,
         Self::Vector(None),
+        Self::Halfvec(None),
+        Self::Sparsevec(None),
     ];
 
     /// `type[]`.
@@ -213,6 +245,10 @@ impl PgType {
             Self::Uuid => Row("uuid", "uuid", 2950, 2951),
             Self::Jsonb => Row("jsonb", "jsonb", 3802, 3807),
             Self::Vector(_) => Row("vector", "vector", VECTOR_OID, VECTOR_ARRAY_OID),
+            Self::Halfvec(_) => Row("halfvec", "halfvec", HALFVEC_OID, HALFVEC_ARRAY_OID),
+            Self::Sparsevec(_) => Row("sparsevec", "sparsevec", SPARSEVEC_OID, SPARSEVEC_ARRAY_OID),
+            Self::Bit(_) => Row("bit", "bit", 1560, 1561),
+            Self::Varbit(_) => Row("varbit", "bit varying", 1562, 1563),
             Self::Array(element) => {
                 let Row(_, _, _, array) = element.row();
                 Row("", "", array, 0)
@@ -250,7 +286,8 @@ impl PgType {
                 ((i32::from(*precision) << 16) | (i32::from(*scale) & 0x7ff)) + 4
             }
             Self::Varchar(Some(n)) | Self::Bpchar(Some(n)) => signed(n + 4),
-            Self::Vector(Some(dims)) => i32::from(*dims),
+            Self::Vector(Some(dims)) | Self::Halfvec(Some(dims)) => i32::from(*dims),
+            Self::Sparsevec(Some(n)) | Self::Bit(Some(n)) | Self::Varbit(Some(n)) => signed(*n),
             Self::Array(element) => element.typmod(),
             _ => -1,
         }
@@ -291,6 +328,7 @@ impl PgType {
     #[must_use]
     pub fn with_typmod(self, typmod: i32) -> Self {
         let length = || u32::try_from(typmod - 4).ok().filter(|_| typmod >= 4);
+        let bare = || u32::try_from(typmod).ok().filter(|&n| n > 0);
         match self {
             Self::Numeric(_) => Self::Numeric((typmod >= 4).then(|| {
                 let packed = typmod - 4;
@@ -301,6 +339,10 @@ impl PgType {
             Self::Varchar(_) => Self::Varchar(length()),
             Self::Bpchar(_) => Self::Bpchar(length()),
             Self::Vector(_) => Self::Vector(u16::try_from(typmod).ok().filter(|&dims| dims > 0)),
+            Self::Halfvec(_) => Self::Halfvec(u16::try_from(typmod).ok().filter(|&dims| dims > 0)),
+            Self::Sparsevec(_) => Self::Sparsevec(bare()),
+            Self::Bit(_) => Self::Bit(bare()),
+            Self::Varbit(_) => Self::Varbit(bare()),
             Self::Array(element) => element.with_typmod(typmod).array(),
             other => other,
         }
@@ -373,7 +415,13 @@ impl PgType {
             Self::Vector(Some(dims)) => {
                 DataType::new_fixed_size_list(DataType::Float32, i32::from(*dims), true)
             }
-            Self::Vector(None) => DataType::List(Arc::new(vector_element())),
+            Self::Vector(None) => DataType::List(Arc::new(vector_element(DataType::Float32))),
+            Self::Halfvec(Some(dims)) => {
+                DataType::new_fixed_size_list(DataType::Float16, i32::from(*dims), true)
+            }
+            Self::Halfvec(None) => DataType::List(Arc::new(vector_element(DataType::Float16))),
+            // Bytes that sort as their values do.
+            Self::Sparsevec(_) | Self::Bit(_) | Self::Varbit(_) => DataType::Binary,
             Self::Int2vector => list(&Self::Int2),
             Self::Oidvector => list(&Self::Oid),
             Self::Array(element) => list(element),
@@ -430,7 +478,14 @@ impl PgType {
             DataType::FixedSizeList(element, dims) if *element.data_type() == DataType::Float32 => {
                 Self::Vector(u16::try_from(*dims).ok())
             }
-            DataType::List(element) if is_vector_element(element) => Self::Vector(None),
+            DataType::FixedSizeList(element, dims) if *element.data_type() == DataType::Float16 => {
+                Self::Halfvec(u16::try_from(*dims).ok())
+            }
+            DataType::List(element) if !element.is_nullable() => match element.data_type() {
+                DataType::Float32 => Self::Vector(None),
+                DataType::Float16 => Self::Halfvec(None),
+                _ => Self::of_field(element).array(),
+            },
             DataType::List(element)
             | DataType::LargeList(element)
             | DataType::ListView(element)
@@ -511,17 +566,45 @@ impl PgType {
                     _ => Self::Bpchar(Some(length)),
                 })
             }
-            (Self::Vector(_), &[dims]) => {
+            (kind @ (Self::Vector(_) | Self::Halfvec(_)), &[dims]) => {
                 if dims < 1 {
-                    return Err(invalid("dimensions for type vector must be at least 1".into()));
+                    return Err(invalid(format!("dimensions for type {kind} must be at least 1")));
                 }
-                match u16::try_from(dims) {
-                    Ok(dims) if usize::from(dims) <= crate::vector::DIMS_MAX => {
-                        Ok(Self::Vector(Some(dims)))
-                    }
-                    _ => Err(invalid("dimensions for type vector cannot exceed 16000".into())),
-                }
+                let dims = u16::try_from(dims)
+                    .ok()
+                    .filter(|&dims| usize::from(dims) <= crate::vector::DIMS_MAX)
+                    .ok_or_else(|| {
+                        let name = kind.typname();
+                        invalid(format!("dimensions for type {name} cannot exceed 16000"))
+                    })?;
+                Ok(match kind {
+                    Self::Vector(_) => Self::Vector(Some(dims)),
+                    _ => Self::Halfvec(Some(dims)),
+                })
             }
+            (Self::Sparsevec(_), &[dims]) => Self::sparsevec(dims),
+            (kind @ (Self::Bit(_) | Self::Varbit(_)), &[length]) => {
+                let name = kind.typname();
+                if length < 1 {
+                    return Err(invalid(format!("length for type {name} must be at least 1")));
+                }
+                let length = u32::try_from(length).ok().filter(|&n| n <= bit::LENGTH_MAX);
+                let length = length.ok_or_else(|| {
+                    invalid(format!("length for type {name} cannot exceed {}", bit::LENGTH_MAX))
+                })?;
+                Ok(match kind {
+                    Self::Bit(_) => Self::Bit(Some(length)),
+                    _ => Self::Varbit(Some(length)),
+                })
+            }
+            (
+                Self::Vector(_)
+                | Self::Halfvec(_)
+                | Self::Sparsevec(_)
+                | Self::Bit(_)
+                | Self::Varbit(_),
+                _,
+            ) => Err(invalid("invalid type modifier".to_owned())),
             // Fractional digits of times: PostgreSQL rounds to them; microseconds are the most.
             (kind @ (Self::Time | Self::Timestamp | Self::Timestamptz | Self::Interval), &[6]) => {
                 Ok(kind)
@@ -550,6 +633,39 @@ impl PgType {
         matches!(self, Self::Text | Self::Varchar(_) | Self::Bpchar(_) | Self::Name | Self::Unknown)
     }
 
+    /// The kind of points that values are, if there are distances between them.
+    #[must_use]
+    pub fn space(&self) -> Option<Space> {
+        match self {
+            Self::Vector(_) => Some(Space::Vector),
+            Self::Halfvec(_) => Some(Space::Halfvec),
+            Self::Sparsevec(_) => Some(Space::Sparsevec),
+            Self::Bit(_) => Some(Space::Bit),
+            _ => None,
+        }
+    }
+
+    /// The type of a kind of points, without a modifier.
+    #[must_use]
+    pub fn of_space(space: Space) -> Self {
+        match space {
+            Space::Vector => Self::Vector(None),
+            Space::Halfvec => Self::Halfvec(None),
+            Space::Sparsevec => Self::Sparsevec(None),
+            Space::Bit => Self::Bit(None),
+        }
+    }
+
+    /// What the modifier asks of a bit string.
+    #[must_use]
+    pub fn bit_length(&self) -> bit::Length {
+        match self {
+            Self::Bit(Some(length)) => bit::Length::Exact(*length),
+            Self::Varbit(Some(most)) => bit::Length::Most(*most),
+            _ => bit::Length::Any,
+        }
+    }
+
     /// `pg_type.typcategory`.
     #[must_use]
     pub fn category(&self) -> char {
@@ -564,9 +680,9 @@ impl PgType {
             Self::Unknown => 'X',
             Self::Record | Self::Void => 'P',
             Self::Array(_) | Self::Int2vector | Self::Oidvector => 'A',
-            Self::Bytea | Self::Uuid | Self::Json | Self::Jsonb | Self::Xid | Self::Vector(_) => {
-                'U'
-            }
+            Self::Bit(_) | Self::Varbit(_) => 'V',
+            Self::Bytea | Self::Uuid | Self::Json | Self::Jsonb | Self::Xid => 'U',
+            Self::Vector(_) | Self::Halfvec(_) | Self::Sparsevec(_) => 'U',
         }
     }
 }
@@ -580,6 +696,10 @@ impl fmt::Display for PgType {
             Self::Varchar(Some(n)) => write!(f, "character varying({n})"),
             Self::Bpchar(Some(n)) => write!(f, "character({n})"),
             Self::Vector(Some(dims)) => write!(f, "vector({dims})"),
+            Self::Halfvec(Some(dims)) => write!(f, "halfvec({dims})"),
+            Self::Sparsevec(Some(dims)) => write!(f, "sparsevec({dims})"),
+            Self::Bit(Some(length)) => write!(f, "bit({length})"),
+            Self::Varbit(Some(most)) => write!(f, "bit varying({most})"),
             scalar => f.write_str(scalar.row().1),
         }
     }
@@ -599,12 +719,8 @@ impl<'de> serde::Deserialize<'de> for PgType {
 }
 
 /// The element of a vector without declared dimensions: never null, which tells it from `real[]`.
-fn vector_element() -> Field {
-    Field::new("element", DataType::Float32, false)
-}
-
-fn is_vector_element(element: &Field) -> bool {
-    *element.data_type() == DataType::Float32 && !element.is_nullable()
+fn vector_element(kind: DataType) -> Field {
+    Field::new("element", kind, false)
 }
 
 /// The element carries no metadata: Arrow compares it as part of the type, and DataFusion makes
@@ -624,6 +740,11 @@ mod tests {
             PgType::Varchar(Some(20)),
             PgType::Bpchar(Some(3)),
             PgType::Vector(Some(384)),
+            PgType::Halfvec(Some(384)),
+            PgType::Sparsevec(Some(1_000_000_000)),
+            PgType::Bit(Some(64)),
+            PgType::Varbit(Some(1)),
+            PgType::Bit(Some(5)).array(),
             PgType::Varchar(Some(7)).array(),
         ];
         for kind in PgType::SCALARS.iter().chain(&with_modifiers) {

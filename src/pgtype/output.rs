@@ -2,23 +2,28 @@
 //! PostgreSQL's text or binary form.
 
 use super::{
-    NUMERIC_ANY, PgType, RegKind, array, bytea,
+    NUMERIC_ANY, PgType, RegKind, array,
+    bit::Bits,
+    bytea,
     datetime::{self, DateOrder},
     float, integer,
     interval::{self, IntervalStyle},
-    numeric, string, vector,
+    numeric,
+    sparsevec::Sparse,
+    string, vector,
 };
 use crate::error::{Error, Result};
 use arrow::{
     array::{
         Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Decimal128Array, FixedSizeBinaryArray,
-        Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray,
-        PrimitiveArray, StringArray, UInt32Array,
+        Float16Array, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array,
+        IntervalMonthDayNanoArray, PrimitiveArray, StringArray, UInt32Array,
     },
     buffer::NullBuffer,
     compute::{CastOptions, cast_with_options},
     datatypes::{
-        DataType, Date32Type, Float32Type, Time64MicrosecondType, TimestampMicrosecondType,
+        DataType, Date32Type, Float16Type, Float32Type, Time64MicrosecondType,
+        TimestampMicrosecondType,
     },
 };
 use chrono_tz::Tz;
@@ -105,6 +110,12 @@ enum Column {
         values: Float32Array,
         slices: Slices,
     },
+    Halfvec {
+        values: Float16Array,
+        slices: Slices,
+    },
+    Sparsevec(BinaryArray),
+    Bit(BinaryArray),
     /// Numbers with blanks between them.
     Row {
         element: Box<Encoder>,
@@ -181,6 +192,12 @@ impl Encoder {
                 let (values, slices) = list(&array)?;
                 Column::Vector { values: values.as_primitive::<Float32Type>().clone(), slices }
             }
+            PgType::Halfvec(_) => {
+                let (values, slices) = list(&array)?;
+                Column::Halfvec { values: values.as_primitive::<Float16Type>().clone(), slices }
+            }
+            PgType::Sparsevec(_) => Column::Sparsevec(array.as_binary().clone()),
+            PgType::Bit(_) | PgType::Varbit(_) => Column::Bit(array.as_binary().clone()),
             PgType::Int2vector => Self::row(&PgType::Int2, &array, style)?,
             PgType::Oidvector => Self::row(&PgType::Oid, &array, style)?,
             PgType::Array(kind) => {
@@ -246,6 +263,11 @@ impl Encoder {
             Column::Vector { values, slices } => {
                 vector::write(&values.values()[slices.of(row)], out);
             }
+            Column::Halfvec { values, slices } => {
+                vector::write(&values.values()[slices.of(row)], out);
+            }
+            Column::Sparsevec(values) => Sparse::of_carried(values.value(row)).write(out),
+            Column::Bit(values) => Bits::of_carried(values.value(row)).write(out),
             Column::Row { element, slices, .. } => {
                 for (at, row) in slices.of(row).enumerate() {
                     if at > 0 {
@@ -333,6 +355,11 @@ impl Encoder {
             Column::Vector { values, slices } => {
                 vector::write_binary(&values.values()[slices.of(row)], out)?;
             }
+            Column::Halfvec { values, slices } => {
+                vector::write_binary(&values.values()[slices.of(row)], out)?;
+            }
+            Column::Sparsevec(values) => Sparse::of_carried(values.value(row)).write_binary(out),
+            Column::Bit(values) => Bits::of_carried(values.value(row)).write_binary(out)?,
             Column::Row { element, slices, oid } => {
                 element.binary_list(slices.of(row), *oid, 0, out)?;
             }
@@ -390,6 +417,11 @@ fn carried(kind: &PgType, array: &ArrayRef) -> Result<ArrayRef> {
         }
         (PgType::Vector(_), DataType::FixedSizeList(element, _) | DataType::List(element))
             if *element.data_type() == DataType::Float32 =>
+        {
+            return Ok(Arc::clone(array));
+        }
+        (PgType::Halfvec(_), DataType::FixedSizeList(element, _) | DataType::List(element))
+            if *element.data_type() == DataType::Float16 =>
         {
             return Ok(Arc::clone(array));
         }

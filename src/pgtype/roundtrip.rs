@@ -1,7 +1,9 @@
 //! For every type: what is written as text or in binary reads back as the same values.
 
 use super::{
-    PgType, RegKind, cast,
+    PgType, RegKind,
+    bit::Bits,
+    cast,
     datetime::DateOrder,
     input::ColumnBuilder,
     interval::IntervalStyle,
@@ -18,6 +20,7 @@ use arrow::{
     },
     datatypes::{Float32Type, IntervalMonthDayNano},
 };
+use half::f16;
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use std::sync::Arc;
 
@@ -221,9 +224,14 @@ proptest! {
                 })
             })
             .collect();
-        for kind in [PgType::Vector(Some(3)), PgType::Vector(None)] {
+        let halves = rows.iter().map(|row| {
+            row.as_ref().map(|row| row.iter().map(|x| f16::from_f32(*x % 60_000.0).to_f32()).collect())
+        });
+        let halves: Vec<Option<Vec<f32>>> = halves.collect();
+        for kind in [PgType::Vector(Some(3)), PgType::Vector(None), PgType::Halfvec(Some(3)), PgType::Halfvec(None)] {
+            let rows = if matches!(kind, PgType::Halfvec(_)) { &halves } else { &rows };
             let mut builder = ColumnBuilder::new(&kind, &style);
-            for row in &rows {
+            for row in rows {
                 match row {
                     None => builder.push_null().unwrap(),
                     Some(values) => {
@@ -239,6 +247,38 @@ proptest! {
                 prop_assert_eq!(values.as_primitive::<Float32Type>().values(), rows[row].as_ref().unwrap());
             }
             both(&kind, array, &style);
+        }
+    }
+
+    #[test]
+    fn sparse_vectors(rows in column(vec((0..4000_u32, any::<i16>()), 0..20)), style in style()) {
+        for kind in [PgType::Sparsevec(Some(4000)), PgType::Sparsevec(None)] {
+            let mut builder = ColumnBuilder::new(&kind, &style);
+            for row in &rows {
+                let Some(elements) = row else {
+                    builder.push_null().unwrap();
+                    continue;
+                };
+                let elements: std::collections::BTreeMap<_, _> = elements.iter().copied().collect();
+                let elements: Vec<String> = elements
+                    .into_iter()
+                    .map(|(index, value)| format!("{}:{}", index + 1, f32::from(value) / 8.0))
+                    .collect();
+                builder.push_text(&format!("{{{}}}/4000", elements.join(","))).unwrap();
+            }
+            both(&kind, builder.finish(), &style);
+        }
+    }
+
+    #[test]
+    fn bit_strings(rows in column(vec(any::<bool>(), 0..300)), length in 1..300_usize, style in style()) {
+        for kind in [PgType::Bit(u32::try_from(length).ok()), PgType::Varbit(None)] {
+            let carried = |bits: Vec<bool>| {
+                let bits = Bits::collect(bits.into_iter());
+                if kind == PgType::Varbit(None) { bits } else { bits.resized(length) }.carried()
+            };
+            let array = BinaryArray::from_iter(rows.iter().cloned().map(|row| row.map(carried)));
+            both(&kind, Arc::new(array), &style);
         }
     }
 

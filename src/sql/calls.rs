@@ -15,6 +15,7 @@ use crate::{
             ordered_set::is_ordered_set,
             pg, windows,
         },
+        operators::not_unique,
         query::sort,
         tokens::fold,
         typed::Typed,
@@ -171,6 +172,11 @@ impl Binder<'_> {
             }
             return Err(self.no_function(name, args, span));
         };
+        if is_ambiguous(signatures, chosen, args) {
+            let kinds: Vec<String> = args.iter().map(|arg| bare(&arg.kind).to_string()).collect();
+            let message = format!("function {name}({}) is not unique", kinds.join(", "));
+            return Err(self.at(not_unique(&message, "function"), span));
+        }
         let kinds = self.parameter_kinds(chosen, args)?;
         let mut exprs = Vec::with_capacity(args.len());
         let mut given = Vec::with_capacity(args.len());
@@ -192,10 +198,10 @@ impl Binder<'_> {
             Implementation::DataFusion(function) => {
                 as_type(call(function(), exprs.clone()), &function(), &given, &result)
             }
-            Implementation::Distance(metric) => {
+            Implementation::Distance(space, metric) => {
                 let [left, right] = <[Expr; 2]>::try_from(exprs)
-                    .map_err(|_| Error::internal("a distance is between two vectors"))?;
-                functions::distance::call(*metric, left, right)
+                    .map_err(|_| Error::internal("a distance is between two points"))?;
+                functions::distance::call(*space, *metric, left, right)
             }
         };
         if chosen.set {
@@ -800,4 +806,20 @@ pub(crate) fn choose<'s>(signatures: &'s [Signature], args: &[Typed]) -> Option<
         .filter_map(|signature| Some((signature, signature.fit(args)?)))
         .reduce(|best, next| if next.1 > best.1 { next } else { best })
         .map(|(signature, _)| signature)
+}
+
+/// Whether functions of two types of vectors fit alike, so that it is not clear which is meant. Among
+/// PostgreSQL's own types the order of the table decides, which follows its preferences.
+fn is_ambiguous(signatures: &[Signature], chosen: &Signature, args: &[Typed]) -> bool {
+    let of_vectors = |signature: &Signature, at: usize| match signature.parameter(at) {
+        Some(functions::Parameter::Exact(kind)) => kind.space(),
+        _ => None,
+    };
+    let fit = chosen.fit(args);
+    signatures.iter().filter(|other| other.fit(args) == fit).any(|other| {
+        (0..args.len()).any(|at| {
+            let (a, b) = (of_vectors(chosen, at), of_vectors(other, at));
+            a.is_some() && b.is_some() && a != b
+        })
+    })
 }

@@ -64,6 +64,10 @@ pub(crate) fn bare(kind: &PgType) -> PgType {
         PgType::Varchar(_) => PgType::Varchar(None),
         PgType::Bpchar(_) => PgType::Bpchar(None),
         PgType::Vector(_) => PgType::Vector(None),
+        PgType::Halfvec(_) => PgType::Halfvec(None),
+        PgType::Sparsevec(_) => PgType::Sparsevec(None),
+        PgType::Bit(_) => PgType::Bit(None),
+        PgType::Varbit(_) => PgType::Varbit(None),
         PgType::Numeric(_) => PgType::Numeric(None),
         PgType::Array(element) => bare(element).array(),
         other => other.clone(),
@@ -97,8 +101,19 @@ pub(crate) fn castable(from: &PgType, to: &PgType) -> Option<Reason> {
         (T::Array(a), T::Array(b)) => return castable(a, b),
         (T::Int2vector, T::Array(b)) => return castable(&T::Int2, b),
         (T::Oidvector, T::Array(b)) => return castable(&T::Oid, b),
-        (T::Array(a), T::Vector(_)) if rank(a).is_some_and(|r| r != 0 && r != 2) => Assignment,
-        (T::Vector(_), T::Array(b)) if matches!(**b, T::Float4) => Assignment,
+        (T::Array(a), T::Vector(_) | T::Halfvec(_) | T::Sparsevec(_))
+            if rank(a).is_some_and(|r| r != 0 && r != 2) =>
+        {
+            Assignment
+        }
+        (T::Vector(_), T::Array(b)) if matches!(**b, T::Float4) => Implicit,
+        (T::Halfvec(_), T::Array(b)) if matches!(**b, T::Float4) => Assignment,
+        (T::Vector(_), T::Halfvec(_) | T::Sparsevec(_)) => Implicit,
+        (T::Halfvec(_), T::Sparsevec(_)) => Implicit,
+        (T::Halfvec(_) | T::Sparsevec(_), T::Vector(_)) => Assignment,
+        (T::Sparsevec(_), T::Halfvec(_)) => Assignment,
+        (T::Bit(_) | T::Varbit(_), T::Bit(_) | T::Varbit(_)) => Implicit,
+        (T::Bit(_), T::Int4 | T::Int8) | (T::Int4 | T::Int8, T::Bit(_)) => Explicit,
         (T::Text | T::Varchar(_), T::Reg(RegKind::Class)) => Implicit,
         (
             T::Text | T::Varchar(_) | T::Bpchar(_) | T::Name | T::Char,
@@ -375,6 +390,8 @@ fn merge(a: &PgType, b: &PgType) -> Option<PgType> {
             return Some(if same { numeric(scale(a)) } else { T::Numeric(None) });
         }
         (T::Array(a), T::Array(b)) => return merge(a, b).map(PgType::array),
+        // Each becomes the other unasked: the first stays.
+        (T::Bit(_), T::Varbit(_)) | (T::Varbit(_), T::Bit(_)) => return Some(bare(a)),
         _ => {}
     }
     if same(a, b) {
@@ -439,6 +456,7 @@ fn is_relabel(from: &PgType, to: &PgType) -> bool {
         (T::Jsonb, T::Json) | (T::Jsonb | T::Json, T::Text | T::Varchar(None)) => true,
         (T::Int2vector, T::Array(element)) => **element == T::Int2,
         (T::Oidvector, T::Array(element)) => matches!(**element, T::Oid | T::Reg(_)),
+        (T::Bit(_) | T::Varbit(_), T::Bit(None) | T::Varbit(None)) => true,
         (T::Array(a), T::Array(b)) => is_relabel(a, b) || (same(a, b) && **b == bare(b)),
         _ => false,
     }

@@ -60,12 +60,16 @@ impl Binder<'_> {
             A::Identifier(ident) => self.identifier(ident),
             A::CompoundIdentifier(idents) => self.column(idents),
             A::Value(value) => {
-                let typed = self.value(&value.value)?;
+                let typed = self.value(&value.value).map_err(|error| self.at(error, value.span))?;
                 Ok(Typed { position: self.position(value.span), ..typed })
             }
             A::Nested(inner) => self.expr(inner),
             A::TypedString(typed) => {
-                let kind = self.data_type(&typed.data_type, span)?;
+                let kind = match &typed.data_type {
+                    // Before a string alone it is of any length.
+                    ast::DataType::Bit(None) => PgType::Bit(None),
+                    data_type => self.data_type(data_type, span)?,
+                };
                 let value = self.value(&typed.value.value)?;
                 let value = Typed { position: self.position(typed.value.span), ..value };
                 self.coerce(value, &kind, Reason::Explicit)
@@ -156,7 +160,7 @@ impl Binder<'_> {
             }
             A::Position { expr, r#in } => {
                 let (part, whole) = (self.expr(expr)?, self.expr(r#in)?);
-                self.call_named("strpos", vec![whole, part], span)
+                self.call_named("position", vec![whole, part], span)
             }
             A::Substring { expr, substring_from, substring_for, .. } => {
                 let mut args = vec![self.expr(expr)?];
@@ -263,6 +267,8 @@ impl Binder<'_> {
             | Value::UnicodeStringLiteral(s)
             | Value::NationalStringLiteral(s) => text(s),
             Value::DollarQuotedString(s) => text(&s.value),
+            Value::SingleQuotedByteStringLiteral(digits) => self.bit_string('b', digits),
+            Value::HexStringLiteral(digits) => self.bit_string('x', digits),
             Value::Boolean(value) => {
                 Ok(Typed::literal(ScalarValue::Boolean(Some(*value)), PgType::Bool))
             }
@@ -270,6 +276,12 @@ impl Binder<'_> {
             Value::Placeholder(id) => self.placeholder(id),
             other => Err(Error::unsupported(format!("literal {other} is not supported"))),
         }
+    }
+
+    /// `B'101'`, `X'1F'`.
+    fn bit_string(&mut self, base: char, digits: &str) -> Result<Typed> {
+        let text = text_literal(&format!("{base}{digits}"));
+        self.coerce(text, &PgType::Bit(None), Reason::Explicit)
     }
 
     /// `$n`: of its declared type, or of none yet.
@@ -544,9 +556,13 @@ impl Binder<'_> {
         let reason = if expected.is_some() { Reason::Explicit } else { Reason::Implicit };
         let args = all
             .into_iter()
-            .map(|typed| match reason {
-                Reason::Explicit => Ok(self.coerce(typed, &element, reason)?.expr),
-                _ => Ok(self.shaped(typed, &element)?.expr),
+            .map(|typed| {
+                let typed = match reason {
+                    Reason::Explicit => self.coerce(typed, &element, reason)?,
+                    _ => typed,
+                };
+                // Whatever the modifiers of each, they lie in one column.
+                Ok(self.shaped(typed, &element)?.expr)
             })
             .collect::<Result<Vec<_>>>()?;
         let kind = element.clone().array();

@@ -8,7 +8,7 @@ use crate::{
         coerce::{Reason, bare, castable, numeric, scale},
         expression::{binary, boolean, operator_name},
         functions::{
-            arithmetic, array,
+            arithmetic, array, bit,
             call::{Body, Call, call},
             datetime, distance, json, text, vector_functions,
         },
@@ -20,6 +20,7 @@ use datafusion::{
     logical_expr::{Expr, Operator, ScalarUDF, Volatility, expr::InList},
     sql::sqlparser::{ast, tokenizer::Span},
 };
+use half::f16;
 use std::sync::Arc;
 
 /// A real beside a number of another type is double precision: PostgreSQL has no operator for the
@@ -27,6 +28,22 @@ use std::sync::Arc;
 fn among_floats(common: PgType, left: &Typed, right: &Typed) -> PgType {
     let both = left.kind == PgType::Float4 && right.kind == PgType::Float4;
     if common == PgType::Float4 && !both { PgType::Float8 } else { common }
+}
+
+/// Of two types of vectors that to which the other is cast unasked; an untyped literal is of its
+/// partner's type.
+fn widest(a: &PgType, b: &PgType) -> PgType {
+    match castable(a, b) {
+        Some(Reason::Implicit) if !matches!(b, PgType::Unknown) => bare(b),
+        _ => bare(a),
+    }
+}
+
+/// 42725: several functions or operators fit alike.
+pub(crate) fn not_unique(message: &str, what: &str) -> Error {
+    Error::new(SqlState::new(b"42725"), message).hint(format!(
+        "Could not choose a best candidate {what}. You might need to add explicit type casts."
+    ))
 }
 
 /// A quotient is shown with as many digits as it is computed to.
@@ -74,7 +91,7 @@ impl Binder<'_> {
                 self.like_typed(left, right, None, op.starts_with('!'), op.ends_with('*'), span)
             }
             "^@" => self.call_named("starts_with", vec![left, right], span),
-            "<->" | "<#>" | "<=>" | "<+>" => {
+            "<->" | "<#>" | "<=>" | "<+>" | "<~>" | "<%>" => {
                 let Some(metric) = Metric::from_operator(op) else {
                     return Err(Error::internal("an operator without a metric"));
                 };
@@ -133,7 +150,9 @@ impl Binder<'_> {
             (T::Unknown, kind) | (kind, T::Unknown) => match kind {
                 T::Varchar(_) | T::Name => T::Text,
                 T::Bpchar(_) => T::Bpchar(None),
-                T::Vector(_) => T::Vector(None),
+                T::Vector(_) | T::Halfvec(_) | T::Sparsevec(_) | T::Bit(_) | T::Varbit(_) => {
+                    bare(kind)
+                }
                 T::Numeric(_) => T::Numeric(None),
                 T::Reg(_) => kind.clone(),
                 other => other.clone(),
@@ -148,7 +167,10 @@ impl Binder<'_> {
                 T::Reg(*kind)
             }
             (T::Char, other) | (other, T::Char) if other.is_textual() => T::Text,
-            (T::Vector(_), T::Vector(_)) => T::Vector(None),
+            (
+                T::Vector(_) | T::Halfvec(_) | T::Sparsevec(_),
+                T::Vector(_) | T::Halfvec(_) | T::Sparsevec(_),
+            ) => widest(&left.kind, &right.kind),
             (T::Int2vector | T::Oidvector, T::Int2vector | T::Oidvector) => left.kind.clone(),
             (T::Json, _) | (_, T::Json) | (T::Record, _) | (_, T::Record) => {
                 return Err(self.no_operator(op, &left.kind, &right.kind, span));
@@ -183,7 +205,7 @@ impl Binder<'_> {
             _ => Reason::Implicit,
         };
         // An undeclared vector is laid out in its own way.
-        if matches!(kind, PgType::Vector(None)) {
+        if matches!(kind, PgType::Vector(None) | PgType::Halfvec(None)) {
             return self.shaped(typed, kind);
         }
         self.coerce(typed, kind, reason)
@@ -208,21 +230,14 @@ impl Binder<'_> {
             ">" => Operator::Gt,
             _ => Operator::GtEq,
         };
-        if let PgType::Vector(_) = left.kind {
-            let kinds = vec![left.kind, right.kind];
-            let function = self.own(
-                &format!("vector {op}"),
-                kinds,
-                PgType::Bool,
-                match op {
-                    "=" => vector_functions::equal,
-                    "<>" => vector_functions::not_equal,
-                    "<" => vector_functions::less,
-                    "<=" => vector_functions::less_or_equal,
-                    ">" => vector_functions::greater,
-                    _ => vector_functions::greater_or_equal,
-                },
-            );
+        let own = match left.kind {
+            PgType::Vector(_) => Some(vector_functions::comparison::<f32>(op)),
+            PgType::Halfvec(_) => Some(vector_functions::comparison::<f16>(op)),
+            _ => None,
+        };
+        if let Some(body) = own {
+            let name = format!("{} {op}", left.kind.typname());
+            let function = self.own(&name, vec![left.kind, right.kind], PgType::Bool, body);
             return Ok(boolean(call(function, vec![left.expr, right.expr])));
         }
         Ok(boolean(binary(left.expr, operator, right.expr)))
@@ -233,12 +248,13 @@ impl Binder<'_> {
         // An untyped literal is of its partner's type, but beside a date it is an interval where
         // there is no such operator.
         let (mut left, mut right) = (left, right);
+        let given = (left.kind.clone(), right.kind.clone());
         if left.is_unknown() != right.is_unknown() {
             let known = if left.is_unknown() { &right.kind } else { &left.kind };
             let kind = match (known, op) {
                 (T::Timestamp | T::Timestamptz, "+") | (T::Date, "+") => T::Interval,
                 (T::Interval, "*" | "/") => T::Float8,
-                (T::Vector(_), _) => T::Vector(None),
+                (T::Vector(_) | T::Halfvec(_), _) => bare(known),
                 (T::Jsonb, "-") => T::Text,
                 (T::Numeric(_), _) => T::Numeric(None),
                 (kind, _) => kind.clone(),
@@ -250,18 +266,18 @@ impl Binder<'_> {
             }
         }
         let kinds = (left.kind.clone(), right.kind.clone());
-        if let (T::Vector(_), T::Vector(_)) = kinds
-            && let Some(body) = vector_functions::operator(op)
-        {
-            let dims = match (&kinds.0, &kinds.1) {
-                (T::Vector(a), T::Vector(b)) => {
-                    a.or(*b).map_or(T::Vector(None), |_| T::Vector(None))
-                }
-                _ => T::Vector(None),
+        if let (T::Vector(_) | T::Halfvec(_), T::Vector(_) | T::Halfvec(_)) = (&kinds.0, &kinds.1) {
+            let kind = widest(&kinds.0, &kinds.1);
+            let body = match kind {
+                T::Vector(_) => vector_functions::operator::<f32>(op),
+                _ => vector_functions::operator::<f16>(op),
             };
-            let function =
-                self.own(&format!("vector {op}"), vec![kinds.0, kinds.1], dims.clone(), body);
-            return Ok(Typed::new(call(function, vec![left.expr, right.expr]), dims));
+            let body = body.ok_or_else(|| self.no_operator(op, &given.0, &given.1, span))?;
+            let left = self.coerce(left, &kind, Reason::Implicit)?;
+            let right = self.coerce(right, &kind, Reason::Implicit)?;
+            let name = format!("{kind} {op}");
+            let function = self.own(&name, vec![left.kind, right.kind], kind.clone(), body);
+            return Ok(Typed::new(call(function, vec![left.expr, right.expr]), kind));
         }
         if let (T::Jsonb, "-") = (&kinds.0, op) {
             let function = Call::udf(
@@ -294,7 +310,7 @@ impl Binder<'_> {
             );
             return Ok(Typed::new(call(function, vec![left.expr, right.expr]), result));
         }
-        Err(self.no_operator(op, &kinds.0, &kinds.1, span))
+        Err(self.no_operator(op, &given.0, &given.1, span))
     }
 
     fn number_arithmetic(&mut self, op: &str, left: Typed, right: Typed) -> Result<Typed> {
@@ -382,13 +398,26 @@ impl Binder<'_> {
             return self.array_concatenation(left, right, span);
         }
         match (&left.kind, &right.kind) {
-            (T::Vector(_), T::Vector(_) | T::Unknown) | (T::Unknown, T::Vector(_)) => {
-                let left = self.coerce(left, &T::Vector(None), Reason::Implicit)?;
-                let right = self.coerce(right, &T::Vector(None), Reason::Implicit)?;
-                let kinds = vec![left.kind, right.kind];
-                let function =
-                    self.own("vector_concat", kinds, T::Vector(None), vector_functions::concat);
-                Ok(Typed::new(call(function, vec![left.expr, right.expr]), T::Vector(None)))
+            (T::Vector(_) | T::Halfvec(_), T::Vector(_) | T::Halfvec(_) | T::Unknown)
+            | (T::Unknown, T::Vector(_) | T::Halfvec(_)) => {
+                let kind = widest(&left.kind, &right.kind);
+                let left = self.coerce(left, &kind, Reason::Implicit)?;
+                let right = self.coerce(right, &kind, Reason::Implicit)?;
+                let body: Body = match kind {
+                    T::Vector(_) => vector_functions::concat::<f32>,
+                    _ => vector_functions::concat::<f16>,
+                };
+                let name = format!("{kind}_concat");
+                let function = self.own(&name, vec![left.kind, right.kind], kind.clone(), body);
+                Ok(Typed::new(call(function, vec![left.expr, right.expr]), kind))
+            }
+            (T::Bit(_) | T::Varbit(_), T::Bit(_) | T::Varbit(_) | T::Unknown)
+            | (T::Unknown, T::Bit(_) | T::Varbit(_)) => {
+                let kind = T::Varbit(None);
+                let left = self.coerce(left, &kind, Reason::Implicit)?;
+                let right = self.coerce(right, &kind, Reason::Implicit)?;
+                let function = self.own("bitcat", vec![kind.clone(); 2], kind.clone(), bit::concat);
+                Ok(Typed::new(call(function, vec![left.expr, right.expr]), kind))
             }
             (T::Jsonb, T::Jsonb | T::Unknown) | (T::Unknown, T::Jsonb) => {
                 let left = self.coerce(left, &T::Jsonb, Reason::Implicit)?;
@@ -455,14 +484,31 @@ impl Binder<'_> {
         right: Typed,
         span: Span,
     ) -> Result<Typed> {
-        let is_vector =
-            |typed: &Typed| typed.is_unknown() || matches!(typed.kind, PgType::Vector(_));
-        if !is_vector(&left) || !is_vector(&right) || (left.is_unknown() && right.is_unknown()) {
-            return Err(self.no_operator(op, &left.kind, &right.kind, span));
+        let no_operator = |binder: &Self| binder.no_operator(op, &left.kind, &right.kind, span);
+        let kind = match (&left.kind, &right.kind) {
+            (PgType::Unknown, PgType::Unknown) if metric.is_of_bits() => PgType::Bit(None),
+            (PgType::Unknown, PgType::Unknown) => {
+                return Err(self.at(
+                    not_unique(
+                        &format!("operator is not unique: unknown {op} unknown"),
+                        "operator",
+                    ),
+                    span,
+                ));
+            }
+            (PgType::Varbit(_), PgType::Varbit(_) | PgType::Bit(_) | PgType::Unknown)
+            | (PgType::Bit(_) | PgType::Unknown, PgType::Varbit(_)) => PgType::Bit(None),
+            (left, right) => widest(left, right),
+        };
+        let Some(space) = kind.space() else { return Err(no_operator(self)) };
+        let fits =
+            |kind: &PgType| castable(kind, &PgType::of_space(space)) == Some(Reason::Implicit);
+        if !space.metrics().any(|m| m == metric) || !fits(&left.kind) || !fits(&right.kind) {
+            return Err(no_operator(self));
         }
-        let left = self.coerce(left, &PgType::Vector(None), Reason::Implicit)?;
-        let right = self.coerce(right, &PgType::Vector(None), Reason::Implicit)?;
-        Ok(Typed::new(distance::call(metric, left.expr, right.expr), PgType::Float8))
+        let left = self.coerce(left, &kind, Reason::Implicit)?;
+        let right = self.coerce(right, &kind, Reason::Implicit)?;
+        Ok(Typed::new(distance::call(space, metric, left.expr, right.expr), PgType::Float8))
     }
 
     fn containment(&mut self, op: &str, left: Typed, right: Typed, span: Span) -> Result<Typed> {
@@ -537,6 +583,21 @@ impl Binder<'_> {
     }
 
     fn bits(&mut self, op: &str, left: Typed, right: Typed, span: Span) -> Result<Typed> {
+        let is_bits = |typed: &Typed| matches!(typed.kind, PgType::Bit(_) | PgType::Varbit(_));
+        if (is_bits(&left) || is_bits(&right))
+            && let Some((name, body)) = bit::operator(op)
+        {
+            let first = PgType::Bit(None);
+            let second = if matches!(op, "<<" | ">>") { PgType::Int4 } else { PgType::Bit(None) };
+            let fits = |from: &PgType, to| castable(from, to) == Some(Reason::Implicit);
+            if !fits(&left.kind, &first) || !fits(&right.kind, &second) {
+                return Err(self.no_operator(op, &left.kind, &right.kind, span));
+            }
+            let left = self.coerce(left, &first, Reason::Implicit)?;
+            let right = self.coerce(right, &second, Reason::Implicit)?;
+            let function = self.own(name, vec![left.kind, right.kind], first.clone(), body);
+            return Ok(Typed::new(call(function, vec![left.expr, right.expr]), first));
+        }
         let both = [left.clone(), right.clone()];
         let kind = match self.common_type(op, &both) {
             Ok(kind @ (PgType::Int2 | PgType::Int4 | PgType::Int8)) => kind,

@@ -14,7 +14,6 @@
 
 use crate::{
     catalog::Table,
-    pgtype::PgType,
     sql::{
         functions::distance::as_distance,
         nearest::{DISTANCE_COLUMN, Nearest},
@@ -189,14 +188,14 @@ struct Search {
 
 /// The search that an order asks for: between a vector column and what names no column.
 fn search(order: &Expr, table: &Table) -> Option<Search> {
-    let (metric, left, right) = as_distance(order)?;
+    let (space, metric, left, right) = as_distance(order)?;
     let (column, query) = match (left, right) {
         (Expr::Column(column), query) if is_constant(query) => (column, query),
         (query, Expr::Column(column)) if is_constant(query) => (column, query),
         _ => return None,
     };
     let column = table.column(&column.name)?;
-    matches!(column.kind, PgType::Vector(_)).then(|| Search {
+    (column.kind.space() == Some(space)).then(|| Search {
         column: column.id,
         metric,
         query: query.clone(),

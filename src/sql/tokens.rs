@@ -699,6 +699,7 @@ pub(crate) fn pg_type(parsed: &ast::DataType) -> Result<PgType> {
             scalar => scalar.array(),
         }),
         DataType::Char(None) | DataType::Character(None) => Ok(PgType::Bpchar(Some(1))),
+        DataType::Bit(None) => Ok(PgType::Bit(Some(1))),
         DataType::Interval { .. } => Ok(PgType::Interval),
         DataType::Custom(name, modifiers) => {
             let parts: Vec<&ast::Ident> = name.0.iter().filter_map(|p| p.as_ident()).collect();

@@ -13,9 +13,9 @@ use crate::{
 use arrow::{
     array::{Array, ArrayRef, AsArray},
     datatypes::{
-        DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type,
-        Int64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit,
-        TimestampMicrosecondType, UInt32Type,
+        DataType, Date32Type, Decimal128Type, Float16Type, Float32Type, Float64Type, Int16Type,
+        Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType,
+        TimeUnit, TimestampMicrosecondType, UInt32Type,
     },
 };
 use std::{ops::Range, sync::Arc};
@@ -82,6 +82,9 @@ fn canonical(array: &dyn Array, row: usize, out: &mut Vec<u8>) {
         }
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             int(array.as_primitive::<TimestampMicrosecondType>().value(row));
+        }
+        DataType::Float16 => {
+            float(array.as_primitive::<Float16Type>().value(row).to_f64(), out);
         }
         DataType::Float32 => float(array.as_primitive::<Float32Type>().value(row).into(), out),
         DataType::Float64 => float(array.as_primitive::<Float64Type>().value(row), out),

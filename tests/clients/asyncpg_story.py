@@ -9,7 +9,7 @@ import uuid
 
 import asyncpg
 import numpy as np
-from pgvector import Vector
+from pgvector import HalfVector, SparseVector, Vector
 from pgvector.asyncpg import register_vector
 
 
@@ -66,6 +66,28 @@ async def story(connection: asyncpg.Connection) -> None:
     assert statement.get_attributes()[0].type.name == "int8"
 
 
+async def other_points(connection: asyncpg.Connection) -> None:
+    """halfvec, sparsevec and bit: parameters, results, arrays and COPY, in binary."""
+    await connection.execute("CREATE TABLE points (id int PRIMARY KEY, h halfvec(3), s sparsevec(5), b bit(5), v varbit)")
+    row = (1, HalfVector([1, 0.5, -2]), SparseVector({0: 1.5, 3: -2}, 5), asyncpg.BitString("10110"),
+           asyncpg.BitString("101"))
+    await connection.execute("INSERT INTO points VALUES ($1, $2, $3, $4, $5)", *row)
+    assert tuple(await connection.fetchrow("SELECT * FROM points")) == row
+    assert await connection.fetchval("SELECT $1::halfvec[]", [row[1], row[1]]) == [row[1], row[1]]
+    assert await connection.fetchval("SELECT $1::sparsevec[]", [row[2]]) == [row[2]]
+    assert await connection.fetchval("SELECT $1::bit(5)[]", [row[3]]) == [row[3]]
+    records = [(i, HalfVector([i, 0, 0]), SparseVector({1: i}, 5), row[3], row[4]) for i in range(10, 210)]
+    assert await connection.copy_records_to_table("points", records=records) == "COPY 200"
+    near = await connection.fetch("SELECT id FROM points ORDER BY h <-> $1 LIMIT 2", HalfVector([50, 0, 0]))
+    assert near[0]["id"] == 50, near
+    near = await connection.fetch("SELECT id FROM points ORDER BY s <+> $1 LIMIT 1", SparseVector({1: 60}, 5))
+    assert near[0]["id"] == 60, near
+    statement = await connection.prepare("SELECT b <~> $1 FROM points WHERE id = 1")
+    assert [kind.name for kind in statement.get_parameters()] == ["bit"], statement.get_parameters()
+    assert await statement.fetchval(asyncpg.BitString("00110")) == 1.0
+    await connection.execute("DROP TABLE points")
+
+
 async def transactions(connection: asyncpg.Connection) -> None:
     try:
         async with connection.transaction():
@@ -95,6 +117,7 @@ async def main() -> None:
     await register_vector(connection)
     await types(connection)
     await story(connection)
+    await other_points(connection)
     await transactions(connection)
     await connection.execute("DROP TABLE items")
     await connection.reset()

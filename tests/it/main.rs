@@ -17,6 +17,8 @@ mod examples;
 mod introspection;
 /// Whom a test talks to.
 mod peer;
+/// `halfvec`, `sparsevec` and bit strings: restarts and plans.
+mod points;
 /// Statements that run again.
 mod prepared;
 /// Recall against exact neighbours, through SQL.

@@ -29,9 +29,9 @@ impl Seeded {
     }
 }
 
-async fn loaded(node: &Running) -> Client {
+async fn loaded(node: &Running, kind: &str) -> Client {
     let client = node.client().await;
-    let table = format!("CREATE TABLE t (id int PRIMARY KEY, shop int, v vector({DIMS}))");
+    let table = format!("CREATE TABLE t (id int PRIMARY KEY, shop int, v {kind}({DIMS}))");
     client.batch_execute(&format!("CREATE EXTENSION vector; {table}")).await.unwrap();
     let mut seeded = Seeded(7);
     for first in (0..ROWS).step_by(1000) {
@@ -65,7 +65,7 @@ async fn recall(client: &Client, filter: &str) -> f64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_index_finds_what_an_exact_search_finds() {
     let node = support::start().await;
-    let client = loaded(&node).await;
+    let client = loaded(&node, "vector").await;
 
     let query = "EXPLAIN SELECT id FROM t ORDER BY v <-> (SELECT v FROM t WHERE id = 1) LIMIT 10";
     let by_subquery = client.query(query, &[]).await;
@@ -92,4 +92,28 @@ async fn an_index_finds_what_an_exact_search_finds() {
     let churned = recall(&client, "").await;
     assert!(churned >= 0.95, "after updates and deletes: {churned}");
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_of_halfvecs_finds_what_an_exact_search_finds() {
+    let node = support::start().await;
+    let client = loaded(&node, "halfvec").await;
+
+    let nearest = format!("t ORDER BY v <-> '{}'", Seeded(5).vector());
+    let plan = explained(&client, &nearest).await;
+    assert!(plan.contains("index=t_v"), "{plan}");
+    let at_first = recall(&client, "").await;
+    assert!(at_first >= 0.95, "after the build: {at_first}");
+
+    client.batch_execute("UPDATE t SET shop = shop + 100 WHERE id % 10 < 3").await.unwrap();
+    let churned = recall(&client, "").await;
+    assert!(churned >= 0.95, "after updates: {churned}");
+    node.stop().await;
+}
+
+/// The plan of the ten nearest rows.
+async fn explained(client: &Client, from: &str) -> String {
+    let query = format!("EXPLAIN SELECT id FROM {from} LIMIT 10");
+    let plan = client.query(&query, &[]).await.unwrap();
+    plan.iter().map(|row| row.get(0)).collect::<Vec<String>>().join("\n")
 }

@@ -161,6 +161,7 @@ fn folder() -> PathBuf {
 }
 
 files!(
+    bit,
     casts,
     catalog,
     ddl,
@@ -168,11 +169,13 @@ files!(
     errors,
     expressions,
     generated,
+    halfvec,
     nearest,
     sampling,
     select,
     session,
     temporary,
+    sparsevec,
     transactions,
     types,
     vector,

@@ -67,7 +67,7 @@ pub(super) fn keys<'t>(index: &Index, table: &'t Table) -> Vec<Key<'t>> {
 }
 
 fn vector_key(column: &Column, metric: Metric) -> Key<'_> {
-    let class = Some(metric.operator_class().to_owned());
+    let class = column.kind.space().map(|space| space.operator_class(metric));
     Key { class, ..Key::plain(column, false) }
 }
 

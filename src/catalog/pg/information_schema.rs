@@ -258,7 +258,7 @@ fn describe(
         .set("datetime_precision", |column| datetime_precision(&column.kind))
         .set("udt_catalog", |_| database)
         .set("udt_schema", |column| match column.kind.oid() {
-            crate::pgtype::VECTOR_OID | crate::pgtype::VECTOR_ARRAY_OID => vector_schema,
+            oid if crate::pgtype::is_of_extension(oid) => vector_schema,
             _ => "pg_catalog",
         })
         .set("udt_name", |column| column.kind.typname())
@@ -290,7 +290,7 @@ fn describe(
 fn data_type(kind: &PgType) -> String {
     match kind {
         PgType::Array(_) | PgType::Int2vector | PgType::Oidvector => "ARRAY".to_owned(),
-        PgType::Vector(_) => "USER-DEFINED".to_owned(),
+        PgType::Vector(_) | PgType::Halfvec(_) | PgType::Sparsevec(_) => "USER-DEFINED".to_owned(),
         kind => {
             let name = kind.to_string();
             let end = name.find('(').unwrap_or(name.len());
@@ -304,6 +304,7 @@ fn maximum_length(kind: &PgType) -> Option<i64> {
     match kind {
         PgType::Varchar(length) => length.map(i64::from),
         PgType::Bpchar(length) => Some(length.map_or(1, i64::from)),
+        PgType::Bit(length) | PgType::Varbit(length) => length.map(i64::from),
         _ => None,
     }
 }

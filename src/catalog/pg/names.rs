@@ -209,15 +209,19 @@ impl<'c> Scope<'c> {
                 (PgType::Array(element), Some(_)) if **element == PgType::Bpchar(None) => {
                     "bpchar[]".to_owned()
                 }
+                (PgType::Bit(None), Some(_)) => "\"bit\"".to_owned(),
+                (PgType::Array(element), Some(_)) if **element == PgType::Bit(None) => {
+                    "\"bit\"[]".to_owned()
+                }
                 _ => kind.to_string(),
             };
-            let is_vector = matches!(&kind, PgType::Vector(_))
-                || matches!(&kind, PgType::Array(element) if matches!(**element, PgType::Vector(_)));
-            return Some(if is_vector && !self.path.contains(&schema) {
-                format!("{}.{name}", quote_ident(self.schema_name(schema)))
-            } else {
-                name
-            });
+            return Some(
+                if crate::pgtype::is_of_extension(kind.oid()) && !self.path.contains(&schema) {
+                    format!("{}.{name}", quote_ident(self.schema_name(schema)))
+                } else {
+                    name
+                },
+            );
         }
         types::known(oid).map(|known| {
             let element = known.name.strip_prefix('_').filter(|_| known.element != Oid(0));

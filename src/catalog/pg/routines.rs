@@ -50,7 +50,9 @@ pub(super) fn routines(relation: &'static SystemRelation, view: &View) -> Result
 fn data_type(kind: Oid) -> String {
     match PgType::from_oid(kind.0, -1) {
         Some(PgType::Array(_)) => "ARRAY".to_owned(),
-        Some(PgType::Vector(_)) => "USER-DEFINED".to_owned(),
+        Some(PgType::Vector(_) | PgType::Halfvec(_) | PgType::Sparsevec(_)) => {
+            "USER-DEFINED".to_owned()
+        }
         Some(kind) => kind.to_string(),
         None => types::known(kind).map_or_else(String::new, |known| known.name.to_owned()),
     }

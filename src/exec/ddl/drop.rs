@@ -279,15 +279,21 @@ impl Ddl<'_> {
         }
         let is_vector = |kind: &PgType| {
             let element = if let PgType::Array(element) = kind { element } else { kind };
-            matches!(element, PgType::Vector(_))
+            matches!(element, PgType::Vector(_) | PgType::Halfvec(_) | PgType::Sparsevec(_))
         };
         let uses = |table: &&Arc<Table>| table.columns.iter().any(|column| is_vector(&column.kind));
         if let Some(table) = catalog.tables().find(uses) {
+            let own = table.columns.iter().find(|column| is_vector(&column.kind));
+            let kind = own.map_or(String::new(), |column| column.kind.typname());
             return Err(Error::new(
                 SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
                 format!("cannot drop extension {} because other objects depend on it", name.name),
             )
-            .detail(format!("table {} depends on type vector", table.name))
+            .detail(format!(
+                "table {} depends on type {}",
+                table.name,
+                kind.trim_start_matches('_')
+            ))
             .hint("Drop the columns first."));
         }
         let mut database = Database::clone(database);

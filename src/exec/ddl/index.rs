@@ -14,7 +14,7 @@ use crate::{
     ids::{ColumnId, RowId},
     pgtype::PgType,
     sql::utility::{CreateIndex, IndexKey, TableConstraint},
-    vector::Metric,
+    vector::{Metric, Space},
 };
 use arrow::array::{Array, AsArray};
 use std::{collections::BTreeMap, sync::Arc};
@@ -99,7 +99,8 @@ impl Ddl<'_> {
             options,
             comment: None,
         };
-        if indexed_metric(metric).is_none() {
+        let space = column.kind.space().ok_or_else(|| Error::internal("an index of no points"))?;
+        if indexed_metric(space, metric).is_none() {
             self.notice(format!(
                 "searches by {} are exact: index \"{}\" is recorded and not built",
                 metric.operator(),
@@ -301,36 +302,63 @@ impl Ddl<'_> {
 
 /// The metric that an index key asks for: by its operator class, else the table's.
 fn metric_of(table: &Table, key: &IndexKey, kind: &PgType, method: &str) -> Result<Metric> {
-    let PgType::Vector(dims) = kind else {
-        if let Some(class) = &key.operator_class {
-            return Err(Error::new(
-                SqlState::DATATYPE_MISMATCH,
-                format!("operator class \"{class}\" does not accept data type {kind}"),
-            ));
-        }
-        return Err(Error::new(
-            SqlState::UNDEFINED_OBJECT,
-            format!(
-                "data type {kind} has no default operator class for access method \"{method}\""
-            ),
-        )
-        .hint("Index a column of type vector."));
+    let asked = key.operator_class.as_deref();
+    let Some(space) = kind.space() else {
+        return Err(match asked {
+            Some(class) => not_accepted(class, kind),
+            None => no_default(kind, method)
+                .hint("Index a column of type vector, halfvec, sparsevec or bit."),
+        });
     };
-    if dims.is_none() {
-        return Err(Error::new(SqlState::DATA_EXCEPTION, "column does not have dimensions")
-            .hint("Declare it as vector(n)."));
+    let metric =
+        match asked {
+            None if space == Space::Bit => {
+                return Err(no_default(kind, method).hint(
+                    "You must specify an operator class for the index or define a default operator \
+                 class for the data type.",
+                ));
+            }
+            None => table.metric(),
+            Some(class) => match Space::of_operator_class(class) {
+                Some((of, metric)) if of == space => metric,
+                Some(_) => return Err(not_accepted(class, kind)),
+                None => {
+                    let classes: Vec<_> =
+                        space.metrics().map(|m| space.operator_class(m)).collect();
+                    return Err(Error::new(
+                    SqlState::UNDEFINED_OBJECT,
+                    format!(
+                        "operator class \"{class}\" does not exist for access method \"{method}\""
+                    ),
+                )
+                .hint(format!("Operator classes of {}: {}.", space.name(), classes.join(", "))));
+                }
+            },
+        };
+    if kind.typmod() < 1 {
+        return Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "column does not have dimensions",
+        )
+        .hint(format!("Declare it as {}(n).", space.name())));
     }
-    match &key.operator_class {
-        None => Ok(table.metric()),
-        Some(class) => Metric::from_operator_class(class).ok_or_else(|| {
-            let classes: Vec<&str> = Metric::ALL.iter().map(|m| m.operator_class()).collect();
-            Error::new(
-                SqlState::UNDEFINED_OBJECT,
-                format!("operator class \"{class}\" does not exist for access method \"{method}\""),
-            )
-            .hint(format!("Operator classes of vector: {}.", classes.join(", ")))
-        }),
-    }
+    Ok(metric)
+}
+
+fn not_accepted(class: &str, kind: &PgType) -> Error {
+    let kind = PgType::from_oid(kind.oid(), -1).unwrap_or(PgType::Unknown);
+    Error::new(
+        SqlState::DATATYPE_MISMATCH,
+        format!("operator class \"{class}\" does not accept data type {kind}"),
+    )
+}
+
+fn no_default(kind: &PgType, method: &str) -> Error {
+    let kind = PgType::from_oid(kind.oid(), -1).unwrap_or(PgType::Unknown);
+    Error::new(
+        SqlState::UNDEFINED_OBJECT,
+        format!("data type {kind} has no default operator class for access method \"{method}\""),
+    )
 }
 
 /// Checks the options of an index: pgvector's for the method asked for.

@@ -8,7 +8,7 @@ use crate::{
     ids::{ColumnId, Oid, TableId},
     pgtype::PgType,
     sql::utility::{ColumnDefinition, SequenceOptions, TableConstraint, TableConstraintKind},
-    vector::Metric,
+    vector::{Metric, Space},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -290,7 +290,7 @@ pub(super) fn table_options(options: &[(String, String)]) -> Result<BTreeMap<Str
         let value = match name.to_ascii_lowercase().as_str() {
             "distance_metric" => {
                 let metric = Metric::from_word(value).ok_or_else(|| {
-                    let words: Vec<&str> = Metric::ALL.iter().map(|m| m.word()).collect();
+                    let words: Vec<&str> = Space::Vector.metrics().map(Metric::word).collect();
                     Error::new(
                         SqlState::INVALID_PARAMETER_VALUE,
                         format!("invalid value for option \"distance_metric\": \"{value}\""),

@@ -6,7 +6,7 @@
 mod read;
 mod write;
 
-pub(super) use read::{beyond, parse_f32, parse_f64, scan_f32};
+pub(super) use read::{beyond, is_lost, parse_f32, parse_f64, scan_f32};
 pub(super) use write::{write_f32, write_f64};
 
 /// Powers of ten that a double holds exactly.

@@ -37,7 +37,7 @@ pub(in crate::pgtype) fn parse_f64(text: &str) -> Result<f64> {
 }
 
 /// Whether a number became infinity or 0 that is neither.
-fn is_lost(value: f64, number: &str) -> bool {
+pub(in crate::pgtype) fn is_lost(value: f64, number: &str) -> bool {
     let number = number.as_bytes();
     (value.is_infinite() && !is_word(number)) || (value == 0.0 && has_digit(number))
 }

@@ -1,18 +1,14 @@
-//! Aggregates: DataFusion's where they do what PostgreSQL's do, and ours: sums and averages of
-//! vectors, json, and the one value of a subquery.
+//! Aggregates: DataFusion's where they do what PostgreSQL's do, and ours: json, and the one value of a
+//! subquery; those of vectors and of bit strings have their own files.
 
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::{PgType, output::Style, vector::check_dims},
+    pgtype::{PgType, output::Style},
     sql::{
         Context,
         binder::Binder,
         coerce::{Reason, numeric, scale},
-        functions::{
-            call::external,
-            json,
-            vector::{Builder, Vectors},
-        },
+        functions::{bit_fold::BitFold, call::external, json, vector_fold::VectorFold},
         operators::QUOTIENT,
         typed::Typed,
     },
@@ -45,6 +41,7 @@ use datafusion::{
     },
     sql::sqlparser::tokenizer::Span,
 };
+use half::f16;
 use serde_json::Value;
 use std::{
     fmt,
@@ -174,7 +171,12 @@ impl Binder<'_> {
                 T::Interval => {
                     return Err(self.at(Error::unsupported("sum(interval) is not supported"), span));
                 }
-                T::Vector(_) => plain(VectorFold::udaf(false), vec![first.expr], T::Vector(None)),
+                T::Vector(_) => {
+                    plain(VectorFold::<f32>::udaf(false), vec![first.expr], T::Vector(None))
+                }
+                T::Halfvec(_) => {
+                    plain(VectorFold::<f16>::udaf(false), vec![first.expr], T::Halfvec(None))
+                }
                 _ => return Err(missing(self, &args)),
             },
             ("avg", 1) => match &kind {
@@ -191,11 +193,18 @@ impl Binder<'_> {
                 T::Interval => {
                     return Err(self.at(Error::unsupported("avg(interval) is not supported"), span));
                 }
-                T::Vector(_) => plain(VectorFold::udaf(true), vec![first.expr], T::Vector(None)),
+                T::Vector(_) => {
+                    plain(VectorFold::<f32>::udaf(true), vec![first.expr], T::Vector(None))
+                }
+                T::Halfvec(_) => {
+                    plain(VectorFold::<f16>::udaf(true), vec![first.expr], T::Halfvec(None))
+                }
                 _ => return Err(missing(self, &args)),
             },
             ("min" | "max", 1) => {
-                if matches!(kind, T::Bool | T::Json | T::Jsonb | T::Vector(_) | T::Record) {
+                let has_none =
+                    matches!(kind, T::Bool | T::Json | T::Jsonb | T::Record | T::Varbit(_));
+                if has_none || kind.space().is_some() {
                     return Err(missing(self, &args));
                 }
                 let function = if name == "min" { min_udaf() } else { max_udaf() };
@@ -234,6 +243,9 @@ impl Binder<'_> {
                     _ => bit_xor_udaf(),
                 };
                 plain(function, vec![first.expr], kind)
+            }
+            ("bit_and" | "bit_or" | "bit_xor", 1) if matches!(kind, T::Bit(_) | T::Varbit(_)) => {
+                plain(BitFold::udaf(name), vec![first.expr], T::Bit(None))
             }
             ("stddev" | "stddev_samp" | "stddev_pop" | "variance" | "var_samp" | "var_pop", 1) => {
                 let result =
@@ -306,6 +318,7 @@ macro_rules! leave_types {
         }
     };
 }
+pub(super) use leave_types;
 
 // The value of a subquery.
 
@@ -396,131 +409,6 @@ impl Accumulator for SingleValue {
 
     fn size(&self) -> usize {
         size_of::<Self>() + self.value.size()
-    }
-}
-
-// Sums and averages of vectors.
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct VectorFold {
-    averages: bool,
-    signature: Signature,
-}
-
-impl VectorFold {
-    fn udaf(averages: bool) -> Arc<AggregateUDF> {
-        let signature = Signature::user_defined(Volatility::Immutable);
-        Arc::new(AggregateUDF::from(Self { averages, signature }))
-    }
-
-    fn result(&self) -> &PgType {
-        &PgType::Vector(None)
-    }
-}
-
-impl AggregateUDFImpl for VectorFold {
-    fn name(&self) -> &str {
-        if self.averages { "vector_avg" } else { "vector_sum" }
-    }
-
-    leave_types!();
-
-    fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>, DataFusionError> {
-        Ok(Box::new(VectorSum { averages: self.averages, count: 0, sums: Vec::new() }))
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>, DataFusionError> {
-        let sums = PgType::Float8.array().field(&format!("{}[sums]", args.name), true);
-        Ok(vec![
-            Arc::new(Field::new(format!("{}[count]", args.name), DataType::UInt64, false)),
-            Arc::new(sums),
-        ])
-    }
-}
-
-#[derive(Debug)]
-struct VectorSum {
-    averages: bool,
-    count: u64,
-    sums: Vec<f64>,
-}
-
-impl VectorSum {
-    fn add(&mut self, vector: impl ExactSizeIterator<Item = f64>, count: u64) -> Result<()> {
-        if self.count == 0 {
-            self.sums = vec![0.0; vector.len()];
-        } else if self.sums.len() != vector.len() {
-            let message = if self.averages {
-                format!("expected {} dimensions, not {}", self.sums.len(), vector.len())
-            } else {
-                format!("different vector dimensions {} and {}", self.sums.len(), vector.len())
-            };
-            return Err(Error::new(SqlState::DATA_EXCEPTION, message));
-        }
-        for (sum, value) in self.sums.iter_mut().zip(vector) {
-            *sum += value;
-        }
-        self.count += count;
-        Ok(())
-    }
-}
-
-impl Accumulator for VectorSum {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<(), DataFusionError> {
-        let vectors = Vectors::new(&values[0]).map_err(external)?;
-        for row in 0..vectors.len() {
-            if let Some(vector) = vectors.row(row) {
-                self.add(vector.iter().map(|&x| f64::from(x)), 1).map_err(external)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<(), DataFusionError> {
-        let counts = states[0].as_primitive::<arrow::datatypes::UInt64Type>();
-        let sums = states[1].as_list::<i32>();
-        for row in 0..counts.len() {
-            if counts.value(row) > 0 {
-                let sums = sums.value(row);
-                let sums = sums.as_primitive::<arrow::datatypes::Float64Type>().values();
-                self.add(sums.iter().copied(), counts.value(row)).map_err(external)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>, DataFusionError> {
-        let sums: Vec<ScalarValue> =
-            self.sums.iter().map(|&sum| ScalarValue::Float64(Some(sum))).collect();
-        let sums = ScalarValue::List(ScalarValue::new_list_nullable(&sums, &DataType::Float64));
-        Ok(vec![ScalarValue::UInt64(Some(self.count)), sums])
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue, DataFusionError> {
-        let mut out = Builder::new(None);
-        if self.count == 0 {
-            out.push_null();
-        } else {
-            #[expect(clippy::cast_precision_loss, reason = "a count of rows beside an average")]
-            let divisor = if self.averages { self.count as f64 } else { 1.0 };
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "a vector's elements are single precision"
-            )]
-            let vector: Vec<f32> = self.sums.iter().map(|sum| (sum / divisor) as f32).collect();
-            if vector.iter().any(|value| value.is_infinite()) {
-                return Err(external(Error::new(
-                    SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-                    "value out of range: overflow",
-                )));
-            }
-            check_dims(vector.len()).and_then(|()| out.push(&vector)).map_err(external)?;
-        }
-        ScalarValue::try_from_array(&out.finish(), 0)
-    }
-
-    fn size(&self) -> usize {
-        size_of::<Self>() + self.sums.capacity() * 8
     }
 }
 

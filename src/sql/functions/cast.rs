@@ -7,10 +7,12 @@ use crate::{
         PgType, RegKind,
         cast::{from_text, to_text},
         output::Style,
+        sparsevec,
         string::TooLong,
-        vector::{check_dims, check_element},
+        vector::{Element, check_dims, check_element, check_expected, narrow},
     },
     sql::functions::{
+        bit,
         call::Arguments,
         vector::{Builder, Vectors},
         zone,
@@ -18,8 +20,8 @@ use crate::{
 };
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, Float64Array, GenericListArray, Int64Array, ListArray,
-        PrimitiveArray, StringArray, UInt32Array, new_null_array,
+        Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, Float64Array, GenericListArray,
+        Int64Array, ListArray, PrimitiveArray, StringArray, UInt32Array, new_null_array,
     },
     compute::{CastOptions, cast_with_options},
     datatypes::{
@@ -29,6 +31,7 @@ use arrow::{
     },
 };
 use datafusion::logical_expr::Volatility;
+use half::f16;
 use std::sync::Arc;
 
 /// A cast that the user wrote.
@@ -59,6 +62,10 @@ pub(crate) fn volatility(from: &PgType, to: &PgType) -> Volatility {
                 | PgType::Name
                 | PgType::Uuid
                 | PgType::Vector(_)
+                | PgType::Halfvec(_)
+                | PgType::Sparsevec(_)
+                | PgType::Bit(_)
+                | PgType::Varbit(_)
                 | PgType::Json
                 | PgType::Jsonb
         )
@@ -83,9 +90,32 @@ pub(crate) fn convert(
         return Ok(new_null_array(&to.arrow(), array.len()));
     }
     match (from, to) {
-        (T::Vector(_), T::Vector(dims)) => vector_to_vector(array, *dims),
-        (T::Vector(_), T::Array(_)) => vector_to_array(array),
-        (T::Array(element), T::Vector(dims)) => array_to_vector(array, element, *dims, style),
+        (T::Vector(_), T::Vector(dims)) => dense_to_dense::<f32, f32>(array, *dims),
+        (T::Vector(_), T::Halfvec(dims)) => dense_to_dense::<f32, f16>(array, *dims),
+        (T::Halfvec(_), T::Vector(dims)) => dense_to_dense::<f16, f32>(array, *dims),
+        (T::Halfvec(_), T::Halfvec(dims)) => dense_to_dense::<f16, f16>(array, *dims),
+        (T::Vector(_), T::Array(_)) => dense_to_array::<f32>(array),
+        (T::Halfvec(_), T::Array(_)) => dense_to_array::<f16>(array),
+        (T::Vector(_), T::Sparsevec(dims)) => dense_to_sparse::<f32>(array, *dims),
+        (T::Halfvec(_), T::Sparsevec(dims)) => dense_to_sparse::<f16>(array, *dims),
+        (T::Sparsevec(_), T::Vector(dims)) => sparse_to_dense::<f32>(array, *dims),
+        (T::Sparsevec(_), T::Halfvec(dims)) => sparse_to_dense::<f16>(array, *dims),
+        (T::Sparsevec(_), T::Sparsevec(dims)) => sparse_to_sparse(array, *dims),
+        (T::Array(element), T::Vector(dims)) => array_to_dense::<f32>(array, element, *dims, style),
+        (T::Array(element), T::Halfvec(dims)) => {
+            array_to_dense::<f16>(array, element, *dims, style)
+        }
+        (T::Array(element), T::Sparsevec(dims)) => array_to_sparse(array, element, *dims, style),
+        (T::Bit(_) | T::Varbit(_), T::Bit(_) | T::Varbit(_)) => {
+            bit::resized(array, to.bit_length(), too_long)
+        }
+        // A length that is not said is 1.
+        (T::Int4 | T::Int8, T::Bit(length)) => bit::of_integers(array, length.unwrap_or(1)),
+        (T::Bit(_), T::Int4) => {
+            let whole: ArrayRef = Arc::new(bit::to_integers(array, "integer", 32)?);
+            arrow(&whole, to)
+        }
+        (T::Bit(_), T::Int8) => Ok(Arc::new(bit::to_integers(array, "bigint", 64)?)),
         (T::Array(a), T::Array(b)) => elements(array, a, b, style, too_long),
         (T::Int2vector, T::Array(b)) => elements(array, &T::Int2, b, style, too_long),
         (T::Oidvector, T::Array(b)) => elements(array, &T::Oid, b, style, too_long),
@@ -258,40 +288,84 @@ fn elements(
     )))
 }
 
-/// The same vectors in the layout of other dimensions, which they must have.
-fn vector_to_vector(array: &ArrayRef, dims: Option<u16>) -> Result<ArrayRef> {
-    let vectors = Vectors::new(array)?;
-    let mut builder = Builder::new(dims);
+/// Dense vectors of another element, or in the layout of other dimensions, which they must have.
+fn dense_to_dense<T: Element, U: Element>(array: &ArrayRef, dims: Option<u16>) -> Result<ArrayRef> {
+    let vectors = Vectors::<T>::new(array)?;
+    let mut builder = Builder::<U>::new(dims);
+    let mut made = Vec::new();
     for row in 0..array.len() {
         match vectors.row(row) {
-            Some(vector) => builder.push(vector)?,
+            Some(vector) => {
+                check_expected(dims, vector.len())?;
+                made.clear();
+                for x in vector {
+                    made.push(narrow(x.real())?);
+                }
+                builder.push(&made)?;
+            }
             None => builder.push_null(),
         }
     }
     Ok(builder.finish())
 }
 
-fn vector_to_array(array: &ArrayRef) -> Result<ArrayRef> {
-    let vectors = Vectors::new(array)?;
+fn dense_to_array<T: Element>(array: &ArrayRef) -> Result<ArrayRef> {
+    let vectors = Vectors::<T>::new(array)?;
     let rows = (0..array.len()).map(|row| {
-        vectors.row(row).map(|values| values.iter().copied().map(Some).collect::<Vec<_>>())
+        vectors.row(row).map(|values| values.iter().map(|x| Some(x.real())).collect::<Vec<_>>())
     });
     Ok(Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(rows)))
 }
 
-fn array_to_vector(
+fn dense_to_sparse<T: Element>(array: &ArrayRef, dims: Option<u32>) -> Result<ArrayRef> {
+    let vectors = Vectors::<T>::new(array)?;
+    let rows = (0..array.len()).map(|row| {
+        let Some(vector) = vectors.row(row) else { return Ok(None) };
+        let dense: Vec<f32> = vector.iter().map(|x| x.real()).collect();
+        Ok(Some(sparsevec::of_elements(&dense, dims)?.carried()))
+    });
+    Ok(Arc::new(BinaryArray::from_iter(rows.collect::<Result<Vec<_>>>()?)))
+}
+
+fn sparse_to_dense<T: Element>(array: &ArrayRef, dims: Option<u16>) -> Result<ArrayRef> {
+    let mut builder = Builder::<T>::new(dims);
+    for carried in array.as_binary::<i32>() {
+        let Some(carried) = carried else {
+            builder.push_null();
+            continue;
+        };
+        let found = sparsevec::dims(carried) as usize;
+        check_dims::<T>(found)?;
+        check_expected(dims, found)?;
+        let mut dense = vec![T::ZERO; found];
+        for (index, value) in sparsevec::entries(carried) {
+            dense[index as usize] = narrow(value)?;
+        }
+        builder.push(&dense)?;
+    }
+    Ok(builder.finish())
+}
+
+fn sparse_to_sparse(array: &ArrayRef, dims: Option<u32>) -> Result<ArrayRef> {
+    for carried in array.as_binary::<i32>().iter().flatten() {
+        sparsevec::check_expected(dims, sparsevec::dims(carried))?;
+    }
+    Ok(Arc::clone(array))
+}
+
+/// Hands on the elements of each array as reals.
+fn each_array(
     array: &ArrayRef,
     element: &PgType,
-    dims: Option<u16>,
     style: &Style,
-) -> Result<ArrayRef> {
+    mut take: impl FnMut(Option<&[f32]>) -> Result<()>,
+) -> Result<()> {
     let list: &ListArray = array.as_list::<i32>();
     let values = convert(list.values(), element, &PgType::Float4, style, TooLong::Refuse)?;
     let values = values.as_primitive::<Float32Type>();
-    let mut builder = Builder::new(dims);
     for row in 0..list.len() {
         if list.is_null(row) {
-            builder.push_null();
+            take(None)?;
             continue;
         }
         let (start, end) = (list.value_offsets()[row], list.value_offsets()[row + 1]);
@@ -302,14 +376,52 @@ fn array_to_vector(
                 "array must not contain nulls",
             ));
         }
-        check_dims(range.len())?;
-        let row = &values.values()[range];
-        for &value in row {
-            check_element(value)?;
-        }
-        builder.push(row)?;
+        take(Some(&values.values()[range]))?;
     }
+    Ok(())
+}
+
+fn array_to_dense<T: Element>(
+    array: &ArrayRef,
+    element: &PgType,
+    dims: Option<u16>,
+    style: &Style,
+) -> Result<ArrayRef> {
+    let mut builder = Builder::<T>::new(dims);
+    let mut made = Vec::new();
+    each_array(array, element, style, |values| {
+        let Some(values) = values else {
+            builder.push_null();
+            return Ok(());
+        };
+        check_dims::<T>(values.len())?;
+        check_expected(dims, values.len())?;
+        made.clear();
+        for &value in values {
+            let value = narrow(value)?;
+            check_element::<T>(value)?;
+            made.push(value);
+        }
+        builder.push(&made)
+    })?;
     Ok(builder.finish())
+}
+
+fn array_to_sparse(
+    array: &ArrayRef,
+    element: &PgType,
+    dims: Option<u32>,
+    style: &Style,
+) -> Result<ArrayRef> {
+    let mut made = BinaryBuilder::new();
+    each_array(array, element, style, |values| {
+        match values {
+            Some(values) => made.append_value(sparsevec::of_elements(values, dims)?.carried()),
+            None => made.append_null(),
+        }
+        Ok(())
+    })?;
+    Ok(Arc::new(made.finish()))
 }
 
 const DAY: i64 = 86_400_000_000;

@@ -1,13 +1,13 @@
-//! Distances between vectors: the function that the operators `<->`, `<#>`, `<=>` and `<+>` are,
-//! one for each metric, and the arithmetic under it.
+//! Distances between points: the function that the operators `<->`, `<#>`, `<=>`, `<+>`, `<~>` and
+//! `<%>` are, one for each metric of each space, and the arithmetic of dense vectors under it.
 //!
-//! [`distances`] is where a column meets one query vector; [`distance`] is one pair. Both compute
-//! in single precision as pgvector does.
+//! Sums are kept in single precision as pgvector keeps them.
 
 use crate::{
-    error::{Error, Result, SqlState},
-    sql::functions::{call::external, vector::Vectors},
-    vector::Metric,
+    error::{Error, Result},
+    pgtype::vector::{Element, different_dimensions},
+    sql::functions::{call::external, points::Points},
+    vector::{Metric, Space},
 };
 use arrow::{
     array::{Array, ArrayRef, Float64Array, Float64Builder},
@@ -22,9 +22,12 @@ use datafusion::{
 };
 use std::sync::{Arc, LazyLock};
 
-/// How far two vectors of the same dimensions are apart.
+/// How far two dense vectors of the same dimensions are apart.
+///
+/// # Panics
+/// For the metrics of bit strings.
 #[must_use]
-pub fn distance(metric: Metric, a: &[f32], b: &[f32]) -> f64 {
+pub fn distance<A: Element, B: Element>(metric: Metric, a: &[A], b: &[B]) -> f64 {
     match metric {
         Metric::L2 => f64::from(sum(a, b, |x, y| (x - y) * (x - y))).sqrt(),
         Metric::InnerProduct => -f64::from(sum(a, b, |x, y| x * y)),
@@ -32,89 +35,80 @@ pub fn distance(metric: Metric, a: &[f32], b: &[f32]) -> f64 {
         Metric::Cosine => {
             let dot = f64::from(sum(a, b, |x, y| x * y));
             let norms = f64::from(sum(a, a, |x, y| x * y)) * f64::from(sum(b, b, |x, y| x * y));
-            1.0 - (dot / norms.sqrt()).clamp(-1.0, 1.0)
+            cosine(dot, norms)
         }
+        Metric::Hamming | Metric::Jaccard => unreachable!("{metric} is between bit strings"),
     }
 }
 
-/// How far each of a column's vectors is from one; NULL where there is none.
-///
-/// # Errors
-/// 22000 where dimensions differ.
-pub fn distances(metric: Metric, column: &ArrayRef, query: &[f32]) -> Result<Float64Array> {
-    let vectors = Vectors::new(column)?;
-    let mut out = Float64Builder::with_capacity(column.len());
-    for row in 0..vectors.len() {
-        match vectors.row(row) {
-            Some(vector) => {
-                check_dims(vector, query)?;
-                out.append_value(distance(metric, vector, query));
-            }
-            None => out.append_null(),
-        }
-    }
-    Ok(out.finish())
+/// The cosine distance of two vectors by their product and that of their squared norms.
+pub(crate) fn cosine(dot: f64, norms: f64) -> f64 {
+    1.0 - (dot / norms.sqrt()).clamp(-1.0, 1.0)
 }
 
 /// Eight sums side by side, so that the compiler can keep them in one register.
-fn sum(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+fn sum<A: Element, B: Element>(a: &[A], b: &[B], term: impl Fn(f32, f32) -> f32) -> f32 {
     const LANES: usize = 8;
     let mut sums = [0.0_f32; LANES];
     let (a_parts, b_parts) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let tail: f32 =
-        a_parts.remainder().iter().zip(b_parts.remainder()).map(|(&x, &y)| term(x, y)).sum();
+    let rest = a_parts.remainder().iter().zip(b_parts.remainder());
+    let tail: f32 = rest.map(|(x, y)| term(x.real(), y.real())).sum();
     for (x, y) in a_parts.zip(b_parts) {
         for lane in 0..LANES {
-            sums[lane] += term(x[lane], y[lane]);
+            sums[lane] += term(x[lane].real(), y[lane].real());
         }
     }
     sums.iter().sum::<f32>() + tail
 }
 
-fn check_dims(a: &[f32], b: &[f32]) -> Result<()> {
+/// Refuses two dense vectors that do not go together.
+///
+/// # Errors
+/// 22000, in pgvector's words.
+pub(crate) fn check_same<A: Element, B>(a: &[A], b: &[B]) -> Result<()> {
     if a.len() == b.len() {
         return Ok(());
     }
-    Err(Error::new(
-        SqlState::DATA_EXCEPTION,
-        format!("different vector dimensions {} and {}", a.len(), b.len()),
-    ))
+    Err(different_dimensions(A::NAME, a.len(), b.len()))
 }
 
-/// The distance function of a metric, over two expressions that are vectors.
+/// The distance function of a metric, over two expressions that are points of a space.
 #[must_use]
-pub fn call(metric: Metric, left: Expr, right: Expr) -> Expr {
-    Expr::ScalarFunction(ScalarFunction::new_udf(function(metric), vec![left, right]))
+pub fn call(space: Space, metric: Metric, left: Expr, right: Expr) -> Expr {
+    Expr::ScalarFunction(ScalarFunction::new_udf(function(space, metric), vec![left, right]))
 }
 
-/// The metric and the operands, if an expression is a distance.
+/// The space, the metric and the operands, if an expression is a distance.
 #[must_use]
-pub fn as_distance(expr: &Expr) -> Option<(Metric, &Expr, &Expr)> {
+pub fn as_distance(expr: &Expr) -> Option<(Space, Metric, &Expr, &Expr)> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
     let distance = func.inner().downcast_ref::<Distance>()?;
     let [left, right] = args.as_slice() else { return None };
-    Some((distance.metric, left, right))
+    Some((distance.space, distance.metric, left, right))
 }
 
-/// The distance function of a metric.
+/// The distance function of a metric of a space.
 #[must_use]
-pub fn function(metric: Metric) -> Arc<ScalarUDF> {
-    static FUNCTIONS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
-        Metric::ALL.iter().map(|&metric| Arc::new(ScalarUDF::from(Distance::new(metric)))).collect()
+pub fn function(space: Space, metric: Metric) -> Arc<ScalarUDF> {
+    type Row = (Space, Metric, Arc<ScalarUDF>);
+    static FUNCTIONS: LazyLock<Vec<Row>> = LazyLock::new(|| {
+        let all = Space::ALL.into_iter().flat_map(|s| s.metrics().map(move |m| (s, m)));
+        all.map(|(s, m)| (s, m, Arc::new(ScalarUDF::from(Distance::new(s, m))))).collect()
     });
-    let place = Metric::ALL.iter().position(|&other| other == metric).unwrap_or(0);
-    Arc::clone(&FUNCTIONS[place])
+    let found = FUNCTIONS.iter().find(|row| (row.0, row.1) == (space, metric));
+    Arc::clone(&found.expect("the binder asks for metrics of the space").2)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Distance {
+    space: Space,
     metric: Metric,
     signature: Signature,
 }
 
 impl Distance {
-    fn new(metric: Metric) -> Self {
-        Self { metric, signature: Signature::user_defined(Volatility::Immutable) }
+    fn new(space: Space, metric: Metric) -> Self {
+        Self { space, metric, signature: Signature::user_defined(Volatility::Immutable) }
     }
 }
 
@@ -125,6 +119,8 @@ impl ScalarUDFImpl for Distance {
             Metric::InnerProduct => "negative_inner_product",
             Metric::Cosine => "cosine_distance",
             Metric::L1 => "l1_distance",
+            Metric::Hamming => "hamming_distance",
+            Metric::Jaccard => "jaccard_distance",
         }
     }
 
@@ -145,43 +141,46 @@ impl ScalarUDFImpl for Distance {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
-        let rows = args.number_rows;
         let [left, right] = <[ColumnarValue; 2]>::try_from(args.args)
-            .map_err(|_| external(Error::internal("a distance is between two vectors")))?;
+            .map_err(|_| external(Error::internal("a distance is between two points")))?;
         let made = match (left, right) {
             (ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)) => {
                 let (left, right) = (left.to_array()?, right.to_array()?);
-                let made: ArrayRef = Arc::new(pairs(self.metric, &left, &right).map_err(external)?);
+                let made: ArrayRef = Arc::new(self.pairs(&left, &right).map_err(external)?);
                 return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&made, 0)?));
             }
             (ColumnarValue::Array(column), ColumnarValue::Scalar(query))
             | (ColumnarValue::Scalar(query), ColumnarValue::Array(column)) => {
-                let query = query.to_array()?;
-                let query = Vectors::new(&query).map_err(external)?;
-                match query.row(0) {
-                    Some(query) => distances(self.metric, &column, query).map_err(external)?,
-                    None => Float64Array::new_null(rows),
-                }
+                self.to_one(&column, &query.to_array()?).map_err(external)?
             }
             (ColumnarValue::Array(left), ColumnarValue::Array(right)) => {
-                pairs(self.metric, &left, &right).map_err(external)?
+                self.pairs(&left, &right).map_err(external)?
             }
         };
         Ok(ColumnarValue::Array(Arc::new(made)))
     }
 }
 
-fn pairs(metric: Metric, left: &ArrayRef, right: &ArrayRef) -> Result<Float64Array> {
-    let (a, b) = (Vectors::new(left)?, Vectors::new(right)?);
-    let mut out = Float64Builder::with_capacity(a.len());
-    for row in 0..a.len() {
-        match (a.row(row), b.row(row)) {
-            (Some(a), Some(b)) => {
-                check_dims(a, b)?;
-                out.append_value(distance(metric, a, b));
-            }
-            _ => out.append_null(),
-        }
+impl Distance {
+    /// How far each of a column's points is from one; NULL where there is none.
+    fn to_one(&self, column: &ArrayRef, query: &ArrayRef) -> Result<Float64Array> {
+        let Some(query) = Points::new(self.space, query)?.point(0) else {
+            return Ok(Float64Array::new_null(column.len()));
+        };
+        let points = Points::new(self.space, column)?;
+        let rows = (0..column.len()).map(|row| points.distance(self.metric, row, &query));
+        rows.collect()
     }
-    Ok(out.finish())
+
+    fn pairs(&self, left: &ArrayRef, right: &ArrayRef) -> Result<Float64Array> {
+        let (a, b) = (Points::new(self.space, left)?, Points::new(self.space, right)?);
+        let mut out = Float64Builder::with_capacity(left.len());
+        for row in 0..left.len() {
+            out.append_option(match b.point(row) {
+                Some(point) => a.distance(self.metric, row, &point)?,
+                None => None,
+            });
+        }
+        Ok(out.finish())
+    }
 }

@@ -7,6 +7,8 @@
 pub(crate) mod aggregates;
 pub(crate) mod arithmetic;
 pub(crate) mod array;
+pub(crate) mod bit;
+mod bit_fold;
 pub(crate) mod call;
 pub(crate) mod cast;
 pub(crate) mod datetime;
@@ -15,9 +17,12 @@ pub(crate) mod json;
 mod list;
 pub(crate) mod ordered_set;
 pub mod pg;
+pub mod points;
+pub(crate) mod sparsevec;
 pub(crate) mod text;
 pub(crate) mod to_char;
-pub(crate) mod vector;
+pub mod vector;
+mod vector_fold;
 pub(crate) mod vector_functions;
 pub(crate) mod windows;
 pub(crate) mod zone;
@@ -30,7 +35,7 @@ use crate::{
         coerce::{Reason, castable, same},
         typed::Typed,
     },
-    vector::Metric,
+    vector::{Metric, Space},
 };
 use call::Body;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
@@ -56,7 +61,7 @@ pub(crate) enum Parameter {
 pub(crate) enum Implementation {
     Own(Body),
     DataFusion(fn() -> Arc<ScalarUDF>),
-    Distance(Metric),
+    Distance(Space, Metric),
 }
 
 #[derive(Debug, Clone)]

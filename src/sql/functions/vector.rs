@@ -1,21 +1,22 @@
-//! Vectors in columns: declared dimensions make a fixed-size list, none a list.
+//! Dense vectors in columns, of single or of half precision: declared dimensions make a fixed-size
+//! list, none a list.
 
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::{PgType, vector::check_expected},
+    pgtype::vector::{Element, check_expected},
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, ListArray},
+    array::{Array, ArrayRef, AsArray, FixedSizeListArray, ListArray, PrimitiveArray},
     buffer::{NullBuffer, OffsetBuffer},
-    datatypes::{DataType, Float32Type},
+    datatypes::DataType,
 };
 use std::sync::Arc;
 
 /// The vectors of a column.
 #[derive(Debug)]
-pub(crate) struct Vectors<'a> {
+pub struct Vectors<'a, T: Element> {
     array: &'a ArrayRef,
-    values: &'a [f32],
+    values: &'a [T],
     layout: Layout<'a>,
 }
 
@@ -25,18 +26,28 @@ enum Layout<'a> {
     Listed(&'a [i32]),
 }
 
-impl<'a> Vectors<'a> {
-    pub(crate) fn new(array: &'a ArrayRef) -> Result<Self> {
+impl<'a, T: Element> Vectors<'a, T> {
+    /// The vectors of an array of their type.
+    ///
+    /// # Errors
+    /// An internal error where the array holds something else.
+    pub fn new(array: &'a ArrayRef) -> Result<Self> {
+        let elements = |values: &'a ArrayRef| {
+            let values = values.as_primitive_opt::<T::Arrow>();
+            let values = values.map(|values| -> &'a [T] { values.values() });
+            values
+                .ok_or_else(|| Error::internal(format!("{} is no {}", array.data_type(), T::NAME)))
+        };
         match array.data_type() {
             DataType::FixedSizeList(_, dims) => {
                 let list = array.as_fixed_size_list();
                 let dims = usize::try_from(*dims).unwrap_or(0);
-                let values = list.values().as_primitive::<Float32Type>().values();
+                let values = elements(list.values())?;
                 Ok(Self { array, values, layout: Layout::Fixed { dims, offset: 0 } })
             }
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
-                let values = list.values().as_primitive::<Float32Type>().values();
+                let values = elements(list.values())?;
                 Ok(Self { array, values, layout: Layout::Listed(list.value_offsets()) })
             }
             other => Err(Error::internal(format!("{other} is no vector"))),
@@ -44,7 +55,8 @@ impl<'a> Vectors<'a> {
     }
 
     /// A row's vector; `None` where it is NULL.
-    pub(crate) fn row(&self, row: usize) -> Option<&'a [f32]> {
+    #[must_use]
+    pub fn row(&self, row: usize) -> Option<&'a [T]> {
         if self.array.is_null(row) {
             return None;
         }
@@ -61,26 +73,33 @@ impl<'a> Vectors<'a> {
     }
 
     /// How many rows there are.
-    pub(crate) fn len(&self) -> usize {
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.array.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.array.is_empty()
     }
 }
 
 /// Makes a column of vectors.
 #[derive(Debug)]
-pub(crate) struct Builder {
+pub(crate) struct Builder<T: Element> {
     dims: Option<u16>,
-    values: Vec<f32>,
+    values: Vec<T>,
     ends: Vec<i32>,
     nulls: Vec<bool>,
 }
 
-impl Builder {
+impl<T: Element> Builder<T> {
     pub(crate) fn new(dims: Option<u16>) -> Self {
         Self { dims, values: Vec::new(), ends: vec![0], nulls: Vec::new() }
     }
 
-    pub(crate) fn push(&mut self, vector: &[f32]) -> Result<()> {
+    pub(crate) fn push(&mut self, vector: &[T]) -> Result<()> {
         check_expected(self.dims, vector.len())?;
         self.values.extend_from_slice(vector);
         self.close(true)
@@ -88,7 +107,7 @@ impl Builder {
 
     pub(crate) fn push_null(&mut self) {
         let dims = self.dims.map_or(0, usize::from);
-        self.values.resize(self.values.len() + dims, 0.0);
+        self.values.resize(self.values.len() + dims, T::ZERO);
         let end = self.ends.last().copied().unwrap_or(0);
         self.ends.push(end.saturating_add(i32::from(self.dims.map_or(0, u16::cast_signed))));
         self.nulls.push(false);
@@ -104,9 +123,9 @@ impl Builder {
     }
 
     pub(crate) fn finish(self) -> ArrayRef {
-        let values: ArrayRef = Arc::new(Float32Array::from(self.values));
+        let values: ArrayRef = Arc::new(PrimitiveArray::<T::Arrow>::from_iter_values(self.values));
         let nulls = Some(NullBuffer::from(self.nulls));
-        match PgType::Vector(self.dims).arrow() {
+        match T::kind(self.dims).arrow() {
             DataType::FixedSizeList(field, dims) => {
                 Arc::new(FixedSizeListArray::new(field, dims, values, nulls))
             }

@@ -3,6 +3,7 @@
 //! | type | in Parquet |
 //! |---|---|
 //! | `vector(n)` | FIXED_LEN_BYTE_ARRAY(4n): n little-endian floats |
+//! | `halfvec(n)` | FIXED_LEN_BYTE_ARRAY(2n): n little-endian floats of half precision |
 //! | `interval` | FIXED_LEN_BYTE_ARRAY(16): months i32, days i32, nanoseconds i64, little-endian |
 //! | `void` | BOOLEAN, always NULL |
 //! | all else | as arrow-rs maps it |
@@ -13,35 +14,47 @@
 use crate::error::{Error, Result};
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, FixedSizeBinaryArray, FixedSizeListArray, Float32Array,
-        IntervalMonthDayNanoArray, ListArray, NullArray, new_null_array,
+        Array, ArrayRef, AsArray, FixedSizeBinaryArray, FixedSizeListArray, Float16Array,
+        Float32Array, IntervalMonthDayNanoArray, ListArray, NullArray, new_null_array,
     },
-    buffer::Buffer,
+    buffer::{Buffer, NullBuffer},
     datatypes::{
-        DataType, Field, Float32Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
+        DataType, Field, Float16Type, Float32Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+        IntervalUnit,
     },
 };
+use half::f16;
 use std::sync::Arc;
 
 /// Bytes of a stored interval.
 const INTERVAL_BYTES: i32 = 16;
 
-/// The dimensions of a vector column; `None` for any other type.
-pub(super) fn dims_of(kind: &DataType) -> Option<usize> {
+/// How many bytes a vector of a column takes; `None` for any other type.
+pub(super) fn vector_bytes(kind: &DataType) -> Option<usize> {
     match kind {
-        DataType::FixedSizeList(element, dims) if *element.data_type() == DataType::Float32 => {
-            usize::try_from(*dims).ok()
+        DataType::FixedSizeList(element, dims) => {
+            let width = match element.data_type() {
+                DataType::Float32 => 4,
+                DataType::Float16 => 2,
+                _ => return None,
+            };
+            usize::try_from(*dims).ok().map(|dims| dims * width)
         }
         _ => None,
     }
 }
 
+fn stored_bytes(kind: &DataType) -> Option<i32> {
+    vector_bytes(kind).and_then(|bytes| i32::try_from(bytes).ok())
+}
+
 /// The Arrow type under which a column of type `kind` is given to Parquet.
 pub(super) fn stored_type(kind: &DataType) -> DataType {
     match kind {
-        DataType::FixedSizeList(_, dims) if dims_of(kind).is_some() => {
-            DataType::FixedSizeBinary(4 * dims)
-        }
+        DataType::FixedSizeList(..) => match stored_bytes(kind) {
+            Some(bytes) => DataType::FixedSizeBinary(bytes),
+            None => kind.clone(),
+        },
         DataType::Interval(IntervalUnit::MonthDayNano) => DataType::FixedSizeBinary(INTERVAL_BYTES),
         DataType::Null => DataType::Boolean,
         DataType::List(element) => DataType::List(Arc::new(stored_element(element))),
@@ -57,17 +70,22 @@ fn stored_element(element: &Field) -> Field {
 pub(super) fn store(array: &ArrayRef) -> Result<ArrayRef> {
     let kind = array.data_type();
     Ok(match kind {
-        DataType::FixedSizeList(_, dims) if dims_of(kind).is_some() => {
+        DataType::FixedSizeList(..) if let Some(width) = stored_bytes(kind) => {
             let list = array.as_fixed_size_list();
-            let values = list.values().as_primitive::<Float32Type>();
+            let values = list.values();
             let is_partly_null = |row| list.is_valid(row) && list.value(row).null_count() > 0;
             if values.null_count() > 0 && (0..list.len()).any(is_partly_null) {
                 return Err(Error::internal("a vector with a NULL element cannot be stored"));
             }
-            let mut bytes = Vec::with_capacity(4 * values.len());
-            values.values().iter().for_each(|x| bytes.extend_from_slice(&x.to_le_bytes()));
+            let mut bytes = Vec::with_capacity(list.len() * vector_bytes(kind).unwrap_or(0));
+            if let Some(values) = values.as_primitive_opt::<Float16Type>() {
+                values.values().iter().for_each(|x| bytes.extend_from_slice(&x.to_le_bytes()));
+            } else {
+                let values = values.as_primitive::<Float32Type>();
+                values.values().iter().for_each(|x| bytes.extend_from_slice(&x.to_le_bytes()));
+            }
             let nulls = list.nulls().cloned();
-            Arc::new(FixedSizeBinaryArray::try_new(4 * dims, Buffer::from_vec(bytes), nulls)?)
+            Arc::new(FixedSizeBinaryArray::try_new(width, Buffer::from_vec(bytes), nulls)?)
         }
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             let intervals = array.as_primitive::<IntervalMonthDayNanoType>();
@@ -98,11 +116,9 @@ pub(super) fn restore(stored: &ArrayRef, kind: &DataType) -> Result<ArrayRef> {
         )));
     }
     Ok(match kind {
-        DataType::FixedSizeList(element, dims) if dims_of(kind).is_some() => {
+        DataType::FixedSizeList(..) if vector_bytes(kind).is_some() => {
             let bytes = stored.as_fixed_size_binary();
-            let values = Arc::new(floats(bytes.value_data()));
-            let nulls = bytes.nulls().cloned();
-            Arc::new(FixedSizeListArray::try_new(Arc::clone(element), *dims, values, nulls)?)
+            vectors(kind, bytes.value_data(), bytes.nulls().cloned())?
         }
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             let bytes = stored.as_fixed_size_binary();
@@ -127,10 +143,23 @@ pub(super) fn restore(stored: &ArrayRef, kind: &DataType) -> Result<ArrayRef> {
     })
 }
 
-/// Little-endian floats.
-pub(super) fn floats(bytes: &[u8]) -> Float32Array {
-    let (values, _) = bytes.as_chunks::<4>();
-    values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect::<Vec<_>>().into()
+/// The column of a vector type whose elements these bytes are; vectors that are NULL have theirs.
+pub(super) fn vectors(
+    kind: &DataType,
+    bytes: &[u8],
+    nulls: Option<NullBuffer>,
+) -> Result<ArrayRef> {
+    let DataType::FixedSizeList(element, dims) = kind else {
+        return Err(Error::internal(format!("{kind} is no vector")));
+    };
+    let values: ArrayRef = if *element.data_type() == DataType::Float16 {
+        let (values, _) = bytes.as_chunks::<2>();
+        Arc::new(Float16Array::from_iter_values(values.iter().map(|&x| f16::from_le_bytes(x))))
+    } else {
+        let (values, _) = bytes.as_chunks::<4>();
+        Arc::new(Float32Array::from_iter_values(values.iter().map(|&x| f32::from_le_bytes(x))))
+    };
+    Ok(Arc::new(FixedSizeListArray::try_new(Arc::clone(element), *dims, values, nulls)?))
 }
 
 fn interval_bytes(value: &IntervalMonthDayNano) -> [u8; 16] {

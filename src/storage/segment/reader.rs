@@ -6,7 +6,7 @@
 
 use super::{
     Segment, SegmentStore, Shared,
-    encode::{dims_of, floats, restore, stored_type},
+    encode::{restore, stored_type, vector_bytes, vectors as vectors_of},
     side::Span,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 use arrow::{
-    array::{Array, ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, UInt32Array},
+    array::{Array, ArrayRef, RecordBatch, UInt32Array},
     buffer::NullBuffer,
     compute::{concat_batches, interleave, take},
     datatypes::DataType,
@@ -35,7 +35,7 @@ use parquet::{
         reader::{ChunkReader, Length},
     },
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 /// Pages are read one by one where they are at most one in this many of their column's.
 const PAGES_FRACTION: usize = 4;
@@ -116,8 +116,8 @@ impl Segment {
         let Some(vectors) = self.shared.side.groups[group].vectors.get(&spec.id) else {
             return Ok(None);
         };
-        let DataType::FixedSizeList(element, _) = spec.kind.arrow() else { return Ok(None) };
-        let Some(dims) = dims_of(&spec.kind.arrow()) else { return Ok(None) };
+        let kind = spec.kind.arrow();
+        let Some(width) = vector_bytes(&kind) else { return Ok(None) };
         let cache = &self.shared.store.cache;
         let mut pages: Vec<usize> = positions.values().iter().map(|&p| vectors.page(p)).collect();
         pages.sort_unstable();
@@ -140,13 +140,10 @@ impl Segment {
                 None => u32::try_from(self.group_rows(group)).expect("a row group is small"),
             };
             let present: Vec<bool> = (first..end).map(|r| !vectors.nulls.contains(r)).collect();
-            let values = spread(&present, &floats(bytes), dims)
+            let values = spread(&present, bytes, width)
                 .ok_or_else(|| self.corrupt("a page of vectors has another length"))?;
             let nulls = Some(NullBuffer::from(present)).filter(|n| n.null_count() > 0);
-            let size = i32::try_from(dims).expect("a vector is small");
-            let array =
-                FixedSizeListArray::try_new(Arc::clone(&element), size, Arc::new(values), nulls)?;
-            let array: ArrayRef = Arc::new(array);
+            let array = vectors_of(&kind, &values, nulls)?;
             cache.insert(key(pages[at]), Arc::clone(&array));
             arrays[at] = Some(array);
         }
@@ -237,21 +234,22 @@ impl super::side::VectorPages {
     }
 }
 
-/// The values of a page with room for those that are NULL; `None` when there are too few or many.
-fn spread(present: &[bool], values: &Float32Array, dims: usize) -> Option<Float32Array> {
+/// The bytes of a page with room for the vectors that are NULL; `None` when there are too few or
+/// many.
+fn spread<'b>(present: &[bool], bytes: &'b [u8], width: usize) -> Option<Cow<'b, [u8]>> {
     let count = present.iter().filter(|&&present| present).count();
-    if values.len() != count * dims {
+    if bytes.len() != count * width {
         return None;
     }
     if count == present.len() {
-        return Some(values.clone());
+        return Some(Cow::Borrowed(bytes));
     }
-    let mut vectors = values.values().chunks_exact(dims);
-    let mut spread = vec![0.0; present.len() * dims];
-    for (place, _) in spread.chunks_exact_mut(dims).zip(present).filter(|(_, present)| **present) {
+    let mut vectors = bytes.chunks_exact(width);
+    let mut spread = vec![0; present.len() * width];
+    for (place, _) in spread.chunks_exact_mut(width).zip(present).filter(|(_, present)| **present) {
         place.copy_from_slice(vectors.next()?);
     }
-    Some(spread.into())
+    Some(Cow::Owned(spread))
 }
 
 impl SegmentStore {

@@ -6,7 +6,7 @@
 
 use super::{
     GROUP_ROWS, Segment, SegmentMeta, SegmentStore,
-    encode::{dims_of, store, stored_type},
+    encode::{store, stored_type, vector_bytes},
     keys::KeySection,
     put_side,
     side::{Side, SideGroup, Span, VectorPages},
@@ -257,7 +257,7 @@ impl Draft {
         let mut bounds = Vec::new();
         for (spec, array) in columns.iter().zip(batch.columns()) {
             let encoded = store(array)?;
-            if dims_of(array.data_type()).is_some() {
+            if vector_bytes(array.data_type()).is_some() {
                 vectors.insert(spec.id, (null_rows(array), Arc::clone(&encoded)));
             }
             bounds.push(statistics::bounds(&spec.kind, array)?);
@@ -301,9 +301,9 @@ fn properties(columns: &[ColumnSpec]) -> WriterProperties {
     for column in columns {
         let name = column_name(column.id);
         let path = match column.kind.arrow() {
-            kind if dims_of(&kind).is_some() => ColumnPath::from(name),
+            kind if vector_bytes(&kind).is_some() => ColumnPath::from(name),
             // Floats without declared dimensions: neither compresses, as of vectors.
-            DataType::List(e) if *e.data_type() == DataType::Float32 => {
+            DataType::List(e) if matches!(e.data_type(), DataType::Float32 | DataType::Float16) => {
                 ColumnPath::new(vec![name, "list".into(), "element".into()])
             }
             _ => continue,

@@ -13,6 +13,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::of_type("_pg_char_max_length", |kind| match kind {
         PgType::Varchar(length) => length.map(i64::from),
         PgType::Bpchar(length) => Some(length.map_or(1, i64::from)),
+        PgType::Bit(length) | PgType::Varbit(length) => length.map(i64::from),
         _ => None,
     }),
     Function::of_type("_pg_char_octet_length", |kind| match kind {

@@ -5,9 +5,9 @@ use crate::pgtype::PgType;
 use arrow::{
     array::{
         ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, FixedSizeBinaryArray,
-        FixedSizeListArray, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array,
-        IntervalMonthDayNanoArray, ListArray, NullArray, StringArray, Time64MicrosecondArray,
-        TimestampMicrosecondArray, UInt32Array,
+        FixedSizeListArray, Float16Array, Float32Array, Float64Array, Int16Array, Int32Array,
+        Int64Array, IntervalMonthDayNanoArray, ListArray, NullArray, StringArray,
+        Time64MicrosecondArray, TimestampMicrosecondArray, UInt32Array,
     },
     buffer::{NullBuffer, OffsetBuffer},
     datatypes::{DataType, IntervalMonthDayNano},
@@ -25,11 +25,14 @@ pub(super) fn columns() -> Vec<ColumnSpec> {
         PgType::Vector(Some(1)),
         PgType::Vector(Some(3)),
         PgType::Vector(Some(3000)),
+        PgType::Halfvec(Some(3)),
+        PgType::Halfvec(Some(3000)),
     ];
     let scalars = PgType::SCALARS.iter().cloned().chain(with_modifiers);
     let kinds: Vec<PgType> = scalars.flat_map(|kind| [kind.clone(), kind.array()]).collect();
     // Arrays of wide vectors say nothing that arrays of narrow ones do not.
-    let is_wide = |kind: &PgType| *kind == PgType::Vector(Some(3000)).array();
+    let wide = [PgType::Vector(Some(3000)).array(), PgType::Halfvec(Some(3000)).array()];
+    let is_wide = |kind: &PgType| wide.contains(kind);
     (1..).zip(kinds).filter(|(_, kind)| !is_wide(kind)).map(|(id, kind)| spec(id, kind)).collect()
 }
 
@@ -84,6 +87,9 @@ fn array(kind: &DataType, rows: usize, nulls: u8, rng: &mut SmallRng) -> ArrayRe
         DataType::Timestamp(_, Some(_)) => {
             values!(TimestampMicrosecondArray, |r: &mut SmallRng| r.random::<i64>(), |array| array
                 .with_timezone("UTC"))
+        }
+        DataType::Float16 => {
+            values!(Float16Array, |r: &mut SmallRng| half::f16::from_bits(r.random()))
         }
         DataType::Float32 => values!(Float32Array, float),
         DataType::Float64 => values!(Float64Array, |r: &mut SmallRng| f64::from(float(r)) / 3.0),
