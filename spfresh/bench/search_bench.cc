@@ -1,7 +1,8 @@
 // Builds an index of a raw float file and measures recall and time against exact neighbours.
 //
 //   search_bench --dims=384 --base=base.f32 --queries=queries.f32 [--k=10] [--metric=l2|ip|cosine]
-//                [--allowed=bytes.u8] [--inserts] [--churn] [--targets=0.9,0.95,0.99,32]
+//                [--allowed=bytes.u8] [--inserts] [--churn] [--bits=8|4|32]
+//                [--targets=0.9,0.95,0.99,32]
 //
 // "--inserts" fills the index by inserts of 256 rows with upkeep in between instead of a bulk
 // build;
@@ -116,6 +117,7 @@ int main(int argc, char** argv) {
   if (flags.contains("target")) options.posting_target = std::stoul(flags["target"]);
   if (flags.contains("min")) options.posting_min = std::stoul(flags["min"]);
   if (flags.contains("max")) options.posting_max = std::stoul(flags["max"]);
+  if (flags.contains("bits")) options.code_bits = std::stoul(flags["bits"]);
   if (flags.contains("nospill")) options.spill = false;
   const size_t dims = options.dims, k = std::stoul(flags["k"]);
   std::vector<float> base = ReadFile<float>(flags["base"]);
@@ -138,9 +140,14 @@ int main(int argc, char** argv) {
   } else {
     index.Build(base.data(), rows);
   }
-  std::printf("built in %.2f s CPU: %u postings, %.2f entries a row\n", CpuSeconds() - start,
-              index.version().postings(),
-              static_cast<double>(index.version().entries()) / static_cast<double>(rows));
+  uint64_t bytes_kept = 0;
+  for (const auto& [id, chunks] : index.chunks()) {
+    for (const auto& chunk : chunks) bytes_kept += chunk->bytes().size();
+  }
+  std::printf("built in %.2f s CPU: %u postings, %.2f entries and %.0f bytes a row\n",
+              CpuSeconds() - start, index.version().postings(),
+              static_cast<double>(index.version().entries()) / static_cast<double>(rows),
+              static_cast<double>(bytes_kept) / static_cast<double>(rows));
   if (flags.contains("churn")) {
     start = CpuSeconds();
     const size_t before = rows;

@@ -41,14 +41,15 @@ pub struct Search<'a> {
 pub struct Hit {
     /// The row.
     pub row: RowId,
-    /// As the metric's SQL operator shows it, to float precision.
+    /// As the metric's SQL operator shows it, to float precision; an estimate from 64 dimensions on.
     pub distance: f32,
 }
 
 /// What a search found.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Found {
-    /// Nearest first, ties by row; fewer than k only when fewer rows of the index are allowed.
+    /// Nearest first, ties by row; fewer than k only when fewer rows of the index are allowed. From 64
+    /// dimensions on some more than k: those that codes leave open, for exact distances to decide.
     pub hits: Vec<Hit>,
     /// Postings that were looked at.
     pub probes: usize,
