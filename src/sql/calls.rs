@@ -271,6 +271,12 @@ impl Binder<'_> {
                         _ => self.coerce(arg, &kind, Reason::Implicit)?,
                     }
                 }
+                // Whatever has a text can be quoted.
+                Some(kind @ PgType::Text)
+                    if matches!(function.name(), "quote_literal" | "quote_nullable") =>
+                {
+                    self.coerce(arg, &kind, Reason::Assignment)?
+                }
                 _ => self.settle(arg)?,
             };
             types.push(typed.kind.arrow());

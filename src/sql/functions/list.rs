@@ -2,7 +2,8 @@
 
 use super::{
     Implementation::{self, DataFusion, Distance, Own},
-    arithmetic, array, bit, datetime, json, sparsevec, text, to_char, vector_functions as vector,
+    arithmetic, array, bit, carried, datetime, json, sparsevec, text, to_char,
+    vector_functions as vector,
 };
 use crate::vector::{Metric, Space};
 use datafusion::functions::{crypto, math, string, unicode};
@@ -107,7 +108,26 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("halfvec_ge(halfvec, halfvec) -> boolean", Own(vector::greater_or_equal::<f16>)),
     ("vector_cmp(vector, vector) -> integer", Own(vector::compare::<f32>)),
     ("halfvec_cmp(halfvec, halfvec) -> integer", Own(vector::compare::<f16>)),
-    // Bit strings.
+    // Bit strings, and sparse vectors in so far as they are compared.
+    ("sparsevec_cmp(sparsevec, sparsevec) -> integer", Own(carried::compare)),
+    ("sparsevec_eq(sparsevec, sparsevec) -> boolean", Own(carried::equal)),
+    ("sparsevec_ne(sparsevec, sparsevec) -> boolean", Own(carried::not_equal)),
+    ("sparsevec_lt(sparsevec, sparsevec) -> boolean", Own(carried::less)),
+    ("sparsevec_le(sparsevec, sparsevec) -> boolean", Own(carried::less_or_equal)),
+    ("sparsevec_gt(sparsevec, sparsevec) -> boolean", Own(carried::greater)),
+    ("sparsevec_ge(sparsevec, sparsevec) -> boolean", Own(carried::greater_or_equal)),
+    ("biteq(bit, bit) -> boolean", Own(carried::equal)),
+    ("bitne(bit, bit) -> boolean", Own(carried::not_equal)),
+    ("bitlt(bit, bit) -> boolean", Own(carried::less)),
+    ("bitle(bit, bit) -> boolean", Own(carried::less_or_equal)),
+    ("bitgt(bit, bit) -> boolean", Own(carried::greater)),
+    ("bitge(bit, bit) -> boolean", Own(carried::greater_or_equal)),
+    ("varbiteq(bit varying, bit varying) -> boolean", Own(carried::equal)),
+    ("varbitne(bit varying, bit varying) -> boolean", Own(carried::not_equal)),
+    ("varbitlt(bit varying, bit varying) -> boolean", Own(carried::less)),
+    ("varbitle(bit varying, bit varying) -> boolean", Own(carried::less_or_equal)),
+    ("varbitgt(bit varying, bit varying) -> boolean", Own(carried::greater)),
+    ("varbitge(bit varying, bit varying) -> boolean", Own(carried::greater_or_equal)),
     ("length(bit) -> integer", Own(bit::length)),
     ("bit_length(bit) -> integer", Own(bit::length)),
     ("bit_length(text) -> integer", Own(bit::length_of_text)),

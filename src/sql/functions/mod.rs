@@ -10,6 +10,7 @@ pub(crate) mod array;
 pub(crate) mod bit;
 mod bit_fold;
 pub(crate) mod call;
+mod carried;
 pub(crate) mod cast;
 pub(crate) mod datetime;
 pub mod distance;
