@@ -1,0 +1,158 @@
+//! INSERT, UPDATE, DELETE and COPY FROM: plans whose rows storage can take as they are.
+
+mod change;
+mod copy;
+mod insert;
+mod returning;
+
+use crate::{
+    catalog::{Column as TableColumn, Table},
+    error::{Error, Result, SqlState},
+    ids::{ColumnId, Oid},
+    pgtype::PgType,
+    sql::{
+        Slot,
+        binder::{Binder, Place, build},
+        coerce::{Reason, bare},
+        functions::{call::call, pg},
+        parse::parse_expression,
+        tokens::Overriding,
+        typed::{Hiding, ScopeColumn, Typed},
+    },
+};
+use arrow::datatypes::SchemaRef;
+use datafusion::{
+    common::{Column, ScalarValue, tree_node::TreeNode},
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, expr::Cast},
+    sql::sqlparser::ast,
+};
+use std::sync::Arc;
+
+impl Binder<'_> {
+    /// An expression for each column of the table: what is given, else the default.
+    fn full_row(
+        &mut self,
+        table: &Arc<Table>,
+        targets: &[ColumnId],
+        given: Vec<Typed>,
+    ) -> Result<Vec<Expr>> {
+        let mut exprs = Vec::with_capacity(table.columns.len());
+        for column in &table.columns {
+            let is_ignored = column.identity.is_some() && self.overriding == Some(Overriding::User);
+            let place = targets.iter().position(|id| *id == column.id && !is_ignored);
+            let typed = match place.and_then(|at| given.get(at)) {
+                Some(typed) => self.assign(typed.clone(), column)?,
+                None => self.default(table, column)?,
+            };
+            exprs.push(exact(typed, &column.kind).alias(&column.name));
+        }
+        Ok(exprs)
+    }
+
+    /// A value for a column.
+    fn assign(&mut self, typed: Typed, column: &TableColumn) -> Result<Typed> {
+        let kind = typed.kind.clone();
+        let position = typed.position;
+        self.coerce(typed, &column.kind, Reason::Assignment).map_err(|error| {
+            if error.state() != SqlState::DATATYPE_MISMATCH {
+                return error;
+            }
+            let error = Error::new(
+                SqlState::DATATYPE_MISMATCH,
+                format!(
+                    "column \"{}\" is of type {} but expression is of type {}",
+                    column.name,
+                    bare(&column.kind),
+                    bare(&kind)
+                ),
+            )
+            .hint("You will need to rewrite or cast the expression.");
+            crate::sql::coerce::at(error, position)
+        })
+    }
+
+    /// The value of a column that the statement is silent about.
+    pub(crate) fn default(&mut self, table: &Table, column: &TableColumn) -> Result<Typed> {
+        if let Some(sequence) = column.sequence
+            && (column.identity.is_some() || column.default.is_none())
+        {
+            let next = self.next_value(sequence)?;
+            return self.coerce(next, &column.kind, Reason::Assignment);
+        }
+        // What is generated is computed once the rest of the row is there.
+        let Some(text) = column.default.as_ref().filter(|_| column.generated.is_none()) else {
+            let null = ScalarValue::try_from(&column.kind.arrow())
+                .map_err(crate::sql::error::from_datafusion)?;
+            return Ok(Typed::literal(null, column.kind.clone()));
+        };
+        let expr = parse_expression(text)?;
+        let typed = self.apart(|binder| {
+            let place = Place::plain("DEFAULT expressions");
+            binder.in_place(place, |binder| binder.expr(&expr))
+        })?;
+        self.assign(typed, column).map_err(|error| {
+            error.context(format!("default of column \"{}\" of \"{}\"", column.name, table.name))
+        })
+    }
+
+    /// `nextval` of a sequence that a column owns.
+    fn next_value(&mut self, sequence: Oid) -> Result<Typed> {
+        let function = self.system_functions.get("nextval").cloned();
+        let function = match function {
+            Some(function) => function,
+            None => pg::functions(self.context)
+                .into_iter()
+                .find(|function| function.name() == "nextval")
+                .ok_or_else(|| Error::internal("there is no nextval"))?,
+        };
+        let oid = Expr::Literal(ScalarValue::UInt32(Some(sequence.0)), None);
+        Ok(Typed::new(call(function, vec![oid]), PgType::Int8))
+    }
+
+    pub(crate) fn slot(&mut self, schema: SchemaRef, name: &str) -> Result<(Slot, LogicalPlan)> {
+        let (slot, source) = self.relations.slot(schema);
+        let qualifier = self.qualifier(name);
+        let plan = build(LogicalPlanBuilder::scan(qualifier.as_str(), source, None))?;
+        Ok((slot, plan))
+    }
+}
+
+/// A table's columns under a name, as a plan offers them.
+pub(crate) fn row_scope(table: &Table, visible: &str, places: &[Column]) -> Vec<ScopeColumn> {
+    let columns = table.columns.iter().zip(places);
+    columns
+        .map(|(column, place)| ScopeColumn {
+            table: Some(visible.to_owned()),
+            schema: None,
+            name: column.name.clone(),
+            kind: column.kind.clone(),
+            expr: Expr::Column(place.clone()),
+            origin: Some((table.id, column.id)),
+            hidden: Hiding::Not,
+        })
+        .collect()
+}
+
+pub(crate) fn has_subquery(expr: &Expr) -> Result<bool> {
+    expr.exists(|part| {
+        Ok(matches!(part, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)))
+    })
+    .map_err(crate::sql::error::from_datafusion)
+}
+
+fn is_default(expr: &ast::Expr) -> bool {
+    matches!(expr, ast::Expr::Identifier(ident)
+        if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"))
+}
+
+fn column_of(table: &Table, id: ColumnId) -> Result<&TableColumn> {
+    table.column_by_id(id).ok_or_else(|| Error::internal("a target is a column of its table"))
+}
+
+/// The value in the very layout of its column.
+pub(crate) fn exact(typed: Typed, kind: &PgType) -> Expr {
+    if typed.kind.arrow() == kind.arrow() {
+        return typed.expr;
+    }
+    Expr::Cast(Cast::new(Box::new(typed.expr), kind.arrow()))
+}
