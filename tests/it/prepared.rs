@@ -73,6 +73,14 @@ async fn lists_of_keys_and_limits_are_parameters_too() {
     }
     client.batch_execute("INSERT INTO t VALUES (0, '[0,0]')").await.unwrap();
     assert_eq!(ids(&client, &nearest, &[&"[0,0]", &2_i64, &0_i64]).await, [0, 1]);
+    let like = "SELECT id FROM t ORDER BY v <-> (SELECT v FROM t WHERE id = $1) LIMIT 2";
+    let explained = client.query(&format!("EXPLAIN {}", like.replace("$1", "7")), &[]).await;
+    let searches = |row: &tokio_postgres::Row| row.get::<_, &str>(0).contains("NearestExec");
+    assert!(explained.unwrap().iter().any(searches), "a subquery's vector is searched for");
+    let like = client.prepare(like).await.unwrap();
+    for key in [7_i64, 3, 20] {
+        assert_eq!(ids(&client, &like, &[&key]).await, [key, key - 1]);
+    }
     let nothing: Option<&str> = None;
     assert_eq!(ids(&client, &nearest, &[&nothing, &2_i64, &0_i64]).await.len(), 2);
     node.stop().await;
