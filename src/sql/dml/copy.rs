@@ -15,7 +15,7 @@ use crate::{
         utility::Name,
     },
 };
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{Field, Schema};
 use datafusion::{
     logical_expr::{Expr, LogicalPlanBuilder},
     sql::sqlparser::ast,
