@@ -23,7 +23,7 @@ constexpr std::array<float, 4> kBiases = {0.0F, 0.35F, 0.7F, 1.0F};
 constexpr std::array<float, 2> kWays = {0.5F, 0.8F};
 constexpr size_t kEnough = 8;
 // Of the allowed miss, what the sample may use up. The rest is for queries harder than it.
-constexpr float kMissShare = 0.42F;
+constexpr float kMissShare = 0.25F;
 
 }  // namespace
 
