@@ -2,7 +2,7 @@
 
 use super::{
     SystemRelation, View, index,
-    rows::{Rows, broken},
+    rows::{Rows, broken, count},
     shape::relations,
     types,
 };
@@ -201,9 +201,4 @@ pub(super) fn attributes(table: &Table) -> i64 {
 pub(super) fn reloptions(options: &BTreeMap<String, String>) -> Option<Vec<String>> {
     let options: Vec<_> = options.iter().map(|(name, value)| format!("{name}={value}")).collect();
     (!options.is_empty()).then_some(options)
-}
-
-/// A count as a value of a column.
-pub(super) fn count(items: usize) -> i64 {
-    i64::try_from(items).unwrap_or(i64::MAX)
 }

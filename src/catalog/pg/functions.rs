@@ -3,7 +3,6 @@
 use super::{
     SystemRelation, View,
     facts::{Facts, placed},
-    names::Scope,
     types::static_relations,
 };
 use crate::{error::Result, ids::Oid};
@@ -29,7 +28,7 @@ pub struct KnownFunction {
     pub oid: Oid,
     /// Its name.
     pub name: &'static str,
-    schema: Oid,
+    pub(super) schema: Oid,
     /// `f`unction, `a`ggregate, `w`indow.
     pub kind: &'static str,
     /// The types of its arguments.
@@ -52,14 +51,6 @@ pub struct KnownFunction {
     pub volatility: &'static str,
     /// Whether it is NULL when an argument is.
     pub strict: bool,
-}
-
-impl KnownFunction {
-    /// The schema in which it lies here.
-    #[must_use]
-    pub fn schema(&self, scope: &Scope<'_>) -> Oid {
-        scope.placed(self.schema)
-    }
 }
 
 struct Known {

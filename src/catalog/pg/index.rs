@@ -2,9 +2,8 @@
 
 use super::{
     SystemRelation, View,
-    class::count,
     names::{parts, quote_ident},
-    rows::Rows,
+    rows::{Rows, count},
     types,
 };
 use crate::{

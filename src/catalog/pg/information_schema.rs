@@ -3,11 +3,10 @@
 use super::{
     SystemRelation, View,
     attribute::with_default,
-    class::count,
     constraint::{action, columns as constrained, constraints, referenced_key},
     deparse,
     names::Scope,
-    rows::{Rows, broken},
+    rows::{Rows, broken, count},
     sequence::sequences as all_sequences,
     shape::relations,
 };

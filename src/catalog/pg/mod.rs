@@ -8,6 +8,7 @@
 //! publications, foreign tables …) is there, and empty.
 
 mod attribute;
+mod builders;
 mod class;
 mod constraint;
 pub mod deparse;

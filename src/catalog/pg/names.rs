@@ -28,6 +28,14 @@ pub struct Scope<'c> {
     pub path: &'c [Oid],
 }
 
+impl functions::KnownFunction {
+    /// The schema in which it lies here.
+    #[must_use]
+    pub fn schema(&self, scope: &Scope<'_>) -> Oid {
+        scope.placed(self.schema)
+    }
+}
+
 /// A [`Scope`] that lives by itself: what writes and reads values of the `reg…` types.
 #[derive(Debug, Clone)]
 pub struct SessionNames {

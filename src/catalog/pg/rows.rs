@@ -128,6 +128,11 @@ impl<'r, R> Rows<'r, R> {
     }
 }
 
+/// A count as a value of a column.
+pub(super) fn count(items: usize) -> i64 {
+    i64::try_from(items).unwrap_or(i64::MAX)
+}
+
 /// The error of rows that do not make a batch.
 pub(super) fn broken(error: arrow::error::ArrowError) -> Error {
     Error::internal("rows of a system relation do not fit its columns").source(error)
