@@ -5,12 +5,34 @@ use super::{Index, IndexOptions, Inner, checked_rows, expected_dims, ffi, postin
 use crate::{
     error::{Error, Result, SqlState},
     ids::RowId,
+    vector::{DIMS_MAX, Metric},
 };
 use futures::executor::block_on;
 use std::{ops::ControlFlow, sync::Arc};
 
 /// Told how far a build is, from 0 to 1, between its steps; `Break` cancels it (57014).
 pub type Watch<'a> = &'a (dyn Fn(f32) -> ControlFlow<()> + Sync);
+
+impl IndexOptions {
+    /// Whether an index of this kind can be: 0A000 for a metric without one, 22023 for a number out
+    /// of its bounds.
+    pub fn check(&self) -> Result<()> {
+        if !matches!(self.metric, Metric::L2 | Metric::InnerProduct | Metric::Cosine) {
+            let message = format!("an index cannot find by the metric {}", self.metric);
+            return Err(Error::unsupported(message)
+                .hint("Without an index the nearest rows are found exactly."));
+        }
+        if self.dims == 0 || self.dims as usize > DIMS_MAX {
+            return Err(Error::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                format!("column cannot have more than {DIMS_MAX} dimensions for an index"),
+            ));
+        }
+        ffi::check_options(self).map_err(|error| {
+            Error::new(SqlState::INVALID_PARAMETER_VALUE, error.message().to_owned())
+        })
+    }
+}
 
 /// An index being built.
 #[derive(Debug)]

@@ -1,10 +1,6 @@
 //! Every knob of an index, its default and its bounds. They are fixed when an index is made.
 
-use super::ffi;
-use crate::{
-    error::{Error, Result, SqlState},
-    vector::{DIMS_MAX, Metric},
-};
+use crate::vector::Metric;
 use serde::{Deserialize, Serialize};
 
 /// What an index is of, and how its postings are kept.
@@ -42,24 +38,5 @@ impl IndexOptions {
             spill_lambda: 1.0,
             seed: 0,
         }
-    }
-
-    /// Whether an index of this kind can be: 0A000 for a metric without one, 22023 for a number out
-    /// of its bounds.
-    pub fn check(&self) -> Result<()> {
-        if !matches!(self.metric, Metric::L2 | Metric::InnerProduct | Metric::Cosine) {
-            let message = format!("an index cannot find by the metric {}", self.metric);
-            return Err(Error::unsupported(message)
-                .hint("Without an index the nearest rows are found exactly."));
-        }
-        if self.dims == 0 || self.dims as usize > DIMS_MAX {
-            return Err(Error::new(
-                SqlState::PROGRAM_LIMIT_EXCEEDED,
-                format!("column cannot have more than {DIMS_MAX} dimensions for an index"),
-            ));
-        }
-        ffi::check_options(self).map_err(|error| {
-            Error::new(SqlState::INVALID_PARAMETER_VALUE, error.message().to_owned())
-        })
     }
 }
