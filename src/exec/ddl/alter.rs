@@ -2,7 +2,7 @@
 
 use super::{
     Ddl,
-    table::{duplicate_column, table_options},
+    table::{duplicate_column, no_constraint, table_options},
 };
 use crate::{
     catalog::{
@@ -825,14 +825,6 @@ pub(super) fn column_mut(table: &mut Table, id: ColumnId) -> &mut Column {
     column.expect("the column was found in this table")
 }
 
-pub(super) fn no_constraint(table: &Table, name: &str) -> Error {
-    Error::new(
-        SqlState::UNDEFINED_OBJECT,
-        format!("constraint \"{name}\" of relation \"{}\" does not exist", table.name),
-    )
-}
-
-/// Whether an expression's text names an identifier.
 /// The generated columns whose expressions name a column.
 fn generated_from<'t>(table: &'t Table, name: &'t str) -> impl Iterator<Item = &'t Column> {
     let uses = move |column: &&Column| {
@@ -863,6 +855,7 @@ fn no_generated(table: &Table, column: &str) -> Error {
     )
 }
 
+/// Whether an expression's text names an identifier.
 fn names_word(expression: &str, name: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
     expression.split(|c: char| !is_part(c)).any(|word| word.eq_ignore_ascii_case(name))

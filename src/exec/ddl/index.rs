@@ -1,6 +1,9 @@
 //! CREATE INDEX, and constraints that are added to a table that has rows.
 
-use super::{Ddl, alter::no_constraint, joined_name, table::key_columns};
+use super::{
+    Ddl, joined_name,
+    table::{key_columns, no_constraint},
+};
 use crate::{
     catalog::{Change, Constraint, ConstraintKind, Index, IndexKind, Table},
     error::{Error, Result, SqlState},

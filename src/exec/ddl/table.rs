@@ -361,3 +361,10 @@ pub(super) fn put_table(table: Table, sequences: Vec<Sequence>) -> Vec<Change> {
     changes.push(Change::Table(Arc::new(table)));
     changes
 }
+
+pub(super) fn no_constraint(table: &Table, name: &str) -> Error {
+    Error::new(
+        SqlState::UNDEFINED_OBJECT,
+        format!("constraint \"{name}\" of relation \"{}\" does not exist", table.name),
+    )
+}
