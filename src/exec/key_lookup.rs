@@ -2,8 +2,8 @@
 
 use super::{
     failure::{external, snapshot_of},
-    rows::single_partition,
-    table::Reader,
+    reader::Reader,
+    rows::{leaf, single_partition},
 };
 use crate::{
     catalog::Table,
@@ -19,7 +19,7 @@ use arrow::{
 use datafusion::{
     catalog::Session,
     common::{
-        DFSchema, Result,
+        DFSchema, DataFusionError, Result,
         tree_node::{TreeNode, TreeNodeRecursion},
     },
     execution::{SendableRecordBatchStream, TaskContext},
@@ -32,8 +32,13 @@ use datafusion::{
         stream::RecordBatchStreamAdapter,
     },
 };
-use futures::stream;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use std::{fmt, sync::Arc};
+
+/// How many rows a batch has at most.
+const BATCH_ROWS: usize = 4096;
+/// Up to so many keys are looked up without more ado.
+const FEW_KEYS: usize = 64;
 
 /// What a key's columns must equal.
 #[derive(Debug, Clone)]
@@ -194,6 +199,15 @@ pub(super) struct KeyLookupExec {
 }
 
 impl KeyLookupExec {
+    /// Whether it finds a few rows, whatever its parameters.
+    pub(super) fn is_light(&self) -> bool {
+        match &self.lookup.wanted {
+            Wanted::One(_) => true,
+            Wanted::Any(values) => values.len() <= FEW_KEYS,
+            Wanted::Elements(_) => false,
+        }
+    }
+
     pub(super) fn new(table: &Table, lookup: KeyLookup, reader: Reader) -> Self {
         let properties = single_partition(Arc::clone(reader.schema()));
         let table_name = table.name.clone();
@@ -208,17 +222,7 @@ impl DisplayAs for KeyLookupExec {
 }
 
 impl ExecutionPlan for KeyLookupExec {
-    fn name(&self) -> &'static str {
-        "KeyLookupExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
+    leaf!("KeyLookupExec");
 
     fn apply_expressions(
         &self,
@@ -235,20 +239,19 @@ impl ExecutionPlan for KeyLookupExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn with_new_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
     fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let rows = snapshot_of(context.session_config())?.table(self.table);
         let (lookup, reader) = (self.lookup.clone(), self.reader.clone());
-        let batch = stream::once(async move {
+        // Looked up together, read a batch at a time.
+        let found = async move {
             let found = lookup.rows(&rows).await?;
-            reader.take(&rows, &found).await
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batch)))
+            let pieces: Vec<Vec<RowId>> = found.chunks(BATCH_ROWS).map(<[RowId]>::to_vec).collect();
+            Ok::<_, DataFusionError>(stream::iter(pieces).then(move |piece| {
+                let (rows, reader) = (rows.clone(), reader.clone());
+                async move { reader.take(&rows, &piece).await }
+            }))
+        };
+        let batches = found.into_stream().try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
 }

@@ -21,6 +21,7 @@ pub mod locks;
 pub mod maintenance;
 pub mod nearest;
 mod parameter;
+mod reader;
 pub mod recovery;
 pub mod relations;
 mod reuse;

@@ -15,7 +15,7 @@
 use super::{
     build::indexed_metric,
     failure::{external, snapshot_of},
-    rows::single_partition,
+    rows::{leaf, single_partition},
     snapshot::Snapshot,
     table::column_specs,
     topk::{Neighbour, Query, TopK, offer_rows, scan_group},
@@ -511,30 +511,13 @@ impl DisplayAs for NearestExec {
 }
 
 impl ExecutionPlan for NearestExec {
-    fn name(&self) -> &'static str {
-        "NearestExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
+    leaf!("NearestExec");
 
     fn apply_expressions(
         &self,
         see: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
         see(&self.search.query)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {

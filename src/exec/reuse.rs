@@ -5,9 +5,11 @@
 //! its own; a plan comes back, its state reset, when its run has ended well.
 
 use super::{
+    key_lookup::KeyLookupExec,
     parameter::{Parameters, is_look_up, needed_by_planner},
-    run::table_of,
     snapshot::Snapshot,
+    table::table_of,
+    values::ValuesExec,
 };
 use crate::ids::TableId;
 use datafusion::{
@@ -175,18 +177,23 @@ fn may_run_again(plan: &Arc<dyn ExecutionPlan>) -> bool {
 /// Whether a plan yields a few rows by simple steps: some rows by key or of VALUES, compared and
 /// projected by nothing that can take long.
 fn is_light(plan: &dyn ExecutionPlan) -> bool {
-    let is_node_light = matches!(
-        plan.name(),
-        "CoalesceBatchesExec"
-            | "CooperativeExec"
-            | "FilterExec"
-            | "GlobalLimitExec"
-            | "KeyLookupExec"
-            | "LocalLimitExec"
-            | "PlaceholderRowExec"
-            | "ProjectionExec"
-            | "ValuesExec"
-    );
+    let node: &dyn Any = plan;
+    let is_node_light = if let Some(lookup) = node.downcast_ref::<KeyLookupExec>() {
+        lookup.is_light()
+    } else if let Some(values) = node.downcast_ref::<ValuesExec>() {
+        values.is_light()
+    } else {
+        matches!(
+            plan.name(),
+            "CoalesceBatchesExec"
+                | "CooperativeExec"
+                | "FilterExec"
+                | "GlobalLimitExec"
+                | "LocalLimitExec"
+                | "PlaceholderRowExec"
+                | "ProjectionExec"
+        )
+    };
     let mut are_exprs_light = true;
     let _ = plan.apply_expressions(&mut |expr| {
         are_exprs_light &= is_expr_light(expr);

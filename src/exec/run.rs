@@ -9,11 +9,11 @@ use super::{
     relations::Viewpoint,
     reuse::{Ready, Reusable},
     snapshot::Snapshot,
-    table::as_table,
+    table::table_of,
     values::ValuesPlanner,
 };
 use crate::{
-    catalog::{Table, pg::View},
+    catalog::pg::View,
     error::{Error, Result, SqlState},
     sql::{self, Plan, error::from_datafusion},
     telemetry::Metrics,
@@ -26,13 +26,12 @@ use async_trait::async_trait;
 use datafusion::{
     catalog::Session,
     common::{ParamValues, Result as DataFusionResult, ScalarValue},
-    datasource::source_as_provider,
     execution::{
         SessionStateBuilder, TaskContext, context::QueryPlanner, runtime_env::RuntimeEnv,
         session_state::SessionState,
     },
     functions_aggregate::first_last::first_value_udaf,
-    logical_expr::{LogicalPlan, TableSource},
+    logical_expr::LogicalPlan,
     physical_plan::{ExecutionPlan, collect, execute_stream},
     physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner},
     prelude::SessionConfig,
@@ -367,12 +366,6 @@ pub fn cancelled() -> Error {
 
 async fn planned(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
     state.query_planner().create_physical_plan(plan, state).await.map_err(from_datafusion)
-}
-
-/// The table of a source of ours.
-pub(super) fn table_of(source: &Arc<dyn TableSource>) -> Option<Arc<Table>> {
-    let provider = source_as_provider(source).ok()?;
-    as_table(provider.as_ref()).map(|scan| Arc::clone(scan.table()))
 }
 
 /// A plan with `$1`, `$2` … replaced.

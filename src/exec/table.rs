@@ -7,31 +7,29 @@
 use super::{
     failure::{external, snapshot_of},
     key_lookup::{KeyLookup, KeyLookupExec},
-    rows::partitions,
+    reader::Reader,
+    rows::{leaf, partitions},
 };
 use crate::{
     catalog::Table,
     error::Result as NearlakeResult,
-    ids::{RowId, TableId},
+    ids::TableId,
     pgtype::{self, output::Style},
     storage::{
         columns::ColumnSpec,
         table::{Group, TableState},
     },
 };
-use arrow::{
-    array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array},
-    compute::filter_record_batch,
-    datatypes::{DataType, Field, Schema, SchemaRef},
-};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
     common::{
         ColumnStatistics, Result, Statistics, stats::Precision, tree_node::TreeNodeRecursion,
     },
+    datasource::source_as_provider,
     execution::{SendableRecordBatchStream, TaskContext},
-    logical_expr::{Expr, TableProviderFilterPushDown, TableType},
+    logical_expr::{Expr, TableProviderFilterPushDown, TableSource, TableType},
     physical_expr::PhysicalExpr,
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
@@ -69,12 +67,6 @@ impl TableScan {
         }
         let schema = Arc::new(Schema::new(fields));
         Self { table, schema, with_rows, specs: OnceLock::new() }
-    }
-
-    /// The table.
-    #[must_use]
-    pub fn table(&self) -> &Arc<Table> {
-        &self.table
     }
 
     fn specs(&self) -> Result<&[ColumnSpec]> {
@@ -154,67 +146,6 @@ impl TableProvider for TableScan {
     }
 }
 
-/// Which columns are read, and what shape they are given.
-#[derive(Debug, Clone)]
-pub struct Reader {
-    schema: SchemaRef,
-    specs: Vec<ColumnSpec>,
-    /// Where in the schema the row id goes.
-    row_column: Vec<usize>,
-}
-
-impl Reader {
-    /// Reads the columns at `projection` of a table's columns followed by the row id.
-    #[must_use]
-    pub fn new(
-        schema: &SchemaRef,
-        specs: &[ColumnSpec],
-        projection: &[usize],
-        with_rows: bool,
-    ) -> Self {
-        let is_row = |place: &usize| with_rows && projection[*place] == specs.len();
-        let row_column = (0..projection.len()).filter(is_row).collect();
-        let specs = projection.iter().filter_map(|&i| specs.get(i).cloned()).collect();
-        Self { schema: Arc::clone(schema), specs, row_column }
-    }
-
-    /// The columns that come out.
-    pub(super) fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    /// The live rows of a group, in order.
-    async fn group(&self, group: &Group) -> Result<RecordBatch> {
-        let columns = group.columns(&self.specs).await.map_err(external)?;
-        let rows = || UInt64Array::from_iter_values(group.row_ids().iter().map(|row| row.0));
-        let batch = self.batch(columns, group.len(), rows)?;
-        match group.live_mask() {
-            None => Ok(batch),
-            Some(mask) => Ok(filter_record_batch(&batch, &BooleanArray::new(mask, None))?),
-        }
-    }
-
-    /// Some rows in the order given.
-    pub(super) async fn take(&self, rows: &TableState, ids: &[RowId]) -> Result<RecordBatch> {
-        let taken = rows.take(ids, &self.specs).await.map_err(external)?;
-        let id_column = || UInt64Array::from_iter_values(ids.iter().map(|row| row.0));
-        self.batch(taken.columns().to_vec(), ids.len(), id_column)
-    }
-
-    fn batch(
-        &self,
-        mut columns: Vec<ArrayRef>,
-        rows: usize,
-        ids: impl Fn() -> UInt64Array,
-    ) -> Result<RecordBatch> {
-        for &place in &self.row_column {
-            columns.insert(place, Arc::new(ids()));
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
-    }
-}
-
 /// A scan of all live rows of a table, group by group.
 #[derive(Debug, Clone)]
 pub struct ScanExec {
@@ -238,7 +169,7 @@ impl ScanExec {
         fetch: Option<usize>,
     ) -> Self {
         let parts = parts.min(rows.groups().take(parts).count()).max(1);
-        let properties = partitions(Arc::clone(&reader.schema), parts);
+        let properties = partitions(Arc::clone(reader.schema()), parts);
         Self {
             table: table.id,
             table_name: table.name.clone(),
@@ -263,7 +194,7 @@ impl ScanExec {
 impl DisplayAs for ScanExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> =
-            self.reader.schema.fields().iter().map(|field| field.name().as_str()).collect();
+            self.reader.schema().fields().iter().map(|field| field.name().as_str()).collect();
         write!(f, "ScanExec: table={}, columns=[{}]", self.table_name, names.join(", "))?;
         match self.fetch {
             Some(fetch) => write!(f, ", fetch={fetch}"),
@@ -273,30 +204,13 @@ impl DisplayAs for ScanExec {
 }
 
 impl ExecutionPlan for ScanExec {
-    fn name(&self) -> &'static str {
-        "ScanExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
+    leaf!("ScanExec");
 
     fn apply_expressions(
         &self,
         _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
         Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -353,7 +267,7 @@ impl ExecutionPlan for ScanExec {
             Some(_) => self.rows / self.partitions,
         };
         let column_statistics =
-            vec![ColumnStatistics::new_unknown(); self.reader.schema.fields().len()];
+            vec![ColumnStatistics::new_unknown(); self.reader.schema().fields().len()];
         Ok(Arc::new(Statistics {
             num_rows: Precision::Inexact(rows),
             total_byte_size: Precision::Absent,
@@ -375,8 +289,9 @@ impl ExecutionPlan for ScanExec {
     }
 }
 
-/// Whether a provider is a table of ours.
-#[must_use]
-pub fn as_table(provider: &dyn TableProvider) -> Option<&TableScan> {
-    (provider as &dyn Any).downcast_ref()
+/// The table of a source of ours.
+pub(super) fn table_of(source: &Arc<dyn TableSource>) -> Option<Arc<Table>> {
+    let provider = source_as_provider(source).ok()?;
+    let scan = (provider.as_ref() as &dyn Any).downcast_ref::<TableScan>()?;
+    Some(Arc::clone(&scan.table))
 }

@@ -1,6 +1,6 @@
 //! VALUES whose cells are computed each time that the plan runs.
 
-use super::rows::single_partition;
+use super::rows::{leaf, single_partition};
 use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions},
     compute::concat,
@@ -97,11 +97,21 @@ impl ExtensionPlanner for ValuesPlanner {
     }
 }
 
+/// Up to so many rows are computed without more ado.
+const FEW_ROWS: usize = 64;
+
 /// The physical node.
 #[derive(Debug)]
-struct ValuesExec {
+pub(super) struct ValuesExec {
     rows: Arc<[Vec<Arc<dyn PhysicalExpr>>]>,
     properties: Arc<PlanProperties>,
+}
+
+impl ValuesExec {
+    /// Whether it computes a few rows.
+    pub(super) fn is_light(&self) -> bool {
+        self.rows.len() <= FEW_ROWS
+    }
 }
 
 impl DisplayAs for ValuesExec {
@@ -111,17 +121,7 @@ impl DisplayAs for ValuesExec {
 }
 
 impl ExecutionPlan for ValuesExec {
-    fn name(&self) -> &'static str {
-        "ValuesExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
+    leaf!("ValuesExec");
 
     fn apply_expressions(
         &self,
@@ -131,13 +131,6 @@ impl ExecutionPlan for ValuesExec {
             see(cell)?;
         }
         Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
     }
 
     fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
