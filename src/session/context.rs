@@ -27,8 +27,9 @@ pub(super) struct SessionContext {
     process_id: i32,
     database: Oid,
     database_name: String,
-    session_user: Oid,
-    session_user_name: String,
+    /// The role that logged in.
+    login: Oid,
+    login_name: String,
     client: Option<SocketAddr>,
     began_micros: i64,
     advisory_owner: TransactionId,
@@ -97,8 +98,8 @@ impl SessionContext {
             process_id: start.process_id,
             database,
             database_name,
-            session_user: role.0,
-            session_user_name: role.1,
+            login: role.0,
+            login_name: role.1,
             client: start.client,
             began_micros: now,
             advisory_owner: TransactionId::next(),
@@ -123,7 +124,25 @@ impl SessionContext {
 
     /// Changes settings.
     pub(super) fn change_settings<T>(&self, change: impl FnOnce(&mut Settings) -> T) -> T {
-        change(&mut self.state.lock().settings)
+        let mut state = self.state.lock();
+        let changed = change(&mut state.settings);
+        state.user = self.acting(&state.settings);
+        changed
+    }
+
+    /// The role that was set, or that the session stands for, or that logged in.
+    fn acting(&self, settings: &Settings) -> Oid {
+        let role = match settings.known("role") {
+            "none" => settings.known("session_authorization"),
+            role => role,
+        };
+        let role = || self.catalog().role_named(role).map(|role| role.id);
+        role().unwrap_or(self.login)
+    }
+
+    /// Whether the role that logged in may become any other.
+    pub(super) fn may_become(&self, role: Oid) -> bool {
+        role == self.login || self.catalog().role(self.login).is_some_and(|role| role.superuser)
     }
 
     pub(super) fn see(&self, snapshot: Arc<Snapshot>) {
@@ -153,10 +172,6 @@ impl SessionContext {
         let mut state = self.state.lock();
         state.transaction = transaction;
         state.transaction_micros = state.statement_micros;
-    }
-
-    pub(super) fn set_user(&self, user: Oid) {
-        self.state.lock().user = user;
     }
 
     pub(super) fn forget_sequences(&self) {
@@ -195,8 +210,8 @@ impl SessionContext {
             database: self.database,
             database_name: self.database_name.clone(),
             process_id: self.process_id,
-            user: self.session_user,
-            user_name: self.session_user_name.clone(),
+            user: self.login,
+            user_name: self.login_name.clone(),
             application_name: state.settings.known("application_name").to_owned(),
             client_address: self.client.map(|client| client.ip().to_string()),
             client_port: self.client.map(|client| i32::from(client.port())),
@@ -249,7 +264,10 @@ impl Context for SessionContext {
     }
 
     fn session_user_name(&self) -> String {
-        self.session_user_name.clone()
+        self.with_settings(|settings| match settings.known("session_authorization") {
+            "" => self.login_name.clone(),
+            role => role.to_owned(),
+        })
     }
 
     fn search_path(&self) -> Vec<Oid> {

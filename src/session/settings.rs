@@ -266,6 +266,7 @@ pub const SETTINGS: &[Setting] = &[
         "Accepted: the planner chooses.",
     ),
     user("random_page_cost", "4", Kind::Real(0.0, 1e300), "Accepted: costs are measured."),
+    user("role", "none", Kind::Text, "The role that the session acts as."),
     user("row_security", "on", Kind::Bool, "Accepted: there are no row policies."),
     reported(
         "scram_iterations",
@@ -283,6 +284,7 @@ pub const SETTINGS: &[Setting] = &[
         "The version of PostgreSQL that is spoken.",
     ),
     fact("server_version_num", "180000", "The same as a number."),
+    user("session_authorization", "", Kind::Text, "The role that the session stands for."),
     user("session_replication_role", "origin", Kind::Only(&["origin"]), "There are no triggers."),
     reported(
         "standard_conforming_strings",
@@ -398,7 +400,9 @@ impl Settings {
     /// RESET ALL.
     pub fn reset_all(&mut self) {
         self.generation += 1;
-        for setting in SETTINGS.iter().filter(|setting| setting.who == Who::User) {
+        let own = |name| ["role", "session_authorization"].contains(&name);
+        let resettable = |setting: &&Setting| setting.who == Who::User && !own(setting.name);
+        for setting in SETTINGS.iter().filter(resettable) {
             let value = self.reset_value(setting.name).unwrap_or_default();
             self.transaction.insert(Cow::Borrowed(setting.name), value);
         }

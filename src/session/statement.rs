@@ -12,6 +12,7 @@ use crate::{
         update, with,
         write::{Env, Written},
     },
+    ids::Oid,
     pgtype::PgType,
     sql::{self, Bound, Context, OutputColumn, Query, Statement, Utility},
     telemetry::Metrics,
@@ -39,6 +40,8 @@ pub struct Prepared {
 #[derive(Debug)]
 struct Binding {
     catalog: u64,
+    /// Whose schema `"$user"` is, and who `current_user` is.
+    role: Oid,
     settings: Arc<str>,
     bound: Arc<Bound>,
 }
@@ -265,7 +268,7 @@ impl Session {
         let catalog = self.context.catalog().version();
         let bound = sql::bind(statement, &self.context(), &Sources, types)?;
         let settings = Arc::clone(&self.derived.binding);
-        Ok(Binding { catalog, settings, bound: Arc::new(bound) })
+        Ok(Binding { catalog, role: self.context.user(), settings, bound: Arc::new(bound) })
     }
 
     /// What a statement was bound to before, if that is still what it would be bound to.
@@ -274,7 +277,9 @@ impl Session {
         let changes_names = self.transaction.as_ref().is_some_and(|t| t.has_changed_names());
         let binding = prepared.bound.lock();
         let binding = binding.as_ref().filter(|binding| {
-            !changes_names && binding.catalog == catalog && binding.settings == self.derived.binding
+            !changes_names
+                && (binding.catalog, binding.role) == (catalog, self.context.user())
+                && binding.settings == self.derived.binding
         });
         binding.map(|binding| Arc::clone(&binding.bound))
     }
@@ -289,7 +294,7 @@ impl Session {
             return Ok(bound);
         }
         let binding = self.bind(statement, &prepared.declared)?;
-        if self.columns_of(&binding.bound)?.as_deref() != prepared.columns.as_deref() {
+        if !same_shape(self.columns_of(&binding.bound)?.as_deref(), prepared.columns()) {
             return Err(Error::unsupported("cached plan must not change result type"));
         }
         let bound = Arc::clone(&binding.bound);
@@ -441,4 +446,12 @@ fn changed(change: &Bound, written: Written) -> Outcome {
         }),
         _ => Outcome::Done(tag),
     }
+}
+
+/// Whether rows have the names and types that a client was told; they may come from other tables.
+fn same_shape(now: Option<&[OutputColumn]>, told: Option<&[OutputColumn]>) -> bool {
+    let shape = |columns: &[OutputColumn]| -> Vec<_> {
+        columns.iter().map(|column| (column.name.clone(), column.kind.clone())).collect()
+    };
+    now.map(shape) == told.map(shape)
 }

@@ -269,8 +269,10 @@ impl Session {
             ));
             return Ok(());
         }
-        if ["role", "session_authorization"].contains(&name.to_ascii_lowercase().as_str()) {
-            return self.set_role(value);
+        if let Some(name) =
+            ["role", "session_authorization"].iter().find(|n| n.eq_ignore_ascii_case(name))
+        {
+            return self.set_role(name, value, local);
         }
         if name.eq_ignore_ascii_case("transaction_isolation")
             || name.eq_ignore_ascii_case("transaction_read_only")
@@ -300,19 +302,33 @@ impl Session {
         self.set_modes(&modes)
     }
 
-    fn set_role(&mut self, value: &SetValue) -> Result<()> {
-        let name = match value {
-            SetValue::Values(values) if !values.iter().any(|v| v.eq_ignore_ascii_case("none")) => {
-                values.join("")
+    /// SET ROLE and SET SESSION AUTHORIZATION.
+    fn set_role(&mut self, name: &str, value: &SetValue, local: bool) -> Result<()> {
+        let role = match value {
+            SetValue::Default => None,
+            SetValue::Values(values) => {
+                Some(values.concat()).filter(|role| !role.eq_ignore_ascii_case("none"))
             }
-            _ => self.context.session_user_name(),
         };
-        let catalog = self.context.catalog();
-        let role = catalog.role_named(&name).ok_or_else(|| {
-            Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("role \"{name}\" does not exist"))
-        })?;
-        self.context.set_user(role.id);
-        Ok(())
+        if let Some(role) = &role {
+            let catalog = self.context.catalog();
+            let known = catalog.role_named(role).ok_or_else(|| {
+                let message = format!("role \"{role}\" does not exist");
+                Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
+            })?;
+            if !self.context.may_become(known.id) {
+                let message = format!("permission denied to set role \"{role}\"");
+                return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
+            }
+        }
+        let (none, stands_for) = ("none", name == "session_authorization");
+        self.context.change_settings(|settings| {
+            if stands_for {
+                settings.set("role", none, local)?;
+            }
+            let unset = if stands_for { "" } else { none };
+            settings.set(name, role.as_deref().unwrap_or(unset), local).map(drop)
+        })
     }
 
     fn show(&self, name: Option<&str>) -> Result<Rows> {
@@ -352,6 +368,7 @@ impl Session {
                 self.cache.clear();
                 self.deallocate(None)?;
                 self.cursors.close(None)?;
+                self.set_role("session_authorization", &SetValue::Default, false)?;
                 self.context.change_settings(|settings| settings.reset_all());
                 self.context.advisory_unlock_all();
                 self.discard_temporary();

@@ -114,6 +114,27 @@ async fn what_is_constant_in_a_statement_is_not_constant_in_its_plan() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_are_found_for_the_role_of_now() {
+    let (node, client) = client().await;
+    let load = "CREATE ROLE alice; CREATE ROLE bob; CREATE SCHEMA alice; CREATE SCHEMA bob;
+        CREATE TABLE alice.t (id bigint); INSERT INTO alice.t VALUES (1);
+        CREATE TABLE bob.t (id bigint); INSERT INTO bob.t VALUES (2)";
+    client.batch_execute(load).await.unwrap();
+    client.batch_execute("SET ROLE alice").await.unwrap();
+    let rows = client.prepare("SELECT id FROM t").await.unwrap();
+    assert_eq!(ids(&client, &rows, &[]).await, [1]);
+    client.batch_execute("SET ROLE bob").await.unwrap();
+    assert_eq!(ids(&client, &rows, &[]).await, [2]);
+    client.batch_execute("BEGIN; SET LOCAL ROLE alice").await.unwrap();
+    assert_eq!(ids(&client, &rows, &[]).await, [1]);
+    client.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(ids(&client, &rows, &[]).await, [2]);
+    client.batch_execute("RESET ROLE").await.unwrap();
+    assert!(client.query(&rows, &[]).await.is_err(), "nobody else has a table of that name");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plans_follow_the_catalog_and_keep_nothing_of_a_run() {
     let (node, mut client) = client().await;
     client.batch_execute("CREATE TABLE a (x int); INSERT INTO a VALUES (1), (2)").await.unwrap();
