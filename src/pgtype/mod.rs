@@ -17,8 +17,10 @@ pub mod input;
 mod integer;
 pub mod interval;
 pub mod json;
+mod name;
 mod numeric;
 pub mod output;
+mod shape;
 pub mod sparsevec;
 pub mod string;
 pub mod vector;
@@ -30,12 +32,8 @@ mod roundtrip;
 
 pub use faults::text_of_bytes;
 
-use crate::{
-    error::{Error, Result, SqlState},
-    vector::Space,
-};
-use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
-use std::{fmt, sync::Arc};
+use crate::{error::Result, vector::Space};
+use std::fmt;
 
 /// The key of the field metadata that holds the type's name, as [`PgType::to_string`] gives it.
 pub const TYPE_KEY: &str = "pg.type";
@@ -268,15 +266,6 @@ impl PgType {
         self.row().3
     }
 
-    /// The name in `pg_type`: `int4`, `_int4`.
-    #[must_use]
-    pub fn typname(&self) -> String {
-        match self {
-            Self::Array(element) => format!("_{}", element.row().0),
-            scalar => scalar.row().0.to_owned(),
-        }
-    }
-
     /// The modifier as the wire and `pg_attribute` have it; -1 where there is none.
     #[must_use]
     pub fn typmod(&self) -> i32 {
@@ -345,285 +334,6 @@ impl PgType {
             Self::Varbit(_) => Self::Varbit(bare()),
             Self::Array(element) => element.with_typmod(typmod).array(),
             other => other,
-        }
-    }
-
-    /// The type of a name without a modifier, in any of PostgreSQL's spellings (`int`, `int4`,
-    /// `integer`, `_int4`, `int4[]`, `double precision`); `None` where there is none such.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        let name = name.trim();
-        if let Some(element) = name.strip_suffix("[]") {
-            return Self::from_name(element).map(|element| match element {
-                // However many brackets: PostgreSQL does not tell arrays of arrays from arrays.
-                array @ Self::Array(_) => array,
-                scalar => scalar.array(),
-            });
-        }
-        let lower = name.to_ascii_lowercase();
-        if let Some(element) = lower.strip_prefix('_')
-            && let Some(scalar) = Self::SCALARS.iter().find(|s| s.row().0 == element)
-        {
-            return Some(scalar.clone().array());
-        }
-        let canonical = match lower.as_str() {
-            "int" | "serial" | "serial4" => "int4",
-            "bigserial" | "serial8" => "int8",
-            "smallserial" | "serial2" => "int2",
-            "float" => "float8",
-            "decimal" | "dec" => "numeric",
-            "char varying" => "varchar",
-            "time" => "time",
-            // A bare `char` is `character(1)`; only the quoted one is the one-byte type.
-            "char" | "character" | "bpchar" => return Some(Self::Bpchar(None)),
-            "\"char\"" => return Some(Self::Char),
-            other => other,
-        };
-        Self::SCALARS
-            .iter()
-            .find(|scalar| scalar.row().0 == canonical || scalar.row().1 == canonical)
-            .cloned()
-    }
-
-    /// The Arrow type that carries values of this type.
-    #[must_use]
-    pub fn arrow(&self) -> DataType {
-        match self {
-            Self::Bool => DataType::Boolean,
-            Self::Bytea => DataType::Binary,
-            Self::Int2 => DataType::Int16,
-            Self::Int4 => DataType::Int32,
-            Self::Int8 => DataType::Int64,
-            Self::Float4 => DataType::Float32,
-            Self::Float8 => DataType::Float64,
-            Self::Numeric(modifier) => {
-                let (precision, scale) = modifier.unwrap_or(NUMERIC_ANY);
-                DataType::Decimal128(precision, scale)
-            }
-            Self::Char | Self::Name | Self::Text | Self::Varchar(_) | Self::Bpchar(_) => {
-                DataType::Utf8
-            }
-            Self::Json | Self::Jsonb | Self::Unknown | Self::Record => DataType::Utf8,
-            Self::Date => DataType::Date32,
-            Self::Time => DataType::Time64(TimeUnit::Microsecond),
-            Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
-            Self::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            Self::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
-            Self::Uuid => DataType::FixedSizeBinary(16),
-            Self::Oid | Self::Reg(_) | Self::Xid => DataType::UInt32,
-            Self::Void => DataType::Null,
-            Self::Vector(Some(dims)) => {
-                DataType::new_fixed_size_list(DataType::Float32, i32::from(*dims), true)
-            }
-            Self::Vector(None) => DataType::List(Arc::new(vector_element(DataType::Float32))),
-            Self::Halfvec(Some(dims)) => {
-                DataType::new_fixed_size_list(DataType::Float16, i32::from(*dims), true)
-            }
-            Self::Halfvec(None) => DataType::List(Arc::new(vector_element(DataType::Float16))),
-            // Bytes that sort as their values do.
-            Self::Sparsevec(_) | Self::Bit(_) | Self::Varbit(_) => DataType::Binary,
-            Self::Int2vector => list(&Self::Int2),
-            Self::Oidvector => list(&Self::Oid),
-            Self::Array(element) => list(element),
-        }
-    }
-
-    /// An Arrow field of this type, which remembers the type.
-    #[must_use]
-    pub fn field(&self, name: &str, nullable: bool) -> Field {
-        Field::new(name, self.arrow(), nullable)
-            .with_metadata([(TYPE_KEY.to_owned(), self.to_string())].into())
-    }
-
-    /// The type of a field: what its metadata says where that agrees with its Arrow type, else
-    /// what the Arrow type tells.
-    #[must_use]
-    pub fn of_field(field: &Field) -> Self {
-        let named = field.metadata().get(TYPE_KEY).and_then(|name| Self::parse(name).ok());
-        match named {
-            Some(named) if named.arrow() == *field.data_type() => named,
-            _ => Self::of_arrow(field.data_type()),
-        }
-    }
-
-    /// The type that an Arrow type alone tells.
-    #[must_use]
-    pub fn of_arrow(data_type: &DataType) -> Self {
-        match data_type {
-            DataType::Null => Self::Text,
-            DataType::Boolean => Self::Bool,
-            DataType::Int8 | DataType::Int16 | DataType::UInt8 => Self::Int2,
-            DataType::Int32 | DataType::UInt16 => Self::Int4,
-            DataType::Int64 | DataType::UInt64 => Self::Int8,
-            DataType::UInt32 => Self::Oid,
-            DataType::Float16 | DataType::Float32 => Self::Float4,
-            DataType::Float64 => Self::Float8,
-            DataType::Decimal32(p, s)
-            | DataType::Decimal64(p, s)
-            | DataType::Decimal128(p, s)
-            | DataType::Decimal256(p, s) => {
-                Self::Numeric(((*p, *s) != NUMERIC_ANY).then_some((*p, *s)))
-            }
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Self::Text,
-            DataType::FixedSizeBinary(16) => Self::Uuid,
-            DataType::Binary
-            | DataType::LargeBinary
-            | DataType::BinaryView
-            | DataType::FixedSizeBinary(_) => Self::Bytea,
-            DataType::Date32 | DataType::Date64 => Self::Date,
-            DataType::Time32(_) | DataType::Time64(_) => Self::Time,
-            DataType::Timestamp(_, None) => Self::Timestamp,
-            DataType::Timestamp(_, Some(_)) => Self::Timestamptz,
-            DataType::Interval(_) | DataType::Duration(_) => Self::Interval,
-            DataType::FixedSizeList(element, dims) if *element.data_type() == DataType::Float32 => {
-                Self::Vector(u16::try_from(*dims).ok())
-            }
-            DataType::FixedSizeList(element, dims) if *element.data_type() == DataType::Float16 => {
-                Self::Halfvec(u16::try_from(*dims).ok())
-            }
-            DataType::List(element) if !element.is_nullable() => match element.data_type() {
-                DataType::Float32 => Self::Vector(None),
-                DataType::Float16 => Self::Halfvec(None),
-                _ => Self::of_field(element).array(),
-            },
-            DataType::List(element)
-            | DataType::LargeList(element)
-            | DataType::ListView(element)
-            | DataType::FixedSizeList(element, _) => match Self::of_field(element) {
-                array @ Self::Array(_) => array,
-                scalar => scalar.array(),
-            },
-            DataType::Dictionary(_, value) => Self::of_arrow(value),
-            DataType::Struct(_) => Self::Record,
-            _ => Self::Text,
-        }
-    }
-
-    /// Reads what [`PgType::to_string`] wrote, and any spelling with a modifier that PostgreSQL
-    /// takes: `numeric(10,2)`, `varchar(20)[]`, `vector(384)`.
-    ///
-    /// # Errors
-    /// 42704 when there is no such type, 22023 when the modifier does not fit it.
-    pub fn parse(name: &str) -> Result<Self> {
-        let unknown =
-            || Error::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"));
-        let text = name.trim();
-        if let Some(element) = text.strip_suffix("[]") {
-            let element = Self::parse(element)?;
-            return Ok(if let Self::Array(_) = element { element } else { element.array() });
-        }
-        let Some((base, rest)) = text.split_once('(') else {
-            return Self::from_name(text).ok_or_else(unknown);
-        };
-        let (arguments, tail) = rest.split_once(')').ok_or_else(unknown)?;
-        let base = Self::from_name(&format!("{}{tail}", base.trim_end())).ok_or_else(unknown)?;
-        let arguments = arguments
-            .split(',')
-            .map(|argument| argument.trim().parse::<i64>())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| Error::new(SqlState::SYNTAX_ERROR, "type modifiers must be integers"))?;
-        base.with_modifiers(&arguments)
-    }
-
-    /// This type with the modifiers written in parentheses behind its name.
-    ///
-    /// # Errors
-    /// 22023 when a modifier is out of bounds, 42601 when the type takes none.
-    pub fn with_modifiers(self, modifiers: &[i64]) -> Result<Self> {
-        let invalid = |message: String| Error::new(SqlState::INVALID_PARAMETER_VALUE, message);
-        match (self, modifiers) {
-            (kind, []) => Ok(kind),
-            (Self::Numeric(_), &[precision]) => Self::Numeric(None).with_modifiers(&[precision, 0]),
-            (Self::Numeric(_), &[precision, scale]) => {
-                if !(1..=1000).contains(&precision) {
-                    return Err(invalid(format!(
-                        "NUMERIC precision {precision} must be between 1 and 1000"
-                    )));
-                }
-                match (u8::try_from(precision), i8::try_from(scale)) {
-                    (Ok(p), Ok(s)) if p <= 38 && s >= 0 && s.unsigned_abs() <= p => {
-                        Ok(Self::Numeric(Some((p, s))))
-                    }
-                    _ => Err(Error::unsupported(format!(
-                        "numeric({precision},{scale}) is not supported"
-                    ))
-                    .hint(
-                        "Use a precision of at most 38 and a scale between 0 and the precision.",
-                    )),
-                }
-            }
-            (kind @ (Self::Varchar(_) | Self::Bpchar(_)), &[length]) => {
-                let name = kind.typname();
-                if length < 1 {
-                    return Err(invalid(format!("length for type {name} must be at least 1")));
-                }
-                let length = u32::try_from(length).ok().filter(|&n| n <= 10_485_760);
-                let length = length.ok_or_else(|| {
-                    invalid(format!("length for type {name} cannot exceed 10485760"))
-                })?;
-                Ok(match kind {
-                    Self::Varchar(_) => Self::Varchar(Some(length)),
-                    _ => Self::Bpchar(Some(length)),
-                })
-            }
-            (kind @ (Self::Vector(_) | Self::Halfvec(_)), &[dims]) => {
-                if dims < 1 {
-                    return Err(invalid(format!("dimensions for type {kind} must be at least 1")));
-                }
-                let dims = u16::try_from(dims)
-                    .ok()
-                    .filter(|&dims| usize::from(dims) <= crate::vector::DIMS_MAX)
-                    .ok_or_else(|| {
-                        let name = kind.typname();
-                        invalid(format!("dimensions for type {name} cannot exceed 16000"))
-                    })?;
-                Ok(match kind {
-                    Self::Vector(_) => Self::Vector(Some(dims)),
-                    _ => Self::Halfvec(Some(dims)),
-                })
-            }
-            (Self::Sparsevec(_), &[dims]) => Self::sparsevec(dims),
-            (kind @ (Self::Bit(_) | Self::Varbit(_)), &[length]) => {
-                let name = kind.typname();
-                if length < 1 {
-                    return Err(invalid(format!("length for type {name} must be at least 1")));
-                }
-                let length = u32::try_from(length).ok().filter(|&n| n <= bit::LENGTH_MAX);
-                let length = length.ok_or_else(|| {
-                    invalid(format!("length for type {name} cannot exceed {}", bit::LENGTH_MAX))
-                })?;
-                Ok(match kind {
-                    Self::Bit(_) => Self::Bit(Some(length)),
-                    _ => Self::Varbit(Some(length)),
-                })
-            }
-            (
-                Self::Vector(_)
-                | Self::Halfvec(_)
-                | Self::Sparsevec(_)
-                | Self::Bit(_)
-                | Self::Varbit(_),
-                _,
-            ) => Err(invalid("invalid type modifier".to_owned())),
-            // Fractional digits of times: PostgreSQL rounds to them; microseconds are the most.
-            (kind @ (Self::Time | Self::Timestamp | Self::Timestamptz | Self::Interval), &[6]) => {
-                Ok(kind)
-            }
-            (kind @ (Self::Time | Self::Timestamp | Self::Timestamptz | Self::Interval), _) => {
-                Err(Error::unsupported(format!("a precision on type {kind} is not supported"))
-                    .hint("Leave the precision out: values keep microseconds."))
-            }
-            (Self::Float8, &[digits]) => match digits {
-                1..=24 => Ok(Self::Float4),
-                25..=53 => Ok(Self::Float8),
-                ..1 => Err(invalid("precision for type float must be at least 1 bit".into())),
-                _ => Err(invalid("precision for type float must be less than 54 bits".into())),
-            },
-            (Self::Array(element), modifiers) => Ok(element.with_modifiers(modifiers)?.array()),
-            (kind, _) => Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                format!("type modifier is not allowed for type \"{kind}\""),
-            )),
         }
     }
 
@@ -716,17 +426,6 @@ impl<'de> serde::Deserialize<'de> for PgType {
         let name = String::deserialize(deserializer)?;
         Self::parse(&name).map_err(serde::de::Error::custom)
     }
-}
-
-/// The element of a vector without declared dimensions: never null, which tells it from `real[]`.
-fn vector_element(kind: DataType) -> Field {
-    Field::new("element", kind, false)
-}
-
-/// The element carries no metadata: Arrow compares it as part of the type, and DataFusion makes
-/// lists without any. The array's own field names the element's type.
-fn list(element: &PgType) -> DataType {
-    DataType::new_list(element.arrow(), true)
 }
 
 #[cfg(test)]

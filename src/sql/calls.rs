@@ -1,39 +1,32 @@
 //! Calls: scalar functions, aggregates, window functions, functions that return sets.
 
+mod aggregate;
+mod record;
+
+use self::record::field_of;
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::PgType,
     sql::{
-        binder::{Binder, Place, SetColumn},
+        binder::{Binder, SetColumn},
         coerce::{Reason, bare, numeric},
         error::from_datafusion,
-        expression::text_literal,
         functions::{
             self, Implementation, Signature,
-            aggregates::{self, Aggregate},
+            aggregates::{self},
             call::{Call, call},
-            ordered_set::is_ordered_set,
             pg, windows,
         },
         operators::not_unique,
-        query::sort,
-        tokens::fold,
         typed::Typed,
     },
 };
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::{
     common::ScalarValue,
-    functions::core::get_field,
-    logical_expr::{
-        Case, Expr, ReturnFieldArgs, ScalarUDF, WindowFrame, WindowFunctionDefinition,
-        expr::{
-            AggregateFunction, AggregateFunctionParams, Cast, NullTreatment, WindowFunction,
-            WindowFunctionParams,
-        },
-    },
+    logical_expr::{Case, Expr, ReturnFieldArgs, ScalarUDF, expr::Cast},
     sql::sqlparser::{
-        ast::{self, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments},
+        ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments},
         tokenizer::Span,
     },
 };
@@ -307,132 +300,6 @@ impl Binder<'_> {
         Ok(Typed::new(expr, element))
     }
 
-    /// The columns of a function that returns records; nothing for any other.
-    pub(crate) fn record_set(
-        &mut self,
-        function: &ast::Function,
-    ) -> Result<Option<Vec<(String, Typed)>>> {
-        let name = self.object_name(&function.name)?.name;
-        let FunctionArguments::List(list) = &function.args else { return Ok(None) };
-        let span = Span::empty();
-        if let Some(columns) = functions::record_columns(&name) {
-            // One list for each column, unnested side by side.
-            let mut values = Vec::new();
-            for arg in &list.args {
-                values.push(self.argument(arg, span)?);
-            }
-            return columns
-                .iter()
-                .map(|(column, function)| {
-                    let typed = self.call_named(function, values.clone(), span)?;
-                    Ok(((*column).to_owned(), typed))
-                })
-                .collect::<Result<Vec<_>>>()
-                .map(Some);
-        }
-        if !pg::set_functions(self.context).iter().any(|f| f.name() == name) {
-            return Ok(None);
-        }
-        let mut values = Vec::new();
-        for arg in &list.args {
-            values.push(self.argument(arg, span)?);
-        }
-        let typed = self.call_named(&name, values, span)?;
-        if typed.kind != PgType::Record {
-            let name = field_name(&typed.expr).unwrap_or(name);
-            return Ok(Some(vec![(name, typed)]));
-        }
-        let fields = self.record_fields(&typed)?;
-        Ok(Some(
-            fields
-                .into_iter()
-                .map(|(name, kind)| {
-                    let expr = field_of(typed.expr.clone(), &name);
-                    (name, Typed::new(expr, kind))
-                })
-                .collect(),
-        ))
-    }
-
-    /// The fields of a set's records.
-    fn record_fields(&self, typed: &Typed) -> Result<Vec<(String, PgType)>> {
-        let missing = || Error::internal("a set of records has fields");
-        let (Expr::Column(column) | Expr::OuterReferenceColumn(_, column)) = &typed.expr else {
-            return Err(missing());
-        };
-        if let Some(fields) = self.records.get(column) {
-            return Ok(fields.clone());
-        }
-        let set = self.sets.iter().find(|set| set.name == column.name).ok_or_else(missing)?;
-        let Expr::ScalarFunction(function) = &set.list else { return Err(missing()) };
-        let schema = datafusion::common::DFSchema::empty();
-        let fields = function
-            .args
-            .iter()
-            .map(|arg| {
-                use datafusion::logical_expr::ExprSchemable;
-                // An argument that is a column has the type that its scope tells.
-                let kind = match arg {
-                    Expr::Column(_) | Expr::OuterReferenceColumn(..) => self.kind_in_scope(arg),
-                    other => other.get_type(&schema).ok().map(|t| PgType::of_arrow(&t)),
-                };
-                Arc::new(kind.unwrap_or(PgType::Text).field("argument", true))
-            })
-            .collect::<Vec<FieldRef>>();
-        let scalars = vec![None; fields.len()];
-        let args = ReturnFieldArgs { arg_fields: &fields, scalar_arguments: &scalars };
-        let field = function.func.return_field_from_args(args).map_err(from_datafusion)?;
-        let DataType::List(item) = field.data_type() else { return Err(missing()) };
-        let DataType::Struct(fields) = item.data_type() else { return Err(missing()) };
-        Ok(fields.iter().map(|field| (field.name().clone(), PgType::of_field(field))).collect())
-    }
-
-    fn kind_in_scope(&self, expr: &Expr) -> Option<PgType> {
-        let wanted = match expr {
-            Expr::OuterReferenceColumn(_, column) | Expr::Column(column) => column,
-            _ => return None,
-        };
-        self.scopes.iter().rev().flatten().find_map(|column| match &column.expr {
-            Expr::Column(other) if other == wanted => Some(column.kind.clone()),
-            _ => None,
-        })
-    }
-
-    /// `(set_of_records(…)).field`
-    pub(crate) fn field(&mut self, root: &ast::Expr, field: &str, span: Span) -> Result<Typed> {
-        let mut inner = root;
-        while let ast::Expr::Nested(deeper) = inner {
-            inner = deeper;
-        }
-        if let ast::Expr::Identifier(ident) = inner
-            && self.is_table_alias(&fold(ident))
-        {
-            return self.column(&[ident.clone(), ast::Ident::with_quote('"', field)]);
-        }
-        let typed = self.expr(inner)?;
-        if typed.kind != PgType::Record {
-            let error = Error::new(
-                SqlState::WRONG_OBJECT_TYPE,
-                format!(
-                    "column notation .{field} applied to type {}, which is not a composite type",
-                    typed.kind
-                ),
-            );
-            return Err(self.at(error, span));
-        }
-        let fields = self.record_fields(&typed)?;
-        match fields.into_iter().find(|(name, _)| name == field) {
-            Some((name, kind)) => Ok(Typed::new(field_of(typed.expr, &name), kind)),
-            None => {
-                let error = Error::new(
-                    SqlState::UNDEFINED_COLUMN,
-                    format!("column \"{field}\" not found in data type record"),
-                );
-                Err(self.at(error, span))
-            }
-        }
-    }
-
     // Forms that look like functions.
 
     fn coalesce(&mut self, args: Vec<Typed>) -> Result<Typed> {
@@ -488,269 +355,6 @@ impl Binder<'_> {
     }
 
     // Aggregates.
-
-    fn aggregate_call(
-        &mut self,
-        name: &str,
-        function: &ast::Function,
-        args: &[FunctionArg],
-        span: Span,
-    ) -> Result<Typed> {
-        if !self.place.aggregates {
-            let error = Error::new(
-                SqlState::GROUPING_ERROR,
-                format!("aggregate functions are not allowed in {}", self.place.clause),
-            );
-            return Err(self.at(error, span));
-        }
-        let place = Place::plain("an aggregate's arguments");
-        let (aggregate, params) =
-            self.in_place(place, |binder| binder.aggregate_parts(name, function, args, span))?;
-        let expr =
-            Expr::AggregateFunction(AggregateFunction { func: aggregate.function.clone(), params });
-        Ok(aggregate.finish(expr))
-    }
-
-    fn aggregate_parts(
-        &mut self,
-        name: &str,
-        function: &ast::Function,
-        args: &[FunctionArg],
-        span: Span,
-    ) -> Result<(Aggregate, AggregateFunctionParams)> {
-        let star = matches!(args, [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]);
-        if is_ordered_set(name) || !function.within_group.is_empty() {
-            return self.ordered_set_parts(name, function, args, span);
-        }
-        let mut values = Vec::new();
-        if !star {
-            for arg in args {
-                values.push(self.argument(arg, span)?);
-            }
-        }
-        let (mut distinct, mut order_by, mut null_treatment) = (false, Vec::new(), None);
-        if let FunctionArguments::List(list) = &function.args {
-            distinct = matches!(list.duplicate_treatment, Some(ast::DuplicateTreatment::Distinct));
-            for clause in &list.clauses {
-                match clause {
-                    FunctionArgumentClause::OrderBy(order) => {
-                        for by in order {
-                            let typed = self.expr(&by.expr)?;
-                            let typed = self.settle(typed)?;
-                            order_by.push(sort(typed.expr, &by.options));
-                        }
-                    }
-                    FunctionArgumentClause::IgnoreOrRespectNulls(treatment) => {
-                        null_treatment = Some(nulls(*treatment));
-                    }
-                    _ => {
-                        return Err(self.at(
-                            Error::unsupported("this clause of a call is not supported"),
-                            span,
-                        ));
-                    }
-                }
-            }
-        }
-        let filter = match &function.filter {
-            Some(filter) => Some(Box::new(self.boolean(filter, "FILTER")?)),
-            None => None,
-        };
-        let aggregate = self.aggregate_of(name, values, star, span)?;
-        let args = aggregate.args.clone();
-        let params = AggregateFunctionParams { args, distinct, filter, order_by, null_treatment };
-        Ok((aggregate, params))
-    }
-
-    /// `percentile_disc(0.5) WITHIN GROUP (ORDER BY x)`.
-    fn ordered_set_parts(
-        &mut self,
-        name: &str,
-        function: &ast::Function,
-        args: &[FunctionArg],
-        span: Span,
-    ) -> Result<(Aggregate, AggregateFunctionParams)> {
-        if function.over.is_some() {
-            let error = Error::new(
-                SqlState::FEATURE_NOT_SUPPORTED,
-                format!("OVER is not supported for ordered-set aggregate {name}"),
-            );
-            return Err(self.at(error, span));
-        }
-        if !is_ordered_set(name) {
-            let error = Error::new(
-                SqlState::WRONG_OBJECT_TYPE,
-                format!("{name} is not an ordered-set aggregate, so it cannot have WITHIN GROUP"),
-            );
-            return Err(self.at(error, span));
-        }
-        if let FunctionArguments::List(list) = &function.args {
-            if matches!(list.duplicate_treatment, Some(ast::DuplicateTreatment::Distinct)) {
-                let error =
-                    Error::new(SqlState::SYNTAX_ERROR, "cannot use DISTINCT with WITHIN GROUP");
-                return Err(self.at(error, span));
-            }
-            if !list.clauses.is_empty() {
-                let error = Error::new(
-                    SqlState::SYNTAX_ERROR,
-                    "cannot use multiple ORDER BY clauses with WITHIN GROUP",
-                );
-                return Err(self.at(error, span));
-            }
-        }
-        let mut direct = Vec::with_capacity(args.len());
-        for arg in args {
-            direct.push(self.argument(arg, span)?);
-        }
-        let Some((by, more)) = function.within_group.split_first() else {
-            let all = if name == "mode" { 1 } else { 2 };
-            if direct.len() != all {
-                return Err(self.no_function(name, &direct, span));
-            }
-            let error = Error::new(
-                SqlState::WRONG_OBJECT_TYPE,
-                format!("WITHIN GROUP is required for ordered-set aggregate {name}"),
-            );
-            return Err(self.at(error, span));
-        };
-        let value = self.expr(&by.expr)?;
-        if !more.is_empty() {
-            direct.push(value);
-            for by in more {
-                direct.push(self.expr(&by.expr)?);
-            }
-            return Err(self.no_function(name, &direct, span));
-        }
-        let filter = match &function.filter {
-            Some(filter) => Some(Box::new(self.boolean(filter, "FILTER")?)),
-            None => None,
-        };
-        let descending = by.options.asc == Some(false);
-        let aggregate = self.ordered_set(name, direct, value, descending, span)?;
-        let params = AggregateFunctionParams {
-            args: aggregate.args.clone(),
-            distinct: false,
-            filter,
-            order_by: Vec::new(),
-            null_treatment: None,
-        };
-        Ok((aggregate, params))
-    }
-
-    fn windowed(
-        &mut self,
-        name: &str,
-        function: &ast::Function,
-        args: &[FunctionArg],
-        span: Span,
-    ) -> Result<Typed> {
-        let Some(over) = &function.over else {
-            let error = Error::new(
-                SqlState::WRONG_OBJECT_TYPE,
-                format!("window function {name} requires an OVER clause"),
-            );
-            return Err(self.at(error, span));
-        };
-        if !self.place.windows {
-            let error = Error::new(
-                SqlState::new(b"42P20"),
-                format!("window functions are not allowed in {}", self.place.clause),
-            );
-            return Err(self.at(error, span));
-        }
-        let spec = match over {
-            ast::WindowType::WindowSpec(spec) => spec.clone(),
-            ast::WindowType::NamedWindow(ident) => self.named_window(ident)?,
-        };
-        let spec = match &spec.window_name {
-            Some(ident) => {
-                let base = self.named_window(ident)?;
-                ast::WindowSpec {
-                    partition_by: base.partition_by,
-                    order_by: if spec.order_by.is_empty() { base.order_by } else { spec.order_by },
-                    ..spec
-                }
-            }
-            None => spec,
-        };
-        // An aggregate may be in a window's arguments: sum(sum(x)) OVER ().
-        let place = Place { windows: false, sets: false, ..self.place };
-        self.in_place(place, |binder| {
-            let mut partition_by = Vec::new();
-            for expr in &spec.partition_by {
-                let typed = binder.expr(expr)?;
-                partition_by.push(binder.settle(typed)?.expr);
-            }
-            let mut order_by = Vec::new();
-            for by in &spec.order_by {
-                let typed = binder.expr(&by.expr)?;
-                let typed = binder.settle(typed)?;
-                order_by.push(sort(typed.expr, &by.options));
-            }
-            let window_frame = match &spec.window_frame {
-                Some(frame) => {
-                    let frame = WindowFrame::try_from(frame.clone()).map_err(from_datafusion)?;
-                    frame.regularize_order_bys(&mut order_by).map_err(from_datafusion)?;
-                    frame
-                }
-                None => WindowFrame::new((!order_by.is_empty()).then_some(false)),
-            };
-            let make = |fun, params: AggregateFunctionParams| {
-                Expr::WindowFunction(Box::new(WindowFunction {
-                    fun,
-                    params: WindowFunctionParams {
-                        args: params.args,
-                        partition_by,
-                        order_by,
-                        window_frame,
-                        filter: params.filter,
-                        null_treatment: params.null_treatment,
-                        distinct: params.distinct,
-                    },
-                }))
-            };
-            if aggregates::is_aggregate(name) && !windows::is_window(name) {
-                let (aggregate, params) = binder.aggregate_parts(name, function, args, span)?;
-                let fun = WindowFunctionDefinition::AggregateUDF(Arc::clone(&aggregate.function));
-                let expr = make(fun, params);
-                return Ok(aggregate.finish(expr));
-            }
-            let mut values = Vec::new();
-            for arg in args {
-                values.push(binder.argument(arg, span)?);
-            }
-            let Some(window) = windows::window(binder, name, values)? else {
-                return Err(binder.no_function(name, &[], span));
-            };
-            let null_treatment = function.null_treatment.map(nulls);
-            let params = AggregateFunctionParams {
-                args: window.args,
-                distinct: false,
-                filter: None,
-                order_by: Vec::new(),
-                null_treatment,
-            };
-            let expr = make(WindowFunctionDefinition::WindowUDF(window.function), params);
-            let cast = Expr::Cast(Cast::new(Box::new(expr), window.result.arrow()));
-            Ok(Typed::new(cast, window.result))
-        })
-    }
-
-    fn named_window(&self, ident: &ast::Ident) -> Result<ast::WindowSpec> {
-        let name = fold(ident);
-        self.windows.get(&name).cloned().ok_or_else(|| {
-            let error =
-                Error::new(SqlState::UNDEFINED_OBJECT, format!("window \"{name}\" does not exist"));
-            self.at(error, ident.span)
-        })
-    }
-}
-
-fn nulls(treatment: ast::NullTreatment) -> NullTreatment {
-    match treatment {
-        ast::NullTreatment::IgnoreNulls => NullTreatment::IgnoreNulls,
-        ast::NullTreatment::RespectNulls => NullTreatment::RespectNulls,
-    }
 }
 
 /// The scale of a result that a literal argument tells: `round(x, 2)`, `extract(year from x)`.
@@ -771,25 +375,6 @@ fn digits(name: &str, args: &[Typed]) -> Option<PgType> {
         }
         _ => None,
     }
-}
-
-/// The name of the field that an expression takes out of a record.
-fn field_name(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::ScalarFunction(function) if function.func.name() == "get_field" => {
-            match function.args.get(1) {
-                Some(Expr::Literal(ScalarValue::Utf8(name), _)) => name.clone(),
-                _ => None,
-            }
-        }
-        _ => None,
-    }
-}
-
-/// A field of a struct.
-fn field_of(record: Expr, field: &str) -> Expr {
-    let Typed { expr: name, .. } = text_literal(field);
-    call(get_field(), vec![record, name])
 }
 
 /// DataFusion's function's result as the type that PostgreSQL's gives.

@@ -4,8 +4,9 @@
 use crate::{
     error::{Error, Result, SqlState},
     sql::{
+        cursor::Cursor,
         parse::{Ast, Statement, statement as parse_statement},
-        tokens::{Cursor, Source},
+        tokens::Source,
         utility::{Direction, Discard, Isolation, ObjectKind, SetValue, TransactionModes, Utility},
     },
 };

@@ -6,9 +6,10 @@ use crate::{
     error::{Error, Result, SqlState},
     sql::{
         commands,
+        cursor::Cursor,
         parse::{Ast, statement as parse_statement},
         table_ddl,
-        tokens::{Cursor, Source},
+        tokens::Source,
         utility::{
             AlterDatabase, AlterRelation, AlterRole, AlterSequence, CreateIndex, Drop, Grant,
             IndexKey, Name, ObjectKind, RoleOptions, SequenceOptions, SetValue, Utility,

@@ -22,6 +22,7 @@ mod binder;
 mod calls;
 mod coerce;
 mod commands;
+mod cursor;
 mod ddl;
 mod dml;
 pub mod error;

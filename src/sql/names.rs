@@ -71,3 +71,8 @@ fn typname(kind: &crate::pgtype::PgType) -> String {
         other => other.typname(),
     }
 }
+
+/// The names that an alias gives to columns.
+pub(crate) fn alias_names(alias: Option<&ast::TableAlias>) -> Vec<String> {
+    alias.iter().flat_map(|alias| &alias.columns).map(|column| fold(&column.name)).collect()
+}

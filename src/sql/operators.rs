@@ -1,5 +1,9 @@
 //! Operators, chosen by the types of their operands as PostgreSQL chooses them.
 
+mod collection;
+pub(crate) mod number;
+
+use self::number::among_floats;
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::{PgType, RegKind},
@@ -8,9 +12,9 @@ use crate::{
         coerce::{Reason, bare, castable, numeric, scale},
         expression::{binary, boolean, operator_name},
         functions::{
-            arithmetic, array, bit,
+            array,
             call::{Body, Call, call},
-            datetime, distance, json, text, vector_functions,
+            distance, vector_functions,
         },
         typed::Typed,
     },
@@ -22,13 +26,6 @@ use datafusion::{
 };
 use half::f16;
 use std::sync::Arc;
-
-/// A real beside a number of another type is double precision: PostgreSQL has no operator for the
-/// two, and prefers that one.
-fn among_floats(common: PgType, left: &Typed, right: &Typed) -> PgType {
-    let both = left.kind == PgType::Float4 && right.kind == PgType::Float4;
-    if common == PgType::Float4 && !both { PgType::Float8 } else { common }
-}
 
 /// Of two types of vectors that to which the other is cast unasked; an untyped literal is of its
 /// partner's type.
@@ -45,9 +42,6 @@ pub(crate) fn not_unique(message: &str, what: &str) -> Error {
         "Could not choose a best candidate {what}. You might need to add explicit type casts."
     ))
 }
-
-/// A quotient is shown with as many digits as it is computed to.
-pub(crate) const QUOTIENT: PgType = PgType::Numeric(Some(crate::pgtype::NUMERIC_ANY));
 
 impl Binder<'_> {
     /// A function of ours that gives the same for the same arguments.
@@ -243,239 +237,6 @@ impl Binder<'_> {
         Ok(boolean(binary(left.expr, operator, right.expr)))
     }
 
-    fn arithmetic(&mut self, op: &str, left: Typed, right: Typed, span: Span) -> Result<Typed> {
-        use PgType as T;
-        // An untyped literal is of its partner's type, but beside a date it is an interval where
-        // there is no such operator.
-        let (mut left, mut right) = (left, right);
-        let given = (left.kind.clone(), right.kind.clone());
-        if left.is_unknown() != right.is_unknown() {
-            let known = if left.is_unknown() { &right.kind } else { &left.kind };
-            let kind = match (known, op) {
-                (T::Timestamp | T::Timestamptz, "+") | (T::Date, "+") => T::Interval,
-                (T::Interval, "*" | "/") => T::Float8,
-                (T::Vector(_) | T::Halfvec(_), _) => bare(known),
-                (T::Jsonb, "-") => T::Text,
-                (T::Numeric(_), _) => T::Numeric(None),
-                (kind, _) => kind.clone(),
-            };
-            if left.is_unknown() {
-                left = self.coerce(left, &kind, Reason::Implicit)?;
-            } else {
-                right = self.coerce(right, &kind, Reason::Implicit)?;
-            }
-        }
-        let kinds = (left.kind.clone(), right.kind.clone());
-        if let (T::Vector(_) | T::Halfvec(_), T::Vector(_) | T::Halfvec(_)) = (&kinds.0, &kinds.1) {
-            let kind = widest(&kinds.0, &kinds.1);
-            let body = match kind {
-                T::Vector(_) => vector_functions::operator::<f32>(op),
-                _ => vector_functions::operator::<f16>(op),
-            };
-            let body = body.ok_or_else(|| self.no_operator(op, &given.0, &given.1, span))?;
-            let left = self.coerce(left, &kind, Reason::Implicit)?;
-            let right = self.coerce(right, &kind, Reason::Implicit)?;
-            let name = format!("{kind} {op}");
-            let function = self.own(&name, vec![left.kind, right.kind], kind.clone(), body);
-            return Ok(Typed::new(call(function, vec![left.expr, right.expr]), kind));
-        }
-        if let (T::Jsonb, "-") = (&kinds.0, op) {
-            let function = Call::udf(
-                "jsonb_delete",
-                vec![kinds.0, kinds.1],
-                T::Jsonb,
-                Volatility::Immutable,
-                json::delete,
-                self.context,
-            );
-            return Ok(Typed::new(call(function, vec![left.expr, right.expr]), T::Jsonb));
-        }
-        let is_number = |kind: &T| {
-            matches!(kind, T::Int2 | T::Int4 | T::Int8 | T::Float4 | T::Float8 | T::Numeric(_))
-        };
-        if is_number(&kinds.0) && is_number(&kinds.1) {
-            return self.number_arithmetic(op, left, right);
-        }
-        if let Some((a, b, result, body)) = datetime::operator(op, &kinds.0, &kinds.1) {
-            let left = self.coerce(left, &a, Reason::Implicit)?;
-            let right = self.coerce(right, &b, Reason::Implicit)?;
-            let name = format!("{a} {op} {b}");
-            let function = Call::udf(
-                &name,
-                vec![a, b],
-                result.clone(),
-                Volatility::Stable,
-                body,
-                self.context,
-            );
-            return Ok(Typed::new(call(function, vec![left.expr, right.expr]), result));
-        }
-        Err(self.no_operator(op, &given.0, &given.1, span))
-    }
-
-    fn number_arithmetic(&mut self, op: &str, left: Typed, right: Typed) -> Result<Typed> {
-        use PgType as T;
-        let both = [left.clone(), right.clone()];
-        let mut kind = self.common_type("arithmetic", &both)?;
-        kind = among_floats(kind, &left, &right);
-        if op == "^" {
-            kind = if matches!(kind, T::Numeric(_)) { T::Numeric(None) } else { T::Float8 };
-        }
-        if matches!(kind, T::Float4) && op == "%" {
-            kind = T::Float8;
-        }
-        if let T::Numeric(_) = kind {
-            // The digits that each side has decide those of the result.
-            let left = self.decimal(left)?;
-            let right = self.decimal(right)?;
-            let (a, b) = (scale(&left.kind), scale(&right.kind));
-            let result = match op {
-                "*" => numeric(a.saturating_add(b)),
-                "/" | "^" => QUOTIENT,
-                _ => numeric(a.max(b)),
-            };
-            let body = arithmetic::numeric_operator(op);
-            let function = self.own(
-                &format!("numeric {op}"),
-                vec![left.kind, right.kind],
-                result.clone(),
-                body,
-            );
-            return Ok(Typed::new(call(function, vec![left.expr, right.expr]), result));
-        }
-        let left = self.coerce(left, &kind, Reason::Implicit)?;
-        let right = self.coerce(right, &kind, Reason::Implicit)?;
-        let body = arithmetic::operator(op);
-        let function = self.own(&format!("{kind} {op}"), vec![kind.clone(); 2], kind.clone(), body);
-        Ok(Typed::new(call(function, vec![left.expr, right.expr]), kind))
-    }
-
-    /// A number as a decimal of its own scale.
-    pub(crate) fn decimal(&mut self, typed: Typed) -> Result<Typed> {
-        match typed.kind {
-            PgType::Numeric(_) => Ok(typed),
-            PgType::Int2 | PgType::Int4 | PgType::Int8 => {
-                self.coerce(typed, &numeric(0), Reason::Implicit)
-            }
-            _ => self.coerce(typed, &PgType::Numeric(None), Reason::Assignment),
-        }
-    }
-
-    /// Unary minus.
-    pub(crate) fn negate(&mut self, typed: Typed, span: Span) -> Result<Typed> {
-        let typed = if typed.is_unknown() {
-            self.coerce(typed, &PgType::Float8, Reason::Implicit)?
-        } else {
-            typed
-        };
-        let kind = typed.kind.clone();
-        match kind {
-            PgType::Int2
-            | PgType::Int4
-            | PgType::Int8
-            | PgType::Float4
-            | PgType::Float8
-            | PgType::Numeric(_)
-            | PgType::Interval => {
-                let function = self.own("-", vec![kind.clone()], kind.clone(), arithmetic::negate);
-                Ok(Typed::new(call(function, vec![typed.expr]), kind))
-            }
-            other => {
-                let error = Error::new(
-                    SqlState::UNDEFINED_FUNCTION,
-                    format!("operator does not exist: - {}", bare(&other)),
-                )
-                .hint("No operator matches the given name and argument type. You might need to add an explicit type cast.");
-                Err(self.at(error, span))
-            }
-        }
-    }
-
-    fn concatenation(&mut self, left: Typed, right: Typed, span: Span) -> Result<Typed> {
-        use PgType as T;
-        let is_array = |typed: &Typed| matches!(typed.kind, T::Array(_));
-        if is_array(&left) || is_array(&right) {
-            return self.array_concatenation(left, right, span);
-        }
-        match (&left.kind, &right.kind) {
-            (T::Vector(_) | T::Halfvec(_), T::Vector(_) | T::Halfvec(_) | T::Unknown)
-            | (T::Unknown, T::Vector(_) | T::Halfvec(_)) => {
-                let kind = widest(&left.kind, &right.kind);
-                let left = self.coerce(left, &kind, Reason::Implicit)?;
-                let right = self.coerce(right, &kind, Reason::Implicit)?;
-                let body: Body = match kind {
-                    T::Vector(_) => vector_functions::concat::<f32>,
-                    _ => vector_functions::concat::<f16>,
-                };
-                let name = format!("{kind}_concat");
-                let function = self.own(&name, vec![left.kind, right.kind], kind.clone(), body);
-                Ok(Typed::new(call(function, vec![left.expr, right.expr]), kind))
-            }
-            (T::Bit(_) | T::Varbit(_), T::Bit(_) | T::Varbit(_) | T::Unknown)
-            | (T::Unknown, T::Bit(_) | T::Varbit(_)) => {
-                let kind = T::Varbit(None);
-                let left = self.coerce(left, &kind, Reason::Implicit)?;
-                let right = self.coerce(right, &kind, Reason::Implicit)?;
-                let function = self.own("bitcat", vec![kind.clone(); 2], kind.clone(), bit::concat);
-                Ok(Typed::new(call(function, vec![left.expr, right.expr]), kind))
-            }
-            (T::Jsonb, T::Jsonb | T::Unknown) | (T::Unknown, T::Jsonb) => {
-                let left = self.coerce(left, &T::Jsonb, Reason::Implicit)?;
-                let right = self.coerce(right, &T::Jsonb, Reason::Implicit)?;
-                let function = self.own("jsonb_concat", vec![T::Jsonb; 2], T::Jsonb, json::concat);
-                Ok(Typed::new(call(function, vec![left.expr, right.expr]), T::Jsonb))
-            }
-            (T::Bytea, T::Bytea | T::Unknown) | (T::Unknown, T::Bytea) => {
-                let left = self.coerce(left, &T::Bytea, Reason::Implicit)?;
-                let right = self.coerce(right, &T::Bytea, Reason::Implicit)?;
-                let function =
-                    self.own("byteacat", vec![T::Bytea; 2], T::Bytea, text::concat_bytes);
-                Ok(Typed::new(call(function, vec![left.expr, right.expr]), T::Bytea))
-            }
-            (a, b) => {
-                let is_text = |kind: &T| kind.is_textual();
-                if !is_text(a) && !is_text(b) {
-                    return Err(self.no_operator("||", &left.kind, &right.kind, span));
-                }
-                let left = self.coerce(left, &T::Text, Reason::Assignment)?;
-                let right = self.coerce(right, &T::Text, Reason::Assignment)?;
-                Ok(Typed::new(binary(left.expr, Operator::StringConcat, right.expr), T::Text))
-            }
-        }
-    }
-
-    fn array_concatenation(&mut self, left: Typed, right: Typed, span: Span) -> Result<Typed> {
-        use PgType as T;
-        let element = |typed: &Typed| match &typed.kind {
-            T::Array(element) => (**element).clone(),
-            other => other.clone(),
-        };
-        let both = [
-            Typed::new(left.expr.clone(), element(&left)),
-            Typed::new(right.expr.clone(), element(&right)),
-        ];
-        let kind = self
-            .common_type("||", &both)
-            .map_err(|_| self.no_operator("||", &left.kind, &right.kind, span))?;
-        let array = kind.clone().array();
-        let mut side = |typed: Typed, partner_is_array: bool| match (&typed.kind, partner_is_array)
-        {
-            // An untyped literal beside an array is an array.
-            (T::Array(_), _) | (T::Unknown, true) => self.coerce(typed, &array, Reason::Implicit),
-            _ => {
-                let one = self.coerce(typed, &kind, Reason::Implicit)?;
-                let function = self.own("array", vec![kind.clone()], array.clone(), array::make);
-                Ok(Typed::new(call(function, vec![one.expr]), array.clone()))
-            }
-        };
-        let (left_is, right_is) =
-            (matches!(left.kind, T::Array(_)), matches!(right.kind, T::Array(_)));
-        let left = side(left, right_is)?;
-        let right = side(right, left_is)?;
-        let function = self.own("array_cat", vec![array.clone(); 2], array.clone(), array::concat);
-        Ok(Typed::new(call(function, vec![left.expr, right.expr]), array))
-    }
-
     pub(crate) fn distance(
         &mut self,
         op: &str,
@@ -509,110 +270,6 @@ impl Binder<'_> {
         let left = self.coerce(left, &kind, Reason::Implicit)?;
         let right = self.coerce(right, &kind, Reason::Implicit)?;
         Ok(Typed::new(distance::call(space, metric, left.expr, right.expr), PgType::Float8))
-    }
-
-    fn containment(&mut self, op: &str, left: Typed, right: Typed, span: Span) -> Result<Typed> {
-        use PgType as T;
-        let (left, right, op) = if op == "<@" { (right, left, "@>") } else { (left, right, op) };
-        match (&left.kind, &right.kind) {
-            (T::Jsonb, T::Jsonb | T::Unknown) | (T::Unknown, T::Jsonb) if op == "@>" => {
-                let left = self.coerce(left, &T::Jsonb, Reason::Implicit)?;
-                let right = self.coerce(right, &T::Jsonb, Reason::Implicit)?;
-                let function =
-                    self.own("jsonb_contains", vec![T::Jsonb; 2], T::Bool, json::contains);
-                Ok(boolean(call(function, vec![left.expr, right.expr])))
-            }
-            (T::Array(_), T::Array(_) | T::Unknown) | (T::Unknown, T::Array(_)) => {
-                let both = [left.clone(), right.clone()];
-                let kind = self
-                    .common_type(op, &both)
-                    .map_err(|_| self.no_operator(op, &left.kind, &right.kind, span))?;
-                let left = self.coerce(left, &kind, Reason::Implicit)?;
-                let right = self.coerce(right, &kind, Reason::Implicit)?;
-                let (name, body): (_, Body) = match op {
-                    "@>" => ("array_contains", array::contains),
-                    _ => ("array_overlaps", array::overlaps),
-                };
-                let function = self.own(name, vec![kind.clone(); 2], T::Bool, body);
-                Ok(boolean(call(function, vec![left.expr, right.expr])))
-            }
-            _ => Err(self.no_operator(op, &left.kind, &right.kind, span)),
-        }
-    }
-
-    fn json_operator(&mut self, op: &str, left: Typed, right: Typed, span: Span) -> Result<Typed> {
-        use PgType as T;
-        let left =
-            if left.is_unknown() { self.coerce(left, &T::Jsonb, Reason::Implicit)? } else { left };
-        let json = left.kind.clone();
-        if !matches!(json, T::Json | T::Jsonb) {
-            return Err(self.no_operator(op, &left.kind, &right.kind, span));
-        }
-        let (want, result, body): (T, T, Body) = match op {
-            "->" | "->>" => {
-                let by_number = matches!(right.kind, T::Int2 | T::Int4 | T::Int8);
-                let want = if by_number { T::Int4 } else { T::Text };
-                let result = if op == "->" { json.clone() } else { T::Text };
-                (
-                    want,
-                    result,
-                    match (op, by_number) {
-                        ("->", false) => json::field,
-                        ("->", true) => json::element,
-                        (_, false) => json::field_text,
-                        (_, true) => json::element_text,
-                    },
-                )
-            }
-            "#>" => (T::Text.array(), json.clone(), json::path),
-            "#>>" => (T::Text.array(), T::Text, json::path_text),
-            "?" => (T::Text, T::Bool, json::has_key),
-            "?|" => (T::Text.array(), T::Bool, json::has_any_key),
-            "?&" => (T::Text.array(), T::Bool, json::has_all_keys),
-            _ => {
-                return Err(self.at(
-                    Error::unsupported(format!("operator {op} on json is not supported")),
-                    span,
-                ));
-            }
-        };
-        let reason = if want == T::Int4 { Reason::Assignment } else { Reason::Implicit };
-        let right = self.coerce(right, &want, reason)?;
-        let function = self.own(&format!("json {op}"), vec![json, want], result.clone(), body);
-        Ok(Typed::new(call(function, vec![left.expr, right.expr]), result))
-    }
-
-    fn bits(&mut self, op: &str, left: Typed, right: Typed, span: Span) -> Result<Typed> {
-        let is_bits = |typed: &Typed| matches!(typed.kind, PgType::Bit(_) | PgType::Varbit(_));
-        if (is_bits(&left) || is_bits(&right))
-            && let Some((name, body)) = bit::operator(op)
-        {
-            let first = PgType::Bit(None);
-            let second = if matches!(op, "<<" | ">>") { PgType::Int4 } else { PgType::Bit(None) };
-            let fits = |from: &PgType, to| castable(from, to) == Some(Reason::Implicit);
-            if !fits(&left.kind, &first) || !fits(&right.kind, &second) {
-                return Err(self.no_operator(op, &left.kind, &right.kind, span));
-            }
-            let left = self.coerce(left, &first, Reason::Implicit)?;
-            let right = self.coerce(right, &second, Reason::Implicit)?;
-            let function = self.own(name, vec![left.kind, right.kind], first.clone(), body);
-            return Ok(Typed::new(call(function, vec![left.expr, right.expr]), first));
-        }
-        let both = [left.clone(), right.clone()];
-        let kind = match self.common_type(op, &both) {
-            Ok(kind @ (PgType::Int2 | PgType::Int4 | PgType::Int8)) => kind,
-            _ => return Err(self.no_operator(op, &left.kind, &right.kind, span)),
-        };
-        let operator = match op {
-            "&" => Operator::BitwiseAnd,
-            "|" => Operator::BitwiseOr,
-            "#" => Operator::BitwiseXor,
-            "<<" => Operator::BitwiseShiftLeft,
-            _ => Operator::BitwiseShiftRight,
-        };
-        let left = self.coerce(left, &kind, Reason::Implicit)?;
-        let right = self.coerce(right, &kind, Reason::Implicit)?;
-        Ok(Typed::new(binary(left.expr, operator, right.expr), kind))
     }
 
     /// `x op ANY (array)`, `x op ALL (array)`, and the same over a query.

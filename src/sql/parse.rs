@@ -11,8 +11,10 @@ use crate::{
     error::{Error, Result, SqlState},
     pgtype::copy::CopyArgument,
     sql::{
-        commands, ddl,
-        tokens::{Cursor, Source, fold, table_as_select},
+        commands,
+        cursor::Cursor,
+        ddl,
+        tokens::{Source, fold, table_as_select},
         utility::{CreateTable, ExplainOptions, Name, Utility},
     },
 };

@@ -12,9 +12,10 @@ use crate::{
         Hidden, ROW_COLUMN,
         binder::{Binder, Named, Place, build},
         coerce::Reason,
-        from::{Offered, offered},
+        from::offered,
         functions::call::{Arguments, Call, call},
         tokens::fold,
+        typed::Offered,
     },
 };
 use arrow::{

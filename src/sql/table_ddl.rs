@@ -5,9 +5,10 @@ use crate::{
     error::{Error, Result, SqlState},
     pgtype::PgType,
     sql::{
+        cursor::Cursor,
         ddl::{owner, query, sequence_options},
         parse::Ast,
-        tokens::{Cursor, Source},
+        tokens::Source,
         utility::{
             AlterTable, AlterTableAction, ColumnDefinition, CreateTable, Like, SequenceOptions,
             TableConstraint, TableConstraintKind, Utility,

@@ -48,6 +48,9 @@ impl Typed {
     }
 }
 
+/// A plan and the columns that it offers.
+pub(crate) type Offered = (LogicalPlan, Vec<ScopeColumn>);
+
 /// A column that FROM offers.
 #[derive(Debug, Clone)]
 pub(crate) struct ScopeColumn {

@@ -103,7 +103,7 @@ impl Ddl<'_> {
                     && let Some(table) = self.catalog().table(table)
                 {
                     let mut table = Table::clone(table);
-                    let owner = super::alter::column_mut(&mut table, column);
+                    let owner = super::table::column_mut(&mut table, column);
                     (owner.sequence, owner.default) = (None, None);
                     self.transaction.change([Change::Table(Arc::new(table))]);
                 }

@@ -38,7 +38,7 @@ impl Ddl<'_> {
                             None => table.comment = comment,
                             Some(column) => {
                                 let id = table.expect_column(column)?.id;
-                                super::alter::column_mut(&mut table, id).comment = comment;
+                                super::table::column_mut(&mut table, id).comment = comment;
                             }
                         }
                         Change::Table(Arc::new(table))

@@ -362,6 +362,11 @@ pub(super) fn put_table(table: Table, sequences: Vec<Sequence>) -> Vec<Change> {
     changes
 }
 
+pub(super) fn column_mut(table: &mut Table, id: ColumnId) -> &mut Column {
+    let column = table.columns.iter_mut().find(|column| column.id == id);
+    column.expect("the column was found in this table")
+}
+
 pub(super) fn no_constraint(table: &Table, name: &str) -> Error {
     Error::new(
         SqlState::UNDEFINED_OBJECT,

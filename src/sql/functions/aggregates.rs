@@ -9,7 +9,7 @@ use crate::{
         binder::Binder,
         coerce::{Reason, numeric, scale},
         functions::{bit_fold::BitFold, call::external, json, vector_fold::VectorFold},
-        operators::QUOTIENT,
+        operators::number::QUOTIENT,
         typed::Typed,
     },
 };

@@ -258,7 +258,8 @@ fn matching(args: &Arguments<'_>, all: bool, fold: bool, negated: bool) -> Resul
     let fold = |text: &str| if fold { text.to_lowercase() } else { text.to_owned() };
     three_valued(lists, args.rows, all, |row, at| {
         (texts.is_valid(row) && patterns.is_valid(at)).then(|| {
-            super::text::is_like(&fold(texts.value(row)), &fold(patterns.value(at))) != negated
+            super::text::pattern::is_like(&fold(texts.value(row)), &fold(patterns.value(at)))
+                != negated
         })
     })
 }

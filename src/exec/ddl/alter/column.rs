@@ -1,0 +1,307 @@
+//! ALTER TABLE: what changes one column.
+
+use super::super::{Ddl, table::column_mut};
+
+use crate::{
+    catalog::{Change, Column, ConstraintKind, IndexKind, Table},
+    error::{Error, Result, SqlState},
+    exec::{
+        relations::Sources,
+        update,
+        write::{over_rows, quote},
+    },
+    ids::ColumnId,
+    pgtype::{self, PgType, output::Style},
+    sql::{self, Bound, utility::ColumnDefinition},
+};
+use arrow::array::{Array, RecordBatch, RecordBatchOptions, new_null_array};
+use std::sync::Arc;
+
+impl Ddl<'_> {
+    /// ADD COLUMN: rows that are there already get the default's value of now.
+    pub(super) async fn add_column_with_value(
+        &mut self,
+        table: &mut Table,
+        definition: &ColumnDefinition,
+    ) -> Result<()> {
+        let sequence = self.add_column(table, definition).await?;
+        let is_owned = sequence.is_some();
+        self.transaction.change(sequence.map(|s| Change::Sequence(Arc::new(s))));
+        let rows = self.transaction.snapshot().table(table.id).live_rows();
+        let mut column = table.columns.last().expect("a column was added").clone();
+        if is_owned && rows > 0 {
+            return Err(Error::unsupported(
+                "adding a serial or identity column to a table that has rows is not supported",
+            )
+            .hint("Create a new table with the column and copy the rows."));
+        }
+        if let Some(default) = column.default.clone().filter(|_| !is_owned) {
+            // Bound against the table as it was: a default names no column.
+            let before = Arc::new(Table {
+                columns: table.columns[..table.columns.len() - 1].to_vec(),
+                ..table.clone()
+            });
+            column.missing = self.value_of(&before, &default, &column.kind).await?;
+        }
+        if column.generated.is_some() {
+            self.put(table);
+            self.check_expressions(&Arc::new(table.clone()))?;
+            return self.compute_again(table, &column.name).await;
+        }
+        if column.not_null && column.missing.is_none() && rows > 0 {
+            return Err(Error::new(
+                SqlState::NOT_NULL_VIOLATION,
+                format!(
+                    "column \"{}\" of relation \"{}\" contains null values",
+                    column.name, table.name
+                ),
+            )
+            .column(&column.name));
+        }
+        *table.columns.last_mut().expect("a column was added") = column;
+        self.put(table);
+        self.check_expressions(&Arc::new(table.clone()))
+    }
+
+    /// Writes each row anew, so that it has the value that its generated column has now.
+    pub(super) async fn compute_again(&mut self, table: &Table, column: &str) -> Result<()> {
+        if self.transaction.snapshot().table(table.id).live_rows() == 0 {
+            return Ok(());
+        }
+        self.see_own_names();
+        let schema = self.catalog().schema(table.schema).map(|schema| schema.name.clone());
+        let schema = schema.ok_or_else(|| Error::internal("a table without a schema"))?;
+        let (schema, name, column) = (quote(&schema), quote(&table.name), quote(column));
+        let text = format!("UPDATE {schema}.{name} SET {column} = DEFAULT");
+        let statement = sql::parse(&text)?.remove(0);
+        let Bound::Update(statement) = sql::bind(&statement, &self.env.context, &Sources, &[])?
+        else {
+            return Err(Error::internal("an UPDATE is none"));
+        };
+        let env = self.env.on(self.transaction.snapshot());
+        update::update(&statement, &env, self.transaction).await.map(drop)
+    }
+
+    /// The value of a default as text; `None` is NULL.
+    pub(super) async fn value_of(
+        &mut self,
+        table: &Arc<Table>,
+        default: &str,
+        kind: &PgType,
+    ) -> Result<Option<String>> {
+        let text = format!("({default})::{kind}");
+        let context = Arc::clone(&self.env.context);
+        let (slot, plan) = over_rows(table, &text, &context)?;
+        let schema = Arc::clone(slot.schema());
+        let nothing = schema.fields().iter().map(|f| new_null_array(f.data_type(), 1)).collect();
+        let nullable = arrow::datatypes::Schema::new(
+            schema
+                .fields()
+                .iter()
+                .map(|f| f.as_ref().clone().with_nullable(true))
+                .collect::<Vec<_>>(),
+        );
+        let options = RecordBatchOptions::new().with_row_count(Some(1));
+        let row = RecordBatch::try_new_with_options(Arc::new(nullable), nothing, &options)
+            .map_err(|error| Error::internal("a row of nothing").source(error))?;
+        slot.fill([row]);
+        let (_, batches) = self.env.run.collect(&plan, &[]).await?;
+        let value = batches.first().map(|batch| Arc::clone(batch.column(0)));
+        let value = value.ok_or_else(|| Error::internal("a default without a value"))?;
+        if value.is_null(0) {
+            return Ok(None);
+        }
+        pgtype::cast::text_of(kind, &value, 0, &Style::default())
+    }
+
+    pub(super) fn drop_column(
+        &mut self,
+        table: &mut Table,
+        name: &str,
+        if_exists: bool,
+        cascade: bool,
+    ) -> Result<()> {
+        let Some(column) = table.column(name).cloned() else {
+            if if_exists {
+                self.skipping("column", name);
+                return Ok(());
+            }
+            return table.expect_column(name).map(drop);
+        };
+        let views = self.views_naming(table);
+        if !views.is_empty() && !cascade {
+            return Err(Error::new(
+                SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+                format!(
+                    "cannot drop column {name} of table {} because other objects depend on it",
+                    table.name
+                ),
+            )
+            .detail(format!("view {} may depend on it", views[0].name))
+            .hint("Use DROP ... CASCADE to drop the dependent objects too."));
+        }
+        let generated: Vec<String> = generated_from(table, name).map(|c| c.name.clone()).collect();
+        if !generated.is_empty() && !cascade {
+            let depends = |other: &String| {
+                let table = &table.name;
+                format!("column {other} of table {table} depends on column {name} of table {table}")
+            };
+            return Err(Error::new(
+                SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+                format!(
+                    "cannot drop column {name} of table {} because other objects depend on it",
+                    table.name
+                ),
+            )
+            .detail(generated.iter().map(depends).collect::<Vec<_>>().join("\n"))
+            .hint("Use DROP ... CASCADE to drop the dependent objects too."));
+        }
+        for other in &generated {
+            let message = format!("drop cascades to column {other} of table {}", table.name);
+            self.env.context.notice(Error::new(SqlState::new(b"00000"), message));
+            self.drop_column(table, other, false, true)?;
+        }
+        self.transaction.change(views.iter().map(|view| Change::DropView(view.id)));
+        let uses = |kind: &ConstraintKind| match kind {
+            ConstraintKind::PrimaryKey { columns }
+            | ConstraintKind::Unique { columns, .. }
+            | ConstraintKind::ForeignKey { columns, .. } => columns.contains(&column.id),
+            ConstraintKind::Check { expression } => names_word(expression, name),
+        };
+        table.constraints.retain(|constraint| !uses(&constraint.kind));
+        table.columns.retain(|other| other.id != column.id);
+        let indexes: Vec<Change> = self
+            .catalog()
+            .indexes_of(table.id)
+            .filter(|index| match &index.kind {
+                IndexKind::Vector { column: id, .. } => *id == column.id,
+                IndexKind::Recorded { keys, .. } => keys.iter().any(|key| names_word(key, name)),
+            })
+            .map(|index| Change::DropIndex(index.id))
+            .collect();
+        self.transaction.change(indexes);
+        self.transaction.change(column.sequence.map(Change::DropSequence));
+        self.put(table);
+        Ok(())
+    }
+
+    /// Expressions are kept as text, so that a column that they name cannot take another name.
+    pub(super) fn refuse_named_in_checks(
+        &self,
+        table: &Table,
+        column: &str,
+        verb: &str,
+    ) -> Result<()> {
+        if let Some(other) = generated_from(table, column).next() {
+            return Err(Error::unsupported(format!(
+                "cannot {verb} column \"{column}\" since generated column \"{}\" uses it",
+                other.name
+            ))
+            .hint("Drop the generated column first and add it again afterwards."));
+        }
+        for constraint in &table.constraints {
+            if let ConstraintKind::Check { expression } = &constraint.kind
+                && names_word(expression, column)
+            {
+                return Err(Error::unsupported(format!(
+                    "cannot {verb} column \"{column}\" since constraint \"{}\" uses it",
+                    constraint.name
+                ))
+                .hint("Drop the constraint first and add it again afterwards."));
+            }
+        }
+        Ok(())
+    }
+
+    /// Only changes that leave every stored value as it is.
+    pub(super) fn alter_type(
+        &mut self,
+        table: &mut Table,
+        name: &str,
+        kind: &PgType,
+        using: Option<&str>,
+    ) -> Result<()> {
+        let column = table.expect_column(name)?.clone();
+        if let Some(other) = generated_from(table, name).next() {
+            return Err(Error::new(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "cannot alter type of a column used by a generated column",
+            )
+            .detail(format!("Column \"{name}\" is used by generated column \"{}\".", other.name)));
+        }
+        let widens = match (&column.kind, kind) {
+            (from, to) if from == to => true,
+            (PgType::Varchar(_) | PgType::Text, PgType::Text | PgType::Varchar(None)) => true,
+            (PgType::Varchar(Some(from)), PgType::Varchar(Some(to))) => to >= from,
+            _ => false,
+        };
+        let is_empty = self.transaction.snapshot().table(table.id).live_rows() == 0;
+        if !(widens && using.is_none() || is_empty) {
+            return Err(Error::unsupported(format!(
+                "changing column \"{name}\" from {} to {kind} is not supported",
+                column.kind
+            ))
+            .hint("Add a column of the new type, fill it by UPDATE, drop the old one, rename."));
+        }
+        if is_empty && !widens {
+            // A new number, so that nothing of the old type is ever read under it.
+            let mut changed = Column { kind: kind.clone(), ..column.clone() };
+            changed.id = table.next_column;
+            table.next_column.0 += 1;
+            let in_key = table.keys().any(|(_, columns)| columns.contains(&column.id));
+            let catalog = self.catalog();
+            let indexed = catalog.indexes_of(table.id).next().is_some();
+            if in_key || indexed {
+                return Err(Error::unsupported(format!(
+                    "changing the type of column \"{name}\", which is in a key or an index, is not \
+                     supported"
+                ))
+                .hint("Drop the key or the index first."));
+            }
+            *column_mut(table, column.id) = changed;
+        } else {
+            column_mut(table, column.id).kind = kind.clone();
+        }
+        self.put(table);
+        self.check_expressions(&Arc::new(table.clone()))
+    }
+}
+
+/// The generated columns whose expressions name a column.
+pub(super) fn generated_from<'t>(
+    table: &'t Table,
+    name: &'t str,
+) -> impl Iterator<Item = &'t Column> {
+    let uses = move |column: &&Column| {
+        column.name != name
+            && column.generated.as_ref().is_some_and(|expression| names_word(expression, name))
+    };
+    table.columns.iter().filter(uses)
+}
+
+pub(super) fn refuse_generated(table: &Table, id: ColumnId, instead: Option<&str>) -> Result<()> {
+    let Some(column) = table.column_by_id(id).filter(|column| column.generated.is_some()) else {
+        return Ok(());
+    };
+    let error = Error::new(
+        SqlState::SYNTAX_ERROR,
+        format!("column \"{}\" of relation \"{}\" is a generated column", column.name, table.name),
+    );
+    Err(match instead {
+        Some(word) => error.hint(format!("Use ALTER TABLE ... ALTER COLUMN ... {word} instead.")),
+        None => error,
+    })
+}
+
+pub(super) fn no_generated(table: &Table, column: &str) -> Error {
+    Error::new(
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("column \"{column}\" of relation \"{}\" is not a generated column", table.name),
+    )
+}
+
+/// Whether an expression's text names an identifier.
+pub(super) fn names_word(expression: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+    expression.split(|c: char| !is_part(c)).any(|word| word.eq_ignore_ascii_case(name))
+}
