@@ -40,6 +40,8 @@ fn serve(config: Config) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("nearlake-io")
+        // Statements are parsed and bound here, which recurses over them.
+        .thread_stack_size(16 << 20)
         .build()
         .map_err(|error| Error::internal("cannot start threads").source(error))?;
     runtime.block_on(run(config))

@@ -169,7 +169,7 @@ pub enum Relation {
 /// One change of the catalog: an object as it is from now on, or its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each names the object it puts or drops")]
+#[expect(missing_docs, reason = "each names the object it puts or drops, or its value")]
 pub enum Change {
     Database(Arc<Database>),
     DropDatabase(Oid),
@@ -182,6 +182,7 @@ pub enum Change {
     Index(Arc<Index>),
     DropIndex(IndexId),
     Sequence(Arc<Sequence>),
+    SequenceValue { sequence: Oid, last: Option<i64> },
     DropSequence(Oid),
     View(Arc<View>),
     DropView(Oid),
@@ -349,12 +350,32 @@ impl Catalog {
         path.iter().find_map(|&schema| self.relation_named(schema, name))
     }
 
+    /// What a change would put its object in the place of, as the change that puts it as it is
+    /// here; `None` where there is none, and for a change that puts nothing.
+    #[must_use]
+    pub fn replaced_by(&self, change: &Change) -> Option<Change> {
+        match change {
+            Change::Database(new) => self.database(new.id).cloned().map(Change::Database),
+            Change::Role(new) => self.role(new.id).cloned().map(Change::Role),
+            Change::Schema(new) => self.schema(new.id).cloned().map(Change::Schema),
+            Change::Table(new) => self.table(new.id).cloned().map(Change::Table),
+            Change::Index(new) => self.index(new.id).cloned().map(Change::Index),
+            Change::View(new) => self.view(new.id).cloned().map(Change::View),
+            // Its value is nothing that a definition is made from.
+            Change::Sequence(new) => self.sequence(new.id).map(|sequence| {
+                Change::Sequence(Arc::new(Sequence { last: None, ..Sequence::clone(sequence) }))
+            }),
+            _ => None,
+        }
+    }
+
     /// The picture after some changes. Oids of new objects move `next_oid` up.
     #[must_use]
     pub fn with<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Self {
         let mut next = self.clone();
         for change in changes {
-            next.version += 1;
+            // Names mean the same whatever value a sequence is at.
+            next.version += u64::from(!matches!(change, Change::SequenceValue { .. }));
             next.apply(change);
         }
         next.skipping_type_oids()
@@ -376,7 +397,17 @@ impl Catalog {
                 put(&mut self.tables, next, table.id, table);
             }
             Change::Index(index) => put(&mut self.indexes, next, index.id, index),
-            Change::Sequence(sequence) => put(&mut self.sequences, next, sequence.id, sequence),
+            Change::Sequence(sequence) => {
+                // A definition says nothing of the value of a sequence that is there already.
+                let last = self.sequences.get(&sequence.id).map_or(sequence.last, |s| s.last);
+                let sequence = Arc::new(Sequence { last, ..Sequence::clone(sequence) });
+                put(&mut self.sequences, next, sequence.id, &sequence);
+            }
+            Change::SequenceValue { sequence, last } => {
+                if let Some(known) = self.sequences.get_mut(sequence) {
+                    Arc::make_mut(known).last = *last;
+                }
+            }
             Change::View(view) => put(&mut self.views, next, view.id, view),
             Change::DropDatabase(id) => drop(self.databases.remove(id)),
             Change::DropRole(id) => drop(self.roles.remove(id)),

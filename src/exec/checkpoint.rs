@@ -134,15 +134,15 @@ impl Checkpointer {
     /// with the segments.
     async fn flush(&self, table: &Arc<Table>, state: &DbState) -> Result<TableState> {
         let rows = state.table(table.id);
-        if rows.memtable_bytes() == 0 {
+        if !rows.has_memtable() {
             return Ok(rows);
         }
         let flushed = flush(&self.segments, &rows, &column_specs(table)?).await?;
         let with_segments = flushed.apply(&rows);
-        let id = table.id;
+        let (id, keys) = (table.id, rows.keys());
         let put = move |state: &DbState| {
-            let table = flushed.apply(&state.table(id));
-            replaced(state, id, table)
+            let rows = state.table(id);
+            replaced(state, id, (rows.keys() == keys).then(|| flushed.apply(&rows)))
         };
         self.committer.rearrange(put).await?;
         Ok(with_segments)
@@ -215,10 +215,11 @@ impl Checkpointer {
                 let Some(new) = compact(&self.segments, &rows, &specs, &self.policy).await? else {
                     break;
                 };
-                let id = table.id;
+                let (id, keys) = (table.id, rows.keys());
                 let put = move |state: &DbState| {
-                    let table = state.table(id).replace(&new.rows, &new.segments);
-                    replaced(state, id, table)
+                    let rows = state.table(id);
+                    let same = rows.keys() == keys;
+                    replaced(state, id, same.then(|| rows.replace(&new.rows, &new.segments)))
                 };
                 self.committer.rearrange(put).await?;
                 done += 1;
@@ -243,10 +244,14 @@ impl Checkpointer {
     }
 }
 
-/// A picture with another state of a table, unless the table was dropped meanwhile.
-fn replaced(state: &DbState, id: TableId, table: TableState) -> DbState {
+/// A picture with another state of a table, unless the table was dropped meanwhile. `None`: it
+/// has other keys by now, of which the new segments know nothing; they are written another time.
+fn replaced(state: &DbState, id: TableId, table: Option<TableState>) -> DbState {
     let state = state.clone();
-    if state.catalog.table(id).is_some() { state.with_table(id, table) } else { state }
+    match table {
+        Some(table) if state.catalog.table(id).is_some() => state.with_table(id, table),
+        _ => state,
+    }
 }
 
 fn watermark(index: &IndexManifest) -> Option<u64> {

@@ -52,10 +52,21 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 pub struct Commit {
     /// Changes of names.
     pub changes: Vec<Change>,
+    /// What they were made from: they are refused where another commit came between.
+    pub bases: Vec<Base>,
     /// Changes of rows.
     pub tables: Vec<TableCommit>,
     /// Indexes that the transaction built over rows committed before it.
     pub built: HashMap<IndexId, Index>,
+}
+
+/// The first change that a transaction made of an object, and what it found in its place.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// The change.
+    pub change: Change,
+    /// [`Catalog::replaced_by`](crate::catalog::Catalog::replaced_by) then.
+    pub was: Option<Change>,
 }
 
 /// What a transaction did to one table.
@@ -301,6 +312,9 @@ impl CommitTask {
         commit: Commit,
     ) -> Result<(Record, DbState)> {
         let lsn = Lsn(self.wal.next_lsn().0 + ahead);
+        if commit.bases.iter().any(|base| state.catalog.replaced_by(&base.change) != base.was) {
+            return Err(changed_meanwhile());
+        }
         let catalog = if commit.changes.is_empty() {
             Vec::new()
         } else {
@@ -375,6 +389,15 @@ impl Commit {
         let rows = self.tables.iter().flat_map(|table| &table.rows);
         rows.map(RecordBatch::get_array_memory_size).sum()
     }
+}
+
+/// 40001, for changes of names.
+pub(super) fn changed_meanwhile() -> Error {
+    Error::new(
+        SqlState::SERIALIZATION_FAILURE,
+        "could not serialize access due to concurrent update",
+    )
+    .detail("Another transaction changed the definition of the same object.")
 }
 
 /// An error that several may get.

@@ -9,7 +9,10 @@ use crate::{
     catalog::Table,
     ids::{ColumnId, Oid, RowId, TableId},
     sql::functions::as_any_of,
-    storage::{keys::key_hashes, table::TableState},
+    storage::{
+        keys::key_hashes,
+        table::{Group, TableState},
+    },
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions},
@@ -104,6 +107,10 @@ impl KeyLookup {
 
     /// The live rows whose key may be what is wanted, in the order of their ids.
     async fn rows(&self, table: &TableState) -> Result<Vec<RowId>> {
+        if !table.keys().iter().any(|key| key.constraint == self.key) {
+            // The running transaction is adding the key: nothing knows yet where its values are.
+            return Ok(live_rows(table));
+        }
         let columns = self.wanted.columns()?;
         let hashes: Vec<u64> = key_hashes(&columns).into_iter().flatten().collect();
         let found = table.key_candidates(self.key, &hashes).await.map_err(external)?;
@@ -137,6 +144,16 @@ impl Wanted {
             }
         }
     }
+}
+
+fn live_rows(table: &TableState) -> Vec<RowId> {
+    let live = |group: Group| {
+        let mask = group.live_mask();
+        let is_live = move |at: usize| mask.as_ref().is_none_or(|mask| mask.value(at));
+        let ids: Vec<RowId> = group.row_ids().iter().collect();
+        ids.into_iter().enumerate().filter(move |&(at, _)| is_live(at)).map(|(_, row)| row)
+    };
+    table.groups().flat_map(live).collect()
 }
 
 fn is_constant(expr: &Expr) -> bool {

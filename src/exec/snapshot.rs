@@ -27,6 +27,13 @@ impl Snapshot {
         Self { state, catalog, overlays: HashMap::new(), built: HashMap::new() }
     }
 
+    /// Names alone: what a session keeps between its transactions, so that rows and indexes that
+    /// others replace meanwhile need not be kept for it.
+    #[must_use]
+    pub fn of_names(catalog: Arc<Catalog>) -> Self {
+        Self::committed(Arc::new(DbState { catalog, ..DbState::empty() }))
+    }
+
     /// The same under a transaction's own names, rows and indexes.
     pub(super) fn under(
         state: Arc<DbState>,

@@ -6,7 +6,7 @@
 
 use crate::{
     catalog::Catalog,
-    ids::{IndexId, Lsn, TableId},
+    ids::{IndexId, Lsn, Oid, TableId},
     index::Index,
     storage::table::TableState,
 };
@@ -14,7 +14,10 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 use tokio::sync::watch;
 
@@ -76,6 +79,7 @@ pub struct States {
     newest: ArcSwap<DbState>,
     alive: Mutex<VecDeque<Weak<DbState>>>,
     published: watch::Sender<Lsn>,
+    next_oid: AtomicU32,
 }
 
 impl States {
@@ -85,13 +89,19 @@ impl States {
         let state = Arc::new(state);
         let alive = Mutex::new([Arc::downgrade(&state)].into());
         let published = watch::Sender::new(state.lsn);
-        Self { newest: ArcSwap::new(state), alive, published }
+        let next_oid = AtomicU32::new(state.catalog.next_oid().0);
+        Self { newest: ArcSwap::new(state), alive, published, next_oid }
     }
 
     /// A snapshot of now.
     #[must_use]
     pub fn snapshot(&self) -> Arc<DbState> {
         self.newest.load_full()
+    }
+
+    /// An oid for a new object, given once: one whose transaction does not commit is left out.
+    pub fn fresh_oid(&self) -> Oid {
+        Oid(self.next_oid.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Makes a picture the newest. Only the commit task calls this.

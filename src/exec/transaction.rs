@@ -6,17 +6,21 @@
 //! on, which are provisional: the commit task gives the final ones.
 
 use super::{
-    commit::{Commit, Committer, TableCommit},
+    commit::{Base, Commit, Committer, TableCommit},
     locks::{Locks, TransactionId},
     snapshot::Snapshot,
-    state::States,
+    state::{DbState, States},
+    table::column_specs,
 };
 use crate::{
     catalog::{Catalog, Change, Table},
     error::{Error, Result, SqlState},
-    ids::{IndexId, Lsn, RowId, TableId},
+    ids::{IndexId, Lsn, Oid, RowId, TableId},
     index::Index,
-    storage::table::TableState,
+    storage::{
+        columns::{batch_of, columns_of},
+        table::TableState,
+    },
 };
 use arrow::{
     array::{BooleanArray, RecordBatch},
@@ -56,6 +60,7 @@ pub struct Transaction {
 struct Work {
     tables: BTreeMap<TableId, Buffer>,
     changes: Vec<Change>,
+    bases: Vec<Base>,
     built: HashMap<IndexId, Index>,
 }
 
@@ -172,6 +177,25 @@ impl Transaction {
         snapshot
     }
 
+    /// What a statement sees that reads no rows: it does not make the transaction take its snapshot.
+    #[must_use]
+    pub fn glance(&self) -> Arc<Snapshot> {
+        self.snapshot.clone().unwrap_or_else(|| Arc::new(self.newest()))
+    }
+
+    /// Whether others committed a change of a table, or of its rows, that this transaction does not
+    /// see.
+    #[must_use]
+    pub fn is_behind(&self, table: TableId) -> bool {
+        let Some(snapshot) = &self.snapshot else { return false };
+        let (seen, newest) = (snapshot.committed_state(), self.states.snapshot());
+        let rows = |state: &DbState| {
+            let rows = state.table(table);
+            (rows.next_row(), rows.live_rows())
+        };
+        rows(seen) != rows(&newest) || seen.catalog.table(table) != newest.catalog.table(table)
+    }
+
     /// Own work over the newest committed picture, whatever the isolation: for checks of keys,
     /// which must see what others committed.
     #[must_use]
@@ -179,7 +203,7 @@ impl Transaction {
         self.over(self.states.snapshot())
     }
 
-    fn over(&self, state: Arc<super::state::DbState>) -> Snapshot {
+    fn over(&self, state: Arc<DbState>) -> Snapshot {
         let catalog = if self.work.changes.is_empty() {
             Arc::clone(&state.catalog)
         } else {
@@ -265,9 +289,16 @@ impl Transaction {
         }
     }
 
+    /// An oid for a new object.
+    #[must_use]
+    pub fn fresh_oid(&self) -> Oid {
+        self.states.fresh_oid()
+    }
+
     /// Changes names.
     pub fn change(&mut self, changes: impl IntoIterator<Item = Change>) {
         for change in changes {
+            self.remember_base(&change);
             match &change {
                 Change::DropTable(id) => drop(self.work.tables.remove(id)),
                 Change::DropIndex(id) => drop(self.work.built.remove(id)),
@@ -276,6 +307,17 @@ impl Transaction {
             self.work.changes.push(change);
         }
         self.refresh();
+    }
+
+    /// The commit is refused when what a change was made from is not there any more.
+    fn remember_base(&mut self, change: &Change) {
+        let own = self.catalog();
+        let committed = Arc::clone(&self.snapshot().committed_state().catalog);
+        let was = committed.replaced_by(change);
+        // A later change of the same object is made from the transaction's own.
+        if own.replaced_by(change) == was {
+            self.work.bases.push(Base { change: change.clone(), was });
+        }
     }
 
     /// Keeps an index that this transaction built.
@@ -354,7 +396,7 @@ impl Transaction {
     /// Those of [`Committer::commit`].
     pub async fn commit(mut self, committer: &Committer) -> Result<Option<Lsn>> {
         let work = std::mem::take(&mut self.work);
-        let commit = work.into_commit().await?;
+        let commit = work.into_commit(&self.states).await?;
         if commit.is_empty() {
             return Ok(None);
         }
@@ -416,14 +458,24 @@ impl Buffer {
 }
 
 impl Work {
-    async fn into_commit(self) -> Result<Commit> {
-        let mut commit = Commit { changes: self.changes, built: self.built, tables: Vec::new() };
+    async fn into_commit(self, states: &States) -> Result<Commit> {
+        let mut tables = Vec::new();
         for (id, buffer) in self.tables {
-            let table = buffer.into_commit(id).await?;
+            let mut table = buffer.into_commit(id).await?;
+            if table.rows.windows(2).any(|pair| pair[0].schema() != pair[1].schema()) {
+                // The columns changed between rows: all are committed with those of the end.
+                let catalog = states.snapshot().catalog.with(&self.changes);
+                if let Some(found) = catalog.table(id) {
+                    let specs = column_specs(found)?;
+                    for batch in &mut table.rows {
+                        *batch = batch_of(&specs, columns_of(batch, &specs)?, batch.num_rows())?;
+                    }
+                }
+            }
             if !table.is_empty() {
-                commit.tables.push(table);
+                tables.push(table);
             }
         }
-        Ok(commit)
+        Ok(Commit { changes: self.changes, bases: self.bases, built: self.built, tables })
     }
 }

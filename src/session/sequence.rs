@@ -10,7 +10,7 @@ use crate::{
     },
     ids::Oid,
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::{collections::HashMap, sync::Arc};
 
 /// How many values one reservation covers.
@@ -21,8 +21,11 @@ const BLOCK: i64 = 32;
 pub(super) struct Sequences {
     states: Arc<States>,
     committer: Committer,
-    given: Mutex<HashMap<Oid, Given>>,
+    entries: Mutex<HashMap<Oid, Arc<Entry>>>,
 }
+
+/// One sequence. Held while its next values are reserved, which others of it wait for.
+type Entry = Mutex<Option<Given>>;
 
 #[derive(Debug, Clone, Copy)]
 struct Given {
@@ -36,7 +39,7 @@ impl Sequences {
     /// None given yet since the start.
     #[must_use]
     pub(super) fn new(states: Arc<States>, committer: Committer) -> Self {
-        Self { states, committer, given: Mutex::default() }
+        Self { states, committer, entries: Mutex::default() }
     }
 
     /// The next value of a sequence that the statement sees as `sequence`.
@@ -44,14 +47,17 @@ impl Sequences {
     /// # Errors
     /// 2200H at its end, and those of the commit that reserves.
     pub(super) fn next(&self, sequence: &Sequence) -> Result<i64> {
-        let committed = self.states.snapshot().catalog.sequence(sequence.id).cloned();
-        let mut given = self.given.lock();
-        let entry = given.entry(sequence.id).or_insert(Given { last: sequence.last, reserved: 0 });
-        let value = following(sequence, entry.last)?;
-        if entry.reserved > 0 || committed.is_none() {
+        let entry = self.entry(sequence.id);
+        let mut entry = held(&entry);
+        let committed = self.committed(sequence.id);
+        let given = entry.unwrap_or_else(|| Given {
+            last: committed.as_ref().map_or(sequence.last, |sequence| sequence.last),
+            reserved: 0,
+        });
+        let value = following(sequence, given.last)?;
+        if given.reserved > 0 || committed.is_none() {
             // One that is not committed yet is reserved with its transaction.
-            entry.last = Some(value);
-            entry.reserved = (entry.reserved - 1).max(0);
+            *entry = Some(Given { last: Some(value), reserved: (given.reserved - 1).max(0) });
             return Ok(value);
         }
         let mut ahead = value;
@@ -63,8 +69,8 @@ impl Sequences {
             ahead = next;
             count += 1;
         }
-        self.reserve(committed.as_deref().unwrap_or(sequence), ahead)?;
-        *entry = Given { last: Some(value), reserved: count };
+        self.reserve(sequence.id, Some(ahead))?;
+        *entry = Some(Given { last: Some(value), reserved: count });
         Ok(value)
     }
 
@@ -83,45 +89,55 @@ impl Sequences {
             ));
         }
         let last = if called { Some(value) } else { value.checked_sub(sequence.increment) };
-        let mut given = self.given.lock();
-        if self.states.snapshot().catalog.sequence(sequence.id).is_some() {
-            self.reserve(sequence, last.unwrap_or(value))?;
+        let entry = self.entry(sequence.id);
+        let mut entry = held(&entry);
+        if self.committed(sequence.id).is_some() {
+            self.reserve(sequence.id, last)?;
         }
-        given.insert(sequence.id, Given { last, reserved: 0 });
+        *entry = Some(Given { last, reserved: 0 });
         Ok(value)
     }
 
-    /// A transaction is about to commit changes: sequences among them keep what was given.
+    /// A transaction is about to commit changes: new sequences among them are at what was given.
     pub(super) fn carry(&self, changes: &mut [Change]) {
-        let given = self.given.lock();
         for change in changes {
             if let Change::Sequence(sequence) = change
-                && let Some(given) = given.get(&sequence.id)
-                && given.last != sequence.last
+                && self.committed(sequence.id).is_none()
+                && let Some(given) = *held(&self.entry(sequence.id))
             {
-                *change = Change::Sequence(Arc::new(Sequence {
-                    last: given.last,
-                    ..Sequence::clone(sequence)
-                }));
+                Arc::make_mut(sequence).last = given.last;
             }
         }
     }
 
-    /// Forgets what was given: the sequence was restarted or is gone.
+    /// Forgets what was given: the sequence is gone, if its transaction commits.
     pub(super) fn forget(&self, sequence: Oid) {
-        self.given.lock().remove(&sequence);
+        *held(&self.entry(sequence)) = None;
+    }
+
+    fn entry(&self, sequence: Oid) -> Arc<Entry> {
+        Arc::clone(self.entries.lock().entry(sequence).or_default())
+    }
+
+    fn committed(&self, sequence: Oid) -> Option<Arc<Sequence>> {
+        self.states.snapshot().catalog.sequence(sequence).cloned()
     }
 
     /// Writes `last` durably. Called from a plan, so it waits without giving up its thread's turn.
-    fn reserve(&self, sequence: &Sequence, last: i64) -> Result<()> {
-        let reserved = Sequence { last: Some(last), ..sequence.clone() };
-        let changes = vec![Change::Sequence(Arc::new(reserved))];
+    fn reserve(&self, sequence: Oid, last: Option<i64>) -> Result<()> {
+        let changes = vec![Change::SequenceValue { sequence, last }];
         let commit = Commit { changes, ..Commit::default() };
         let committer = self.committer.clone();
         tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(committer.commit(commit)).map(drop)
         })
     }
+}
+
+/// Waits for its turn at a sequence. Whoever has it may be waiting for a commit: a thread that
+/// waits here leaves its other tasks to another one, so that the commit can end.
+fn held(entry: &Entry) -> MutexGuard<'_, Option<Given>> {
+    entry.try_lock().unwrap_or_else(|| tokio::task::block_in_place(|| entry.lock()))
 }
 
 fn following(sequence: &Sequence, last: Option<i64>) -> Result<i64> {

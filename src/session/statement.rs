@@ -9,6 +9,7 @@ use crate::{
         relations::Sources,
         rows_stream, run,
         snapshot::Snapshot,
+        transaction::Transaction,
         update, with,
         write::{Env, Written},
     },
@@ -117,7 +118,7 @@ impl Session {
         let Some(statement) = &prepared.statement else { return Ok(Arc::new(prepared)) };
         self.check_not_failed(statement)?;
         let statement = statement.clone();
-        let snapshot = self.look();
+        let snapshot = self.look(&statement);
         if let Some(known) = self.cache.prepared(&statement, types)
             && self.still_bound(&known, snapshot.catalog().version()).is_some()
         {
@@ -126,10 +127,11 @@ impl Session {
         let binding = self.bind(&statement, types)?;
         prepared.parameters = binding.bound.parameters().to_vec();
         prepared.columns = self.columns_of(&binding.bound)?;
-        let is_lasting = !matches!(*binding.bound, Bound::Utility(_) | Bound::Explain { .. });
-        prepared.bound = Mutex::new(Some(binding));
+        let is_utility = matches!(*binding.bound, Bound::Utility(_) | Bound::Explain { .. });
+        let is_known = !self.has_own_names();
+        prepared.bound = Mutex::new(is_known.then_some(binding));
         let prepared = Arc::new(prepared);
-        if is_lasting {
+        if is_known && !is_utility {
             self.cache.keep(&statement, types, &prepared);
         }
         Ok(prepared)
@@ -256,11 +258,23 @@ impl Session {
     }
 
     /// What a statement that is prepared now would see.
-    fn look(&mut self) -> Arc<Snapshot> {
+    fn look(&mut self, statement: &Statement) -> Arc<Snapshot> {
+        let takes_none = statement.utility().is_some_and(Utility::takes_no_snapshot);
         if let Some(transaction) = &mut self.transaction {
+            if takes_none {
+                let snapshot = transaction.glance();
+                self.context.see(Arc::clone(&snapshot));
+                return snapshot;
+            }
             transaction.start_statement();
         }
         self.snapshot()
+    }
+
+    /// Whether the open transaction has names of its own. They are numbered like those that others
+    /// commit meanwhile, so nothing that was bound to them is kept.
+    fn has_own_names(&self) -> bool {
+        self.transaction.as_ref().is_some_and(Transaction::has_changed_names)
     }
 
     fn bind(&mut self, statement: &Statement, types: &[Option<PgType>]) -> Result<Binding> {
@@ -274,10 +288,10 @@ impl Session {
     /// What a statement was bound to before, if that is still what it would be bound to.
     fn still_bound(&mut self, prepared: &Prepared, catalog: u64) -> Option<Arc<Bound>> {
         self.settle();
-        let changes_names = self.transaction.as_ref().is_some_and(|t| t.has_changed_names());
+        let has_own_names = self.has_own_names();
         let binding = prepared.bound.lock();
         let binding = binding.as_ref().filter(|binding| {
-            !changes_names
+            !has_own_names
                 && (binding.catalog, binding.role) == (catalog, self.context.user())
                 && binding.settings == self.derived.binding
         });
@@ -289,7 +303,7 @@ impl Session {
         let Some(statement) = &prepared.statement else {
             return Err(Error::internal("the empty statement is not bound"));
         };
-        let snapshot = self.look();
+        let snapshot = self.look(statement);
         if let Some(bound) = self.still_bound(prepared, snapshot.catalog().version()) {
             return Ok(bound);
         }
@@ -298,7 +312,9 @@ impl Session {
             return Err(Error::unsupported("cached plan must not change result type"));
         }
         let bound = Arc::clone(&binding.bound);
-        *prepared.bound.lock() = Some(binding);
+        if !self.has_own_names() {
+            *prepared.bound.lock() = Some(binding);
+        }
         Ok(bound)
     }
 

@@ -3,7 +3,10 @@
 use super::Session;
 use crate::{
     error::{Error, Result, SqlState},
-    exec::transaction::{Isolation, Transaction},
+    exec::{
+        snapshot::Snapshot,
+        transaction::{Isolation, Transaction},
+    },
     sql::{
         Context,
         utility::{Isolation as Level, TransactionModes},
@@ -211,7 +214,14 @@ impl Session {
         let outcome = if ended.is_ok() { "commit" } else { "rollback" };
         self.engine.metrics.transactions.with_label_values(&[outcome]).inc();
         self.context.change_settings(|settings| settings.end_transaction(ended.is_ok()));
+        self.let_go();
         ended.map(drop)
+    }
+
+    /// Keeps nothing of what the transaction saw but names.
+    fn let_go(&self) {
+        let names = Arc::clone(&self.engine.states.snapshot().catalog);
+        self.context.see(Arc::new(Snapshot::of_names(names)));
     }
 
     /// Rolls the open transaction back.
@@ -224,5 +234,6 @@ impl Session {
             self.engine.metrics.transactions.with_label_values(&["rollback"]).inc();
         }
         self.context.change_settings(|settings| settings.end_transaction(false));
+        self.let_go();
     }
 }

@@ -474,7 +474,6 @@ impl Session {
             let locks = Arc::clone(transaction.locks());
             locks.acquire(transaction.id(), Target::Table(table), mode, timeout).await?;
         }
-        transaction.start_statement();
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use crate::{
     pgtype::PgType,
     sql::{
         Context, Part, Relations,
-        tokens::{Overriding, Source, fold},
+        tokens::{Overriding, Source, fold, too_deep},
         typed::{Hiding, Rows, ScopeColumn, Typed},
         utility::Name,
     },
@@ -147,12 +147,14 @@ impl<'a> Binder<'a> {
         self.parameters.iter().map(|kind| kind.clone().unwrap_or(PgType::Text)).collect()
     }
 
+    /// Refuses what nests by so many levels more.
+    pub(crate) fn check_depth(&self, levels: usize) -> Result<()> {
+        if self.depth + levels > DEPTH_MAX { Err(too_deep()) } else { Ok(()) }
+    }
+
     /// Runs one level deeper.
     pub(crate) fn deeper<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if self.depth >= DEPTH_MAX {
-            return Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
-                .hint("Nest expressions and subqueries less deeply."));
-        }
+        self.check_depth(1)?;
         self.depth += 1;
         let result = run(self);
         self.depth -= 1;

@@ -53,6 +53,17 @@ impl Binder<'_> {
 
     fn expr_here(&mut self, expr: &ast::Expr) -> Result<Typed> {
         use ast::Expr as A;
+        // Before its span is asked for, which goes down the whole of it.
+        match expr {
+            A::BinaryOp { left, op: BinaryOperator::And, right } => {
+                return self.chain(left, right, Operator::And);
+            }
+            A::BinaryOp { left, op: BinaryOperator::Or, right } => {
+                return self.chain(left, right, Operator::Or);
+            }
+            _ => {}
+        }
+        self.check_depth(left_depth(expr))?;
         let span = expr.span();
         match expr {
             A::Identifier(ident) => self.identifier(ident),
@@ -368,4 +379,32 @@ fn is_power(expr: &ast::Expr) -> bool {
         }
         _ => false,
     }
+}
+
+/// How often something stands on the left of an expression: it nests without a parenthesis.
+fn left_depth(expr: &ast::Expr) -> usize {
+    use ast::Expr as A;
+
+    fn left<'e>(expr: &&'e ast::Expr) -> Option<&'e ast::Expr> {
+        match *expr {
+            A::BinaryOp { left, .. } => Some(left.as_ref()),
+            A::Cast { expr, .. }
+            | A::Collate { expr, .. }
+            | A::AtTimeZone { timestamp: expr, .. }
+            | A::InList { expr, .. }
+            | A::Between { expr, .. }
+            | A::Like { expr, .. }
+            | A::ILike { expr, .. }
+            | A::IsNull(expr)
+            | A::IsNotNull(expr)
+            | A::IsTrue(expr)
+            | A::IsNotTrue(expr)
+            | A::IsFalse(expr)
+            | A::IsNotFalse(expr)
+            | A::IsDistinctFrom(expr, _)
+            | A::IsNotDistinctFrom(expr, _) => Some(expr.as_ref()),
+            _ => None,
+        }
+    }
+    std::iter::successors(Some(expr), left).count()
 }

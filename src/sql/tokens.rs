@@ -19,6 +19,9 @@ use std::sync::{Arc, OnceLock};
 /// How deep expressions and queries may nest.
 pub(super) const NESTING_MAX: usize = 400;
 
+/// Tokens that may stand between two commas of a list, parentheses apart.
+const CHAIN_MAX: usize = 10_000;
+
 /// A message's text, in which places are found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Source {
@@ -115,7 +118,28 @@ impl Source {
         let overriding =
             take_overriding(&mut tokens).map_err(|token| self.unexpected(Some(&token)))?;
         self.overriding.get_or_init(|| overriding);
+        self.refuse_long_chains(&tokens)?;
         Ok(tokens)
+    }
+
+    /// Operands one after the other nest without a parenthesis: `1 + 1 + 1 ...` is as deep as long.
+    fn refuse_long_chains(&self, tokens: &[TokenWithSpan]) -> Result<()> {
+        let mut lengths = vec![0];
+        for token in tokens {
+            match &token.token {
+                Token::LParen | Token::LBracket => lengths.push(0),
+                Token::RParen | Token::RBracket if lengths.len() > 1 => drop(lengths.pop()),
+                Token::Comma | Token::SemiColon => *lengths.last_mut().expect("one is left") = 0,
+                _ => {
+                    let length = lengths.last_mut().expect("one is left");
+                    *length += 1;
+                    if *length > CHAIN_MAX {
+                        return Err(self.at(too_deep(), token.span.start));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What the INSERT at a place overrides.
@@ -240,8 +264,7 @@ impl Source {
     pub(super) fn syntax(&self, error: &ParserError, tokens: &[TokenWithSpan]) -> Error {
         let message = match error {
             ParserError::RecursionLimitExceeded => {
-                return Error::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
-                    .hint("Nest expressions and subqueries less deeply.");
+                return too_deep();
             }
             ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
         };
@@ -385,4 +408,9 @@ pub(crate) fn pg_type(parsed: &ast::DataType) -> Result<PgType> {
         }
         other => PgType::parse(&other.to_string()),
     }
+}
+
+pub(super) fn too_deep() -> Error {
+    Error::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
+        .hint("Nest expressions and subqueries less deeply.")
 }

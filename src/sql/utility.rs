@@ -82,6 +82,37 @@ pub enum Utility {
     Checkpoint,
 }
 
+impl Utility {
+    /// Whether it leaves a transaction that has not taken its snapshot without one, as what only
+    /// steers the session does.
+    #[must_use]
+    pub fn takes_no_snapshot(&self) -> bool {
+        matches!(
+            self,
+            Self::Begin(_)
+                | Self::Commit { .. }
+                | Self::Rollback { .. }
+                | Self::Savepoint(_)
+                | Self::Release(_)
+                | Self::RollbackTo(_)
+                | Self::SetTransaction { .. }
+                | Self::SetConstraints
+                | Self::Set { .. }
+                | Self::Reset(_)
+                | Self::Show(_)
+                | Self::Discard(_)
+                | Self::Fetch { .. }
+                | Self::Close(_)
+                | Self::Deallocate(_)
+                | Self::Listen(_)
+                | Self::Unlisten(_)
+                | Self::Notify { .. }
+                | Self::Lock { .. }
+                | Self::Checkpoint
+        )
+    }
+}
+
 /// CREATE TABLE.
 #[derive(Debug, Clone)]
 pub struct CreateTable {

@@ -123,6 +123,12 @@ impl TableState {
         self.inner.memtable_bytes
     }
 
+    /// Whether rows are not yet in segments, be it that they take no bytes.
+    #[must_use]
+    pub fn has_memtable(&self) -> bool {
+        self.inner.parts().any(|part| matches!(part, Part::Chunk(_)))
+    }
+
     /// Bytes that its rows take, in the store and in memory.
     #[must_use]
     pub fn bytes(&self) -> u64 {

@@ -13,6 +13,8 @@ mod crash;
 mod damage;
 /// `sql/examples`, each against its expected output.
 mod examples;
+/// Sessions beside each other.
+mod interleaved;
 /// What clients ask of the catalog, as it was recorded.
 mod introspection;
 /// Whom a test talks to.

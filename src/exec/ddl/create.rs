@@ -44,7 +44,7 @@ impl Ddl<'_> {
             self.refuse_taken(schema.id, &create.name.name)?;
         }
         let mut table = Table {
-            id: self.fresh_oid().await?,
+            id: self.fresh_oid(),
             schema: schema.id,
             name: create.name.name.clone(),
             owner: self.env.context.user(),
@@ -171,7 +171,7 @@ impl Ddl<'_> {
                 self.refuse_taken(schema.id, &create.name.name)?;
                 return Err(Error::internal("a name was taken and is free"));
             }
-            None => self.fresh_oid().await?,
+            None => self.fresh_oid(),
         };
         let view = View {
             id,
@@ -251,7 +251,7 @@ impl Ddl<'_> {
             Some(owner) => self.role(owner)?.id,
             None => self.env.context.user(),
         };
-        let (id, name) = (self.fresh_oid().await?, name.to_owned());
+        let (id, name) = (self.fresh_oid(), name.to_owned());
         let schema = Schema { id, database: Some(database), name, owner, comment: None };
         self.transaction.change([Change::Schema(Arc::new(schema))]);
         Ok("CREATE SCHEMA")
@@ -288,7 +288,7 @@ impl Ddl<'_> {
                 }
             }
         }
-        let id = self.fresh_oid().await?;
+        let id = self.fresh_oid();
         let database = Database {
             id,
             name: name.to_owned(),
@@ -299,7 +299,7 @@ impl Ddl<'_> {
         };
         self.transaction.change([Change::Database(Arc::new(database))]);
         let public = Schema {
-            id: self.fresh_oid().await?,
+            id: self.fresh_oid(),
             database: Some(id),
             name: "public".to_owned(),
             owner,
@@ -329,7 +329,7 @@ impl Ddl<'_> {
             ));
         }
         let role = Role {
-            id: self.fresh_oid().await?,
+            id: self.fresh_oid(),
             name: name.to_owned(),
             superuser: options.superuser.unwrap_or(false),
             login: options.login.unwrap_or(false),

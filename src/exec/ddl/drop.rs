@@ -4,6 +4,7 @@ use super::{Ddl, table::owned_sequences};
 use crate::{
     catalog::{Catalog, Change, ConstraintKind, Database, Relation, Table},
     error::{Error, Result, SqlState},
+    exec::commit::changed_meanwhile,
     ids::Oid,
     pgtype::PgType,
     sql::utility::{Drop, Name, ObjectKind},
@@ -67,7 +68,12 @@ impl Ddl<'_> {
                 Ok(())
             }
             (ObjectKind::Index, Relation::Key(table, place)) => {
+                let id = table.constraints[place].id;
                 let mut table = Table::clone(&*self.lock_table(&table).await?);
+                let place = table.constraints.iter().position(|constraint| constraint.id == id);
+                let Some(place) = place else {
+                    return Err(changed_meanwhile());
+                };
                 let constraint = &table.constraints[place];
                 if !matches!(constraint.kind, ConstraintKind::Unique { index_only: true, .. }) {
                     let name = &constraint.name;
@@ -100,9 +106,12 @@ impl Ddl<'_> {
                     .hint("Use DROP ... CASCADE to drop the dependent objects too."));
                 }
                 if let Some((table, column)) = sequence.owned_by
-                    && let Some(table) = self.catalog().table(table)
+                    && let Some(table) = self.catalog().table(table).cloned()
                 {
-                    let mut table = Table::clone(table);
+                    let mut table = Table::clone(&*self.lock_table(&table).await?);
+                    if table.columns.iter().all(|kept| kept.id != column) {
+                        return Err(changed_meanwhile());
+                    }
                     let owner = super::table::column_mut(&mut table, column);
                     (owner.sequence, owner.default) = (None, None);
                     self.transaction.change([Change::Table(Arc::new(table))]);

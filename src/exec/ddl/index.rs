@@ -93,7 +93,7 @@ impl Ddl<'_> {
         let include: Vec<ColumnId> = key_columns(table, &create.include)?;
         let options = index_options(method, &create.options)?;
         let index = Index {
-            id: self.fresh_oid().await?,
+            id: self.fresh_oid(),
             table: table.id,
             schema: table.schema,
             name: self.index_name(table, create),
@@ -141,7 +141,7 @@ impl Ddl<'_> {
         let mut table = Table::clone(&*self.lock_table(table).await?);
         let columns = key_columns(&table, &columns)?;
         let constraint = Constraint {
-            id: self.fresh_oid().await?,
+            id: self.fresh_oid(),
             name: self.index_name(&table, create),
             kind: ConstraintKind::Unique { columns, index_only: true },
         };
@@ -161,7 +161,7 @@ impl Ddl<'_> {
         }
         let name = self.index_name(table, create);
         let index = Index {
-            id: self.fresh_oid().await?,
+            id: self.fresh_oid(),
             table: table.id,
             schema: table.schema,
             name,

@@ -10,6 +10,7 @@ mod object;
 mod table;
 
 use super::{
+    commit::changed_meanwhile,
     insert::lock_table,
     locks::{Mode, Target},
     snapshot::Snapshot,
@@ -36,8 +37,6 @@ pub struct Ddl<'a> {
     pub transaction: &'a mut Transaction,
     /// Shows the session what the transaction sees, so that expressions bind to it.
     see: &'a (dyn Fn(Arc<Snapshot>) + Sync),
-    /// The oid given last by this statement.
-    given: u32,
 }
 
 impl<'a> Ddl<'a> {
@@ -47,7 +46,7 @@ impl<'a> Ddl<'a> {
         transaction: &'a mut Transaction,
         see: &'a (dyn Fn(Arc<Snapshot>) + Sync),
     ) -> Self {
-        Self { env, transaction, see, given: 0 }
+        Self { env, transaction, see }
     }
 
     /// Runs a statement; its command tag, or `None` when it is not DDL.
@@ -90,7 +89,7 @@ impl<'a> Ddl<'a> {
             }
             Utility::CreateView(view) => self.create_view(view).await?,
             Utility::Comment { object, name, column, comment } => {
-                self.comment(*object, name, column.as_deref(), comment.as_deref())?
+                self.comment(*object, name, column.as_deref(), comment.as_deref()).await?
             }
             Utility::Grant(grant) => self.grant(grant)?,
             Utility::Truncate { tables, restart_identity, cascade } => {
@@ -111,18 +110,8 @@ impl<'a> Ddl<'a> {
         self.transaction.catalog()
     }
 
-    /// An oid for a new object. Oids are taken from the newest catalog under a lock that ends with
-    /// the transaction, so that no two transactions give the same.
-    async fn fresh_oid(&mut self) -> Result<Oid> {
-        if self.given == 0 {
-            let target = Target::Name(PG_CATALOG, "oid".to_owned());
-            self.lock(target, Mode::Exclusive).await?;
-        }
-        let newest = self.transaction.newest().catalog().next_oid().0;
-        let own = self.catalog().next_oid().0;
-        let oid = newest.max(own).max(self.given + 1);
-        self.given = oid;
-        Ok(Oid(oid))
+    fn fresh_oid(&self) -> Oid {
+        self.transaction.fresh_oid()
     }
 
     async fn lock(&self, target: Target, mode: Mode) -> Result<()> {
@@ -145,6 +134,9 @@ impl<'a> Ddl<'a> {
     async fn lock_table(&mut self, table: &Table) -> Result<Arc<Table>> {
         lock_table(table, Mode::Exclusive, self.env, self.transaction).await?;
         self.transaction.start_statement();
+        if self.transaction.is_behind(table.id) {
+            return Err(changed_meanwhile());
+        }
         self.catalog().table(table.id).cloned().ok_or_else(|| {
             Error::new(
                 SqlState::UNDEFINED_TABLE,
@@ -187,7 +179,7 @@ impl<'a> Ddl<'a> {
         if let Some(schema) = self.catalog().schema_named(database, &name) {
             return Ok(Arc::clone(schema));
         }
-        let id = self.fresh_oid().await?;
+        let id = self.fresh_oid();
         let schema = Arc::new(Schema { id, database: Some(database), name, owner, comment: None });
         self.transaction.change([Change::Schema(Arc::clone(&schema))]);
         Ok(schema)

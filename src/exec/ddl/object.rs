@@ -9,7 +9,7 @@ use crate::{
 use std::sync::Arc;
 
 impl Ddl<'_> {
-    pub(super) fn comment(
+    pub(super) async fn comment(
         &mut self,
         object: ObjectKind,
         name: &Name,
@@ -33,7 +33,7 @@ impl Ddl<'_> {
             ObjectKind::Table | ObjectKind::View | ObjectKind::Index | ObjectKind::Column => {
                 match self.expect(name)? {
                     Relation::Table(table) => {
-                        let mut table = Table::clone(&table);
+                        let mut table = Table::clone(&*self.lock_table(&table).await?);
                         match column {
                             None => table.comment = comment,
                             Some(column) => {

@@ -144,7 +144,7 @@ impl Ddl<'_> {
                 "START value ({start}) cannot be greater than MAXVALUE ({max})"
             ));
         }
-        let (id, owner) = (self.fresh_oid().await?, self.env.context.user());
+        let (id, owner) = (self.fresh_oid(), self.env.context.user());
         let (name, cycle) = (name.to_owned(), options.cycle.unwrap_or(false));
         Ok(Sequence {
             id,
@@ -211,7 +211,7 @@ impl Ddl<'_> {
         if kind.is_key() {
             self.refuse_taken(table.schema, &name)?;
         }
-        let made = Constraint { id: self.fresh_oid().await?, name, kind };
+        let made = Constraint { id: self.fresh_oid(), name, kind };
         table.constraints.push(made.clone());
         Ok(made)
     }

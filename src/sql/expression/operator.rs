@@ -7,7 +7,7 @@ use crate::{
     sql::{binder::Binder, coerce::Reason, subquery::row_of, typed::Typed},
 };
 use datafusion::{
-    logical_expr::{Expr, Operator},
+    logical_expr::Expr,
     sql::sqlparser::{
         ast::{self, BinaryOperator, UnaryOperator, Value},
         tokenizer::Span,
@@ -82,11 +82,6 @@ impl Binder<'_> {
         right: &ast::Expr,
         span: Span,
     ) -> Result<Typed> {
-        match op {
-            BinaryOperator::And => return self.chain(left, right, Operator::And),
-            BinaryOperator::Or => return self.chain(left, right, Operator::Or),
-            _ => {}
-        }
         let name = operator_name(op);
         match (row_of(left), right, row_of(right)) {
             (Some(a), _, Some(b)) => return self.compare_rows(&a, &name, &b, span),

@@ -33,8 +33,8 @@ impl Ddl<'_> {
                 self.transaction.change([Change::Index(Arc::new(index))]);
             }
             (Relation::Key(table, place), AlterRelation::Rename(to)) => {
-                let mut table = Table::clone(&*self.lock_table(&table).await?);
                 let from = table.constraints[place].name.clone();
+                let mut table = Table::clone(&*self.lock_table(&table).await?);
                 self.rename_constraint(&mut table, &from, to)?;
             }
             (Relation::Index(index), AlterRelation::SetOptions(options)) => {
