@@ -98,6 +98,26 @@ MadeChunk chunk_parse(Bytes bytes, uint32_t stride) {
   return made;
 }
 
+MadeChunk chunk_with_records(const spfresh::Chunk& chunk, Bytes bytes) {
+  MadeChunk made;
+  made.status = Land([&] {
+    std::shared_ptr<const spfresh::Chunk> whole;
+    spfresh::Status status = chunk.WithRecords(Span(bytes), &whole);
+    made.value = Shared(std::move(whole));
+    return status;
+  });
+  return made;
+}
+
+MadeChunk chunk_without_records(const spfresh::Chunk& chunk) {
+  MadeChunk made;
+  made.status = Land([&] {
+    made.value = Shared(chunk.WithoutRecords());
+    return spfresh::Status();
+  });
+  return made;
+}
+
 MadeChunk chunk_join(const spfresh::Chunk& first, const spfresh::Chunk& second) {
   MadeChunk made;
   made.status = Land([&] {
@@ -107,12 +127,20 @@ MadeChunk chunk_join(const spfresh::Chunk& first, const spfresh::Chunk& second) 
   return made;
 }
 
-Bytes chunk_bytes(const spfresh::Chunk& chunk) {
-  return {chunk.bytes().data(), chunk.bytes().size()};
+Bytes chunk_scan_bytes(const spfresh::Chunk& chunk) {
+  return {chunk.scan_bytes().data(), chunk.scan_bytes().size()};
 }
 
-Words chunk_words(const spfresh::Chunk& chunk) {
-  return {chunk.words().data(), chunk.words().size()};
+Bytes chunk_record_bytes(const spfresh::Chunk& chunk) {
+  return {chunk.record_bytes().data(), chunk.record_bytes().size()};
+}
+
+Status chunk_words(const spfresh::Chunk& chunk, rust::Vec<uint64_t>& out) {
+  return Land([&] {
+    out.reserve(out.size() + chunk.size());
+    for (const uint64_t word : chunk.words()) out.push_back(word);
+    return spfresh::Status();
+  });
 }
 
 MadeVersion version_empty(const Options& options) {
@@ -147,6 +175,13 @@ Status version_serialize(const spfresh::Version& version, rust::Vec<uint8_t>& ou
 MadeChange version_insert(const spfresh::Version& version, Words rows, Floats vectors) {
   return LandChange(
       [&](spfresh::Change* change) { return version.Insert(Span(rows), Span(vectors), change); });
+}
+
+Status version_order(const spfresh::Version& version, rust::Vec<uint32_t>& postings) {
+  return Land([&] {
+    Append(version.Order(), postings);
+    return spfresh::Status();
+  });
 }
 
 Work version_next_work(const spfresh::Version& version) {
@@ -254,7 +289,37 @@ Status search_score_allowed(spfresh::Search& search, const spfresh::Chunk& chunk
   });
 }
 
-void search_skip(spfresh::Search& search, uint32_t entries) { search.Skip(entries); }
+Status search_score_scan(spfresh::Search& search, const spfresh::Chunk& chunk, uint32_t number) {
+  return Land([&] {
+    search.ScoreScan(chunk, number, nullptr);
+    return spfresh::Status();
+  });
+}
+
+Status search_score_scan_allowed(spfresh::Search& search, const spfresh::Chunk& chunk,
+                                 uint32_t number, uint64_t base, Words words) {
+  return Land([&] {
+    const spfresh::Allowed allowed{base, Span(words)};
+    search.ScoreScan(chunk, number, &allowed);
+    return spfresh::Status();
+  });
+}
+
+Status search_wanted(spfresh::Search& search, rust::Vec<uint32_t>& numbers) {
+  return Land([&] {
+    std::vector<uint32_t> wanted;
+    search.Wanted(&wanted);
+    Append(wanted, numbers);
+    return spfresh::Status();
+  });
+}
+
+Status search_score_records(spfresh::Search& search, const spfresh::Chunk& chunk, uint32_t number) {
+  return Land([&] {
+    search.ScoreRecords(chunk, number);
+    return spfresh::Status();
+  });
+}
 
 Hits search_hits(const spfresh::Search& search) {
   Hits hits;

@@ -42,14 +42,18 @@ void distances(uint8_t metric, Floats query, Floats vectors, rust::Slice<double>
 rust::Str kernel_target();
 
 MadeChunk chunk_parse(Bytes bytes, uint32_t stride);
+MadeChunk chunk_with_records(const spfresh::Chunk& chunk, Bytes bytes);
+MadeChunk chunk_without_records(const spfresh::Chunk& chunk);
 MadeChunk chunk_join(const spfresh::Chunk& first, const spfresh::Chunk& second);
-Bytes chunk_bytes(const spfresh::Chunk& chunk);
-Words chunk_words(const spfresh::Chunk& chunk);
+Bytes chunk_scan_bytes(const spfresh::Chunk& chunk);
+Bytes chunk_record_bytes(const spfresh::Chunk& chunk);
+Status chunk_words(const spfresh::Chunk& chunk, rust::Vec<uint64_t>& out);
 
 MadeVersion version_empty(const Options& options);
 MadeVersion version_open(Bytes bytes);
 Status version_serialize(const spfresh::Version& version, rust::Vec<uint8_t>& out);
 MadeChange version_insert(const spfresh::Version& version, Words rows, Floats vectors);
+Status version_order(const spfresh::Version& version, rust::Vec<uint32_t>& postings);
 Work version_next_work(const spfresh::Version& version);
 bool version_has_place(const spfresh::Version& version, Floats vector);
 uint32_t version_dims(const spfresh::Version& version);
@@ -75,7 +79,11 @@ Status search_next(spfresh::Search& search, uint32_t most, rust::Vec<uint32_t>& 
 Status search_score(spfresh::Search& search, const spfresh::Chunk& chunk);
 Status search_score_allowed(spfresh::Search& search, const spfresh::Chunk& chunk, uint64_t base,
                             Words words);
-void search_skip(spfresh::Search& search, uint32_t entries);
+Status search_score_scan(spfresh::Search& search, const spfresh::Chunk& chunk, uint32_t number);
+Status search_score_scan_allowed(spfresh::Search& search, const spfresh::Chunk& chunk,
+                                 uint32_t number, uint64_t base, Words words);
+Status search_wanted(spfresh::Search& search, rust::Vec<uint32_t>& numbers);
+Status search_score_records(spfresh::Search& search, const spfresh::Chunk& chunk, uint32_t number);
 Hits search_hits(const spfresh::Search& search);
 
 MadeBuilder builder_begin(const Options& options, uint64_t rows, Floats sample);

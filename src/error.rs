@@ -173,6 +173,7 @@ states! {
     ADMIN_SHUTDOWN b"57P01" Unavailable,
     CANNOT_CONNECT_NOW b"57P03" Unavailable,
     IO_ERROR b"58030" Unavailable,
+    UNDEFINED_FILE b"58P01" Corrupt,
     SNAPSHOT_TOO_OLD b"72000" Conflict,
     CONFIG_FILE_ERROR b"F0000" Invalid,
     LOCK_FILE_EXISTS b"F0001" Conflict,

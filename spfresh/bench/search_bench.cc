@@ -140,14 +140,20 @@ int main(int argc, char** argv) {
   } else {
     index.Build(base.data(), rows);
   }
-  uint64_t bytes_kept = 0;
+  uint64_t scans = 0, records = 0;
   for (const auto& [id, chunks] : index.chunks()) {
-    for (const auto& chunk : chunks) bytes_kept += chunk->bytes().size();
+    for (const auto& chunk : chunks) {
+      scans += chunk->scan_bytes().size();
+      records += chunk->record_bytes().size();
+    }
   }
-  std::printf("built in %.2f s CPU: %u postings, %.2f entries and %.0f bytes a row\n",
-              CpuSeconds() - start, index.version().postings(),
-              static_cast<double>(index.version().entries()) / static_cast<double>(rows),
-              static_cast<double>(bytes_kept) / static_cast<double>(rows));
+  const auto each = [&](uint64_t of) {
+    return static_cast<double>(of) / static_cast<double>(rows);
+  };
+  std::printf("built in %.2f s CPU: %u postings, %.2f entries a row\n", CpuSeconds() - start,
+              index.version().postings(), each(index.version().entries()));
+  std::printf("bytes a row: %.1f scans, %.1f records, %.1f centroids\n", each(scans), each(records),
+              each(uint64_t{index.version().postings()} * index.version().stride() * 4));
   if (flags.contains("churn")) {
     start = CpuSeconds();
     const size_t before = rows;

@@ -43,7 +43,7 @@ void CentroidOrder::Scan() {
     float low[kPage] = {};
     uint32_t within[kPage / kScanBlock];
     code_->ScanSafely(code_->PlaceBeside(rows.mean.data(), 0), scan, low, within);
-    const std::span<const uint64_t> words = rows.codes->words();
+    const Words words = rows.codes->words();
     for (uint32_t i = 0; i < words.size(); ++i) {
       const auto id = static_cast<uint32_t>(words[i]);
       if (!postings[id % kPage].in_use) continue;

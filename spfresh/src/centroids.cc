@@ -85,7 +85,7 @@ void Centroids::Encode(const Codec& codec) {
     owned.codes = nullptr;
     if (words.empty()) continue;
     for (float& x : mean) x /= static_cast<float>(words.size());
-    owned.codes = EncodeChunk(codec, page, mean.data(), words, rows.data());
+    owned.codes = EncodeChunk(codec, page, mean.data(), words, rows.data())->WithoutRecords();
     owned.mean = std::move(mean);
   }
 }

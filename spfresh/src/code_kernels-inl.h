@@ -70,13 +70,18 @@ HWY_INLINE void SumLookups(const uint8_t* HWY_RESTRICT table, const uint8_t* HWY
 }
 
 void FastScanKernel(const ScanTable& table, const ScanLine& line, size_t blocks,
-                    const uint8_t* HWY_RESTRICT planes, const float* HWY_RESTRICT add,
-                    const float* HWY_RESTRICT rescale, float bound, float* HWY_RESTRICT out,
+                    const uint8_t* HWY_RESTRICT planes, const uint16_t* HWY_RESTRICT add,
+                    const uint16_t* HWY_RESTRICT rescale, float bound, float* HWY_RESTRICT out,
                     uint32_t* HWY_RESTRICT within) {
   const size_t lookups = table.dims / kLookupDims;
   const hn::CappedTag<float, 16> d;
   const hn::Rebind<int32_t, decltype(d)> di;
+  const hn::Rebind<uint16_t, decltype(d)> d16;
+  const auto widen = [&](const uint16_t* from) HWY_ATTR {
+    return hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(d16, from)));
+  };
   const auto base = hn::Set(d, line.base), scale = hn::Set(d, line.scale);
+  const auto add_step = hn::Set(d, line.add_step);
   const auto offset = hn::Set(d, line.offset), most = hn::Set(d, bound);
   for (size_t block = 0; block < blocks; ++block) {
     HWY_ALIGN uint32_t sums[kScanBlock] = {};
@@ -88,8 +93,8 @@ void FastScanKernel(const ScanTable& table, const ScanLine& line, size_t blocks,
     for (size_t i = 0; i < kScanBlock; i += hn::Lanes(d)) {
       const auto sum = hn::ConvertTo(d, hn::LoadU(di, reinterpret_cast<const int32_t*>(sums) + i));
       const auto inner = hn::MulAdd(sum, scale, offset);
-      const auto start = hn::Add(hn::LoadU(d, add + i), base);
-      const auto value = hn::MulAdd(hn::LoadU(d, rescale + i), inner, start);
+      const auto start = hn::MulAdd(widen(add + i), add_step, base);
+      const auto value = hn::MulAdd(widen(rescale + i), inner, start);
       hn::StoreU(value, d, out + i);
       uint8_t bits[8] = {};
       hn::StoreMaskBits(d, hn::Le(value, most), bits);

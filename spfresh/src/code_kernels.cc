@@ -22,7 +22,8 @@ HWY_EXPORT(QuantizeKernel);
 HWY_EXPORT(ReconstructKernel);
 
 void FastScan(const ScanTable& table, const ScanLine& line, size_t blocks, const uint8_t* planes,
-              const float* add, const float* rescale, float bound, float* out, uint32_t* within) {
+              const uint16_t* add, const uint16_t* rescale, float bound, float* out,
+              uint32_t* within) {
   HWY_DYNAMIC_DISPATCH(FastScanKernel)
   (table, line, blocks, planes, add, rescale, bound, out, within);
 }

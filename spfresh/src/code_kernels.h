@@ -32,17 +32,20 @@ struct ScanTable {
   size_t dims;
 };
 
-// Of each entry: out = base + add + rescale * (scale * sum + offset), sum that of its set bits.
+// Of each entry: out = base + add_step * add + rescale * (scale * sum + offset), sum that of its
+// set bits.
 struct ScanLine {
   float base;
+  float add_step;
   float scale;
   float offset;
 };
 
 // Also sets bit i of within[b] where entry i of block b is at most "bound".
-// REQUIRES: add, rescale and out have blocks * kScanBlock floats, planes as many blocks.
+// REQUIRES: add, rescale and out have blocks * kScanBlock numbers, planes as many blocks.
 void FastScan(const ScanTable& table, const ScanLine& line, size_t blocks, const uint8_t* planes,
-              const float* add, const float* rescale, float bound, float* out, uint32_t* within);
+              const uint16_t* add, const uint16_t* rescale, float bound, float* out,
+              uint32_t* within);
 
 // Puts the sign bits of up to kScanBlock entries into a block. "signs" has a byte for each
 // coordinate of each entry: its highest bit is taken, of entries that are null none.

@@ -60,6 +60,7 @@ QueryCode::QueryCode(const Codec& codec, Metric metric, const float* place, floa
       for (size_t i = 0; i < size_t{1} << j; ++i) sums[(size_t{1} << j) + i] = sums[i] + q[j];
     }
     lows_ += low;
+    for (size_t j = 0; j < kLookupDims; ++j) most_ += std::fabs(q[j]) / 2;
     // The half rounds; of the widest table the last entry stays below 256.
     uint8_t* to = table_.data() + t * kLookupBytes;
     const float start = 0.499F - low * steps_per_unit;
@@ -89,15 +90,26 @@ void QueryCode::ScanSafely(const Beside& beside, const Chunk::Scan& scan, float*
   ScanWithin(kSafeDeviations, beside, scan, 0, low, within);
 }
 
-void QueryCode::ScanWithin(float deviations, const Beside& beside, const Chunk::Scan& scan,
-                           float bound, float* low, uint32_t* within) const {
+float QueryCode::Unsure(float deviations, const Beside& beside, const Chunk::Scan& scan) const {
   // RaBitQ's bound: the estimate of <q - c, r> is off like a normal of deviation
   //   |q - c| * |s y| * sqrt(1 - a^2) / sqrt(dims),
   // and |s y| / sqrt(dims) is the scale, which rescale holds twice or four times.
   const float unsure = deviations * beside.reach * scan.spread / 2;
   const auto lookups = static_cast<float>(stride_ / kLookupDims);
-  const float rounded = kTableDeviations * step_ * std::sqrt(lookups / 12);
-  const ScanLine line{beside.base, step_, lows_ - sum_ / 2 + unsure + rounded};
+  return unsure + kTableDeviations * step_ * std::sqrt(lookups / 12);
+}
+
+float QueryCode::Slack(const Chunk::Scan& scan) const { return -scan.rescale_step / 2 * most_; }
+
+QueryCode::Widths QueryCode::WidthsOf(const Beside& beside, const Chunk::Scan& scan) const {
+  return {scan, Unsure(scan_deviations_, beside, scan), Slack(scan)};
+}
+
+void QueryCode::ScanWithin(float deviations, const Beside& beside, const Chunk::Scan& scan,
+                           float bound, float* low, uint32_t* within) const {
+  const float offset = lows_ - sum_ / 2 + Unsure(deviations, beside, scan);
+  const ScanLine line{beside.base + scan.add_low - Slack(scan), scan.add_step,
+                      scan.rescale_step * step_, scan.rescale_step * offset};
   FastScan({table_.data(), stride_}, line, scan.blocks, scan.planes, scan.add, scan.rescale, bound,
            low, within);
 }

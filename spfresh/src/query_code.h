@@ -45,6 +45,24 @@ class QueryCode {
   void ScanSafely(const Beside& beside, const Chunk::Scan& scan, float* low,
                   uint32_t* within) const;
 
+  // By how much the lower bounds of Scan lie below the estimates, each by a share of its own: bound
+  // + width(i) is the estimate of entry i, bound + 2 width(i) an upper bound as sure as the lower.
+  class Widths {
+   public:
+    Widths(const Chunk::Scan& scan, float unsure, float slack)
+        : scan_(scan), unsure_(unsure), slack_(slack) {}
+    float operator()(uint32_t i) const {
+      return -scan_.rescale_step * static_cast<float>(scan_.rescale[i]) * unsure_ + scan_.add_step +
+             slack_;
+    }
+
+   private:
+    const Chunk::Scan& scan_;
+    float unsure_;
+    float slack_;
+  };
+  Widths WidthsOf(const Beside& beside, const Chunk::Scan& scan) const;
+
   // By the whole code.
   Estimate Refine(const Beside& beside, const uint8_t* record) const;
 
@@ -52,6 +70,10 @@ class QueryCode {
   bool certain() const { return certain_; }
 
  private:
+  // What a scan's sums may be off by, times an entry's rescale; and what the rounding of rescale
+  // is.
+  float Unsure(float deviations, const Beside& beside, const Chunk::Scan& scan) const;
+  float Slack(const Chunk::Scan& scan) const;
   void ScanWithin(float deviations, const Beside& beside, const Chunk::Scan& scan, float bound,
                   float* low, uint32_t* within) const;
 
@@ -69,6 +91,8 @@ class QueryCode {
   std::vector<uint8_t> table_;
   float step_ = 0;
   float lows_ = 0;
+  // Half the sum of the coordinates' sizes: no sum that a scan makes is farther from its middle.
+  float most_ = 0;
 };
 
 }  // namespace spfresh

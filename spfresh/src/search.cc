@@ -28,6 +28,10 @@ constexpr size_t kHitsSpare = 32;
 // first, save most of the others from it.
 constexpr size_t kSortedMin = 12;
 constexpr size_t kCacheLine = 64;
+// Of entries whose records are not there, so many are wanted at once, and so many more for each of
+// k.
+constexpr size_t kOpenMost = 96;
+constexpr size_t kOpenShare = 4;
 
 void Prefetch(const uint8_t* from, size_t bytes) {
   for (size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(from + at);
@@ -84,19 +88,37 @@ void Search::Next(uint32_t most, std::vector<uint32_t>* postings) {
     order_->Pop();
     if (probes_ >= request_.probes_min && CannotHold(next.posting, next.distance2)) continue;
     postings->push_back(next.posting);
+    named2_.push_back(next.distance2);
     ++probes_;
     ++named;
   }
+}
+
+uint32_t Search::Needed() const {
+  const auto after = std::find_if(named2_.begin(), named2_.end(),
+                                  [&](float distance2) { return Done(distance2); });
+  const auto needed = static_cast<uint32_t>(after - named2_.begin());
+  return std::min(probes_, std::max(request_.probes_min, needed));
 }
 
 float Search::KthDistance2() const {
   return version_->state().space.Distance2(candidates_->bound(), query_norm2_);
 }
 
+// By records where there are k, else by what scans guess.
+bool Search::StopKth2(float* kth2) const {
+  const bool known = candidates_->full();
+  if (!known && guesses_.size() < request_.k) return false;
+  *kth2 =
+      known ? KthDistance2() : version_->state().space.Distance2(guesses_.front(), query_norm2_);
+  return true;
+}
+
 bool Search::Done(float next2) const {
   const Stop& stop = version_->state().stop;
-  if (!candidates_->full() || request_.recall_target >= 1 || !stop.calibrated()) return false;
-  const float kth2 = KthDistance2();
+  if (request_.recall_target >= 1 || !stop.calibrated()) return false;
+  float kth2;
+  if (!StopKth2(&kth2)) return false;
   if (!(kth2 > 0)) return true;
   // Of the rows seen, which share is allowed: the k-th hit lies as deep among all rows as k over
   // that.
@@ -119,16 +141,16 @@ bool Search::MayBeFound(uint64_t row, const Allowed* allowed) const {
 }
 
 void Search::Score(const Chunk& chunk, const Allowed* allowed) {
-  if (!version_->state().Fits(chunk)) return;
+  if (!version_->state().Fits(chunk) || !chunk.has_records()) return;
   if (code_ == nullptr) {
     ScoreWhole(chunk, allowed);
   } else {
-    ScoreCodes(chunk, allowed);
+    ScoreCodes(chunk, allowed, nullptr);
   }
 }
 
 void Search::ScoreWhole(const Chunk& chunk, const Allowed* allowed) {
-  const std::span<const uint64_t> words = chunk.words();
+  const Words words = chunk.words();
   visible_.clear();
   for (uint32_t i = 0; i < words.size(); ++i) {
     if (MayBeFound(RowOf(words[i]), allowed)) visible_.push_back(i);
@@ -152,7 +174,7 @@ void Search::ScoreWhole(const Chunk& chunk, const Allowed* allowed) {
 }
 
 void Search::CountVisible(const Chunk& chunk, const Allowed* allowed) {
-  const std::span<const uint64_t> words = chunk.words();
+  const Words words = chunk.words();
   // Of the sample, one line of the cache for a chunk, and not always the same.
   const bool all = visible_count_ < kVisibleKnown;
   const size_t from = all ? 0 : probes_ * kVisibleSample % words.size();
@@ -165,16 +187,16 @@ void Search::CountVisible(const Chunk& chunk, const Allowed* allowed) {
 
 // First all entries by one bit a coordinate, then by the whole code those of which that leaves open
 // whether they are among the k nearest.
-void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed) {
+void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<Open>* open) {
   const Version::State& state = version_->state();
   const uint32_t posting = chunk.kind().posting;
   scanned_ += chunk.size();
 
   const QueryCode::Beside beside = code_->PlaceBeside(state.centroids.centroid(posting),
                                                       state.centroids.posting(posting).radius);
-  const std::span<const uint64_t> words = chunk.words();
+  const Words words = chunk.words();
   const size_t record_bytes = state.codec.record_bytes();
-  const uint8_t* const records = chunk.records().data();
+  const uint8_t* const records = open == nullptr ? chunk.records().data() : nullptr;
   const auto refine = [&](uint32_t i) {
     ++refined_;
     const Estimate estimate = code_->Refine(beside, records + i * record_bytes);
@@ -191,24 +213,124 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed) {
     for (uint32_t block = 0; block < scan.blocks; ++block) {
       for (uint32_t rest = within_[block]; rest != 0; rest &= rest - 1) {
         const auto i = static_cast<uint32_t>(block * kScanBlock + std::countr_zero(rest));
-        // What fills up the last block is infinitely far, and so is the bound at first.
+        // What fills up the last block may look near while there is no bound.
         if (i >= scanned || !MayBeFound(RowOf(words[i]), allowed)) continue;
         visible_.push_back(i);
-        Prefetch(records + i * record_bytes, record_bytes);
+        if (records != nullptr) Prefetch(records + i * record_bytes, record_bytes);
       }
     }
     if (visible_.size() >= kSortedMin) {
       std::sort(visible_.begin(), visible_.end(),
                 [&](uint32_t a, uint32_t b) { return scores_[a] < scores_[b]; });
     }
+    const QueryCode::Widths widths = code_->WidthsOf(beside, scan);
     for (const uint32_t i : visible_) {
-      if (scores_[i] <= candidates_->bound()) refine(i);
+      if (!(scores_[i] <= candidates_->bound())) continue;
+      if (open == nullptr) {
+        refine(i);
+      } else {
+        open->push_back({scores_[i], i});
+        Guess(scores_[i] + widths(i));
+      }
     }
   }
   for (uint32_t i = scanned; i < words.size(); ++i) {
-    if (MayBeFound(RowOf(words[i]), allowed)) refine(i);
+    if (!MayBeFound(RowOf(words[i]), allowed)) continue;
+    if (open == nullptr) {
+      refine(i);
+    } else {
+      open->push_back({-std::numeric_limits<float>::infinity(), i});
+    }
   }
   CountVisible(chunk, allowed);
+}
+
+void Search::Guess(float estimate) {
+  if (guesses_.size() < request_.k) {
+    guesses_.push_back(estimate);
+  } else if (estimate < guesses_.front()) {
+    std::pop_heap(guesses_.begin(), guesses_.end());
+    guesses_.back() = estimate;
+  } else {
+    return;
+  }
+  std::push_heap(guesses_.begin(), guesses_.end());
+}
+
+bool Search::wants_all_records() const { return code_ == nullptr || code_->certain(); }
+
+void Search::ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* allowed) {
+  if (!version_->state().Fits(chunk)) return;
+  std::vector<Open>& open = open_[number];
+  if (code_ != nullptr) {
+    ScoreCodes(chunk, allowed, &open);
+    return;
+  }
+  const Words words = chunk.words();
+  for (uint32_t i = 0; i < words.size(); ++i) {
+    if (!MayBeFound(RowOf(words[i]), allowed)) continue;
+    open.push_back({-std::numeric_limits<float>::infinity(), i});
+  }
+  seen_ += words.size();
+  visible_count_ += open.size();
+  scanned_ += open.size();
+}
+
+void Search::Wanted(std::vector<uint32_t>* numbers) {
+  std::vector<float> lows;
+  for (const auto& [number, open] : open_) {
+    for (const Open& entry : open) {
+      if (entry.low <= candidates_->bound()) lows.push_back(entry.low);
+    }
+  }
+  // Before anything was refined there is no bound. What looks nearest gives one; what that leaves
+  // open is little, and the next to be asked for.
+  open_bound_ = candidates_->bound();
+  if (const size_t most = kOpenMost + kOpenShare * request_.k; lows.size() > most) {
+    const auto last = lows.begin() + static_cast<ptrdiff_t>(most);
+    std::nth_element(lows.begin(), last, lows.end());
+    open_bound_ = *last;
+  }
+  for (const auto& [number, open] : open_) {
+    const bool wanted = std::any_of(open.begin(), open.end(),
+                                    [&](const Open& entry) { return entry.low <= open_bound_; });
+    if (wanted) numbers->push_back(number);
+  }
+}
+
+void Search::ScoreRecords(const Chunk& chunk, uint32_t number) {
+  const Version::State& state = version_->state();
+  const auto found = open_.find(number);
+  if (found == open_.end() || !state.Fits(chunk) || !chunk.has_records()) return;
+  std::vector<Open>& open = found->second;
+  const Words words = chunk.words();
+  const uint32_t posting = chunk.kind().posting;
+  const bool whole = code_ == nullptr;
+  const QueryCode::Beside beside =
+      whole ? QueryCode::Beside{}
+            : code_->PlaceBeside(state.centroids.centroid(posting),
+                                 state.centroids.posting(posting).radius);
+  size_t kept = 0;
+  for (const Open& entry : open) {
+    if (entry.entry >= words.size() || entry.low > candidates_->bound()) continue;
+    if (entry.low > open_bound_) {
+      open[kept++] = entry;
+      continue;
+    }
+    const uint64_t row = RowOf(words[entry.entry]);
+    if (whole) {
+      float score;
+      state.space.Scores(query_.data(), chunk.vectors() + size_t{entry.entry} * chunk.stride(), 1,
+                         &score);
+      candidates_->Offer(score, 0, row);
+    } else {
+      ++refined_;
+      const Estimate estimate = code_->Refine(beside, chunk.record(entry.entry));
+      candidates_->Offer(estimate.score, estimate.error, row);
+    }
+  }
+  open.resize(kept);
+  if (open.empty()) open_.erase(found);
 }
 
 std::vector<Hit> Search::Hits() const {

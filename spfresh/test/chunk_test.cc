@@ -65,10 +65,25 @@ void Read(const Chunk& chunk) {
   }
 }
 
+// A chunk from the two parts that it was stored as.
+Status Back(const Chunk& chunk, uint32_t stride, std::shared_ptr<const Chunk>* out) {
+  std::shared_ptr<const Chunk> scan;
+  if (Status status = Chunk::Parse(chunk.scan_bytes(), stride, &scan); !status.ok()) return status;
+  EXPECT_FALSE(scan->has_records());
+  EXPECT_TRUE(scan->record_bytes().empty());
+  EXPECT_EQ(scan->record_part_size(), chunk.record_bytes().size());
+  return scan->WithRecords(chunk.record_bytes(), out);
+}
+
+bool SameBytes(const Chunk& a, const Chunk& b) {
+  return std::ranges::equal(a.scan_bytes(), b.scan_bytes()) &&
+         std::ranges::equal(a.record_bytes(), b.record_bytes());
+}
+
 TEST(Chunk, ComesBackFromItsBytes) {
   const auto chunk = Some();
   std::shared_ptr<const Chunk> back;
-  ASSERT_TRUE(Chunk::Parse(chunk->bytes(), 3, &back).ok());
+  ASSERT_TRUE(Back(*chunk, 3, &back).ok());
   ASSERT_EQ(back->size(), 3U);
   EXPECT_EQ(RowOf(back->words()[1]), 9U);
   EXPECT_TRUE(IsSpilled(back->words()[1]) && !IsAlone(back->words()[1]));
@@ -91,12 +106,14 @@ TEST(Chunk, OfCodesComesBackFromItsBytes) {
     for (const uint32_t entries : {1, 3, 4, 31, 32, 33, 36, 100}) {
       const auto chunk = Coded(bits, entries, entries);
       std::shared_ptr<const Chunk> back;
-      ASSERT_TRUE(Chunk::Parse(chunk->bytes(), 80, &back).ok());
+      ASSERT_TRUE(Back(*chunk, 80, &back).ok());
       EXPECT_EQ(back->kind(), (Chunk::Kind{9, 80, bits}));
-      EXPECT_TRUE(std::ranges::equal(back->bytes(), chunk->bytes()));
-      EXPECT_TRUE(std::ranges::equal(back->records(), chunk->records()));
+      EXPECT_TRUE(SameBytes(*back, *chunk));
       // All entries but three at most are scanned.
       EXPECT_GE(back->scan().blocks * kScanBlock + 3, entries);
+      const auto without = back->WithoutRecords();
+      EXPECT_TRUE(!without->has_records() && back->has_records());
+      EXPECT_EQ(without->scan_bytes().data(), back->scan_bytes().data());
     }
   }
 }
@@ -111,8 +128,36 @@ TEST(Chunk, OfCodesJoinsToTheChunkOfAll) {
   std::vector<uint8_t> records(first->records().begin(), first->records().end());
   records.insert(records.end(), second->records().begin(), second->records().end());
   const auto all = Chunk::Make(first->kind(), words, records);
-  EXPECT_TRUE(std::ranges::equal(all->bytes(), joined->bytes()));
+  EXPECT_TRUE(SameBytes(*all, *joined));
   EXPECT_EQ(joined->scan().blocks, 2U);
+}
+
+// Rows far from each other take 8 bytes each, marks and all.
+TEST(Chunk, KeepsWordsOfAnyRows) {
+  const std::vector<float> vectors(9);
+  for (const uint64_t last : {uint64_t{5}, uint64_t{1} << 30, kRowEnd - 1}) {
+    const std::vector<uint64_t> words = {4 | kSpilled, last | kAlone, 4};
+    const auto chunk = Chunk::Make({5, 3, kWholeBits}, words, AsBytes(vectors));
+    std::shared_ptr<const Chunk> back;
+    ASSERT_TRUE(Back(*chunk, 3, &back).ok());
+    EXPECT_EQ(std::vector<uint64_t>(back->words().begin(), back->words().end()), words);
+  }
+}
+
+// 16 bits hold the factors of a scan so that they never make an entry look farther than it is.
+TEST(Chunk, ScansFactorsFromBelow) {
+  for (const uint32_t bits : {4, 8}) {
+    const auto chunk = Coded(bits, 100, 6);
+    const Chunk::Scan scan = chunk->scan();
+    for (uint32_t i = 0; i < 100; ++i) {
+      const Factors factors = Codec::FactorsOf(chunk->record(i), Codec::CodeBytes(80, bits));
+      const float add = scan.add_low + scan.add_step * static_cast<float>(scan.add[i]);
+      EXPECT_LE(add, factors.scan_add);
+      EXPECT_NEAR(add, factors.scan_add, 1.01F * scan.add_step);
+      const float rescale = scan.rescale_step * static_cast<float>(scan.rescale[i]);
+      EXPECT_NEAR(rescale, factors.scan_rescale, -0.51F * scan.rescale_step);
+    }
+  }
 }
 
 // Whatever the bytes are, parsing is safe and what it accepts can be read.
@@ -121,11 +166,18 @@ TEST(Chunk, RefusesOrReadsAnyBytes) {
   for (const auto& chunk : {Some(), Coded(8, 40, 4), Coded(4, 9, 5)}) {
     const uint32_t stride = chunk->stride();
     for (int turn = 0; turn < 2000; ++turn) {
-      std::vector<uint8_t> bytes(chunk->bytes().begin(), chunk->bytes().end());
-      bytes[random.Below(turn % 2 == 0 ? 28 : bytes.size())] = static_cast<uint8_t>(random.Next());
+      std::vector<uint8_t> bytes(chunk->scan_bytes().begin(), chunk->scan_bytes().end());
+      std::vector<uint8_t> records(chunk->record_bytes().begin(), chunk->record_bytes().end());
+      bytes[random.Below(turn % 2 == 0 ? 44 : bytes.size())] = static_cast<uint8_t>(random.Next());
+      records[random.Below(records.size())] = static_cast<uint8_t>(random.Next());
       if (turn % 5 == 0) bytes.resize(random.Below(bytes.size()));
-      std::shared_ptr<const Chunk> back;
-      const Status status = Chunk::Parse(bytes, stride, &back);
+      if (turn % 7 == 0) records.resize(random.Below(records.size()));
+      std::shared_ptr<const Chunk> scan, back;
+      Status status = Chunk::Parse(bytes, stride, &scan);
+      if (status.ok()) {
+        for (const uint64_t word : scan->words()) EXPECT_LT(RowOf(word), kRowEnd);
+        status = scan->WithRecords(records, &back);
+      }
       if (!status.ok()) {
         EXPECT_EQ(status.code(), Code::kCorrupt);
         continue;
@@ -133,14 +185,15 @@ TEST(Chunk, RefusesOrReadsAnyBytes) {
       Read(*back);
     }
     std::shared_ptr<const Chunk> back;
-    EXPECT_EQ(Chunk::Parse(chunk->bytes(), stride + 1, &back).code(), Code::kCorrupt);
+    EXPECT_EQ(Chunk::Parse(chunk->scan_bytes(), stride + 1, &back).code(), Code::kCorrupt);
     EXPECT_EQ(Chunk::Parse({}, stride, &back).code(), Code::kCorrupt);
+    EXPECT_EQ(chunk->WithRecords({}, &back).code(), Code::kCorrupt);
     // A format of the past.
-    std::vector<uint8_t> old(chunk->bytes().begin(), chunk->bytes().end());
-    old[4] = 1;
+    std::vector<uint8_t> old(chunk->scan_bytes().begin(), chunk->scan_bytes().end());
+    old[4] = 2;
     const Status status = Chunk::Parse(old, stride, &back);
     EXPECT_EQ(status.code(), Code::kCorrupt);
-    EXPECT_NE(status.message().find("format 1"), std::string::npos) << status.message();
+    EXPECT_NE(status.message().find("format 2"), std::string::npos) << status.message();
   }
 }
 

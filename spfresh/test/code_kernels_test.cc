@@ -50,24 +50,25 @@ TEST(FastScan, SumsWhatTheBitsSay) {
         }
         PackBlock(of, dims, planes.data() + block * PlaneBytes(dims));
       }
-      const std::vector<float> add = Draw(&random, wanted.size());
-      const std::vector<float> rescale = Draw(&random, wanted.size());
+      std::vector<uint16_t> add(wanted.size()), rescale(wanted.size());
+      for (uint16_t& x : add) x = static_cast<uint16_t>(random.Next());
+      for (uint16_t& x : rescale) x = static_cast<uint16_t>(random.Below(4));
       test::ForEachTarget([&](const char* target) {
         std::vector<float> out(wanted.size());
         std::vector<uint32_t> within(blocks);
         // Plain sums are whole numbers: equal to the last bit.
-        const std::vector<float> none(wanted.size()), one(wanted.size(), 1.0F);
-        FastScan({table.data(), dims}, {0, 1, 0}, blocks, planes.data(), none.data(), one.data(), 1,
-                 out.data(), within.data());
+        const std::vector<uint16_t> none(wanted.size()), one(wanted.size(), 1);
+        FastScan({table.data(), dims}, {0, 1, 1, 0}, blocks, planes.data(), none.data(), one.data(),
+                 1, out.data(), within.data());
         EXPECT_EQ(out, wanted) << target << " dims " << dims;
-        FastScan({table.data(), dims}, {7, 0.5F, -3}, blocks, planes.data(), add.data(),
-                 rescale.data(), 5, out.data(), within.data());
+        FastScan({table.data(), dims}, {7, 0.25F, 0.5F, -3}, blocks, planes.data(), add.data(),
+                 rescale.data(), 5000, out.data(), within.data());
         for (size_t i = 0; i < out.size(); ++i) {
-          ASSERT_EQ(within[i / kScanBlock] >> (i % kScanBlock) & 1, out[i] <= 5 ? 1U : 0U);
+          ASSERT_EQ(within[i / kScanBlock] >> (i % kScanBlock) & 1, out[i] <= 5000 ? 1U : 0U);
         }
         for (size_t i = 0; i < out.size(); ++i) {
-          ASSERT_NEAR(out[i], 7 + add[i] + rescale[i] * (0.5F * wanted[i] - 3),
-                      1e-6F * wanted[i] + 1e-5F)
+          ASSERT_NEAR(out[i], 7 + 0.25F * add[i] + rescale[i] * (0.5F * wanted[i] - 3),
+                      1e-6F * wanted[i] + 1e-2F)
               << target << " dims " << dims;
         }
       });

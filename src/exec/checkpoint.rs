@@ -156,14 +156,23 @@ impl Checkpointer {
         let (mut indexes, mut written) = (Vec::new(), Vec::new());
         let sink = Sink(self.store.clone());
         for (&id, index) in state.indexes.iter() {
-            if index.stats().unstored_bytes == 0
+            if !index.is_damaged()
+                && index.stats().unstored_bytes == 0
                 && let Some(same) = last.watermarks.get(&id)
                 && watermark(same) == Some(index.watermark().0)
             {
                 indexes.push(same.clone());
                 continue;
             }
-            let checkpoint = index.checkpoint(&sink).await?;
+            let checkpoint = match index.checkpoint(&sink).await {
+                Ok(checkpoint) if !index.is_damaged() => checkpoint,
+                Err(error) if !index.is_damaged() => return Err(error),
+                // A manifest without it has it built again after a start, if it is not before.
+                _ => {
+                    tracing::warn!(index = %id, "a damaged index is left out of the checkpoint");
+                    continue;
+                }
+            };
             let objects = checkpoint.objects().map(ObjectPath::new).collect();
             let value = serde_json::to_value(&checkpoint)
                 .map_err(|error| Error::internal("an index checkpoint").source(error))?;
@@ -278,5 +287,10 @@ pub struct IndexObjects(pub Store);
 impl ObjectSource for IndexObjects {
     async fn ranges(&self, object: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         self.0.ranges(&ObjectPath::new(object), ranges).await
+    }
+
+    fn gap_max(&self) -> u64 {
+        // A file is read in many places as quickly as in one.
+        if self.0.is_local().is_some() { 64 << 10 } else { 2 << 20 }
     }
 }

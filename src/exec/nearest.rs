@@ -274,6 +274,9 @@ fn choose(table: &Table, place: usize, snapshot: &Snapshot, knobs: Knobs, query:
         {
             Way::Exact("the query vector has no place")
         }
+        Some(index) if index.is_damaged() => {
+            Way::Exact("the index is damaged and is being built again")
+        }
         Some(index) => Way::Index { name: entry.name.clone(), index: index.clone() },
         None => Way::Exact("the index is being built"),
     }
@@ -437,7 +440,15 @@ impl Work {
             allowed: Some(allowed),
             below: self.committed_end,
         };
-        let found = index.search(&wanted).await.map_err(external)?;
+        let found = match index.search(&wanted).await {
+            Ok(found) => found,
+            // It is built again; until then the rows themselves answer.
+            Err(error) if index.is_damaged() => {
+                tracing::warn!(table = %self.search.table.name, %error, "an index is damaged");
+                return Ok(None);
+            }
+            Err(error) => return Err(external(error)),
+        };
         self.counts.probes.add(found.probes);
         self.counts.scanned.add(usize::try_from(found.scanned).unwrap_or(usize::MAX));
 

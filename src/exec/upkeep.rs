@@ -86,7 +86,13 @@ impl Upkeep {
                 Ok(done) => worked |= done,
                 Err(error) => {
                     tracing::error!(index = %entry.name, %error, "index upkeep failed");
-                    self.failed.insert(entry.id);
+                    let damaged = state.indexes.get(&entry.id).is_some_and(Index::is_damaged);
+                    if damaged {
+                        // It is built again in the next round.
+                        worked = true;
+                    } else {
+                        self.failed.insert(entry.id);
+                    }
                 }
             }
         }
@@ -99,7 +105,8 @@ impl Upkeep {
         let rows = state.table(table.id);
         let end = rows.next_row();
         let Some(source) = Source::new(entry, &table, rows, end)? else { return Ok(false) };
-        let Some(index) = state.indexes.get(&entry.id) else {
+        let whole = |index: &&Index| !index.is_damaged();
+        let Some(index) = state.indexes.get(&entry.id).filter(whole) else {
             let index = source.work(stop).await?;
             self.publish(entry.id, index).await?;
             return Ok(true);
@@ -129,6 +136,9 @@ impl Upkeep {
         let (state, horizon) = (self.states.snapshot(), self.states.horizon());
         for entry in state.catalog.indexes() {
             let Some(index) = state.indexes.get(&entry.id) else { continue };
+            if index.is_damaged() {
+                continue;
+            }
             let mut next = index.clone();
             let mut worked = false;
             for _ in 0..STEPS_MAX {

@@ -1,7 +1,8 @@
 //! An index to the store, and back.
 //!
 //! 1. `checkpoint` writes the chunks that are not stored yet, and those of objects that are mostly
-//!    garbage, as immutable objects of up to some 32 MiB; then the directory, which names every chunk.
+//!    garbage, as immutable objects of up to some 64 MiB: all scan parts, then all records, each in an
+//!    order in which near postings are near to each other; then the directory, which names every chunk.
 //! 2. The caller makes a manifest durable that names the [`IndexCheckpoint`] and its objects.
 //! 3. `adopt` tells the index so: only from now on may chunks leave memory, and are they not written
 //!    again. A checkpoint whose manifest failed leaves no trace but objects for the collector.
@@ -10,7 +11,8 @@
 
 use super::{
     Index, IndexOptions, Inner, ObjectSink, PostingStore, directory,
-    posting::{Chunk, Location, Object},
+    posting::{Chunk, Location, Object, Part, Stored},
+    store::Want,
 };
 use crate::{
     error::{Error, Result},
@@ -24,11 +26,13 @@ use std::{
 };
 
 /// What an object of postings begins with.
-const MAGIC: &[u8; 8] = b"NLPOST\0\x01";
-/// Chunks begin at multiples of this.
+const MAGIC: &[u8; 8] = b"NLPOST\0\x02";
+/// Parts begin at multiples of this.
 const ALIGN: usize = 64;
 /// An object is closed when it has grown to this.
-const OBJECT_BYTES: usize = 32 << 20;
+const OBJECT_BYTES: usize = 64 << 20;
+/// Chunks that are read at once, to be written anew.
+const READ_AT_ONCE: usize = 256;
 
 /// An object of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +58,7 @@ pub struct IndexCheckpoint {
     pub postings: Vec<ObjectRef>,
     /// Where each chunk went that this checkpoint wrote, for `adopt`.
     #[serde(skip)]
-    written: Vec<(Arc<Chunk>, Location)>,
+    written: Vec<(Arc<Chunk>, Stored)>,
 }
 
 impl IndexCheckpoint {
@@ -67,47 +71,76 @@ impl IndexCheckpoint {
 impl Index {
     /// Writes what is not stored yet. The index is as before; see [`Index::adopt`].
     pub async fn checkpoint(&self, sink: &dyn ObjectSink) -> Result<IndexCheckpoint> {
-        let chunks: Vec<&Arc<Chunk>> =
-            self.0.postings.iter().flat_map(|(_, posting)| &posting.chunks).collect();
-        let mut kept: Vec<Option<Location>> = chunks.iter().map(|chunk| chunk.stored()).collect();
+        // In the order of ids, as the directory names them; `order` is that of the store.
+        let mut chunks: Vec<&Arc<Chunk>> = Vec::new();
+        let mut first_of: HashMap<u32, usize> = HashMap::new();
+        for (id, posting) in self.0.postings.iter() {
+            first_of.insert(id, chunks.len());
+            chunks.extend(&posting.chunks);
+        }
+        let nearby = self.0.core.order()?;
+        let order = nearby.iter().filter_map(|&id| {
+            let first = *first_of.get(&id)?;
+            Some(first..first + self.0.postings.chunks(id).len())
+        });
+        let order: Vec<usize> = order.flatten().collect();
+
+        let mut kept: Vec<[Option<Location>; 2]> = chunks
+            .iter()
+            .map(|chunk| match chunk.stored() {
+                Some(Stored { scan, records }) => [Some(scan), Some(records)],
+                None => [None, None],
+            })
+            .collect();
         drop_mostly_garbage(&mut kept);
 
-        // Objects fill up in the order of postings: those near to each other are mostly numbered so.
         let mut writer = Writer::new(sink);
-        let mut written = Vec::new();
-        for (at, chunk) in chunks.iter().enumerate() {
-            if kept[at].is_none() {
-                let read = self.fetch(std::slice::from_ref(*chunk)).await?;
-                written.push((at, writer.add(read[0].bytes()).await?));
+        let mut written: Vec<(usize, Part, Place)> = Vec::new();
+        for (place, part) in [Part::Scan, Part::Records].into_iter().enumerate() {
+            let unwritten: Vec<usize> =
+                order.iter().copied().filter(|&at| kept[at][place].is_none()).collect();
+            for some in unwritten.chunks(READ_AT_ONCE) {
+                let want = |&at: &usize| match part {
+                    Part::Scan => Want::scan(chunks[at]),
+                    Part::Records => Want::whole(chunks[at]),
+                };
+                let read = self.fetch_parts(some.iter().map(want).collect()).await?;
+                for (&at, chunk) in some.iter().zip(read) {
+                    let bytes = match part {
+                        Part::Scan => chunk.scan_bytes(),
+                        Part::Records => chunk.record_bytes(),
+                    };
+                    written.push((at, part, writer.add(bytes).await?));
+                }
             }
         }
         let finished = writer.finish().await?;
-        let mut placed = Vec::with_capacity(written.len());
-        for (at, place) in written {
+        let mut changed: Vec<usize> = Vec::new();
+        for (at, part, place) in written {
             let location = Location {
                 object: Arc::clone(&finished[place.object]),
                 offset: place.offset,
-                len: chunks[at].bytes(),
+                len: chunks[at].len(part),
                 crc: place.crc,
             };
-            placed.push((Arc::clone(chunks[at]), location.clone()));
-            kept[at] = Some(location);
+            kept[at][usize::from(part == Part::Records)] = Some(location);
+            changed.push(at);
         }
+        changed.sort_unstable();
+        changed.dedup();
 
-        let locations: Vec<Location> = kept.into_iter().flatten().collect();
-        let mut objects: Vec<Arc<Object>> = Vec::new();
-        for location in &locations {
-            if !objects.iter().any(|object| Arc::ptr_eq(object, &location.object)) {
-                objects.push(Arc::clone(&location.object));
-            }
-        }
-        let directory = directory::write(
-            &self.0.core,
-            &self.0.postings,
-            &locations,
-            &objects,
-            &self.0.left_out,
-        )?;
+        let stored: Vec<Stored> = kept
+            .into_iter()
+            .map(|parts| match parts {
+                [Some(scan), Some(records)] => Ok(Stored { scan, records }),
+                _ => Err(Error::internal("a posting was not written")),
+            })
+            .collect::<Result<_>>()?;
+        let placed =
+            changed.into_iter().map(|at| (Arc::clone(chunks[at]), stored[at].clone())).collect();
+        let objects = objects_of(&stored);
+        let directory =
+            directory::write(&self.0.core, &self.0.postings, &stored, &objects, &self.0.left_out)?;
         let directory_crc = crc32c::crc32c(&directory);
         let len = directory.len() as u64;
         let name = sink.put(directory.into()).await?;
@@ -128,18 +161,22 @@ impl Index {
     #[must_use]
     pub fn stored_objects(&self) -> HashSet<String> {
         let chunks = self.0.postings.iter().flat_map(|(_, posting)| &posting.chunks);
-        chunks.filter_map(|chunk| Some(chunk.stored()?.object.name.clone())).collect()
+        let stored = chunks.filter_map(|chunk| chunk.stored());
+        stored
+            .flat_map(|Stored { scan, records }| [scan, records])
+            .map(|location| location.object.name.clone())
+            .collect()
     }
 
     /// A manifest that names this checkpoint is durable. Later versions of the index know it too.
     /// Does nothing for a checkpoint that another index wrote, or that was read from a manifest.
     pub fn adopt(&self, checkpoint: &IndexCheckpoint, store: &Arc<PostingStore>) {
         let store = self.0.store.get_or_init(|| Arc::clone(store));
-        for (chunk, location) in &checkpoint.written {
-            let is_new = chunk.stored().is_none();
-            chunk.store(location.clone());
+        for (chunk, stored) in &checkpoint.written {
+            let is_new = !chunk.is_stored();
+            chunk.store(stored.clone());
             if is_new {
-                store.admit(chunk);
+                store.admit(chunk, &[Part::Scan, Part::Records]);
             }
         }
     }
@@ -167,31 +204,43 @@ impl Index {
             left_out: Arc::new(read.left_out),
             store: Arc::new(OnceLock::from(Arc::clone(store))),
             sweep: 0,
+            depth: Arc::default(),
+            damaged: Arc::default(),
         })))
     }
 }
 
+/// The objects of these parts, each once.
+fn objects_of(stored: &[Stored]) -> Vec<Arc<Object>> {
+    let mut listed: HashSet<*const Object> = HashSet::new();
+    let locations = stored.iter().flat_map(|stored| [&stored.scan, &stored.records]);
+    locations
+        .filter(|location| listed.insert(Arc::as_ptr(&location.object)))
+        .map(|location| Arc::clone(&location.object))
+        .collect()
+}
+
 /// Forgets the locations in objects of which less than half is still in use.
-fn drop_mostly_garbage(kept: &mut [Option<Location>]) {
+fn drop_mostly_garbage(kept: &mut [[Option<Location>; 2]]) {
     let mut used: HashMap<*const Object, u64> = HashMap::new();
-    for location in kept.iter().flatten() {
+    for location in kept.iter().flatten().flatten() {
         *used.entry(Arc::as_ptr(&location.object)).or_default() += u64::from(location.len);
     }
-    for location in kept {
+    for location in kept.iter_mut().flatten() {
         if location.as_ref().is_some_and(|l| used[&Arc::as_ptr(&l.object)] * 2 < l.object.len) {
             *location = None;
         }
     }
 }
 
-/// Fills objects with chunks.
+/// Fills objects with parts of chunks.
 struct Writer<'a> {
     sink: &'a dyn ObjectSink,
     finished: Vec<Arc<Object>>,
     bytes: Vec<u8>,
 }
 
-/// Where a chunk went: the number of its object, and there.
+/// Where a part went: the number of its object, and there.
 struct Place {
     object: usize,
     offset: u64,
@@ -203,8 +252,8 @@ impl<'a> Writer<'a> {
         Self { sink, finished: Vec::new(), bytes: Vec::new() }
     }
 
-    async fn add(&mut self, chunk: &[u8]) -> Result<Place> {
-        if self.bytes.len() + chunk.len() > OBJECT_BYTES {
+    async fn add(&mut self, part: &[u8]) -> Result<Place> {
+        if self.bytes.len() + part.len() > OBJECT_BYTES {
             self.close().await?;
         }
         if self.bytes.is_empty() {
@@ -212,9 +261,9 @@ impl<'a> Writer<'a> {
             self.bytes.resize(ALIGN, 0);
         }
         let offset = self.bytes.len() as u64;
-        self.bytes.extend_from_slice(chunk);
+        self.bytes.extend_from_slice(part);
         self.bytes.resize(self.bytes.len().next_multiple_of(ALIGN), 0);
-        Ok(Place { object: self.finished.len(), offset, crc: crc32c::crc32c(chunk) })
+        Ok(Place { object: self.finished.len(), offset, crc: crc32c::crc32c(part) })
     }
 
     async fn close(&mut self) -> Result<()> {

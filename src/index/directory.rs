@@ -1,17 +1,17 @@
 //! The directory of a checkpoint, as bytes and back: `docs/format/index.md`.
 //!
-//! It holds the core's version (options, centroids, the stop rule) and for each posting where its
-//! chunks are stored and which rows they hold. All numbers are little-endian; a varint is LEB128.
+//! It holds the core's version (options, centroids, the stop rule) and for each posting where the two
+//! parts of its chunks are stored. All numbers are little-endian; a varint is LEB128.
 
 use super::{
     ffi,
-    posting::{Chunk, Location, Object, Posting, Postings, ROW_END, row_of},
+    posting::{Chunk, Location, Object, Part, Posting, Postings, Stored},
 };
 use crate::{error::Result, ids::RowId};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 const MAGIC: &[u8; 4] = b"NLPD";
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// What a directory says.
 #[derive(Debug)]
@@ -21,12 +21,12 @@ pub(super) struct Directory {
     pub(super) left_out: Vec<RowId>,
 }
 
-/// A directory in which each chunk lies at the location that goes with it, in the order of the
-/// postings and their chunks.
+/// A directory in which each chunk is stored where `stored` says, in the order of the postings and
+/// their chunks.
 pub(super) fn write(
     core: &ffi::Version,
     postings: &Postings,
-    locations: &[Location],
+    stored: &[Stored],
     objects: &[Arc<Object>],
     left_out: &[RowId],
 ) -> Result<Vec<u8>> {
@@ -43,27 +43,20 @@ pub(super) fn write(
         put(&mut bytes, object.len);
     }
 
-    let mut locations = locations.iter();
+    let mut stored = stored.iter();
+    let number_of: HashMap<*const Object, u64> = objects.iter().map(Arc::as_ptr).zip(0..).collect();
     put(&mut bytes, postings.iter().count() as u64);
     for (id, posting) in postings.iter() {
         put(&mut bytes, u64::from(id));
         put(&mut bytes, posting.chunks.len() as u64);
-        for (chunk, location) in posting.chunks.iter().zip(locations.by_ref()) {
-            let object = objects.iter().position(|o| Arc::ptr_eq(o, &location.object));
-            put(&mut bytes, object.expect("every location's object is listed") as u64);
-            put(&mut bytes, location.offset);
-            put(&mut bytes, u64::from(location.len));
-            bytes.extend_from_slice(&location.crc.to_le_bytes());
-            put(&mut bytes, chunk.words().len() as u64);
-            // Each row as its way from the one before, zigzag, with the two marks lowest: with
-            // rows below 2^60 nothing is lost.
-            let mut last = 0;
-            for &word in chunk.words() {
-                let row = row_of(word).0;
-                let way = row.wrapping_sub(last).cast_signed();
-                let zigzag = (way.wrapping_shl(1) ^ (way >> 63)).cast_unsigned();
-                put(&mut bytes, zigzag << 2 | word >> 62);
-                last = row;
+        for (chunk, stored) in posting.chunks.iter().zip(stored.by_ref()) {
+            put(&mut bytes, u64::from(chunk.entries()));
+            for part in [Part::Scan, Part::Records] {
+                let location = stored.part(part);
+                put(&mut bytes, number_of[&Arc::as_ptr(&location.object)]);
+                put(&mut bytes, location.offset);
+                put(&mut bytes, u64::from(location.len));
+                bytes.extend_from_slice(&location.crc.to_le_bytes());
             }
         }
     }
@@ -101,11 +94,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Directory, String> {
         let id = u32::try_from(id).ok().filter(|&id| core.in_use(id));
         let id = id.ok_or("it has a posting without a centroid")?;
         let mut chunks = Vec::new();
-        for _ in 0..reader.count(8)? {
+        for _ in 0..reader.count(15)? {
             chunks.push(read_chunk(&mut reader, &objects)?);
         }
-        let entries: usize = chunks.iter().map(|chunk: &Arc<Chunk>| chunk.words().len()).sum();
-        if entries != core.entries_of(id) as usize || postings.get(id).is_some() {
+        let entries: u64 = chunks.iter().map(|chunk: &Arc<Chunk>| u64::from(chunk.entries())).sum();
+        if entries != u64::from(core.entries_of(id)) || postings.get(id).is_some() {
             return Err(format!("it counts the entries of posting {id} in two ways"));
         }
         postings.set(id, Some(Posting { chunks }));
@@ -126,6 +119,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Directory, String> {
 }
 
 fn read_chunk(reader: &mut Reader<'_>, objects: &[Arc<Object>]) -> Result<Arc<Chunk>, String> {
+    let entries = u32::try_from(reader.number()?).map_err(|e| e.to_string())?;
+    let scan = read_location(reader, objects)?;
+    let records = read_location(reader, objects)?;
+    Ok(Chunk::at(Stored { scan, records }, entries))
+}
+
+fn read_location(reader: &mut Reader<'_>, objects: &[Arc<Object>]) -> Result<Location, String> {
     let object = usize::try_from(reader.number()?).ok().and_then(|at| objects.get(at));
     let object = object.ok_or("it names an object that it does not list")?;
     let offset = reader.number()?;
@@ -135,21 +135,7 @@ fn read_chunk(reader: &mut Reader<'_>, objects: &[Arc<Object>]) -> Result<Arc<Ch
     if offset.checked_add(u64::from(len)).is_none_or(|end| end > object.len) {
         return Err(format!("it has a posting outside of {}", object.name));
     }
-    let entries = reader.count(1)?;
-    let mut words = Vec::with_capacity(entries);
-    let mut last = 0_u64;
-    for _ in 0..entries {
-        let number = reader.number()?;
-        let (marks, zigzag) = (number & 3, number >> 2);
-        let way = (zigzag >> 1) ^ (zigzag & 1).wrapping_neg();
-        last = last.wrapping_add(way);
-        if last >= ROW_END {
-            return Err("it has a row that cannot be".into());
-        }
-        words.push(last | marks << 62);
-    }
-    let location = Location { object: Arc::clone(object), offset, len, crc };
-    Ok(Chunk::at(location, words.into()))
+    Ok(Location { object: Arc::clone(object), offset, len, crc })
 }
 
 fn put(bytes: &mut Vec<u8>, mut number: u64) {

@@ -108,14 +108,22 @@ mod bridge {
         fn kernel_target() -> &'static str;
 
         fn chunk_parse(bytes: &[u8], stride: u32) -> MadeChunk;
+        fn chunk_with_records(chunk: &Chunk, bytes: &[u8]) -> MadeChunk;
+        fn chunk_without_records(chunk: &Chunk) -> MadeChunk;
         fn chunk_join(first: &Chunk, second: &Chunk) -> MadeChunk;
-        fn chunk_bytes(chunk: &Chunk) -> &[u8];
-        fn chunk_words(chunk: &Chunk) -> &[u64];
+        fn chunk_scan_bytes(chunk: &Chunk) -> &[u8];
+        fn chunk_record_bytes(chunk: &Chunk) -> &[u8];
+        fn chunk_words(chunk: &Chunk, out: &mut Vec<u64>) -> Status;
+        #[cxx_name = "has_records"]
+        fn chunk_has_records(self: &Chunk) -> bool;
+        #[cxx_name = "size"]
+        fn chunk_size(self: &Chunk) -> u32;
 
         fn version_empty(options: &Options) -> MadeVersion;
         fn version_open(bytes: &[u8]) -> MadeVersion;
         fn version_serialize(version: &Version, out: &mut Vec<u8>) -> Status;
         fn version_insert(version: &Version, rows: &[u64], vectors: &[f32]) -> MadeChange;
+        fn version_order(version: &Version, postings: &mut Vec<u32>) -> Status;
         fn version_next_work(version: &Version) -> Work;
         fn version_has_place(version: &Version, vector: &[f32]) -> bool;
         fn version_in_use(version: &Version, posting: u32) -> bool;
@@ -159,7 +167,19 @@ mod bridge {
             base: u64,
             words: &[u64],
         ) -> Status;
-        fn search_skip(search: Pin<&mut Search>, entries: u32);
+        fn search_score_scan(search: Pin<&mut Search>, chunk: &Chunk, number: u32) -> Status;
+        fn search_score_scan_allowed(
+            search: Pin<&mut Search>,
+            chunk: &Chunk,
+            number: u32,
+            base: u64,
+            words: &[u64],
+        ) -> Status;
+        fn search_wanted(search: Pin<&mut Search>, numbers: &mut Vec<u32>) -> Status;
+        fn search_score_records(search: Pin<&mut Search>, chunk: &Chunk, number: u32) -> Status;
+        fn wants_all_records(self: &Search) -> bool;
+        #[cxx_name = "Needed"]
+        fn needed(self: &Search) -> u32;
         fn search_hits(search: &Search) -> Hits;
 
         fn builder_begin(options: &Options, rows: u64, sample: &[f32]) -> MadeBuilder;
@@ -274,25 +294,54 @@ impl Chunk {
         Ok(Self(made.value))
     }
 
+    /// This chunk with its records, read from its second part.
+    pub(super) fn with_records(&self, bytes: &[u8]) -> Result<Self> {
+        let made = bridge::chunk_with_records(&self.0, bytes);
+        checked(made.status)?;
+        Ok(Self(made.value))
+    }
+
+    pub(super) fn without_records(&self) -> Result<Self> {
+        let made = bridge::chunk_without_records(&self.0);
+        checked(made.status)?;
+        Ok(Self(made.value))
+    }
+
+    pub(super) fn has_records(&self) -> bool {
+        self.0.chunk_has_records()
+    }
+
     pub(super) fn join(&self, next: &Self) -> Result<Self> {
         let made = bridge::chunk_join(&self.0, &next.0);
         checked(made.status)?;
         Ok(Self(made.value))
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        bridge::chunk_bytes(&self.0)
+    /// Its first part: what it is of, its rows, and what a scan reads.
+    pub(super) fn scan_bytes(&self) -> &[u8] {
+        bridge::chunk_scan_bytes(&self.0)
+    }
+
+    /// Its second part; nothing without records.
+    pub(super) fn record_bytes(&self) -> &[u8] {
+        bridge::chunk_record_bytes(&self.0)
+    }
+
+    pub(super) fn entries(&self) -> u32 {
+        self.0.chunk_size()
     }
 
     /// The rows, with [`SPILLED`](super::posting::SPILLED) on the second copies.
-    pub(super) fn words(&self) -> &[u64] {
-        bridge::chunk_words(&self.0)
+    pub(super) fn words(&self) -> Result<Vec<u64>> {
+        let mut words = Vec::new();
+        checked(bridge::chunk_words(&self.0, &mut words))?;
+        Ok(words)
     }
 }
 
 impl fmt::Debug for Chunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Chunk").field("entries", &self.words().len()).finish()
+        f.debug_struct("Chunk").field("entries", &self.entries()).finish()
     }
 }
 
@@ -369,6 +418,13 @@ impl Version {
 
     pub(super) fn insert(&self, rows: &[u64], vectors: &[f32]) -> Result<Change> {
         Change::made(bridge::version_insert(&self.0, rows, vectors))
+    }
+
+    /// All postings, those that are near to each other mostly near in the order too.
+    pub(super) fn order(&self) -> Result<Vec<u32>> {
+        let mut postings = Vec::new();
+        checked(bridge::version_order(&self.0, &mut postings))?;
+        Ok(postings)
     }
 
     pub(super) fn next_work(&self) -> Work {
@@ -506,8 +562,42 @@ impl Search {
         })
     }
 
-    pub(super) fn skip(&mut self, entries: u32) {
-        bridge::search_skip(self.0.pin_mut(), entries);
+    /// A chunk without its records, which is known by `number` from now on.
+    pub(super) fn score_scan(
+        &mut self,
+        chunk: &Chunk,
+        number: u32,
+        allowed: Option<&RowSet>,
+    ) -> Result<()> {
+        let search = self.0.pin_mut();
+        checked(match allowed {
+            None => bridge::search_score_scan(search, &chunk.0, number),
+            Some(rows) => {
+                let (base, words) = (rows.base(), rows.words());
+                bridge::search_score_scan_allowed(search, &chunk.0, number, base, words)
+            }
+        })
+    }
+
+    /// The numbers of the chunks whose records are wanted next.
+    pub(super) fn wanted(&mut self) -> Result<Vec<u32>> {
+        let mut numbers = Vec::new();
+        checked(bridge::search_wanted(self.0.pin_mut(), &mut numbers))?;
+        Ok(numbers)
+    }
+
+    pub(super) fn score_records(&mut self, chunk: &Chunk, number: u32) -> Result<()> {
+        checked(bridge::search_score_records(self.0.pin_mut(), &chunk.0, number))
+    }
+
+    /// Whether chunks are of no use without their records.
+    pub(super) fn wants_all_records(&self) -> bool {
+        self.0.wants_all_records()
+    }
+
+    /// How many postings it would have taken, had the answer been known.
+    pub(super) fn needed(&self) -> u32 {
+        self.0.needed()
     }
 
     pub(super) fn answer(&self) -> Result<Answer> {

@@ -18,7 +18,8 @@
 //!
 //! **The life of a chunk.** A posting's entries lie in chunks, in memory when made. [`Index::checkpoint`]
 //! writes those that are not stored yet; when the manifest that names the checkpoint is durable,
-//! [`Index::adopt`] lets them go from memory by need, and they are read again lazily.
+//! [`Index::adopt`] lets them go from memory by need, and they are read again lazily: first what a scan
+//! reads, and of few of them the records.
 //!
 //! **The core** (`spfresh/`, behind `ffi.rs`) decides which postings are near, scores them, and splits,
 //! merges and reassigns; it reads nothing and keeps no time. Here is what waits.
@@ -45,12 +46,15 @@ pub use store::{ObjectSink, ObjectSource, PostingStore};
 pub use verify::Report;
 
 use crate::{
-    error::{Error, Result, SqlState},
+    error::{Error, ErrorKind, Result, SqlState},
     ids::RowId,
     vector::Metric,
 };
 use posting::Postings;
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// One immutable version of an index. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -68,6 +72,11 @@ struct Inner {
     store: Arc<OnceLock<Arc<PostingStore>>>,
     /// The posting at which the search for dead rows goes on.
     sweep: u32,
+    /// How many postings searches need, so that a cold one asks for them at once. Shared by all
+    /// versions.
+    depth: Arc<search::Depth>,
+    /// Shared by all versions.
+    damaged: Arc<AtomicBool>,
 }
 
 /// How large an index is.
@@ -102,6 +111,8 @@ impl Index {
             left_out: Arc::default(),
             store: Arc::default(),
             sweep: 0,
+            depth: Arc::default(),
+            damaged: Arc::default(),
         })))
     }
 
@@ -168,10 +179,10 @@ impl Index {
             calibrated_entries: self.0.core.calibrated_entries(),
         };
         for chunk in self.0.postings.iter().flat_map(|(_, posting)| &posting.chunks) {
-            let bytes = u64::from(chunk.bytes());
-            stats.bytes += bytes;
-            stats.resident_bytes += if chunk.is_resident() { bytes } else { 0 };
-            stats.unstored_bytes += if chunk.stored().is_none() { bytes } else { 0 };
+            let (scan, records) = chunk.resident_len();
+            stats.bytes += chunk.bytes();
+            stats.resident_bytes += u64::from(scan) + u64::from(records);
+            stats.unstored_bytes += if chunk.is_stored() { 0 } else { chunk.bytes() };
         }
         stats
     }
@@ -187,27 +198,33 @@ impl Index {
         Ok(next)
     }
 
-    /// These chunks in memory, read where they are not.
+    /// These chunks in memory with their records, read where they are not.
     async fn fetch(&self, chunks: &[Arc<posting::Chunk>]) -> Result<Vec<ffi::Chunk>> {
-        let mut found: Vec<_> = chunks.iter().map(|chunk| chunk.resident()).collect();
-        let missing: Vec<_> = chunks
-            .iter()
-            .zip(&found)
-            .filter(|(_, resident)| resident.is_none())
-            .map(|(chunk, _)| Arc::clone(chunk))
-            .collect();
-        if !missing.is_empty() {
-            let store = self.0.store.get().ok_or_else(|| {
+        self.fetch_parts(chunks.iter().map(store::Want::whole).collect()).await
+    }
+
+    /// What is wanted of these chunks, in one round of reads for all that is not in memory.
+    async fn fetch_parts(&self, wants: Vec<store::Want>) -> Result<Vec<ffi::Chunk>> {
+        let here: Option<Vec<_>> = wants.iter().map(store::Want::resident).collect();
+        if let Some(here) = here {
+            return Ok(here);
+        }
+        let store =
+            self.0.store.get().ok_or_else(|| {
                 Error::internal("a posting was taken out of memory without a store")
             })?;
-            let mut read = store.fetch(&missing, self.0.core.stride()).await?.into_iter();
-            for chunk in &mut found {
-                if chunk.is_none() {
-                    *chunk = read.next();
-                }
-            }
+        let read = store.fetch(&wants, self.0.core.stride()).await;
+        if read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt) {
+            self.0.damaged.store(true, Ordering::Relaxed);
         }
-        Ok(found.into_iter().map(|chunk| chunk.expect("resident or read")).collect())
+        read
+    }
+
+    /// Whether an object of it turned out to be lost or damaged, in this version or another: searches
+    /// of it may fail from now on, and it should be built again.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.0.damaged.load(Ordering::Relaxed)
     }
 }
 

@@ -1,12 +1,12 @@
 //! Postings: which chunks each has, and where the chunks' bytes are.
 //!
-//! A chunk is immutable. It is in memory from its birth; once a checkpoint that names it is durable
-//! ([`Index::adopt`](super::Index::adopt)) its memory may be taken away, and it is then read from its
-//! object when it is wanted. Its rows stay in memory: they tell, without a read, whether a search
-//! may find anything in it and how much of it is dead.
+//! A chunk is immutable and has two parts: its scan part, which tells its rows and what a scan reads,
+//! and its records, some seven times as large, of which a search wants few. Both are in memory from
+//! its birth; once a checkpoint that names it is durable ([`Index::adopt`](super::Index::adopt)) either
+//! may be taken away, the records first, and is then read from its object when it is wanted.
 
 use super::ffi;
-use crate::ids::{RowId, RowSet};
+use crate::{error::Result, ids::RowId};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -17,11 +17,19 @@ pub(super) const ROW_END: u64 = 1 << 60;
 
 /// Entries up to which a chunk in memory grows by being copied, so that single-row inserts do not
 /// leave a chunk each.
-const JOIN_MAX: usize = 32;
+const JOIN_MAX: u32 = 32;
 
 /// The row of an entry's word.
 pub(super) fn row_of(word: u64) -> RowId {
     RowId(word & (ROW_END - 1))
+}
+
+/// A byte for each entry of a chunk: 0 for one whose row is dead.
+pub(super) fn live_of(
+    chunk: &ffi::Chunk,
+    live: &(dyn Fn(RowId) -> bool + Sync),
+) -> Result<Vec<u8>> {
+    Ok(chunk.words()?.into_iter().map(|word| u8::from(live(row_of(word)))).collect())
 }
 
 /// A stored object, and how many bytes it has.
@@ -31,7 +39,14 @@ pub(super) struct Object {
     pub(super) len: u64,
 }
 
-/// Where a chunk is stored.
+/// The two parts of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Scan,
+    Records,
+}
+
+/// Where a part of a chunk is stored.
 #[derive(Debug, Clone)]
 pub(super) struct Location {
     pub(super) object: Arc<Object>,
@@ -40,108 +55,171 @@ pub(super) struct Location {
     pub(super) crc: u32,
 }
 
+/// Where the two parts of a chunk are stored.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) scan: Location,
+    pub(super) records: Location,
+}
+
+impl Stored {
+    pub(super) fn part(&self, part: Part) -> &Location {
+        match part {
+            Part::Scan => &self.scan,
+            Part::Records => &self.records,
+        }
+    }
+}
+
 /// A run of entries of a posting.
 #[derive(Debug)]
 pub(super) struct Chunk {
-    words: Box<[u64]>,
-    bytes: u32,
+    entries: u32,
+    scan_len: u32,
+    records_len: u32,
     state: Mutex<State>,
 }
 
-/// Always resident or stored.
+/// Resident with its records, or stored.
 #[derive(Debug)]
 struct State {
+    /// With its records or without.
     resident: Option<ffi::Chunk>,
-    stored: Option<Location>,
-    /// Whether it was asked for since the cache last came by.
-    used: bool,
+    stored: Option<Box<Stored>>,
+    /// Whether the parts were asked for since the cache last came by.
+    scan_used: bool,
+    records_used: bool,
 }
 
 impl Chunk {
     /// A chunk that is in memory alone.
     pub(super) fn new(resident: ffi::Chunk) -> Arc<Self> {
-        let bytes = u32::try_from(resident.bytes().len()).expect("a chunk is below 4 GiB");
+        let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("a chunk is below 4 GiB");
         Arc::new(Self {
-            words: resident.words().into(),
-            bytes,
-            state: Mutex::new(State { resident: Some(resident), stored: None, used: true }),
+            entries: resident.entries(),
+            scan_len: len(resident.scan_bytes()),
+            records_len: len(resident.record_bytes()),
+            state: Mutex::new(State {
+                resident: Some(resident),
+                stored: None,
+                scan_used: true,
+                records_used: true,
+            }),
         })
     }
 
     /// A chunk that is stored.
-    pub(super) fn at(location: Location, words: Box<[u64]>) -> Arc<Self> {
-        let bytes = location.len;
-        let state = State { resident: None, stored: Some(location), used: false };
-        Arc::new(Self { words, bytes, state: Mutex::new(state) })
-    }
-
-    /// A word for each entry.
-    pub(super) fn words(&self) -> &[u64] {
-        &self.words
-    }
-
-    /// How many bytes it has, in memory and stored.
-    pub(super) fn bytes(&self) -> u32 {
-        self.bytes
+    pub(super) fn at(stored: Stored, entries: u32) -> Arc<Self> {
+        Arc::new(Self {
+            entries,
+            scan_len: stored.scan.len,
+            records_len: stored.records.len,
+            state: Mutex::new(State {
+                resident: None,
+                stored: Some(Box::new(stored)),
+                scan_used: false,
+                records_used: false,
+            }),
+        })
     }
 
     /// How many entries it has.
     pub(super) fn entries(&self) -> u32 {
-        u32::try_from(self.words.len()).expect("a chunk is below 4 GiB")
+        self.entries
     }
 
-    /// What is in memory.
+    /// How many bytes a part has, in memory and stored.
+    pub(super) fn len(&self, part: Part) -> u32 {
+        match part {
+            Part::Scan => self.scan_len,
+            Part::Records => self.records_len,
+        }
+    }
+
+    /// How many bytes it has.
+    pub(super) fn bytes(&self) -> u64 {
+        u64::from(self.scan_len) + u64::from(self.records_len)
+    }
+
+    /// What is in memory: all of it, or its scan part.
     pub(super) fn resident(&self) -> Option<ffi::Chunk> {
         let mut state = self.state.lock();
-        state.used = true;
+        state.scan_used = true;
+        state.records_used = true;
         state.resident.clone()
     }
 
-    /// Whether it is in memory; asking is no use of it.
+    /// Whether its scan part, at least, is in memory; asking is no use of it.
     pub(super) fn is_resident(&self) -> bool {
         self.state.lock().resident.is_some()
     }
 
+    /// Which bytes of it are in memory, by part; asking is no use of them.
+    pub(super) fn resident_len(&self) -> (u32, u32) {
+        match &self.state.lock().resident {
+            None => (0, 0),
+            Some(chunk) if chunk.has_records() => (self.scan_len, self.records_len),
+            Some(_) => (self.scan_len, 0),
+        }
+    }
+
     /// Where it is stored.
-    pub(super) fn stored(&self) -> Option<Location> {
-        self.state.lock().stored.clone()
+    pub(super) fn stored(&self) -> Option<Stored> {
+        self.state.lock().stored.as_deref().cloned()
+    }
+
+    /// Whether it is stored.
+    pub(super) fn is_stored(&self) -> bool {
+        self.state.lock().stored.is_some()
     }
 
     /// It is now stored here.
-    pub(super) fn store(&self, location: Location) {
-        self.state.lock().stored = Some(location);
+    pub(super) fn store(&self, stored: Stored) {
+        self.state.lock().stored = Some(Box::new(stored));
     }
 
-    /// It was read. False when another reader was first.
-    pub(super) fn fill(&self, resident: ffi::Chunk) -> bool {
+    /// It was read, with its records or without. The parts that no other reader had brought.
+    pub(super) fn fill(&self, read: &ffi::Chunk) -> Vec<Part> {
         let mut state = self.state.lock();
-        state.used = true;
-        let is_first = state.resident.is_none();
-        state.resident = Some(resident);
-        is_first
-    }
-
-    /// Takes it out of memory if it is stored and was not used since the last call. Whether it is out.
-    pub(super) fn evict(&self) -> bool {
-        let mut state = self.state.lock();
-        if state.stored.is_none() || std::mem::take(&mut state.used) {
-            return state.resident.is_none();
+        let (had_scan, had_records) =
+            state.resident.as_ref().map_or((false, false), |chunk| (true, chunk.has_records()));
+        let mut new = Vec::new();
+        if !had_scan {
+            new.push(Part::Scan);
+            state.scan_used = true;
         }
-        state.resident = None;
+        if read.has_records() && !had_records {
+            new.push(Part::Records);
+            state.records_used = true;
+        }
+        if !new.is_empty() {
+            state.resident = Some(read.clone());
+        }
+        new
+    }
+
+    /// Takes a part out of memory if it is stored and was not used since the last call; without the
+    /// scan part, records are of no use. Whether it is out.
+    pub(super) fn evict(&self, part: Part) -> bool {
+        let mut state = self.state.lock();
+        let has_part =
+            state.resident.as_ref().is_some_and(|chunk| part == Part::Scan || chunk.has_records());
+        let used = match part {
+            Part::Scan => std::mem::take(&mut state.scan_used),
+            Part::Records => std::mem::take(&mut state.records_used),
+        };
+        if !has_part {
+            return true;
+        }
+        if state.stored.is_none() || used {
+            return false;
+        }
+        // Where there is no memory for what is left of it, all of it goes.
+        state.resident = match part {
+            Part::Scan => None,
+            Part::Records => state.resident.as_ref().and_then(|chunk| chunk.without_records().ok()),
+        };
         true
-    }
-
-    /// Whether any of its rows may be found.
-    pub(super) fn any_visible(&self, allowed: Option<&RowSet>, below: RowId) -> bool {
-        self.words.iter().any(|&word| {
-            let row = row_of(word);
-            row < below && allowed.is_none_or(|rows| rows.contains(row))
-        })
-    }
-
-    /// A byte for each entry: 0 for one whose row is dead.
-    pub(super) fn live(&self, live: &(dyn Fn(RowId) -> bool + Sync)) -> Vec<u8> {
-        self.words.iter().map(|&word| u8::from(live(row_of(word)))).collect()
     }
 }
 
@@ -152,10 +230,10 @@ pub(super) struct Posting {
 }
 
 impl Posting {
-    fn append(&mut self, chunk: ffi::Chunk) -> crate::error::Result<()> {
+    fn append(&mut self, chunk: ffi::Chunk) -> Result<()> {
         if let Some(last) = self.chunks.last()
-            && last.words.len() + chunk.words().len() <= JOIN_MAX
-            && last.stored().is_none()
+            && last.entries + chunk.entries() <= JOIN_MAX
+            && !last.is_stored()
             && let Some(resident) = last.resident()
         {
             let joined = Chunk::new(resident.join(&chunk)?);
@@ -201,7 +279,7 @@ impl Postings {
     }
 
     /// Makes the core's changes.
-    pub(super) fn apply(&mut self, changes: Vec<ffi::PostingChange>) -> crate::error::Result<()> {
+    pub(super) fn apply(&mut self, changes: Vec<ffi::PostingChange>) -> Result<()> {
         for change in changes {
             match change {
                 ffi::PostingChange::Append(id, chunk) => {

@@ -1,21 +1,28 @@
 //! Probe, fetch, score: one nearest-neighbour search.
 //!
-//! The core names the postings to read next by what it has seen so far; what is not in memory is
-//! fetched, several at a time and more each round, so that a cold search takes few rounds; the core
-//! scores it. A search sees its version alone.
+//! The core names the postings to read next by what it has seen so far, and scores them. Where these
+//! are in memory it is asked for few at a time, so that it stops as soon as it may. Where they are not,
+//! rounds are what is dear, and a cold search takes two: the scan parts of as many postings as
+//! searches of late have needed, then the records of those that may hold a hit. When the stop rule then
+//! asks for more, their scan parts come with the records of what was seen already. A search sees its
+//! version alone.
 
-use super::{Index, expected_dims, ffi};
+use super::{Index, expected_dims, ffi, posting::Chunk, store::Want};
 use crate::{
     error::{Error, Result, SqlState},
     ids::{RowId, RowSet},
 };
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 /// Postings named at once while all are in memory: the fewer, the sooner the core may stop.
 const WARM: u32 = 2;
-/// Postings named at once after the first that had to be fetched, and at most.
-const COLD_MIN: u32 = 16;
-const COLD_MAX: u32 = 64;
+/// Postings named at once in the first round of a cold search, at least and at most, and in others.
+const COLD_FIRST_MIN: u32 = 32;
+const COLD_FIRST_MAX: u32 = 512;
+const COLD: u32 = 32;
 /// Postings scored before others get a turn on this thread.
 const SLICE: usize = 64;
 
@@ -57,6 +64,32 @@ pub struct Found {
     pub scanned: u64,
 }
 
+/// How many postings the searches of late needed: most of them no more. 0 = not known.
+#[derive(Debug, Default)]
+pub(super) struct Depth(AtomicU32);
+
+impl Depth {
+    /// How many to ask for at once, in an index of so many.
+    fn guess(&self, postings: u32) -> u32 {
+        let known = match self.0.load(Ordering::Relaxed) {
+            // The ball around a query grows much slower than the index.
+            0 => postings.isqrt() + postings.isqrt() / 2,
+            known => known,
+        };
+        known.clamp(COLD_FIRST_MIN, COLD_FIRST_MAX)
+    }
+
+    /// Goes up quickly and down slowly. A lost update does no harm.
+    fn learn(&self, postings: u32, needed: u32) {
+        let known = self.guess(postings);
+        let next = match needed.checked_sub(known) {
+            Some(more) => known + more / 4,
+            None => known - (known - needed) / 16,
+        };
+        self.0.store(next, Ordering::Relaxed);
+    }
+}
+
 impl Index {
     /// Finds the nearest rows. Waits only for postings that are not in memory.
     ///
@@ -83,38 +116,63 @@ impl Index {
             below: request.below,
         };
         let mut search = ffi::Search::begin(&index.core, request.query, wish)?;
-        let mut postings = Vec::new();
-        let mut missing = Vec::new();
-        let mut batch = WARM;
+        let all_records = search.wants_all_records();
+        let (mut postings, mut missing) = (Vec::new(), Vec::new());
+        // The chunks that were scored by their scan part, by their numbers.
+        let mut scanned: Vec<Arc<Chunk>> = Vec::new();
+        let (mut batch, mut is_cold) = (WARM, false);
         let mut scored = 0;
         loop {
             postings.clear();
             search.next(batch, &mut postings)?;
-            if postings.is_empty() {
-                break;
+            let is_missing =
+                |id: &u32| index.postings.chunks(*id).iter().any(|chunk| !chunk.is_resident());
+            if !is_cold && postings.iter().any(is_missing) {
+                is_cold = true;
+                batch = COLD;
+                let first = index.depth.guess(index.core.postings());
+                search.next(first.saturating_sub(WARM), &mut postings)?;
             }
             for chunk in postings.iter().flat_map(|&id| index.postings.chunks(id)) {
-                if let Some(resident) = chunk.resident() {
-                    search.score(&resident, request.allowed)?;
-                } else if chunk.any_visible(request.allowed, request.below) {
-                    missing.push(Arc::clone(chunk));
-                } else {
-                    search.skip(chunk.entries());
+                match chunk.resident() {
+                    Some(here) if here.has_records() => search.score(&here, request.allowed)?,
+                    Some(here) if !all_records => {
+                        search.score_scan(&here, number_of(&scanned), request.allowed)?;
+                        scanned.push(Arc::clone(chunk));
+                    }
+                    _ if all_records => missing.push(Want::whole(chunk)),
+                    _ => missing.push(Want::scan(chunk)),
                 }
-            }
-            if !missing.is_empty() {
-                for chunk in self.fetch(&missing).await? {
-                    search.score(&chunk, request.allowed)?;
-                }
-                missing.clear();
-                batch = (batch * 2).clamp(COLD_MIN, COLD_MAX);
             }
             scored += postings.len();
-            if scored >= SLICE {
-                scored = 0;
-                tokio::task::yield_now().await;
+            if missing.is_empty() && !postings.is_empty() {
+                if scored >= SLICE {
+                    scored = 0;
+                    tokio::task::yield_now().await;
+                }
+                continue;
+            }
+            let wanted = search.wanted()?;
+            if missing.is_empty() && wanted.is_empty() {
+                break;
+            }
+            let records = wanted.iter().map(|&number| Want::whole(&scanned[number as usize]));
+            let wants: Vec<Want> = records.chain(missing.drain(..)).collect();
+            let read = self.fetch_parts(wants.clone()).await?;
+            let (records, scans) = read.split_at(wanted.len());
+            for (&number, chunk) in wanted.iter().zip(records) {
+                search.score_records(chunk, number)?;
+            }
+            for (want, chunk) in wants[wanted.len()..].iter().zip(scans) {
+                if chunk.has_records() {
+                    search.score(chunk, request.allowed)?;
+                } else {
+                    search.score_scan(chunk, number_of(&scanned), request.allowed)?;
+                    scanned.push(Arc::clone(&want.chunk));
+                }
             }
         }
+        index.depth.learn(index.core.postings(), search.needed());
         let answer = search.answer()?;
         Ok(Found {
             hits: answer.hits.into_iter().map(|(row, distance)| Hit { row, distance }).collect(),
@@ -122,4 +180,8 @@ impl Index {
             scanned: answer.scanned,
         })
     }
+}
+
+fn number_of(scanned: &[Arc<Chunk>]) -> u32 {
+    u32::try_from(scanned.len()).expect("fewer chunks than entries")
 }

@@ -7,13 +7,14 @@
 
 use super::{
     Index, Inner, ffi,
-    posting::{Chunk, row_of},
+    posting::{Chunk, live_of, row_of},
+    store::Want,
 };
 use crate::{error::Result, ids::RowId};
 use std::sync::Arc;
 
 /// A posting in more chunks than this is made one.
-const CHUNKS_MAX: usize = 6;
+const CHUNKS_MAX: usize = 4;
 /// A posting of which a greater share is dead, in percent, is made anew.
 const DEAD_PERCENT_MAX: usize = 15;
 
@@ -50,9 +51,12 @@ impl Index {
         let from = ids.partition_point(|&id| id < self.0.sweep);
         for &id in ids[from..].iter().chain(&ids[..from]) {
             let (mut entries, mut dead) = (0, 0);
-            for &word in self.0.postings.chunks(id).iter().flat_map(|chunk| chunk.words()) {
-                entries += 1;
-                dead += usize::from(!live(row_of(word)));
+            let scans = self.0.postings.chunks(id).iter().map(Want::scan).collect();
+            for chunk in self.fetch_parts(scans).await? {
+                for word in chunk.words()? {
+                    entries += 1;
+                    dead += usize::from(!live(row_of(word)));
+                }
             }
             if dead * 100 > entries * DEAD_PERCENT_MAX {
                 let mut next = Inner::clone(&self.rebuild(id, live).await?.0);
@@ -80,8 +84,8 @@ impl Index {
     async fn rebuild(&self, posting: u32, live: Live<'_>) -> Result<Self> {
         let mut rebuild = ffi::Rebuild::begin(&self.0.core, posting)?;
         let own = self.0.postings.chunks(posting);
-        for (chunk, read) in own.iter().zip(self.fetch(own).await?) {
-            rebuild.add_own(&read, &chunk.live(live))?;
+        for read in self.fetch(own).await? {
+            rebuild.add_own(&read, &live_of(&read, live)?)?;
         }
         let neighbours = rebuild.plan()?;
         let (ids, chunks): (Vec<u32>, Vec<Arc<Chunk>>) = neighbours
@@ -89,8 +93,8 @@ impl Index {
             .flat_map(|&id| self.0.postings.chunks(id).iter().map(move |c| (id, Arc::clone(c))))
             .unzip();
         let read = self.fetch(&chunks).await?;
-        for ((id, chunk), read) in ids.into_iter().zip(&chunks).zip(read) {
-            rebuild.add_neighbour(id, &read, &chunk.live(live))?;
+        for (id, read) in ids.into_iter().zip(read) {
+            rebuild.add_neighbour(id, &read, &live_of(&read, live)?)?;
         }
         Ok(Self(Arc::new(self.with(rebuild.finish()?)?)))
     }
@@ -106,9 +110,8 @@ impl Index {
             }
         }
         for (id, posting) in self.0.postings.iter() {
-            let read = self.fetch(&posting.chunks).await?;
-            for (chunk, read) in posting.chunks.iter().zip(read) {
-                calibrator.add_posting(id, &read, &chunk.live(live))?;
+            for read in self.fetch(&posting.chunks).await? {
+                calibrator.add_posting(id, &read, &live_of(&read, live)?)?;
             }
             tokio::task::yield_now().await;
         }

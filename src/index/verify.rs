@@ -1,10 +1,11 @@
 //! Whether an index is what it should be, from its structure alone: no vector is read.
 
 use super::{
-    Index,
+    Index, ffi,
     posting::{SPILLED, row_of},
+    store::Want,
 };
-use crate::ids::RowId;
+use crate::{error::Result, ids::RowId};
 use std::collections::HashMap;
 
 /// What [`Index::verify`] found.
@@ -24,15 +25,19 @@ pub struct Report {
 
 impl Index {
     /// Counts everything twice: what the core says of a posting, and what its chunks hold.
-    #[must_use]
-    pub fn verify(&self) -> Report {
+    ///
+    /// # Errors
+    /// Those of reading what is not in memory.
+    pub async fn verify(&self) -> Result<Report> {
         let core = &self.0.core;
         let mut report = Report::default();
         let mut primaries_of: HashMap<RowId, u32> = HashMap::new();
         for (id, posting) in self.0.postings.iter() {
-            let words = posting.chunks.iter().flat_map(|chunk| chunk.words());
             let (mut entries, mut primaries) = (0_u32, 0_u32);
-            for &word in words {
+            let scans = self.fetch_parts(posting.chunks.iter().map(Want::scan).collect()).await?;
+            let words: Vec<Vec<u64>> =
+                scans.iter().map(ffi::Chunk::words).collect::<Result<_>>()?;
+            for word in words.into_iter().flatten() {
                 let is_primary = u32::from(word & SPILLED == 0);
                 entries += 1;
                 primaries += is_primary;
@@ -67,6 +72,6 @@ impl Index {
         report.odd_rows =
             primaries_of.into_iter().filter(|&(_, n)| n != 1).map(|(row, _)| row).collect();
         report.odd_rows.sort_unstable();
-        report
+        Ok(report)
     }
 }

@@ -454,7 +454,7 @@ impl Store {
                 "the store does not accept the credentials",
             )
             .hint("Check GOOGLE_APPLICATION_CREDENTIALS, AWS_… or AZURE_… in the environment."),
-            (E::NotFound { .. }, _) => failed(SqlState::IO_ERROR, "it does not exist")
+            (E::NotFound { .. }, _) => failed(SqlState::UNDEFINED_FILE, "it does not exist")
                 .hint("Check that the bucket or container exists."),
             (E::NotSupported { .. } | E::NotImplemented { .. }, _) => {
                 failed(SqlState::FEATURE_NOT_SUPPORTED, "the store does not support it")

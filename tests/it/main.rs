@@ -17,6 +17,8 @@ mod examples;
 mod interleaved;
 /// What clients ask of the catalog, as it was recorded.
 mod introspection;
+/// An index whose objects are gone or damaged.
+mod lost_index;
 /// Whom a test talks to.
 mod peer;
 /// `halfvec`, `sparsevec` and bit strings: restarts and plans.

@@ -4,12 +4,16 @@
 // until Next names none. The stop rule (src/stop.h) looks at the hits so far, so the fewer postings
 // are asked for at once, the fewer are read in vain.
 //
+// A chunk may be scored in two steps, so that of postings that are far away little is read: by its
+// scan part alone (ScoreScan), and by its records when Wanted names it (ScoreRecords).
+//
 // Thread safety: none; one thread at a time. It keeps the version alive.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "spfresh/version.h"
@@ -60,18 +64,30 @@ class Search {
   // complete.
   void Next(uint32_t most, std::vector<uint32_t>* postings);
 
-  // Scores a chunk of a posting that Next named. "allowed" is null for all rows; it must be the
-  // same set at every call.
+  // Scores a chunk of a posting that Next named, with its records. "allowed" is null for all rows;
+  // it must be the same set at every call.
   void Score(const Chunk& chunk, const Allowed* allowed);
 
-  // Instead of Score, for a chunk of "entries" entries none of which is allowed.
-  void Skip(uint32_t entries) { seen_ += entries; }
+  // Instead of Score, for a chunk without records: keeps in mind what they are wanted for, under
+  // "number", which is the caller's choice. REQUIRES: no other chunk has this number.
+  void ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* allowed);
+  // Whether chunks are of no use without their records.
+  bool wants_all_records() const;
+  // Appends the numbers of the chunks whose records are wanted next, in no order: those of the
+  // entries that look nearest, and may be among the k nearest. Again until it names none: then the
+  // answer is what Score would have given, but for chance.
+  void Wanted(std::vector<uint32_t>* numbers);
+  // The chunk of this number, with its records.
+  void ScoreRecords(const Chunk& chunk, uint32_t number);
 
   // The nearest rows, nearest first, ties by row; each row once. Where vectors are kept whole these
   // are k, or all that are allowed. Where they are coded, there may be some more: all that may be
   // among the k as far as their codes tell (certainly all when recall_target is 1), for exact
   // distances to decide. Never fewer than k when as many are allowed.
   std::vector<Hit> Hits() const;
+  // How many of the postings that Next named the stop rule asks for, now that the hits are known: a
+  // hint for how many to ask for at once in a search like this.
+  uint32_t Needed() const;
   // Postings that Next named, and entries whose codes or vectors were looked at.
   uint32_t probes() const { return probes_; }
   uint64_t scanned() const { return scanned_; }
@@ -84,10 +100,20 @@ class Search {
   bool Done(float next2) const;
   bool CannotHold(uint32_t posting, float distance2) const;
   float KthDistance2() const;
+  // The squared distance of the k-th hit as far as it is known, for the stop rule; false when it is
+  // not known at all.
+  bool StopKth2(float* kth2) const;
+  void Guess(float estimate);
   bool MayBeFound(uint64_t row, const Allowed* allowed) const;
   void CountVisible(const Chunk& chunk, const Allowed* allowed);
   void ScoreWhole(const Chunk& chunk, const Allowed* allowed);
-  void ScoreCodes(const Chunk& chunk, const Allowed* allowed);
+  // An entry whose record was not there, and a bound of its score.
+  struct Open {
+    float low;
+    uint32_t entry;
+  };
+  // Notes in *open what it would have refined, where that is not null.
+  void ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<Open>* open);
 
   const std::shared_ptr<const Version> version_;
   const Request request_;
@@ -97,7 +123,16 @@ class Search {
   std::unique_ptr<QueryCode> code_;
   std::unique_ptr<CentroidOrder> order_;
   float nearest2_ = 0;
+  // The distances of the postings that Next named.
+  std::vector<float> named2_;
   std::unique_ptr<Candidates> candidates_;
+  // By the numbers of chunks whose records were not there, what is not refined of them.
+  std::unordered_map<uint32_t, std::vector<Open>> open_;
+  // A heap, largest on top: the k least estimates by one bit, which are a first idea of the k-th
+  // score, and rather too small.
+  std::vector<float> guesses_;
+  // Entries that are open are refined only if their bound is no greater.
+  float open_bound_ = 0;
   uint32_t probes_ = 0;
   uint64_t scanned_ = 0;
   uint64_t refined_ = 0;

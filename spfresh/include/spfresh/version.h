@@ -77,6 +77,10 @@ class Version : public std::enable_shared_from_this<Version> {
   // A posting that wants work by its size alone, the largest need first, or kNone.
   Work NextWork(uint32_t* posting) const;
 
+  // All postings in an order in which those that are near to each other are mostly near too: in
+  // which to store them. A function of the centroids alone. O(postings() * log(postings()) * dims).
+  std::vector<uint32_t> Order() const;
+
   const Options& options() const;
   // Floats of a vector as chunks hold it.
   uint32_t stride() const;
