@@ -20,13 +20,14 @@ constexpr size_t kFollowPart = 4;
 constexpr size_t kSamplePerChunk = 4;
 // Rows kept of each query's truth: enough for the greatest depth, with both copies.
 constexpr size_t kTruth = 1000;
-constexpr std::array<float, 4> kBiases = {0.0F, 0.35F, 0.7F, 1.0F};
+// At 1 and above the thresholds of the sample say little about other queries.
+constexpr std::array<float, 2> kBiases = {0.35F, 0.7F};
 // Queries lie this far off a row, in the difference of two others as unit: nearer, and farther.
 constexpr std::array<float, 2> kWays = {0.5F, 0.8F};
 constexpr size_t kEnough = 8;
 // Of the allowed miss, what the sample may use up: all but so much, and at least this share. The
 // rest is for queries harder than it.
-constexpr double kMissSpare = 0.02;
+constexpr double kMissSpare = 0.03;
 constexpr double kMissShare = 0.35;
 
 }  // namespace
@@ -136,7 +137,11 @@ size_t Calibrator::wanted() const {
   return have >= 3 * most_queries() ? 0 : 3 * most_queries() - have;
 }
 
-bool Calibrator::follows() const { return version_->state().stop.Suits(version_->entries()); }
+bool Calibrator::follows() const {
+  const Stop& stop = version_->state().stop;
+  return stop.Suits(version_->entries()) &&
+         std::find(kBiases.begin(), kBiases.end(), stop.bias()) != kBiases.end();
+}
 
 size_t Calibrator::most_queries() const { return follows() ? kQueries / kFollowPart : kQueries; }
 
