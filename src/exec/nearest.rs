@@ -4,8 +4,8 @@
 //! The result is exactly min(k, matching rows) rows of the snapshot, nearest first. Which way it
 //! is found depends on how many rows match the filter:
 //!
-//! - *exact*, over the matching rows: when there is no index, few rows match, or the recall target
-//!   is 1;
+//! - *exact*, over the matching rows: when there is no index, the recall target is 1, the table is
+//!   small, or reading the rows that match costs less than the index is expected to;
 //! - *index*: the matching rows are pushed into the index as a set; rows newer than the index are
 //!   searched exactly beside it.
 //!
@@ -60,8 +60,8 @@ use datafusion::{
 use futures::stream;
 use std::{cmp::Ordering, fmt, sync::Arc};
 
-/// Up to this many matching rows are searched exactly even where there is an index: reading them
-/// costs less than probing.
+/// Up to this many rows a table is searched exactly even where there is an index: an answer that
+/// is right takes no time to speak of.
 const EXACT_ROWS_MAX: u64 = 5_000;
 
 /// The settings of a session that a search obeys.
@@ -240,7 +240,7 @@ impl Search {
                 };
                 format!(
                     "index={}, recall_target={target}{said}{floor} \
-                     (exact when at most {EXACT_ROWS_MAX} rows match)",
+                     (exact where reading the matching rows costs less)",
                     entry.name
                 )
             }
@@ -463,16 +463,20 @@ impl Work {
             ties: self.search.ties,
             allowed: &allowed,
         };
-        let enough_for_index = matching > EXACT_ROWS_MAX && self.search.k as u64 <= matching / 4;
+        let live = self.rows.live_rows();
+        let is_small = live <= EXACT_ROWS_MAX || self.search.k as u64 > matching / 4;
         let found = match &self.way {
-            Way::Index { entry, index, target } if enough_for_index => {
+            Way::Index { entry, index, target } if !is_small && !search.is_cheap_to_read(index) => {
                 let effort = Effort {
                     recall_target: *target,
                     probes_min: self.probes_min,
                     committed_end: self.committed_end,
                 };
                 let found = search.by_index(index, effort).await.map_err(external)?;
-                found.inspect(|found| self.sample(entry, *target, &allowed, found))
+                found.inspect(|found| {
+                    index.learn_scan(self.search.k, matching, live, found.scanned);
+                    self.sample(entry, *target, &allowed, found);
+                })
             }
             _ => None,
         };

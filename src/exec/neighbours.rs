@@ -16,6 +16,22 @@ use crate::{
 };
 use std::cmp::Ordering;
 
+/// So few rows are always read: an index could hardly be quicker, and would not find all.
+const READ_MIN: u64 = 2_000;
+/// What it takes about, in nanoseconds: to measure a vector that lies somewhere in memory, to look at
+/// an entry of an index, each with what a dimension adds in thousandths; and to read and decode a
+/// byte that is not in memory.
+const VECTOR_NS: (u64, u64) = (40, 200);
+const ENTRY_NS: (u64, u64) = (5, 16);
+const FAR_BYTE_NS: u64 = 1;
+/// Of a group that is not in memory rows are read by themselves while they are fewer than one in
+/// this many.
+const SPARSE: u64 = 64;
+/// Rows that are read by themselves at a time.
+const SPARSE_ROWS: usize = 1024;
+/// About what is read for one row by itself.
+const PAGE_BYTES: u64 = 64 << 10;
+
 /// An index is asked for so many times more rows while those that it gave end in a tie.
 const TIE_GROWTH: usize = 4;
 
@@ -59,6 +75,32 @@ pub struct Found {
 }
 
 impl Neighbours<'_> {
+    /// Whether reading every allowed row is about as cheap as asking an index.
+    #[must_use]
+    pub fn is_cheap_to_read(&self, index: &Index) -> bool {
+        let matching = self.allowed.len();
+        if matching <= READ_MIN {
+            return true;
+        }
+        let dims = u64::from(index.options().dims);
+        let cost = |(each, dimension): (u64, u64)| each + dims * dimension / 1000;
+        let expected = index.expected_scan(self.k, matching, self.rows.live_rows());
+        let asking = expected * cost(ENTRY_NS);
+        let mut reading = matching * cost(VECTOR_NS);
+        for group in self.rows.groups() {
+            if reading > asking {
+                return false;
+            }
+            if !group.is_at_hand(self.column) {
+                let wanted = self.allowed.count_within(group.first_row(), group.end_row());
+                let whole = group.len() as u64 * dims * 4;
+                let bytes = if is_sparse(wanted, &group) { wanted * PAGE_BYTES } else { whole };
+                reading += if wanted == 0 { 0 } else { bytes * FAR_BYTE_NS };
+            }
+        }
+        reading <= asking
+    }
+
     /// The nearest, by reading every allowed row.
     ///
     /// # Errors
@@ -126,21 +168,33 @@ impl Neighbours<'_> {
         if k == 0 || self.allowed.is_empty() {
             return Ok(top);
         }
+        let mut sparse = Vec::new();
         for group in self.rows.groups().filter(|group| group.end_row() > from) {
             let first = from.max(group.first_row());
-            *scanned += self.read_group(&group, first, &mut top).await?;
+            let wanted = self.allowed.count_within(first, group.end_row());
+            *scanned += wanted;
+            if wanted == 0 {
+                continue;
+            }
+            if is_sparse(wanted, &group) && !group.is_at_hand(self.column) {
+                let ids = group.row_ids();
+                let rows = self.allowed.iter_within(first, group.end_row());
+                sparse.extend(rows.filter(|&row| ids.position(row).is_some()));
+            } else {
+                scan_group(&group, self.column, self.allowed, first, self.query, &mut top).await?;
+            }
             tokio::task::consume_budget().await;
+        }
+        for rows in sparse.chunks(SPARSE_ROWS) {
+            let taken = self.rows.take(rows, std::slice::from_ref(self.column)).await?;
+            let points = Points::new(self.query.space, taken.column(0))?;
+            offer_rows(&points, rows.iter().copied().enumerate(), self.query, &mut top)?;
         }
         Ok(top)
     }
+}
 
-    /// Offers the allowed rows of a group from a row on. How many there are; a group without any is
-    /// not read.
-    async fn read_group(&self, group: &Group, first: RowId, top: &mut TopK) -> Result<u64> {
-        let wanted = self.allowed.count_within(first, group.end_row());
-        if wanted > 0 {
-            scan_group(group, self.column, self.allowed, first, self.query, top).await?;
-        }
-        Ok(wanted)
-    }
+/// Whether so few rows of a group are wanted that it should not be read as a whole.
+fn is_sparse(wanted: u64, group: &Group) -> bool {
+    wanted * SPARSE < group.len() as u64
 }

@@ -9,7 +9,10 @@ use crate::{
     ids::{RowId, RowSet},
     index,
     pgtype::vector::different_dimensions,
-    sql::functions::points::{Point, Points},
+    sql::functions::{
+        points::{Point, Points},
+        vector::Vectors,
+    },
     storage::{columns::ColumnSpec, table::Group},
     vector::{Metric, Space},
 };
@@ -193,11 +196,41 @@ pub fn offer_rows(
     query: &Query,
     top: &mut TopK,
 ) -> Result<()> {
+    if let (Points::Vector(vectors), Some(wanted)) = (points, query.dense())
+        && let Some(values) = vectors.rows_of(wanted.len())
+    {
+        offer_all(vectors, values, rows, (query.metric, wanted), top);
+        return Ok(());
+    }
     let mut room = Vec::new();
     for (place, row) in rows {
         top.offer(query.distance(points, place, &mut room)?, row);
     }
     Ok(())
+}
+
+/// Offers rows of vectors of one length, measured together.
+fn offer_all(
+    vectors: &Vectors<'_, f32>,
+    values: &[f32],
+    rows: impl Iterator<Item = (usize, RowId)>,
+    (metric, wanted): (Metric, &[f32]),
+    top: &mut TopK,
+) {
+    let (mut places, mut measured) = (Vec::new(), Vec::new());
+    for (place, row) in rows {
+        if vectors.is_null(place) {
+            top.offer(None, row);
+        } else {
+            places.push(u32::try_from(place).expect("a group is small"));
+            measured.push(row);
+        }
+    }
+    let mut distances = vec![0.0; places.len()];
+    index::distances_at(metric, wanted, values, &places, &mut distances);
+    for (row, distance) in measured.into_iter().zip(distances) {
+        top.offer(Some(distance), row);
+    }
 }
 
 #[cfg(test)]

@@ -83,6 +83,7 @@ impl Builder {
             left_out: Arc::new(change.left_out.into_iter().map(RowId).collect()),
             store: Arc::default(),
             sweep: 0,
+            costs: Arc::default(),
         }));
         // All is in memory, so that nothing waits.
         while let Some(next) = block_on(index.settle(&|_| true))? {

@@ -167,6 +167,7 @@ impl Index {
             left_out: Arc::new(read.left_out),
             store: Arc::new(OnceLock::from(Arc::clone(store))),
             sweep: 0,
+            costs: Arc::default(),
         })))
     }
 }

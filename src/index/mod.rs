@@ -25,6 +25,7 @@
 
 mod builder;
 mod checkpoint;
+mod costs;
 mod directory;
 mod ffi;
 mod options;
@@ -68,6 +69,8 @@ struct Inner {
     store: Arc<OnceLock<Arc<PostingStore>>>,
     /// The posting at which the search for dead rows goes on.
     sweep: u32,
+    /// Shared by all versions.
+    costs: Arc<costs::Costs>,
 }
 
 /// How large an index is.
@@ -102,6 +105,7 @@ impl Index {
             left_out: Arc::default(),
             store: Arc::default(),
             sweep: 0,
+            costs: Arc::default(),
         })))
     }
 
@@ -219,6 +223,15 @@ impl Index {
 /// When `vectors` is not `out.len()` vectors of the query's length.
 pub fn distances(metric: Metric, query: &[f32], vectors: &[f32], out: &mut [f64]) {
     ffi::distances(metric, query, vectors, out);
+}
+
+/// The same for some of the vectors, wherever they lie.
+///
+/// # Panics
+///
+/// When `at` and `out` differ in length, or one of `at` is not the place of a vector.
+pub fn distances_at(metric: Metric, query: &[f32], vectors: &[f32], at: &[u32], out: &mut [f64]) {
+    ffi::distances_at(metric, query, vectors, at, out);
 }
 
 /// Which instructions the distance kernels use on this machine, for the log.
