@@ -85,6 +85,14 @@ void distances(uint8_t metric, Floats query, Floats vectors, rust::Slice<double>
                      {out.data(), out.size()});
 }
 
+void distances_at(uint8_t metric, Floats query, Floats vectors, rust::Slice<const uint32_t> at,
+                  rust::Slice<double> out) {
+  const spfresh::Rows rows{vectors.data(), vectors.size() / query.size(), query.size(),
+                           query.size()};
+  spfresh::DistancesAt(static_cast<spfresh::SqlDistance>(metric), query.data(), rows,
+                       {at.data(), at.size()}, {out.data(), out.size()});
+}
+
 rust::Str kernel_target() { return spfresh::KernelTarget(); }
 
 MadeChunk chunk_parse(Bytes bytes, uint32_t stride) {

@@ -39,6 +39,8 @@ using Bytes = rust::Slice<const uint8_t>;
 
 Status check_options(const Options& options);
 void distances(uint8_t metric, Floats query, Floats vectors, rust::Slice<double> out);
+void distances_at(uint8_t metric, Floats query, Floats vectors, rust::Slice<const uint32_t> at,
+                  rust::Slice<double> out);
 rust::Str kernel_target();
 
 MadeChunk chunk_parse(Bytes bytes, uint32_t stride);

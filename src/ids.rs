@@ -121,6 +121,46 @@ impl RowSet {
         bits(self.base + skipped * 64, words).skip_while(move |&row| row < first)
     }
 
+    /// The rows of `[first, end)`, ascending.
+    pub fn iter_within(&self, first: RowId, end: RowId) -> impl Iterator<Item = RowId> + '_ {
+        self.iter_from(first).take_while(move |&row| row < end)
+    }
+
+    /// How many rows of `[first, end)` are in the set.
+    #[must_use]
+    pub fn count_within(&self, first: RowId, end: RowId) -> u64 {
+        let first = first.0.max(self.base) - self.base;
+        let end = end.0.saturating_sub(self.base).min(self.words.len() as u64 * 64);
+        if first >= end {
+            return 0;
+        }
+        let word = |bit: u64| usize::try_from(bit / 64).expect("a set fits memory");
+        let (low, high) = (word(first), word(end - 1));
+        let ones = |words: &[u64]| words.iter().map(|w| u64::from(w.count_ones())).sum::<u64>();
+        let below = self.words[low] & !(u64::MAX << (first % 64));
+        let above = self.words[high] & !(u64::MAX >> (63 - (end - 1) % 64));
+        ones(&self.words[low..=high]) - ones(&[below, above])
+    }
+
+    /// Adds a run of rows from `first` on, those whose bits are set: bit `b` of the w-th word is
+    /// row `first + 64 w + b`. All of them must lie within the range.
+    pub fn insert_bits(&mut self, first: RowId, bits: impl IntoIterator<Item = u64>) {
+        let offset = first.0.checked_sub(self.base).expect("a run within the set's range");
+        let (mut word, shift) =
+            (usize::try_from(offset / 64).expect("a set fits memory"), offset % 64);
+        for bits in bits {
+            let high = if shift == 0 { 0 } else { bits >> (64 - shift) };
+            for (word, bits) in [(word, bits << shift), (word + 1, high)] {
+                if bits != 0 {
+                    let held = &mut self.words[word];
+                    self.rows += u64::from((bits & !*held).count_ones());
+                    *held |= bits;
+                }
+            }
+            word += 1;
+        }
+    }
+
     /// The row of bit 0 of word 0, a multiple of 64.
     #[must_use]
     pub fn base(&self) -> u64 {
@@ -168,5 +208,23 @@ mod tests {
         assert_eq!(rows, (101..229).chain([299]).collect::<Vec<_>>());
         let late: Vec<u64> = set.iter_from(RowId(227)).map(|r| r.0).collect();
         assert_eq!(late, [227, 228, 299]);
+        let within: Vec<u64> = set.iter_within(RowId(227), RowId(299)).map(|r| r.0).collect();
+        assert_eq!(within, [227, 228]);
+        for (first, end) in [(0, 400), (101, 102), (100, 229), (128, 192), (130, 299), (299, 9)] {
+            let counted = (first..end).filter(|&row| set.contains(RowId(row))).count();
+            assert_eq!(set.count_within(RowId(first), RowId(end)), counted as u64);
+        }
+    }
+
+    #[test]
+    fn a_run_of_bits_lands_where_it_belongs() {
+        for first in [64, 70, 127, 128] {
+            let mut set = RowSet::empty(RowId(64), RowId(320));
+            set.insert(RowId(first + 3));
+            set.insert_bits(RowId(first), [0b1001, 1 << 63, 1]);
+            let rows: Vec<u64> = set.iter().map(|row| row.0 - first).collect();
+            assert_eq!(rows, [0, 3, 127, 128]);
+            assert_eq!(set.len(), 4);
+        }
     }
 }

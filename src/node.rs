@@ -16,6 +16,7 @@ use crate::{
         checkpoint::{Checkpointer, IndexObjects},
         commit::{Commit, Committer},
         maintenance::{Maintenance, MaintenanceOptions},
+        recall::Recall,
         recovery::{Recovered, recover},
         run::Runner,
         spill::Spill,
@@ -59,6 +60,7 @@ pub struct Node {
     server: JoinHandle<()>,
     stop_upkeep: CancellationToken,
     upkeep: JoinHandle<()>,
+    recall: JoinHandle<()>,
     stop_maintenance: CancellationToken,
     maintenance: JoinHandle<Result<()>>,
     /// However the node ends, its commit thread does.
@@ -138,7 +140,11 @@ impl Node {
         let upkeep = Upkeep::new(Arc::clone(&states), committer.clone(), Arc::clone(&clock));
         let upkeep = cpu.handle.spawn(upkeep.run(stop_upkeep.clone()));
 
-        let runner = runner(share(SHARES.queries), &cpu.handle, &metrics)?;
+        let (recall, recall_task) =
+            Recall::new(Arc::clone(&states), Arc::clone(&metrics), Arc::clone(&clock), threads());
+        let recall_task = cpu.handle.spawn(recall_task.run(stop_upkeep.clone()));
+
+        let runner = runner(share(SHARES.queries), &cpu.handle, &metrics, recall)?;
         let observed_segments = segments.clone();
         let spill = Spill { segments, bytes_max: SPILL_BYTES };
         let engine = Engine::new(
@@ -188,6 +194,7 @@ impl Node {
             server,
             stop_upkeep,
             upkeep,
+            recall: recall_task,
             stop_maintenance,
             maintenance: maintenance_handle,
             stop_commits: stop_commits.drop_guard(),
@@ -239,6 +246,7 @@ impl Node {
         self.sidecar.stop().await;
         self.stop_upkeep.cancel();
         ended(self.upkeep.await)?;
+        ended(self.recall.await)?;
         self.stop_maintenance.cancel();
         let checkpointed = ended(self.maintenance.await)?;
         drop(self.stop_commits);
@@ -274,9 +282,8 @@ struct Cpu {
 
 impl Cpu {
     fn start() -> Result<Self> {
-        let threads = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads)
+            .worker_threads(threads())
             .thread_name("nearlake-cpu")
             // Planning recurses over the plan.
             .thread_stack_size(16 << 20)
@@ -295,7 +302,12 @@ impl Drop for Cpu {
     }
 }
 
-fn runner(memory: u64, cpu: &Handle, metrics: &Arc<Metrics>) -> Result<Runner> {
+fn runner(
+    memory: u64,
+    cpu: &Handle,
+    metrics: &Arc<Metrics>,
+    recall: Arc<Recall>,
+) -> Result<Runner> {
     let bytes = usize::try_from(memory).unwrap_or(usize::MAX);
     let consumers = NonZeroUsize::new(3).expect("three is not zero");
     let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), consumers);
@@ -303,8 +315,12 @@ fn runner(memory: u64, cpu: &Handle, metrics: &Arc<Metrics>) -> Result<Runner> {
         .with_memory_pool(Arc::new(pool))
         .build_arc()
         .map_err(crate::sql::error::from_datafusion)?;
-    let threads = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-    Ok(Runner::new(environment, cpu.clone(), threads, Arc::clone(metrics)))
+    Ok(Runner::new(environment, cpu.clone(), threads(), Arc::clone(metrics), recall))
+}
+
+/// How many threads compute at a time.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, NonZeroUsize::get)
 }
 
 /// The password of the configuration becomes that of the role `postgres`.

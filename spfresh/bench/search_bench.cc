@@ -6,7 +6,8 @@
 //
 // "--inserts" fills the index by inserts of 256 rows with upkeep in between instead of a bulk
 // build;
-// "--churn" then deletes a tenth and updates three tenths of the rows.
+// "--churn" then deletes a tenth and updates three tenths of the rows, and calibrates when upkeep
+// says so.
 // "--targets=-" reads targets from the standard input, one a line, and answers each at once, so
 // that compare.py can take turns with other indexes.
 #include <algorithm>
@@ -168,7 +169,6 @@ int main(int argc, char** argv) {
     }
     insert(before, rows);
     index.Sweep();
-    index.Calibrate();
     std::printf(
         "churned in %.2f s CPU: %u postings, %.2f entries a live row, moved %llu of %llu\n",
         CpuSeconds() - start, index.version().postings(),

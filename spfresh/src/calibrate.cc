@@ -15,15 +15,20 @@ namespace spfresh {
 namespace {
 
 constexpr size_t kQueries = 512;
+// Of these, and of the way to new thresholds, what an index that is followed takes at a time.
+constexpr size_t kFollowPart = 4;
 constexpr size_t kSamplePerChunk = 4;
 // Rows kept of each query's truth: enough for the greatest depth, with both copies.
 constexpr size_t kTruth = 1000;
-constexpr std::array<float, 4> kBiases = {0.0F, 0.35F, 0.7F, 1.0F};
+// At 1 and above the thresholds of the sample say little about other queries.
+constexpr std::array<float, 2> kBiases = {0.35F, 0.7F};
 // Queries lie this far off a row, in the difference of two others as unit: nearer, and farther.
 constexpr std::array<float, 2> kWays = {0.5F, 0.8F};
 constexpr size_t kEnough = 8;
-// Of the allowed miss, what the sample may use up. The rest is for queries harder than it.
-constexpr float kMissShare = 0.25F;
+// Of the allowed miss, what the sample may use up: all but so much, and at least this share. The
+// rest is for queries harder than it.
+constexpr double kMissSpare = 0.03;
+constexpr double kMissShare = 0.35;
 
 }  // namespace
 
@@ -121,15 +126,24 @@ std::vector<uint32_t> Calibrator::SamplePostings() const {
   for (uint32_t id = 0; id < centroids.capacity(); ++id) {
     if (centroids.in_use(id)) ids.push_back(id);
   }
-  Random random(version_->options().seed ^ 0xCA11);
+  // Other queries each time that an index is followed.
+  Random random(version_->options().seed ^ 0xCA11 ^ (follows() ? version_->entries() : 0));
   for (size_t i = ids.size(); i > 1; --i) std::swap(ids[i - 1], ids[random.Below(i)]);
   return ids;
 }
 
 size_t Calibrator::wanted() const {
   const size_t have = sample_.size() / version_->stride();
-  return have >= 3 * kQueries ? 0 : 3 * kQueries - have;
+  return have >= 3 * most_queries() ? 0 : 3 * most_queries() - have;
 }
+
+bool Calibrator::follows() const {
+  const Stop& stop = version_->state().stop;
+  return stop.Suits(version_->entries()) &&
+         std::find(kBiases.begin(), kBiases.end(), stop.bias()) != kBiases.end();
+}
+
+size_t Calibrator::most_queries() const { return follows() ? kQueries / kFollowPart : kQueries; }
 
 void Calibrator::AddSample(const Chunk& chunk) {
   Random random(version_->options().seed ^ sample_.size());
@@ -203,10 +217,17 @@ Status Calibrator::AddPosting(uint32_t posting, const Chunk& chunk, std::span<co
   return {};
 }
 
+// Nothing was learned; what changed so far is no reason to try again.
+std::shared_ptr<const Version> Calibrator::Unchanged() const {
+  Version::State next = version_->state();
+  next.changed = 0;
+  return Seal(std::move(next));
+}
+
 std::shared_ptr<const Version> Calibrator::Finish() {
   const Version::State& state = version_->state();
   const Centroids& centroids = state.centroids;
-  if (queries_.size() < 8) return version_;
+  if (queries_.size() < 8) return Unchanged();
 
   // Each query's truth: its nearest rows in order, each with the rank of the first posting that has
   // it.
@@ -293,12 +314,13 @@ std::shared_ptr<const Version> Calibrator::Finish() {
   }
 
   // The bias that reads least for a usual wish, then its thresholds.
-  const auto aim = [](float miss) { return 1.0 - static_cast<double>(kMissShare * miss); };
+  const auto aim = [](double miss) { return 1.0 - std::max(kMissShare * miss, miss - kMissSpare); };
   size_t best_bias = 0;
   double best_read = std::numeric_limits<double>::infinity();
   const Ways& usual = Enough(replays[1]) ? replays[1] : replays[0];
-  if (!Enough(usual)) return version_;
+  if (!Enough(usual)) return Unchanged();
   for (size_t b = 0; b < kBiases.size(); ++b) {
+    if (follows() && kBiases[b] != state.stop.bias()) continue;
     const double read = Read(usual, b, FindThreshold(usual, b, aim(0.05F)));
     if (read < best_read) {
       best_read = read;
@@ -319,7 +341,9 @@ std::shared_ptr<const Version> Calibrator::Finish() {
     }
   }
   Version::State next = state;
-  next.stop = Stop(kBiases[best_bias], thresholds, state.entries);
+  next.changed = 0;
+  next.stop = follows() ? state.stop.Toward(thresholds, 1.0F / kFollowPart)
+                        : Stop(kBiases[best_bias], thresholds, state.entries);
   return Seal(std::move(next));
 }
 

@@ -418,6 +418,7 @@ Status Rebuild::Finish(Change* out) {
     change.postings.push_back({id, PostingChange::Kind::kAppend, write(id, members)});
   }
   next.merge_credit += counts_.dropped;
+  next.changed += counts_.dropped;
   // A merge of the last posting can only be one without live entries.
   assert(next.centroids.count() > 0 || own_->size() == 0);
   change.version = Seal(std::move(next));

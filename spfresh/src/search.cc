@@ -24,6 +24,9 @@ constexpr uint64_t kVisibleKnown = 256;
 constexpr size_t kVisibleSample = 8;
 // More hits than k and this many, and a search with a recall target gives only the best of them.
 constexpr size_t kHitsSpare = 32;
+// Where a filter makes hits lie deep, less may be missed by as much as they lie deeper than k, at
+// most this: how deep they lie is an estimate, and the stop rule knows filtered searches less well.
+constexpr float kDeepCare = 1.5F;
 // Survivors of a scan are sorted when they are more than this: then the best of them, refined
 // first, save most of the others from it.
 constexpr size_t kSortedMin = 12;
@@ -124,8 +127,9 @@ bool Search::Done(float next2) const {
   // that.
   const float depth = static_cast<float>(request_.k) * static_cast<float>(seen_) /
                       static_cast<float>(std::max<uint64_t>(1, visible_count_));
-  return Stop::Progress(stop.bias(), next2, nearest2_, kth2) >=
-         stop.Threshold(request_.recall_target, depth);
+  const float care = std::clamp(depth / static_cast<float>(request_.k), 1.0F, kDeepCare);
+  const float target = 1 - (1 - request_.recall_target) / care;
+  return Stop::Progress(stop.bias(), next2, nearest2_, kth2) >= stop.Threshold(target, depth);
 }
 
 // By the triangle inequality. Under the inner product a long vector may lie outside the geometry.

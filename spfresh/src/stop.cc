@@ -21,6 +21,17 @@ float Position(const std::array<float, N>& scale, float x) {
 
 }  // namespace
 
+Stop Stop::Toward(const Thresholds& thresholds, float part) const {
+  Stop next = *this;
+  for (size_t d = 0; d < thresholds.size(); ++d) {
+    for (size_t m = 0; m < kMisses.size(); ++m) {
+      float& own = next.thresholds_[d][m];
+      own = std::lerp(own, thresholds[d][m], part);
+    }
+  }
+  return next;
+}
+
 float Stop::Threshold(float recall_target, float depth) const {
   const float miss = Position(kMisses, std::max(1e-6F, 1 - recall_target));
   const float deep = Position(kDepths, std::max(1.0F, depth));

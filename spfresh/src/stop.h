@@ -33,8 +33,16 @@ class Stop {
   bool calibrated() const { return entries_ != 0; }
   float bias() const { return bias_; }
   const Thresholds& thresholds() const { return thresholds_; }
-  // The entries of the index when this was calibrated.
+  // The entries of the index when this was calibrated from the ground up.
   uint64_t entries() const { return entries_; }
+  // Whether an index of so many entries is of the kind that this was calibrated for, so that it
+  // can be followed (see Calibrator) instead of calibrated from the ground up.
+  bool Suits(uint64_t entries) const {
+    return calibrated() && entries <= entries_ + entries_ / 2 && entries >= entries_ / 2;
+  }
+
+  // The same with each threshold moved a part of the way to these.
+  Stop Toward(const Thresholds& thresholds, float part) const;
 
   static float Progress(float bias, float next2, float nearest2, float kth2) {
     return (next2 - bias * nearest2) / kth2;

@@ -78,8 +78,7 @@ bool Version::HasPlace(std::span<const float> vector) const {
 bool Version::WantsCalibration() const {
   // A handful of postings is searched by the bound alone at no great cost.
   if (postings() < 8) return false;
-  const uint64_t then = state_->stop.entries();
-  return entries() > then + then / 2 || entries() < then / 2;
+  return !state_->stop.Suits(entries()) || state_->changed * 20 > entries();
 }
 
 Status Version::Empty(const Options& options, std::shared_ptr<const Version>* out) {
@@ -151,6 +150,7 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
     }
     next.entries += entries.size();
     next.merge_credit += placed.rows.size();
+    next.changed += entries.size();
   }
   change.version = Seal(std::move(next));
   *out = std::move(change);

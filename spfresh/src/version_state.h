@@ -31,6 +31,9 @@ struct Version::State {
   // otherwise feed each other for ever; so each merge is paid by changes from outside, and upkeep
   // ends. Begins at nothing when a version is opened.
   uint64_t merge_credit = 0;
+  // Entries that came or were dropped since the stop rule was last calibrated. Begins at nothing
+  // when a version is opened.
+  uint64_t changed = 0;
   uint64_t merge_price() const { return options.posting_min / 2 + 1; }
 };
 

@@ -91,5 +91,26 @@ TEST(Distance, SqlShowsWhatPgvectorShows) {
   EXPECT_EQ(out[0], 6.0);
 }
 
+TEST(Distance, RowsAnywhereAreMeasuredAsRowsInOrder) {
+  Random random(7);
+  for (const size_t dims : {1, 17, 384}) {
+    constexpr size_t kRows = 700;
+    const std::vector<float> rows = Draw(&random, kRows * dims);
+    const std::vector<float> query = Draw(&random, dims);
+    std::vector<uint32_t> at;
+    for (uint32_t i = 0; i < kRows; ++i) at.push_back((i * 311) % kRows);
+    for (const auto distance :
+         {SqlDistance::kL2, SqlDistance::kInnerProduct, SqlDistance::kCosine, SqlDistance::kL1}) {
+      std::vector<double> found(at.size());
+      DistancesAt(distance, query.data(), {rows.data(), kRows, dims, dims}, at, found);
+      for (size_t i = 0; i < at.size(); ++i) {
+        double alone = 0;
+        Distances(distance, query.data(), {rows.data() + at[i] * dims, 1, dims, dims}, {&alone, 1});
+        EXPECT_EQ(found[i], alone);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace spfresh

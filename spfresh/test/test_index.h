@@ -70,8 +70,8 @@ class TestIndex {
       if (++steps > 10 * (version_->entries() + 1000)) {
         Must(Status::Internal("upkeep does not come to an end"));
       }
-      if (version_->WantsCalibration()) Calibrate();
     }
+    if (version_->WantsCalibration()) Calibrate();
     return steps;
   }
 

@@ -7,6 +7,11 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// The share of the true nearest rows that a search is to find where nobody says another.
+pub const RECALL_TARGET: f32 = 0.95;
+/// The option of a vector index by which it is said.
+pub const RECALL_TARGET_OPTION: &str = "recall_target";
+
 /// An index that CREATE INDEX made. (The index of a key belongs to its constraint.)
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
@@ -52,4 +57,13 @@ pub enum IndexKind {
         #[serde(default)]
         predicate: Option<String>,
     },
+}
+
+impl Index {
+    /// The share of the true nearest rows that searches by this index are to find, where it says
+    /// one: `WITH (recall_target = …)`.
+    #[must_use]
+    pub fn recall_target(&self) -> Option<f32> {
+        self.options.get(RECALL_TARGET_OPTION)?.parse().ok()
+    }
 }

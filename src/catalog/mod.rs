@@ -10,7 +10,7 @@ pub mod pg;
 mod table;
 mod temporary;
 
-pub use index::{Index, IndexKind};
+pub use index::{Index, IndexKind, RECALL_TARGET, RECALL_TARGET_OPTION};
 pub use table::{Column, Constraint, ConstraintKind, Identity, Table, nearest};
 pub use temporary::{OnCommit, PG_TEMP, schema_in_session, temporary_schema};
 

@@ -4,8 +4,8 @@
 //! The result is exactly min(k, matching rows) rows of the snapshot, nearest first. Which way it
 //! is found depends on how many rows match the filter:
 //!
-//! - *exact*, over the matching rows: when there is no index, few rows match, or the recall target
-//!   is 1;
+//! - *exact*, over the matching rows: when there is no index, the recall target is 1, the table is
+//!   small, or reading the rows that match costs less than the index is expected to;
 //! - *index*: the matching rows are pushed into the index as a set; rows newer than the index are
 //!   searched exactly beside it.
 //!
@@ -15,27 +15,30 @@
 use super::{
     build::indexed_metric,
     failure::{external, snapshot_of},
+    neighbours::{Effort, Found, Neighbours},
+    recall::{Band, Recall, Sample},
     rows::{leaf, single_partition},
     snapshot::Snapshot,
     table::column_specs,
-    topk::{Neighbour, Query, TopK, offer_rows, scan_group},
+    topk::{Neighbour, Query},
 };
 use crate::{
-    catalog::{Index as IndexEntry, IndexKind, Table},
+    catalog::{Index as IndexEntry, IndexKind, RECALL_TARGET, Table},
     ids::{RowId, RowSet},
-    index::{self, Index},
+    index::Index,
     pgtype::vector::different_dimensions,
     sql::{
         functions::points::{Point, Points},
-        nearest::Nearest,
+        nearest::{Nearest, Within},
     },
-    storage::{columns::ColumnSpec, table::TableState},
+    storage::{columns::ColumnSpec, segment::RowIds, table::TableState},
     telemetry::Metrics,
     vector::{Metric, Space},
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, RecordBatchOptions},
-    datatypes::{Schema, SchemaRef},
+    compute::cast,
+    datatypes::{DataType, Float64Type, Schema, SchemaRef},
 };
 use async_trait::async_trait;
 use datafusion::{
@@ -55,17 +58,17 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use futures::stream;
-use std::{fmt, sync::Arc};
+use std::{cmp::Ordering, fmt, sync::Arc};
 
-/// Up to this many matching rows are searched exactly even where there is an index: reading them
-/// costs less than probing.
+/// Up to this many rows a table is searched exactly even where there is an index: an answer that
+/// is right takes no time to speak of.
 const EXACT_ROWS_MAX: u64 = 5_000;
 
 /// The settings of a session that a search obeys.
 #[derive(Debug, Clone, Copy)]
 pub struct Knobs {
-    /// `nearlake.recall_target`; 1 is exact.
-    pub recall_target: f32,
+    /// `nearlake.recall_target` where it was set: it goes before what an index says. 1 is exact.
+    pub recall_target: Option<f32>,
     /// The least number of postings to read: what `hnsw.ef_search` and `ivfflat.probes` raise.
     pub probes_min: usize,
     /// `enable_indexscan`.
@@ -76,11 +79,17 @@ impl Knobs {
     fn of(config: &SessionConfig) -> Self {
         config.get_extension::<Self>().map(|knobs| *knobs).unwrap_or_default()
     }
+
+    /// The share of the nearest rows that a search by this index is to find.
+    #[must_use]
+    pub fn target(&self, entry: &IndexEntry) -> f32 {
+        self.recall_target.or_else(|| entry.recall_target()).unwrap_or(RECALL_TARGET)
+    }
 }
 
 impl Default for Knobs {
     fn default() -> Self {
-        Self { recall_target: 0.95, probes_min: 0, use_index: true }
+        Self { recall_target: None, probes_min: 0, use_index: true }
     }
 }
 
@@ -108,8 +117,15 @@ impl ExtensionPlanner for NearestPlanner {
             .map(|filter| planner.create_physical_expr(filter, &full, session, context))
             .collect::<Result<Vec<_>>>()?;
         let nothing = DFSchema::empty();
-        let query = planner.create_physical_expr(&node.query, &nothing, session, context)?;
-        let exec = NearestExec::new(node, predicates, query, session.config())?;
+        let alone = |expr: &_| planner.create_physical_expr(expr, &nothing, session, context);
+        let query = alone(&node.query)?;
+        let within = match &node.within {
+            Some(Within { bound, inclusive }) => {
+                Some(Radius { bound: alone(bound)?, inclusive: *inclusive })
+            }
+            None => None,
+        };
+        let exec = NearestExec::new(node, predicates, query, within, session.config())?;
         Ok(Some(Arc::new(exec)))
     }
 }
@@ -136,7 +152,17 @@ struct Search {
     metric: Metric,
     query: Arc<dyn PhysicalExpr>,
     k: usize,
+    /// Whether all rows that tie with the k-th are wanted too.
+    ties: bool,
+    within: Option<Radius>,
     filter: Option<Filter>,
+}
+
+/// How far rows may be at most.
+#[derive(Debug)]
+struct Radius {
+    bound: Arc<dyn PhysicalExpr>,
+    inclusive: bool,
 }
 
 /// The WHERE clause over the columns that it names.
@@ -151,7 +177,7 @@ struct Filter {
 /// Whether there is an index to use, or why not.
 #[derive(Debug)]
 enum Way {
-    Index { name: String, index: Index },
+    Index { entry: Arc<IndexEntry>, index: Index, target: f32 },
     Exact(&'static str),
 }
 
@@ -160,6 +186,7 @@ impl NearestExec {
         node: &Nearest,
         predicates: Vec<Arc<dyn PhysicalExpr>>,
         query: Arc<dyn PhysicalExpr>,
+        within: Option<Radius>,
         config: &SessionConfig,
     ) -> Result<Self> {
         let table = Arc::clone(&node.table);
@@ -181,6 +208,8 @@ impl NearestExec {
             metric: node.metric,
             query,
             k: node.k,
+            ties: node.ties,
+            within,
             filter: Filter::new(predicates, &node.source.schema())?,
         };
         Ok(Self {
@@ -200,25 +229,53 @@ impl Search {
         let (snapshot, knobs) = (snapshot_of(config)?, Knobs::of(config));
         let query = Query { space: self.space, metric: self.metric, point };
         Ok(match choose(&self.table, self.place, &snapshot, knobs, &query) {
-            Way::Index { name, .. } => format!(
-                "index={name}, recall_target={} (exact when at most {EXACT_ROWS_MAX} rows match)",
-                knobs.recall_target
-            ),
+            Way::Index { entry, target, .. } => {
+                let said = match (knobs.recall_target, entry.recall_target()) {
+                    (None, Some(_)) => " (the index's)",
+                    _ => "",
+                };
+                let floor = match knobs.probes_min {
+                    0 => String::new(),
+                    least => format!(", at least {least} postings"),
+                };
+                format!(
+                    "index={}, recall_target={target}{said}{floor} \
+                     (exact where reading the matching rows costs less)",
+                    entry.name
+                )
+            }
             Way::Exact(reason) => format!("exact ({reason})"),
         })
     }
 
     /// The point that is searched for: the value of an expression without columns.
     fn point(&self) -> Result<Option<Point<'static>>> {
-        let options = RecordBatchOptions::new().with_row_count(Some(1));
-        let one_row =
-            RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)?;
-        let value = self.query.evaluate(&one_row)?.into_array(1)?;
+        let value = value_of(&self.query)?;
         if value.is_null(0) {
             return Ok(None);
         }
         let points = Points::new(self.space, &value).map_err(external)?;
         Ok(points.point(0).map(Point::into_owned))
+    }
+
+    /// Of rows found, nearest first, those that are within the radius.
+    fn within(&self, mut found: Vec<Neighbour>) -> Result<Vec<Neighbour>> {
+        let Some(radius) = &self.within else { return Ok(found) };
+        let bound = cast(&value_of(&radius.bound)?, &DataType::Float64)?;
+        let Some(bound) = bound.as_primitive::<Float64Type>().iter().next().flatten() else {
+            return Ok(Vec::new());
+        };
+        // NaN is above all numbers and equals itself.
+        let order = |distance: f64| match distance.partial_cmp(&bound) {
+            Some(order) => order,
+            None => distance.is_nan().cmp(&bound.is_nan()),
+        };
+        found.retain(|neighbour| match neighbour.distance.map(order) {
+            Some(Ordering::Less) => true,
+            Some(Ordering::Equal) => radius.inclusive,
+            Some(Ordering::Greater) | None => false,
+        });
+        Ok(found)
     }
 
     /// One run, on the snapshot of its statement.
@@ -230,21 +287,27 @@ impl Search {
     ) -> Result<Work> {
         let (snapshot, knobs) = (snapshot_of(config)?, Knobs::of(config));
         let query = Query { space: self.space, metric: self.metric, point: self.point()? };
-        let index = match choose(&self.table, self.place, &snapshot, knobs, &query) {
-            Way::Index { index, .. } => Some(index),
-            Way::Exact(_) => None,
-        };
+        let way = choose(&self.table, self.place, &snapshot, knobs, &query);
         Ok(Work {
             search: Arc::clone(self),
             rows: snapshot.table(self.table.id),
             query,
-            index,
-            knobs,
+            way,
+            probes_min: knobs.probes_min,
+            recall: config.get_extension(),
             committed_end: snapshot.first_own_row(self.table.id),
             schema,
             counts: Counts::new(metrics, config.get_extension()),
         })
     }
+}
+
+/// What an expression without columns is.
+fn value_of(expr: &Arc<dyn PhysicalExpr>) -> Result<ArrayRef> {
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let one_row =
+        RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)?;
+    expr.evaluate(&one_row)?.into_array(1)
 }
 
 /// The index to use, or the reason for none.
@@ -260,7 +323,8 @@ fn choose(table: &Table, place: usize, snapshot: &Snapshot, knobs: Knobs, query:
     if !knobs.use_index {
         return Way::Exact("enable_indexscan is off");
     }
-    if knobs.recall_target >= 1.0 {
+    let target = knobs.target(entry);
+    if target >= 1.0 {
         return Way::Exact("recall_target is 1");
     }
     if indexed_metric(query.space, query.metric).is_none() {
@@ -277,7 +341,7 @@ fn choose(table: &Table, place: usize, snapshot: &Snapshot, knobs: Knobs, query:
         Some(index) if index.is_damaged() => {
             Way::Exact("the index is damaged and is being built again")
         }
-        Some(index) => Way::Index { name: entry.name.clone(), index: index.clone() },
+        Some(index) => Way::Index { entry: Arc::clone(entry), index: index.clone(), target },
         None => Way::Exact("the index is being built"),
     }
 }
@@ -322,13 +386,17 @@ impl Filter {
                 };
                 mask = Some(mask.map_or_else(|| bits.clone(), |mask| &mask & &bits));
             }
-            let ids = group.row_ids();
-            if let Some(mask) = mask {
-                for place in mask.set_indices() {
-                    matching.insert(ids.row(place));
+            match (group.row_ids(), mask) {
+                (RowIds::Contiguous { first, len }, None) => {
+                    matching.insert_range(first, RowId(first.0 + len as u64));
                 }
-            } else {
-                ids.iter().for_each(|row| matching.insert(row));
+                (RowIds::Contiguous { first, .. }, Some(mask)) => {
+                    matching.insert_bits(first, mask.bit_chunks().iter_padded());
+                }
+                (ids, None) => ids.iter().for_each(|row| matching.insert(row)),
+                (ids, Some(mask)) => {
+                    mask.set_indices().for_each(|place| matching.insert(ids.row(place)));
+                }
             }
             tokio::task::consume_budget().await;
         }
@@ -372,8 +440,9 @@ struct Work {
     search: Arc<Search>,
     rows: TableState,
     query: Query,
-    index: Option<Index>,
-    knobs: Knobs,
+    way: Way,
+    probes_min: usize,
+    recall: Option<Arc<Recall>>,
     committed_end: RowId,
     schema: SchemaRef,
     counts: Counts,
@@ -389,23 +458,67 @@ impl Work {
         };
         let matching = allowed.len();
         self.counts.matching.add(usize::try_from(matching).unwrap_or(usize::MAX));
-        let enough_for_index = matching > EXACT_ROWS_MAX && self.search.k as u64 <= matching / 4;
-        let found = match &self.index {
-            Some(index) if enough_for_index => self.by_index(index, &allowed).await?,
+        let search = Neighbours {
+            rows: &self.rows,
+            column: self.vector(),
+            query: &self.query,
+            k: self.search.k,
+            ties: self.search.ties,
+            allowed: &allowed,
+        };
+        let live = self.rows.live_rows();
+        let is_small = live <= EXACT_ROWS_MAX || self.search.k as u64 > matching / 4;
+        let found = match &self.way {
+            Way::Index { entry, index, target } if !is_small && !search.is_cheap_to_read(index) => {
+                let effort = Effort {
+                    recall_target: *target,
+                    probes_min: self.probes_min,
+                    committed_end: self.committed_end,
+                };
+                let found = search.by_index(index, effort).await.map_err(external)?;
+                found.inspect(|found| {
+                    index.learn_scan(self.search.k, matching, live, found.scanned);
+                    self.sample(entry, *target, &allowed, found);
+                })
+            }
             _ => None,
         };
         let found = match found {
             Some(found) => {
+                self.count(&found);
                 self.counts.ended(if self.search.filter.is_some() { "filtered" } else { "index" });
-                found
+                found.rows
             }
             None => {
-                let found = self.exact(&allowed, RowId(0)).await?.into_sorted();
+                let found = search.by_reading().await.map_err(external)?;
+                self.count(&found);
                 self.counts.ended("exact");
-                found
+                found.rows
             }
         };
-        self.rows_of(&found).await
+        self.rows_of(&self.search.within(found)?).await
+    }
+
+    fn count(&self, found: &Found) {
+        self.counts.probes.add(found.probes);
+        self.counts.scanned.add(usize::try_from(found.scanned).unwrap_or(usize::MAX));
+    }
+
+    /// Hands a search over to be answered a second time, exactly, if it is its turn.
+    fn sample(&self, entry: &Arc<IndexEntry>, target: f32, allowed: &Arc<RowSet>, found: &Found) {
+        let Some(recall) = &self.recall else { return };
+        let is_filtered = self.search.filter.is_some();
+        recall.offer(|| Sample {
+            index: entry.id,
+            name: entry.name.clone(),
+            band: Band::of(is_filtered, allowed.len(), self.rows.live_rows()),
+            target,
+            rows: self.rows.clone(),
+            column: self.vector().clone(),
+            query: self.query.clone(),
+            allowed: Arc::clone(allowed),
+            found: found.rows.iter().take(self.search.k).copied().collect(),
+        });
     }
 
     fn vector(&self) -> &ColumnSpec {
@@ -423,73 +536,10 @@ impl Work {
         }
         let name = self.query.space.name();
         // As pgvector tells it: its index sees the query first.
-        Err(external(match self.index {
-            Some(_) => different_dimensions(name, query.len(), dims),
-            None => different_dimensions(name, dims, query.len()),
+        Err(external(match self.way {
+            Way::Index { .. } => different_dimensions(name, query.len(), dims),
+            Way::Exact(_) => different_dimensions(name, dims, query.len()),
         }))
-    }
-
-    /// The nearest by the index and among the rows that it lacks; `None` when these are not k.
-    async fn by_index(&self, index: &Index, allowed: &RowSet) -> Result<Option<Vec<Neighbour>>> {
-        let Some(query) = self.query.dense() else { return Ok(None) };
-        let wanted = index::Search {
-            query,
-            k: self.search.k,
-            recall_target: self.knobs.recall_target,
-            probes_min: self.knobs.probes_min,
-            allowed: Some(allowed),
-            below: self.committed_end,
-        };
-        let found = match index.search(&wanted).await {
-            Ok(found) => found,
-            // It is built again; until then the rows themselves answer.
-            Err(error) if index.is_damaged() => {
-                tracing::warn!(table = %self.search.table.name, %error, "an index is damaged");
-                return Ok(None);
-            }
-            Err(error) => return Err(external(error)),
-        };
-        self.counts.probes.add(found.probes);
-        self.counts.scanned.add(usize::try_from(found.scanned).unwrap_or(usize::MAX));
-
-        let mut top = self.exact(allowed, index.watermark()).await?;
-        let rows: Vec<RowId> = found.hits.iter().map(|hit| hit.row).collect();
-        let spec = std::slice::from_ref(self.vector());
-        let exact = self.rows.take(&rows, spec).await.map_err(external)?;
-        let points = Points::new(self.query.space, exact.column(0)).map_err(external)?;
-        // A row above the watermark that the index has already was offered by the exact scan.
-        let hits = rows.into_iter().enumerate().filter(|(_, row)| *row < index.watermark());
-        offer_rows(&points, hits, &self.query, &mut top).map_err(external)?;
-        if !top.is_full() {
-            return Ok(None);
-        }
-        Ok(Some(top.into_sorted()))
-    }
-
-    /// The nearest of the allowed rows from a row on, by reading each.
-    async fn exact(&self, allowed: &RowSet, from: RowId) -> Result<TopK> {
-        let mut top = TopK::new(self.search.k);
-        if self.search.k == 0 || allowed.is_empty() {
-            return Ok(top);
-        }
-        let remaining = self.rows.groups().filter(|group| group.end_row() > from);
-        if from == RowId(0) {
-            for group in remaining {
-                scan_group(&group, self.vector(), allowed, &self.query, &mut top).await?;
-                self.counts.scanned.add(group.len());
-                tokio::task::consume_budget().await;
-            }
-            return Ok(top);
-        }
-        // The group in which `from` lies has rows of both kinds.
-        let mut newer = RowSet::empty(from, self.rows.next_row());
-        allowed.iter_from(from).for_each(|row| newer.insert(row));
-        for group in remaining {
-            scan_group(&group, self.vector(), &newer, &self.query, &mut top).await?;
-            self.counts.scanned.add(group.len());
-            tokio::task::consume_budget().await;
-        }
-        Ok(top)
     }
 
     /// The projected columns of the rows found, and their distances.
@@ -509,9 +559,16 @@ impl Work {
 
 impl DisplayAs for NearestExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Search { table, place, metric, k, filter, .. } = self.search.as_ref();
+        let Search { table, place, metric, k, ties, within, filter, .. } = self.search.as_ref();
         let (name, column, way) = (&table.name, &table.columns[*place].name, &self.way);
-        write!(f, "NearestExec: table={name}, column={column}, metric={metric}, k={k}, {way}")?;
+        write!(f, "NearestExec: table={name}, column={column}, metric={metric}, k={k}")?;
+        if *ties {
+            f.write_str(" and ties")?;
+        }
+        if let Some(Radius { bound, inclusive }) = within {
+            write!(f, ", distance {} {bound}", if *inclusive { "<=" } else { "<" })?;
+        }
+        write!(f, ", {way}")?;
         if let Some(filter) = filter {
             let predicates: Vec<String> =
                 filter.predicates.iter().map(|predicate| predicate.to_string()).collect();
@@ -528,7 +585,11 @@ impl ExecutionPlan for NearestExec {
         &self,
         see: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        see(&self.search.query)
+        let seen = see(&self.search.query)?;
+        match &self.search.within {
+            Some(radius) if seen != TreeNodeRecursion::Stop => see(&radius.bound),
+            _ => Ok(seen),
+        }
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {

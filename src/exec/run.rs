@@ -6,6 +6,7 @@ use super::{
     failure::snapshot_of,
     nearest::NearestPlanner,
     parameter::{self, Parameters},
+    recall::Recall,
     relations::Viewpoint,
     reuse::{Ready, Reusable},
     snapshot::Snapshot,
@@ -49,6 +50,7 @@ pub type RowStream = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
 pub struct Runner {
     template: Arc<SessionState>,
     metrics: Arc<Metrics>,
+    recall: Arc<Recall>,
     cpu: Handle,
 }
 
@@ -71,6 +73,7 @@ impl Runner {
         cpu: Handle,
         partitions: usize,
         metrics: Arc<Metrics>,
+        recall: Arc<Recall>,
     ) -> Self {
         let config = SessionConfig::new()
             .with_target_partitions(partitions)
@@ -93,7 +96,7 @@ impl Runner {
         for rule in sql::optimizer_rules(table_of) {
             builder = builder.with_optimizer_rule(rule);
         }
-        Self { template: Arc::new(builder.build()), metrics, cpu }
+        Self { template: Arc::new(builder.build()), metrics, recall, cpu }
     }
 
     /// For one statement: on a snapshot, until cancelled.
@@ -112,8 +115,15 @@ impl Runner {
             .with_extension(snapshot)
             .with_extension(Arc::new(Viewpoint(view)))
             .with_extension(Arc::new(knobs))
-            .with_extension(Arc::clone(&self.metrics));
+            .with_extension(Arc::clone(&self.metrics))
+            .with_extension(Arc::clone(&self.recall));
         Run { runner: self.clone(), config, cancel }
+    }
+
+    /// What is known of recall.
+    #[must_use]
+    pub fn recall(&self) -> &Recall {
+        &self.recall
     }
 
     /// Where plans compute.

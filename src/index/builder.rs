@@ -85,6 +85,7 @@ impl Builder {
             sweep: 0,
             depth: Arc::default(),
             damaged: Arc::default(),
+            costs: Arc::default(),
         }));
         // All is in memory, so that nothing waits.
         while let Some(next) = block_on(index.settle(&|_| true))? {

@@ -206,6 +206,7 @@ impl Index {
             sweep: 0,
             depth: Arc::default(),
             damaged: Arc::default(),
+            costs: Arc::default(),
         })))
     }
 }

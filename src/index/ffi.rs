@@ -105,6 +105,7 @@ mod bridge {
 
         fn check_options(options: &Options) -> Status;
         fn distances(metric: u8, query: &[f32], vectors: &[f32], out: &mut [f64]);
+        fn distances_at(metric: u8, query: &[f32], vectors: &[f32], at: &[u32], out: &mut [f64]);
         fn kernel_target() -> &'static str;
 
         fn chunk_parse(bytes: &[u8], stride: u32) -> MadeChunk;
@@ -276,6 +277,22 @@ pub(super) fn check_options(wanted: &IndexOptions) -> Result<()> {
 pub(super) fn distances(metric: Metric, query: &[f32], vectors: &[f32], out: &mut [f64]) {
     assert_eq!(Some(vectors.len()), query.len().checked_mul(out.len()));
     bridge::distances(metric_code(metric), query, vectors, out);
+}
+
+/// `vectors` holds vectors as long as `query`; `at` and `out` are of one length.
+pub(super) fn distances_at(
+    metric: Metric,
+    query: &[f32],
+    vectors: &[f32],
+    at: &[u32],
+    out: &mut [f64],
+) {
+    let rows = vectors.len().checked_div(query.len()).unwrap_or(0);
+    assert_eq!(at.len(), out.len());
+    assert!(at.iter().all(|&row| (row as usize) < rows));
+    if rows > 0 {
+        bridge::distances_at(metric_code(metric), query, vectors, at, out);
+    }
 }
 
 /// Which instructions the kernels use here.

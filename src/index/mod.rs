@@ -26,6 +26,7 @@
 
 mod builder;
 mod checkpoint;
+mod costs;
 mod directory;
 mod ffi;
 mod options;
@@ -77,6 +78,8 @@ struct Inner {
     depth: Arc<search::Depth>,
     /// Shared by all versions.
     damaged: Arc<AtomicBool>,
+    /// Shared by all versions.
+    costs: Arc<costs::Costs>,
 }
 
 /// How large an index is.
@@ -113,6 +116,7 @@ impl Index {
             sweep: 0,
             depth: Arc::default(),
             damaged: Arc::default(),
+            costs: Arc::default(),
         })))
     }
 
@@ -236,6 +240,15 @@ impl Index {
 /// When `vectors` is not `out.len()` vectors of the query's length.
 pub fn distances(metric: Metric, query: &[f32], vectors: &[f32], out: &mut [f64]) {
     ffi::distances(metric, query, vectors, out);
+}
+
+/// The same for some of the vectors, wherever they lie.
+///
+/// # Panics
+///
+/// When `at` and `out` differ in length, or one of `at` is not the place of a vector.
+pub fn distances_at(metric: Metric, query: &[f32], vectors: &[f32], at: &[u32], out: &mut [f64]) {
+    ffi::distances_at(metric, query, vectors, at, out);
 }
 
 /// Which instructions the distance kernels use on this machine, for the log.

@@ -10,11 +10,12 @@ use crate::{
     error::{Error, Result, SqlState},
     exec::{
         locks::{Mode, Target, TransactionId},
+        recall::Subject,
         snapshot::Snapshot,
     },
     ids::Oid,
     pgtype::{interval::IntervalStyle, output::Style},
-    sql::{ActivityRow, AdvisoryLock, Context, SettingRow},
+    sql::{ActivityRow, AdvisoryLock, Context, MeasuredRecall, SettingRow},
 };
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -234,6 +235,29 @@ impl SessionContext {
     }
 }
 
+impl SessionContext {
+    /// Measures an index on the rows that the running statement sees.
+    async fn recall_of(&self, index: Oid, k: usize, queries: usize) -> Result<MeasuredRecall> {
+        let snapshot = self.current();
+        let subject = Subject::of(&snapshot, index)?;
+        let knobs = self.with_settings(super::statement::knobs);
+        let target = knobs.target(&subject.entry);
+        let recent = self.engine.runner.recall().recent(index, queries / 2);
+        let measured = subject.measure(knobs, (k, queries), recent, self.random()).await?;
+        let known = measured.estimate;
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        Ok(MeasuredRecall {
+            // As it was written, not as single precision has it.
+            target: (f64::from(target) * 1000.0).round() / 1000.0,
+            recall: known.map(|known| known.recall),
+            low: known.map(|known| known.low),
+            high: known.map(|known| known.high),
+            samples: known.map_or(0, |known| count(known.queries)),
+            live_samples: count(measured.recent),
+        })
+    }
+}
+
 impl Drop for SessionContext {
     fn drop(&mut self) {
         self.engine.locks.release_all(self.advisory_owner);
@@ -419,6 +443,18 @@ impl Context for SessionContext {
         self.current().table(table).live_rows()
     }
 
+    fn measure_recall(&self, index: Oid, k: usize, queries: usize) -> Result<MeasuredRecall> {
+        let cancel = self.canceller.token();
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                tokio::select! {
+                    measured = self.recall_of(index, k, queries) => measured,
+                    () = cancel.cancelled() => Err(crate::exec::run::cancelled()),
+                }
+            })
+        })
+    }
+
     fn cancel_backend(&self, process_id: i32) -> bool {
         let sessions = self.engine.sessions();
         let found = sessions.iter().find(|session| session.process_id == process_id);
@@ -509,5 +545,9 @@ impl pg::Live for LiveView {
 
     fn live_rows(&self, table: Oid) -> u64 {
         self.0.live_rows(table)
+    }
+
+    fn recall(&self) -> Vec<pg::RecallRow> {
+        self.0.engine.runner.recall().rows()
     }
 }

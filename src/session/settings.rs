@@ -164,7 +164,7 @@ pub const SETTINGS: &[Setting] = &[
         "hnsw.ef_search",
         "40",
         Kind::Int("", 1, 1000),
-        "Raises the least number of postings that a search reads.",
+        "Raises the least number of postings that a search reads; never lowers its recall target.",
     ),
     user(
         "hnsw.iterative_scan",
@@ -210,7 +210,7 @@ pub const SETTINGS: &[Setting] = &[
         "ivfflat.probes",
         "1",
         Kind::Int("", 1, 32768),
-        "Raises the least number of postings that a search reads.",
+        "Raises the least number of postings that a search reads; never lowers its recall target.",
     ),
     user("jit", "off", Kind::Bool, "Accepted: there is no just-in-time compiler."),
     fact("lc_collate", "C", "Text sorts by its bytes."),
@@ -251,7 +251,7 @@ pub const SETTINGS: &[Setting] = &[
         "nearlake.recall_target",
         "0.95",
         Kind::Real(0.5, 1.0),
-        "The share of true neighbours that a search aims at; 1 is exact.",
+        "The share of true neighbours that a search aims at, whatever its index says; 1 is exact.",
     ),
     user(
         "password_encryption",
@@ -339,11 +339,14 @@ pub struct Settings {
     generation: u64,
     /// What RESET goes back to: the start packet's, the role's, the database's.
     start: HashMap<Cow<'static, str>, String>,
-    session: HashMap<Cow<'static, str>, String>,
+    session: Given,
     /// What the running transaction set; goes with it or becomes the session's.
-    transaction: HashMap<Cow<'static, str>, String>,
-    local: HashMap<Cow<'static, str>, String>,
+    transaction: Given,
+    local: Given,
 }
+
+/// What was set; `None` where a RESET took it back to what the session started with.
+type Given = HashMap<Cow<'static, str>, Option<String>>;
 
 impl Settings {
     /// Sets what the session starts with.
@@ -371,10 +374,10 @@ impl Settings {
         let (name, value) = check(name, value)?;
         self.generation += 1;
         if local {
-            self.local.insert(name, value.clone());
+            self.local.insert(name, Some(value.clone()));
         } else {
             self.local.remove(&name);
-            self.transaction.insert(name, value.clone());
+            self.transaction.insert(name, Some(value.clone()));
         }
         Ok(value)
     }
@@ -384,17 +387,18 @@ impl Settings {
     /// # Errors
     /// 42704, 55P02.
     pub fn reset(&mut self, name: &str) -> Result<()> {
-        let value = self.reset_value(name);
-        match value {
-            Some(value) => self.set(name, &value, false).map(drop),
-            None if find(name).is_some() => self.set(name, "", false).map(drop),
-            None if name.contains('.') => {
-                self.generation += 1;
-                self.transaction.insert(Cow::Owned(name.to_ascii_lowercase()), String::new());
-                Ok(())
+        let known = match find(name) {
+            Some(setting) => {
+                check(name, setting.default)?;
+                Cow::Borrowed(setting.name)
             }
-            None => Err(unknown(name)),
-        }
+            None if name.contains('.') => Cow::Owned(name.to_ascii_lowercase()),
+            None => return Err(unknown(name)),
+        };
+        self.generation += 1;
+        self.local.remove(&known);
+        self.transaction.insert(known, None);
+        Ok(())
     }
 
     /// RESET ALL.
@@ -403,8 +407,7 @@ impl Settings {
         let own = |name| ["role", "session_authorization"].contains(&name);
         let resettable = |setting: &&Setting| setting.who == Who::User && !own(setting.name);
         for setting in SETTINGS.iter().filter(resettable) {
-            let value = self.reset_value(setting.name).unwrap_or_default();
-            self.transaction.insert(Cow::Borrowed(setting.name), value);
+            self.transaction.insert(Cow::Borrowed(setting.name), None);
         }
         self.local.clear();
     }
@@ -419,10 +422,28 @@ impl Settings {
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
         let lower = lower(name);
-        [&self.local, &self.transaction, &self.session, &self.start]
+        let known = || find(&lower).map(|setting| setting.default);
+        // A name of one's own that was set once stays known: the empty text.
+        let once = || self.latest(&lower).map(|_| "");
+        self.given(&lower).or_else(known).or_else(once)
+    }
+
+    /// What a setting was set to, by the session or by what it started with; `None` where the
+    /// value built in holds.
+    #[must_use]
+    pub fn given(&self, name: &str) -> Option<&str> {
+        let lower = lower(name);
+        match self.latest(&lower) {
+            Some(Some(value)) => Some(value),
+            _ => self.start.get(lower.as_ref()).map(String::as_str),
+        }
+    }
+
+    /// What the last SET or RESET of a name said.
+    fn latest(&self, lower: &str) -> Option<Option<&str>> {
+        [&self.local, &self.transaction, &self.session]
             .into_iter()
-            .find_map(|values| values.get(lower.as_ref()).map(String::as_str))
-            .or_else(|| find(&lower).map(|setting| setting.default))
+            .find_map(|values| values.get(lower).map(Option::as_deref))
     }
 
     /// The value of a setting that is declared.
@@ -744,6 +765,27 @@ mod tests {
         let error = settings.set("statement_timout", "1", false).unwrap_err();
         assert_eq!(error.fields().hint.as_deref(), Some("did you mean \"statement_timeout\"?"));
         assert_eq!(settings.set("app.user", "7", false).unwrap(), "7");
+    }
+
+    #[test]
+    fn a_reset_goes_back_to_the_start_and_gives_nothing() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.given("nearlake.recall_target"), None);
+        settings.set("nearlake.recall_target", "0.95", false).unwrap();
+        assert_eq!(settings.given("nearlake.recall_target"), Some("0.95"));
+        settings.reset("nearlake.recall_target").unwrap();
+        assert_eq!(settings.given("nearlake.recall_target"), None);
+        assert_eq!(settings.known("nearlake.recall_target"), "0.95");
+
+        settings.set("app.user", "7", false).unwrap();
+        settings.reset("app.user").unwrap();
+        assert_eq!(settings.value("app.user"), Some(""));
+
+        let mut settings = Settings::default();
+        settings.start_with("nearlake.recall_target", "0.8").unwrap();
+        settings.set("nearlake.recall_target", "0.9", true).unwrap();
+        settings.reset("NEARLAKE.recall_target").unwrap();
+        assert_eq!(settings.given("nearlake.recall_target"), Some("0.8"));
     }
 
     #[test]

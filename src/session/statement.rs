@@ -59,22 +59,28 @@ pub(super) struct Derived {
 
 impl Derived {
     pub(super) fn of(settings: &Settings) -> Self {
-        let number = |name| usize::try_from(settings.number(name)).unwrap_or(0);
-        // pgvector's defaults ask for nothing; what lies above them does.
-        let (ef_search, probes) = (number("hnsw.ef_search"), number("ivfflat.probes"));
-        let raised = if ef_search > 40 { ef_search.div_ceil(16) } else { 0 };
-        let knobs = Knobs {
-            recall_target: settings.known("nearlake.recall_target").parse().unwrap_or(0.95),
-            probes_min: raised.max(if probes > 1 { probes } else { 0 }),
-            use_index: settings.is_on("enable_indexscan"),
-        };
         let slow = u64::try_from(settings.number("log_min_duration_statement"));
         Self {
             binding: settings.binding(),
-            knobs,
+            knobs: knobs(settings),
             timeout: settings.duration("statement_timeout"),
             slow: slow.ok().map(Duration::from_millis),
         }
+    }
+}
+
+/// What a search obeys.
+pub(super) fn knobs(settings: &Settings) -> Knobs {
+    let number = |name| usize::try_from(settings.number(name)).unwrap_or(0);
+    // pgvector's defaults ask for nothing; what lies above them does.
+    let (ef_search, probes) = (number("hnsw.ef_search"), number("ivfflat.probes"));
+    let raised = if ef_search > 40 { ef_search.div_ceil(16) } else { 0 };
+    Knobs {
+        recall_target: settings
+            .given("nearlake.recall_target")
+            .and_then(|share| share.parse().ok()),
+        probes_min: raised.max(if probes > 1 { probes } else { 0 }),
+        use_index: settings.is_on("enable_indexscan"),
     }
 }
 

@@ -138,6 +138,12 @@ pub trait Context: fmt::Debug + Send + Sync {
     fn relation_size(&self, relation: Oid) -> u64;
     /// Rows that are alive, about.
     fn live_rows(&self, table: Oid) -> u64;
+    /// Asks an index some queries, and compares its answers with those of reading every row.
+    ///
+    /// # Errors
+    /// 42809 for what is no vector index, 0A000 for one that is not searched, 55000 for one that is
+    /// being built, 57014.
+    fn measure_recall(&self, index: Oid, k: usize, queries: usize) -> Result<MeasuredRecall>;
     /// Cancels another backend's statement; whether there was one.
     fn cancel_backend(&self, process_id: i32) -> bool;
     /// Asked by functions that take long.
@@ -163,6 +169,23 @@ pub trait Context: fmt::Debug + Send + Sync {
     fn notify(&self, channel: &str, payload: &str) -> Result<()>;
     /// Tells the client something that is no error. A state of class 01 is a warning.
     fn notice(&self, notice: Error);
+}
+
+/// How much of the true answers an index found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MeasuredRecall {
+    /// The share that it was to find.
+    pub target: f64,
+    /// The share that it found; `None` where there was nothing to ask for.
+    pub recall: Option<f64>,
+    /// Where the interval of 95 percent confidence begins.
+    pub low: Option<f64>,
+    /// Where it ends.
+    pub high: Option<f64>,
+    /// How many queries it was asked.
+    pub samples: i64,
+    /// How many of them were those of clients.
+    pub live_samples: i64,
 }
 
 /// An advisory lock that is asked for.

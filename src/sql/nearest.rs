@@ -23,6 +23,15 @@ use std::{
 /// The column that the node adds: how far a row is from the query.
 pub const DISTANCE_COLUMN: &str = "__distance";
 
+/// How far rows may be at most.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Within {
+    /// The distance: an expression without columns.
+    pub bound: Expr,
+    /// Whether rows at just this distance are within.
+    pub inclusive: bool,
+}
+
 /// The nearest rows of a table.
 #[derive(Clone)]
 pub struct Nearest {
@@ -36,6 +45,10 @@ pub struct Nearest {
     pub query: Expr,
     /// How many rows.
     pub k: usize,
+    /// Whether all rows that tie with the k-th are wanted too, for a sort above to decide.
+    pub ties: bool,
+    /// Rows farther than this are left out.
+    pub within: Option<Within>,
     /// What rows must meet, all of it, over the columns of `source` under `name`.
     pub filters: Vec<Expr>,
     /// The columns of `source` that come out.
@@ -79,6 +92,8 @@ impl Nearest {
             metric,
             query,
             k,
+            ties: false,
+            within: None,
             filters,
             projection,
             source: Arc::clone(&scan.source),
@@ -102,6 +117,7 @@ impl PartialEq for Nearest {
     fn eq(&self, other: &Self) -> bool {
         self.table.id == other.table.id
             && (self.column, self.metric, self.k) == (other.column, other.metric, other.k)
+            && (self.ties, &self.within) == (other.ties, &other.within)
             && (&self.query, &self.filters) == (&other.query, &other.filters)
             && (&self.projection, &self.name) == (&other.projection, &other.name)
     }
@@ -122,6 +138,8 @@ impl Hash for Nearest {
         self.metric.hash(state);
         self.query.hash(state);
         self.k.hash(state);
+        self.ties.hash(state);
+        self.within.hash(state);
         self.filters.hash(state);
         self.projection.hash(state);
     }
@@ -140,11 +158,12 @@ impl UserDefinedLogicalNodeCore for Nearest {
         &self.schema
     }
 
-    /// What stands alone: the query, and the subqueries in filters. The filters themselves are over
+    /// What stands alone: the query, the bound, and the subqueries in filters. The filters themselves are over
     /// the columns of the source, which is no input, and are as simple as they get when the node
     /// is made.
     fn expressions(&self) -> Vec<Expr> {
         let mut alone = vec![self.query.clone()];
+        alone.extend(self.within.as_ref().map(|within| within.bound.clone()));
         for filter in &self.filters {
             let _ = filter.apply(|part| {
                 if let Expr::ScalarSubquery(_) = part {
@@ -165,6 +184,12 @@ impl UserDefinedLogicalNodeCore for Nearest {
             self.metric.operator(),
             self.k
         )?;
+        if self.ties {
+            f.write_str(" and ties")?;
+        }
+        if let Some(Within { bound, inclusive }) = &self.within {
+            write!(f, " within{}{bound}", if *inclusive { "<=" } else { "<" })?;
+        }
         if !self.filters.is_empty() {
             let filters: Vec<String> = self.filters.iter().map(ToString::to_string).collect();
             write!(f, " filters=[{}]", filters.join(", "))?;
@@ -175,6 +200,10 @@ impl UserDefinedLogicalNodeCore for Nearest {
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, _: Vec<LogicalPlan>) -> Result<Self> {
         let mut exprs = exprs.into_iter().map(|expr| expr.unalias());
         let query = exprs.next().unwrap_or_else(|| self.query.clone());
+        let within = self.within.as_ref().map(|Within { bound, inclusive }| Within {
+            bound: exprs.next().unwrap_or_else(|| bound.clone()),
+            inclusive: *inclusive,
+        });
         let mut put_back = |part: Expr| match part {
             Expr::ScalarSubquery(_) => Ok(Transformed::yes(exprs.next().unwrap_or(part))),
             _ => Ok(Transformed::no(part)),
@@ -184,6 +213,6 @@ impl UserDefinedLogicalNodeCore for Nearest {
             .iter()
             .map(|filter| Ok(filter.clone().transform_down(&mut put_back)?.data))
             .collect::<Result<_>>()?;
-        Ok(Self { query, filters, ..self.clone() })
+        Ok(Self { query, within, filters, ..self.clone() })
     }
 }

@@ -9,14 +9,17 @@
 //!
 //! The rule runs after DataFusion's own, when LIMIT (with OFFSET added) has become the sort's
 //! fetch and filters have sunk as far as they can. It is a ladder: whatever is not just this form
-//! stays as it is, and is exact and slower. Ties in distance have no order of their own, so a
-//! second sort key is not taken either.
+//! stays as it is, and is exact and slower.
+//!
+//! Further sort keys decide between rows at the same distance: the sort stays above a search that
+//! gives all rows that tie with the k-th. A filter that bounds the distance from above becomes the
+//! search's radius: of the k nearest those within it are the answer.
 
 use crate::{
     catalog::Table,
     sql::{
         functions::distance::as_distance,
-        nearest::{DISTANCE_COLUMN, Nearest},
+        nearest::{DISTANCE_COLUMN, Nearest, Within},
     },
     vector::Metric,
 };
@@ -26,8 +29,8 @@ use datafusion::{
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     logical_expr::{
-        Expr, Extension, Filter, LogicalPlan, LogicalPlanBuilder, Projection, Sort, SubqueryAlias,
-        TableScan, TableSource, utils::split_conjunction_owned,
+        BinaryExpr, Expr, Extension, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
+        Sort, SubqueryAlias, TableScan, TableSource, utils::split_conjunction_owned,
     },
     optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule},
 };
@@ -85,9 +88,12 @@ enum Step<'p> {
 
 impl PushDown {
     fn pushed(&self, sort: &Sort) -> Result<Option<LogicalPlan>> {
-        // Only a sort that keeps k rows, by one key, nearest first and NULL last.
-        let (Some(k), [key]) = (sort.fetch, sort.expr.as_slice()) else { return Ok(None) };
-        if k == 0 || !key.asc || key.nulls_first {
+        // Only a sort that keeps k rows, nearest first and NULL last.
+        let (Some(k), [key, further @ ..]) = (sort.fetch, sort.expr.as_slice()) else {
+            return Ok(None);
+        };
+        if further.iter().any(|key| key.expr.is_volatile()) || k == 0 || !key.asc || key.nulls_first
+        {
             return Ok(None);
         }
         let Some((steps, scan, order, filters)) = descend(&sort.input, &key.expr)? else {
@@ -109,9 +115,15 @@ impl PushDown {
         if all.iter().any(Expr::is_volatile) {
             return Ok(None);
         }
+        let within = take_radius(&mut all, &order);
         let node = Nearest::new(scan, table, search.column, search.metric, search.query, k, all)?;
+        let node = Nearest { ties: !further.is_empty(), within, ..node };
         let nearest = LogicalPlan::Extension(Extension { node: Arc::new(node) });
-        rebuild(nearest, scan, &steps, &order).map(Some)
+        let rows = rebuild(nearest, scan, &steps, &order)?;
+        if further.is_empty() {
+            return Ok(Some(rows));
+        }
+        Ok(Some(LogicalPlan::Sort(Sort { input: Arc::new(rows), ..sort.clone() })))
     }
 }
 
@@ -200,6 +212,23 @@ fn search(order: &Expr, table: &Table) -> Option<Search> {
         metric,
         query: query.clone(),
     })
+}
+
+/// Takes the filter out that bounds the distance from above; a second one stays.
+fn take_radius(filters: &mut Vec<Expr>, order: &Expr) -> Option<Within> {
+    let radius = |filter: &Expr| {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { return None };
+        let (bound, inclusive) = match op {
+            Operator::Lt | Operator::LtEq if **left == *order => (right, *op == Operator::LtEq),
+            Operator::Gt | Operator::GtEq if **right == *order => (left, *op == Operator::GtEq),
+            _ => return None,
+        };
+        is_constant(bound).then(|| Within { bound: bound.as_ref().clone(), inclusive })
+    };
+    let (place, within) =
+        filters.iter().enumerate().find_map(|(place, filter)| Some((place, radius(filter)?)))?;
+    filters.remove(place);
+    Some(within)
 }
 
 /// Whether an expression is the same for all rows and is there.

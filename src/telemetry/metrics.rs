@@ -1,12 +1,13 @@
 //! Every metric, declared once, with its unit in its name and a sentence of help.
 //!
 //! Counters end in `_total`, times are in seconds, sizes in bytes. The label of a family takes its
-//! values from a short fixed list, so that a scrape stays small whatever clients do.
+//! values from a short fixed list, or names an index that there is, so that a scrape stays small
+//! whatever clients do.
 
 use crate::error::{Error, Result};
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector,
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ macro_rules! make {
     };
     (HistogramVec, $name:literal, $help:expr, $buckets:ident, $label:literal) => {
         HistogramVec::new(HistogramOpts::new($name, $help).buckets($buckets.to_vec()), &[$label])
+    };
+    ($family:ident, $name:literal, $help:expr, $label:literal, $second:literal) => {
+        $family::new(Opts::new($name, $help), &[$label, $second])
     };
     ($family:ident, $name:literal, $help:expr, $label:literal) => {
         $family::new(Opts::new($name, $help), &[$label])
@@ -126,6 +130,10 @@ metrics! {
     search_postings: Histogram = "nearlake_search_postings", COUNTS;
     /// Vectors that one search looked at.
     search_vectors: Histogram = "nearlake_search_vectors", COUNTS;
+    /// Share of the true nearest rows that searches found lately, by index and filter; unset while unknown.
+    recall: GaugeVec = "nearlake_recall", "index", "filter";
+    /// Share of the true nearest rows that these searches were to find.
+    recall_target: GaugeVec = "nearlake_recall_target", "index", "filter";
     /// Committed rows that wait to be indexed.
     index_pending_rows: IntGauge = "nearlake_index_pending_rows";
 }

@@ -111,6 +111,147 @@ async fn an_index_of_halfvecs_finds_what_an_exact_search_finds() {
     node.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_is_the_sessions_then_the_indexes() {
+    let node = support::start().await;
+    let client = loaded(&node, "vector").await;
+    let nearest = format!("t ORDER BY v <-> '{}'", Seeded(5).vector());
+    let told = async |statement: &str, expected: &str| {
+        client.batch_execute(statement).await.unwrap();
+        let plan = explained(&client, &nearest).await;
+        assert!(plan.contains(expected), "{statement}\n{plan}");
+    };
+    told("SET hnsw.ef_search = 40", "index=t_v, recall_target=0.95 (exact").await;
+    told("ALTER INDEX t_v SET (recall_target = 0.8)", "recall_target=0.8 (the index's)").await;
+    told("SET nearlake.recall_target = 0.95", "recall_target=0.95 (exact").await;
+    told("SET hnsw.ef_search = 320", "recall_target=0.95, at least 20 postings (exact").await;
+    told("RESET nearlake.recall_target", "recall_target=0.8 (the index's), at least 20").await;
+    told("ALTER INDEX t_v SET (recall_target = 1.0)", "exact (recall_target is 1)").await;
+    told("ALTER INDEX t_v RESET (recall_target)", "recall_target=0.95").await;
+
+    client.batch_execute("ALTER ROLE postgres SET nearlake.recall_target = 0.7").await.unwrap();
+    client.batch_execute("ALTER INDEX t_v SET (recall_target = 0.8)").await.unwrap();
+    let plan = explained(&node.client().await, &nearest).await;
+    assert!(plan.contains("recall_target=0.7"), "a role's default goes before an index's: {plan}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recall_is_measured_on_demand_and_in_the_background() {
+    let node = support::start().await;
+    let client = loaded(&node, "vector").await;
+    client.batch_execute("CREATE INDEX t_ip ON t USING spfresh (v vector_ip_ops)").await.unwrap();
+
+    let measure = "SELECT target, recall, confidence_low, confidence_high, samples, live_samples \
+                   FROM nearlake_recall('t_v', 10, 60)";
+    let row = client.query_one(measure, &[]).await.unwrap();
+    let (target, share): (f64, f64) = (row.get(0), row.get(1));
+    let (low, high): (f64, f64) = (row.get(2), row.get(3));
+    assert_eq!(target, 0.95);
+    assert!(low <= share && share <= high && low < high, "{low} {share} {high}");
+    assert!(high >= 0.95, "{low} {share} {high}");
+    assert_eq!((row.get::<_, i32>(4), row.get::<_, i32>(5)), (60, 0));
+
+    // As little effort as there can be shows: a measurement that finds all would find nothing out.
+    let wide = "SELECT recall FROM nearlake_recall('t_v', 300, 40)";
+    let good: f64 = client.query_one(wide, &[]).await.unwrap().get(0);
+    client.batch_execute("SET nearlake.recall_target = 0.5").await.unwrap();
+    let poor: f64 = client.query_one(wide, &[]).await.unwrap().get(0);
+    assert!(poor + 0.1 < good, "{poor} {good}");
+    client.batch_execute("RESET nearlake.recall_target").await.unwrap();
+    for (call, state) in [
+        ("nearlake_recall('t_v', 0)", "22023"),
+        ("nearlake_recall('t')", "42809"),
+        ("nearlake_recall('t_w')", "42P01"),
+    ] {
+        let error = client.query(&format!("SELECT * FROM {call}"), &[]).await.unwrap_err();
+        assert_eq!(error.code().unwrap().code(), state, "{call}");
+    }
+    let refused = client.batch_execute("ALTER INDEX t_v SET (recall_target = 0.3)").await;
+    assert_eq!(refused.unwrap_err().code().unwrap().code(), "22023");
+
+    let known = "SELECT count(*), sum(samples)::bigint, count(measured) FROM nearlake_stat_recall";
+    let row = client.query_one(known, &[]).await.unwrap();
+    let before: (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+    assert_eq!(before, (2, 0, 0), "every index has a row, and nothing is known");
+    let nearest = format!("SELECT id FROM t ORDER BY v <-> '{}' LIMIT 10", Seeded(5).vector());
+    let mut samples = 0_i64;
+    while samples == 0 {
+        client.query(&nearest, &[]).await.unwrap();
+        samples = client.query_one(known, &[]).await.unwrap().get(1);
+    }
+    let row = "SELECT indexrelname::text, filter, target, measured FROM nearlake_stat_recall \
+               WHERE samples > 0";
+    let row = client.query_one(row, &[]).await.unwrap();
+    assert_eq!(row.get::<_, String>(0), "t_v");
+    assert_eq!((row.get::<_, String>(1).as_str(), row.get::<_, f64>(2)), ("unfiltered", 0.95));
+    assert_eq!(row.get::<_, Option<f64>>(3), None, "too few are known");
+    let row = client.query_one(measure, &[]).await.unwrap();
+    assert!(row.get::<_, i32>(5) > 0, "what clients asked is asked again");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_key_decides_between_all_rows_at_the_same_distance() {
+    let node = support::start().await;
+    let client = loaded(&node, "vector").await;
+    // Sixty rows lie at one place and thirty a little off, their ids falling as they come.
+    let place = Seeded(3).vector();
+    let (first, rest) = place[1..].split_once(',').unwrap();
+    let beside = format!("[{},{rest}", first.parse::<f32>().unwrap() + 0.1);
+    let copies = format!(
+        "INSERT INTO t SELECT -g, 0, '{place}' FROM generate_series(1, 60) g; \
+         INSERT INTO t SELECT -g, 0, '{beside}' FROM generate_series(61, 90) g"
+    );
+    client.batch_execute(&copies).await.unwrap();
+    let ids = async |order: &str| -> Vec<i32> {
+        let query = format!("SELECT id FROM t ORDER BY v <-> '{place}', {order}");
+        let plan = client.query(&format!("EXPLAIN {query}"), &[]).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+        assert!(plan.join("\n").contains("index=t_v"), "{plan:?}");
+        client.query(&query, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    };
+    assert_eq!(ids("id LIMIT 5").await, [-60, -59, -58, -57, -56]);
+    assert_eq!(ids("id DESC LIMIT 5").await, [-1, -2, -3, -4, -5]);
+    assert_eq!(ids("id LIMIT 2 OFFSET 59").await, [-1, -90]);
+    assert_eq!(ids("id % 10 DESC, id LIMIT 3").await, [-60, -50, -40]);
+    let all: Vec<i32> = (-60..0).chain(-90..-60).collect();
+    assert_eq!(ids("id LIMIT 90").await, all);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bound_on_the_distance_is_kept() {
+    let node = support::start().await;
+    let client = loaded(&node, "vector").await;
+    let (mut seeded, mut right, mut wanted) = (Seeded(99), 0, 0);
+    for _ in 0..QUERIES {
+        let query = seeded.vector();
+        let ids = async |filter: &str, setting: &str| -> Vec<(i32, f64)> {
+            client.batch_execute(&format!("SET enable_indexscan = {setting}")).await.unwrap();
+            let from = format!("FROM t {filter} ORDER BY d LIMIT 10");
+            let query = format!("SELECT id, v <-> '{query}' AS d {from}");
+            let rows = client.query(&query, &[]).await.unwrap();
+            rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+        };
+        let exact = ids("", "off").await;
+        for (operator, expected) in [("<", 5), ("<=", 6)] {
+            let within = format!("WHERE v <-> '{query}' {operator} {}", exact[5].1);
+            let found = ids(&within, "on").await;
+            assert!(found.len() <= expected && found.iter().all(|row| exact.contains(row)));
+            right += found.len();
+            wanted += expected;
+        }
+        // The bound lies behind the tenth: ten rows.
+        let far = format!("WHERE '{}' > v <-> '{query}' AND shop < 19", 2.0 * exact[9].1);
+        assert_eq!(ids(&far, "on").await.len(), 10);
+        let nothing = format!("WHERE v <-> '{query}' < NULL");
+        assert!(ids(&nothing, "on").await.is_empty());
+    }
+    assert!(right * 100 >= wanted * 95, "{right} of {wanted}");
+    node.stop().await;
+}
+
 /// The plan of the ten nearest rows.
 async fn explained(client: &Client, from: &str) -> String {
     let query = format!("EXPLAIN SELECT id FROM {from} LIMIT 10");

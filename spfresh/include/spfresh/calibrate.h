@@ -6,6 +6,11 @@
 // of rows pushed off by the difference of two others, and the thresholds leave a part of the
 // allowed miss unused.
 //
+// An index that is of the size for which it was calibrated is followed: a quarter of the queries,
+// the bias kept, and each threshold moved a quarter of the way to what they say, so that it costs
+// little enough to be done whenever a twentieth of the entries changed, and four steps together
+// know as much as one from the ground up.
+//
 // Use: Begin; AddSample until wanted() is 0 or nothing is left to give; AddPosting for all chunks
 // of all postings, in any order; Finish. The caller reads the chunks in between.
 //
@@ -35,13 +40,17 @@ class Calibrator {
   // "live" has a byte for each entry: 0 for one whose row is dead.
   Status AddPosting(uint32_t posting, const Chunk& chunk, std::span<const uint8_t> live);
 
-  // The version with its stop rule calibrated, or the same one when there was nothing to learn
-  // from.
+  // The version with its stop rule calibrated, or with the one that it had when there was nothing
+  // to learn from.
   std::shared_ptr<const Version> Finish();
 
  private:
   struct Query;
   explicit Calibrator(std::shared_ptr<const Version> version);
+  // Whether thresholds that there are follow the index instead of being found anew.
+  bool follows() const;
+  size_t most_queries() const;
+  std::shared_ptr<const Version> Unchanged() const;
   void MakeQueries();
 
   const std::shared_ptr<const Version> version_;

@@ -55,4 +55,9 @@ enum class SqlDistance : uint8_t { kL2 = 0, kInnerProduct = 1, kCosine = 2, kL1 
 // REQUIRES: query has rows.dims floats, out.size() == rows.count
 void Distances(SqlDistance distance, const float* query, const Rows& rows, std::span<double> out);
 
+// The same for some of the rows, wherever they lie: the next are fetched while one is measured.
+// REQUIRES: every one of "at" is below rows.count, out.size() == at.size()
+void DistancesAt(SqlDistance distance, const float* query, const Rows& rows,
+                 std::span<const uint32_t> at, std::span<double> out);
+
 }  // namespace spfresh

@@ -70,6 +70,7 @@ fn build_of(schema: &str, name: &str) -> Build {
         ("pg_catalog", "pg_stat_all_indexes" | "pg_stat_user_indexes") => stat::indexes,
         ("pg_catalog", "pg_statio_all_tables" | "pg_statio_user_tables") => stat::tables,
         ("pg_catalog", "pg_statio_all_indexes" | "pg_statio_user_indexes") => stat::indexes,
+        ("pg_catalog", "nearlake_stat_recall") => stat::nearlake_stat_recall,
         ("pg_catalog", "pg_statio_all_sequences" | "pg_statio_user_sequences") => {
             stat::sequences_read
         }

@@ -65,6 +65,27 @@ pub trait Live: Debug + Send + Sync {
     fn relation_size(&self, relation: Oid) -> u64;
     /// The rows that a table holds now.
     fn live_rows(&self, table: Oid) -> u64;
+    /// What is known of the recall of indexes.
+    fn recall(&self) -> Vec<RecallRow>;
+}
+
+/// A row of `nearlake_stat_recall`: what is known of searches of one kind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecallRow {
+    /// The index that answered them.
+    pub index: Oid,
+    /// How many of the rows their filters left.
+    pub band: &'static str,
+    /// The share of the true nearest rows that they were to find.
+    pub target: f64,
+    /// The share that they found; `None` while too few are known.
+    pub measured: Option<f64>,
+    /// Where the interval of 95 percent confidence begins.
+    pub low: Option<f64>,
+    /// Where it ends.
+    pub high: Option<f64>,
+    /// How many were answered a second time.
+    pub samples: i64,
 }
 
 /// A row of `pg_settings`.

@@ -1,4 +1,4 @@
-//! The shape of every system relation: its columns as PostgreSQL 18 has them.
+//! The shape of every system relation: its columns as PostgreSQL 18 has them, and Nearlake's own.
 
 use crate::{
     catalog::{INFORMATION_SCHEMA, PG_CATALOG},
@@ -14,7 +14,7 @@ use std::{
 /// A relation of `pg_catalog` or `information_schema`.
 #[derive(Debug)]
 pub struct SystemRelation {
-    /// Its oid, PostgreSQL's own.
+    /// Its oid, PostgreSQL's own; ours are from 9900 on, which PostgreSQL leaves to others.
     pub oid: Oid,
     /// `pg_catalog` or `information_schema`.
     pub schema: &'static str,
@@ -76,7 +76,9 @@ struct Relations {
 }
 
 static RELATIONS: LazyLock<Relations> = LazyLock::new(|| {
-    let list: Vec<_> = include_str!("facts/shapes.tsv").lines().map(parse).collect();
+    let postgres = include_str!("facts/shapes.tsv").lines();
+    let own = include_str!("facts/nearlake.tsv").lines();
+    let list: Vec<_> = postgres.chain(own).map(parse).collect();
     let by_name = list.iter().enumerate().map(|(i, r)| ((r.schema, r.name), i)).collect();
     let by_oid = list.iter().enumerate().map(|(i, r)| (r.oid, i)).collect();
     Relations { list, by_name, by_oid }
@@ -87,7 +89,7 @@ static RELATIONS: LazyLock<Relations> = LazyLock::new(|| {
 const RENAMED: [(&str, &str); 2] =
     [("pg_database", "daticulocale"), ("pg_collation", "colliculocale")];
 
-/// A line of `shapes.tsv`: schema, name, oid, relkind, and for each column its name, its type and
+/// A line of `shapes.tsv` or `nearlake.tsv`: schema, name, oid, relkind, and for each column its name, its type and
 /// `!` where it is not null.
 fn parse(line: &'static str) -> SystemRelation {
     let mut words = line.split('\t');

@@ -1,8 +1,11 @@
 //! What the server counts: sessions, and the rows of tables. Counters that Nearlake keeps in its
 //! metrics instead of here are NULL; those that PostgreSQL never leaves NULL are 0.
 
-use super::{SystemRelation, View, rows::Rows, sequence::sequences, views};
-use crate::error::Result;
+use super::{RecallRow, SystemRelation, View, rows::Rows, sequence::sequences, views};
+use crate::{
+    catalog::{Index, IndexKind, RECALL_TARGET, Table},
+    error::Result,
+};
 use arrow::array::RecordBatch;
 
 /// Every session.
@@ -83,5 +86,48 @@ pub(super) fn sequences_read(
         .set("relid", |sequence| sequence.id)
         .set("schemaname", |sequence| view.schema_name(sequence.schema))
         .set("relname", |sequence| sequence.name.as_str())
+        .finish()
+}
+
+/// What is known of the recall of every vector index, by filter and target. An index of which
+/// nothing is known has a row that says so.
+pub(super) fn nearlake_stat_recall(
+    relation: &'static SystemRelation,
+    view: &View,
+) -> Result<RecordBatch> {
+    let known = view.live.recall();
+    let mut rows: Vec<(&Index, &Table, RecallRow)> = Vec::new();
+    for index in view.catalog.indexes().filter(|index| view.sees(index.schema)) {
+        let IndexKind::Vector { .. } = index.kind else { continue };
+        let Some(table) = view.catalog.table(index.table) else { continue };
+        let before = rows.len();
+        let of_index = known.iter().filter(|row| row.index == index.id);
+        rows.extend(of_index.map(|row| (index.as_ref(), table.as_ref(), row.clone())));
+        if rows.len() == before {
+            let target = index.recall_target().unwrap_or(RECALL_TARGET);
+            let nothing = RecallRow {
+                index: index.id,
+                band: "unfiltered",
+                // As it was written, not as single precision has it.
+                target: (f64::from(target) * 1000.0).round() / 1000.0,
+                measured: None,
+                low: None,
+                high: None,
+                samples: 0,
+            };
+            rows.push((index, table, nothing));
+        }
+    }
+    Rows::of(relation, &rows)
+        .set("indexrelid", |row| row.0.id)
+        .set("schemaname", |row| view.schema_name(row.1.schema))
+        .set("relname", |row| row.1.name.as_str())
+        .set("indexrelname", |row| row.0.name.as_str())
+        .set("filter", |row| row.2.band)
+        .set("target", |row| row.2.target)
+        .set("measured", |row| row.2.measured)
+        .set("confidence_low", |row| row.2.low)
+        .set("confidence_high", |row| row.2.high)
+        .set("samples", |row| row.2.samples)
         .finish()
 }

@@ -238,6 +238,10 @@ impl Live for Idle {
     fn live_rows(&self, _: Oid) -> u64 {
         3
     }
+
+    fn recall(&self) -> Vec<RecallRow> {
+        Vec::new()
+    }
 }
 
 /// The sample as its owner sees it.

@@ -5,7 +5,7 @@ use super::{
     table::{key_columns, no_constraint},
 };
 use crate::{
-    catalog::{Change, Constraint, ConstraintKind, Index, IndexKind, Table},
+    catalog::{Change, Constraint, ConstraintKind, Index, IndexKind, RECALL_TARGET_OPTION, Table},
     error::{Error, Result, SqlState},
     exec::{
         build::{Source, indexed_metric},
@@ -364,7 +364,7 @@ fn no_default(kind: &PgType, method: &str) -> Error {
     )
 }
 
-/// Checks the options of an index: pgvector's for the method asked for.
+/// Checks the options of an index: ours, and pgvector's for the method asked for.
 pub(super) fn index_options(
     method: &str,
     options: &[(String, String)],
@@ -372,6 +372,10 @@ pub(super) fn index_options(
     let mut checked = BTreeMap::new();
     for (name, value) in options {
         let name = name.to_ascii_lowercase();
+        if name == RECALL_TARGET_OPTION {
+            checked.insert(name, recall_target(value)?);
+            continue;
+        }
         let bounds: Option<(i64, i64)> = match (method, name.as_str()) {
             ("hnsw", "m") => Some((2, 100)),
             ("hnsw", "ef_construction") => Some((4, 1000)),
@@ -409,4 +413,23 @@ pub(super) fn index_options(
         ));
     }
     Ok(checked)
+}
+
+/// The share of the nearest rows that an index's searches are to find, checked.
+fn recall_target(value: &str) -> Result<String> {
+    let name = RECALL_TARGET_OPTION;
+    let share: f64 = value.trim().parse().map_err(|_| {
+        Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("invalid value for floating point option \"{name}\": {value}"),
+        )
+    })?;
+    if !(0.5..=1.0).contains(&share) {
+        return Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("value {value} out of bounds for option \"{name}\""),
+        )
+        .detail("Valid values are between \"0.500000\" and \"1.000000\"."));
+    }
+    Ok(share.to_string())
 }

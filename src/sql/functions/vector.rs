@@ -72,6 +72,22 @@ impl<'a, T: Element> Vectors<'a, T> {
         })
     }
 
+    /// The elements of all rows, one behind the other, where each has so many; those of a NULL may be
+    /// anything.
+    #[must_use]
+    pub fn rows_of(&self, wanted: usize) -> Option<&'a [T]> {
+        match self.layout {
+            Layout::Fixed { dims, offset: 0 } if dims == wanted => Some(self.values),
+            _ => None,
+        }
+    }
+
+    /// Whether a row is NULL.
+    #[must_use]
+    pub fn is_null(&self, row: usize) -> bool {
+        self.array.is_null(row)
+    }
+
     /// How many rows there are.
     #[must_use]
     pub fn len(&self) -> usize {

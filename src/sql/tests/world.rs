@@ -4,7 +4,7 @@ use crate::{
     catalog::{
         Catalog, Change, Column, Constraint, ConstraintKind, Identity, PG_CATALOG,
         POSTGRES_DATABASE, POSTGRES_ROLE, PUBLIC, Sequence, Table, View,
-        pg::{self, Live, SystemRelation},
+        pg::{self, Live, RecallRow, SystemRelation},
     },
     error::{Error, Result},
     ids::{ColumnId, Oid},
@@ -118,6 +118,9 @@ impl Context for World {
     fn live_rows(&self, _: Oid) -> u64 {
         0
     }
+    fn measure_recall(&self, _: Oid, _: usize, _: usize) -> Result<crate::sql::MeasuredRecall> {
+        Err(Error::unsupported("there is no index"))
+    }
     fn cancel_backend(&self, _: i32) -> bool {
         false
     }
@@ -149,6 +152,9 @@ impl Live for Still {
     }
     fn live_rows(&self, _: Oid) -> u64 {
         0
+    }
+    fn recall(&self) -> Vec<RecallRow> {
+        Vec::new()
     }
 }
 

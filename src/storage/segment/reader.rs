@@ -79,6 +79,11 @@ impl Segment {
         }
     }
 
+    /// Whether a column of a row group lies in the cache of decoded columns, or is not stored.
+    pub(in crate::storage) fn is_at_hand(&self, group: usize, column: ColumnId) -> bool {
+        self.leaf(column).is_none() || self.shared.store.cache.holds(&self.key(group, column, None))
+    }
+
     /// Columns of some rows of a row group, given by position, in the order given.
     pub(in crate::storage) async fn take(
         &self,

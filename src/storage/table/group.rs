@@ -114,6 +114,15 @@ impl Group {
         }
     }
 
+    /// Whether a column lies in memory, decoded.
+    #[must_use]
+    pub fn is_at_hand(&self, column: &ColumnSpec) -> bool {
+        match &self.part {
+            Part::Segment(segment) => segment.is_at_hand(self.at, column.id),
+            Part::Chunk(_) => true,
+        }
+    }
+
     /// Columns of the rows at these positions, in the order given.
     pub(super) async fn take(
         &self,

@@ -19,6 +19,7 @@ pub(super) enum Kind {
     Bool,
     Int4,
     Int8,
+    Float8,
     Text,
     Name,
     /// The oid of a thing; as an argument also its name.
@@ -47,6 +48,7 @@ impl Kind {
             Self::Bool => PgType::Bool,
             Self::Int4 => PgType::Int4,
             Self::Int8 => PgType::Int8,
+            Self::Float8 => PgType::Float8,
             Self::Text | Self::Any => PgType::Text,
             Self::Name => PgType::Name,
             Self::Object(kind) => PgType::Reg(kind),
@@ -85,6 +87,7 @@ impl Kind {
             Self::Bool => (is_text || *given == D::Boolean).then_some(D::Boolean),
             Self::Int4 => (is_text || given.is_integer()).then_some(D::Int32),
             Self::Int8 => (is_text || given.is_numeric()).then_some(D::Int64),
+            Self::Float8 => (is_text || given.is_numeric()).then_some(D::Float64),
             Self::Texts | Self::Names | Self::Int4s | Self::Oids if is_list => {
                 Some(self.result().arrow())
             }

@@ -14,6 +14,7 @@ mod describe;
 mod information;
 mod names;
 mod privilege;
+mod recall;
 mod sequence;
 mod session;
 mod sets;
@@ -53,8 +54,9 @@ pub fn functions(context: &Arc<dyn Context>) -> Vec<Arc<ScalarUDF>> {
 /// The functions that return rows. Each answers a list of structs whose fields are the columns.
 #[must_use]
 pub fn set_functions(context: &Arc<dyn Context>) -> Vec<Arc<ScalarUDF>> {
-    sets::FUNCTIONS
-        .iter()
+    [sets::FUNCTIONS, recall::FUNCTIONS]
+        .into_iter()
+        .flatten()
         .map(|function| PgFunction::udf(function, context))
         .chain(arrays::sets())
         .collect()

@@ -130,6 +130,9 @@ impl Context for Fake {
     fn live_rows(&self, _: Oid) -> u64 {
         3
     }
+    fn measure_recall(&self, _: Oid, _: usize, _: usize) -> Result<crate::sql::MeasuredRecall> {
+        Err(Error::unsupported("there is no index"))
+    }
 
     fn cancel_backend(&self, process_id: i32) -> bool {
         process_id == 8
