@@ -10,6 +10,7 @@
 pub mod apply;
 mod bounded;
 pub mod build;
+pub mod changed;
 pub mod checkpoint;
 pub mod commit;
 pub mod ddl;
@@ -19,6 +20,7 @@ mod key_lookup;
 pub mod keys;
 pub mod locks;
 pub mod maintenance;
+pub mod meetings;
 pub mod nearest;
 mod parameter;
 mod reader;

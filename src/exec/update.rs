@@ -5,9 +5,11 @@
 //! REPEATABLE READ it fails with 40001.
 
 use super::{
-    insert::{Changed, check_keys, concurrent_update, lock_row, lock_table},
+    changed::Changed,
+    insert::{concurrent_update, lock_row, lock_table},
     keys::UniqueKey,
     locks::Mode,
+    meetings::check_keys,
     snapshot::Snapshot,
     table::column_specs,
     transaction::{Isolation, Transaction},
@@ -169,7 +171,7 @@ async fn lock_rows(
     transaction: &Transaction,
 ) -> Result<bool> {
     for id in ids {
-        lock_row(table, RowId(id), snapshot, env, transaction).await?;
+        lock_row(table, RowId(id), Mode::Exclusive, snapshot, env, transaction).await?;
     }
     let newest = transaction.newest();
     if newest.committed_state().lsn == snapshot.committed_state().lsn {

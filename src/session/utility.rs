@@ -472,7 +472,7 @@ impl Session {
         let transaction = self.open_transaction();
         for table in tables {
             let locks = Arc::clone(transaction.locks());
-            locks.acquire(transaction.id(), Target::Table(table), mode, timeout).await?;
+            locks.acquire(transaction.owner(), Target::Table(table), mode, timeout).await?;
         }
         Ok(())
     }

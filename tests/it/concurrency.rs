@@ -1,0 +1,249 @@
+//! Two sessions at once: one holds something, the other waits for it and then finds what the
+//! first one left. All answers are PostgreSQL's, unless a test says where they differ.
+
+use crate::peer::Peer;
+use nearlake::clock::SystemClock;
+use std::time::Duration;
+use tokio_postgres::{Client, Error, SimpleQueryMessage};
+
+/// The rows of an answer, or the state of its error.
+type Answer = Result<Vec<String>, String>;
+
+fn refused(error: &Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |told| told.code().code().to_owned())
+}
+
+async fn ask(client: &Client, sql: &str) -> Answer {
+    let messages = client.simple_query(sql).await.map_err(|error| refused(&error))?;
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => {
+            let values = (0..row.len()).map(|place| row.get(place).unwrap_or("NULL"));
+            Some(values.collect::<Vec<_>>().join("|"))
+        }
+        _ => None,
+    });
+    Ok(rows.collect())
+}
+
+async fn done(client: &Client, sql: &str) {
+    assert_eq!(ask(client, sql).await.map(drop), Ok(()), "{sql}");
+}
+
+fn rows(rows: &[&str]) -> Answer {
+    Ok(rows.iter().map(|&row| row.to_owned()).collect())
+}
+
+fn error(state: &str) -> Answer {
+    Err(state.to_owned())
+}
+
+/// What `work` gives when the other client says `then` a moment after it began.
+async fn meanwhile<T>(work: impl Future<Output = T>, other: &Client, then: &str) -> T {
+    let clock = SystemClock::shared();
+    let both = async {
+        let goes_on = async {
+            // Long enough to be waiting by then; too short a time would only prove less.
+            clock.sleep(Duration::from_millis(200)).await;
+            done(other, then).await;
+        };
+        tokio::join!(work, goes_on).0
+    };
+    tokio::select! {
+        given = both => given,
+        () = clock.sleep(Duration::from_secs(60)) => panic!("it waits for ever, until {then}"),
+    }
+}
+
+/// One session holds, another waits.
+struct Meeting {
+    /// What is there.
+    before: &'static str,
+    /// What the first session does in a transaction of its own.
+    first: &'static str,
+    /// What the second one asks meanwhile.
+    second: &'static str,
+    /// How the first one ends.
+    end: &'static str,
+    /// What the second one is told.
+    answer: Answer,
+    /// What is there in the end: the rows of `TABLE t ORDER BY 1, 2`.
+    after: &'static [&'static str],
+}
+
+async fn check(name: &str, meetings: Vec<Meeting>) {
+    let peer = Peer::start(name).await;
+    let (first, second) = (peer.connect().await, peer.connect().await);
+    for meeting in meetings {
+        let Meeting { before, first: holds, second: asks, end, answer, after } = meeting;
+        done(&first, &format!("DROP TABLE IF EXISTS t; {before}")).await;
+        done(&first, "BEGIN").await;
+        done(&first, holds).await;
+        let told = meanwhile(ask(&second, asks), &first, end).await;
+        assert_eq!(told, answer, "{holds}; {asks}; {end}");
+        let _ = ask(&second, "ROLLBACK").await;
+        let left = ask(&first, "TABLE t ORDER BY 1, 2").await.unwrap_or_default();
+        assert_eq!(left, after, "{holds}; {asks}; {end}");
+    }
+    drop((first, second));
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_insert_waits_for_the_row_of_its_key_and_looks_again() {
+    let before = "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 10)";
+    let upsert = "INSERT INTO t VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = t.n + 100";
+    let repeatable = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1";
+    let meeting =
+        |first, second, end, answer, after| Meeting { before, first, second, end, answer, after };
+    check(
+        "concurrency_keys",
+        vec![
+            meeting("UPDATE t SET n = n + 1", upsert, "COMMIT", rows(&[]), &["1|111"]),
+            meeting("UPDATE t SET n = n + 1", upsert, "ROLLBACK", rows(&[]), &["1|110"]),
+            meeting("DELETE FROM t", upsert, "COMMIT", rows(&[]), &["1|1"]),
+            meeting("UPDATE t SET id = 2", upsert, "COMMIT", rows(&[]), &["1|1", "2|10"]),
+            meeting(
+                "DELETE FROM t; INSERT INTO t VALUES (1, 20)",
+                upsert,
+                "COMMIT",
+                rows(&[]),
+                &["1|120"],
+            ),
+            meeting(
+                "DELETE FROM t",
+                "INSERT INTO t VALUES (1, 1) ON CONFLICT DO NOTHING RETURNING n",
+                "COMMIT",
+                rows(&["1"]),
+                &["1|1"],
+            ),
+            meeting(
+                "UPDATE t SET n = 11",
+                "INSERT INTO t VALUES (1, 1) ON CONFLICT DO NOTHING RETURNING n",
+                "COMMIT",
+                rows(&[]),
+                &["1|11"],
+            ),
+            meeting("DELETE FROM t", "INSERT INTO t VALUES (1, 1)", "COMMIT", rows(&[]), &["1|1"]),
+            meeting(
+                "DELETE FROM t",
+                "INSERT INTO t VALUES (1, 1)",
+                "ROLLBACK",
+                error("23505"),
+                &["1|10"],
+            ),
+            meeting(
+                "INSERT INTO t VALUES (2, 20)",
+                "INSERT INTO t VALUES (3, 30), (2, 1)",
+                "COMMIT",
+                error("23505"),
+                &["1|10", "2|20"],
+            ),
+            meeting(
+                "DELETE FROM t; INSERT INTO t VALUES (3, 30)",
+                "INSERT INTO t VALUES (1, 1), (3, 1), (4, 1) ON CONFLICT (id) DO NOTHING",
+                "COMMIT",
+                rows(&[]),
+                &["1|1", "3|30", "4|1"],
+            ),
+            // Under REPEATABLE READ another was first.
+            meeting(
+                "UPDATE t SET n = n + 1",
+                "BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO t VALUES (1, 1) \
+                 ON CONFLICT (id) DO UPDATE SET n = t.n + 100",
+                "COMMIT",
+                error("40001"),
+                &["1|11"],
+            ),
+            meeting(
+                "UPDATE t SET n = n + 1",
+                "BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO t VALUES (1, 1) \
+                 ON CONFLICT DO NOTHING",
+                "COMMIT",
+                error("40001"),
+                &["1|11"],
+            ),
+        ],
+    )
+    .await;
+
+    let peer = Peer::start("concurrency_keys").await;
+    let (first, second) = (peer.connect().await, peer.connect().await);
+    done(&first, before).await;
+
+    // A row that was not there when the transaction began its snapshot.
+    done(&second, repeatable).await;
+    done(&first, "INSERT INTO t VALUES (2, 20)").await;
+    let unseen = "INSERT INTO t VALUES (2, 1) ON CONFLICT DO NOTHING";
+    assert_eq!(ask(&second, unseen).await, error("40001"));
+    done(&second, "ROLLBACK").await;
+
+    // Whoever waits for a row keeps no key of it from the one that it waits for.
+    done(&first, "BEGIN; UPDATE t SET n = n + 1 WHERE id = 1").await;
+    let again = format!("{upsert}; COMMIT");
+    assert_eq!(meanwhile(ask(&second, upsert), &first, &again).await, rows(&[]));
+    assert_eq!(ask(&first, "SELECT n FROM t WHERE id = 1").await, rows(&["211"]));
+
+    // An update that takes the key of a row which is being deleted.
+    done(&first, "BEGIN; DELETE FROM t WHERE id = 1").await;
+    let taking = "UPDATE t SET id = 1 WHERE id = 2 RETURNING n";
+    assert_eq!(meanwhile(ask(&second, taking), &first, "COMMIT").await, rows(&["20"]));
+
+    drop((first, second));
+    peer.stop().await;
+}
+
+/// What `work` gives, soon.
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::select! {
+        given = work => given,
+        () = SystemClock::shared().sleep(Duration::from_secs(20)) => panic!("it waits too long"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn advisory_locks_belong_to_sessions_and_are_counted() {
+    let peer = Peer::start("concurrency_advisory").await;
+    let (first, second) = (peer.connect().await, peer.connect().await);
+    let attempt = "SELECT pg_try_advisory_lock(1)";
+
+    done(&first, "SELECT pg_advisory_lock(1)").await;
+    done(&first, "BEGIN").await;
+    soon(done(&first, "SELECT pg_advisory_xact_lock(1)")).await;
+    assert_eq!(ask(&first, "SELECT pg_advisory_unlock(1)").await, rows(&["t"]));
+    assert_eq!(ask(&first, "SELECT pg_advisory_unlock(1)").await, rows(&["f"]));
+    assert_eq!(ask(&second, attempt).await, rows(&["f"]), "the transaction holds it");
+    done(&first, "COMMIT").await;
+    assert_eq!(ask(&second, attempt).await, rows(&["t"]));
+    assert_eq!(ask(&second, attempt).await, rows(&["t"]));
+
+    let unlock = "SELECT pg_advisory_unlock(1)";
+    assert_eq!(ask(&second, unlock).await, rows(&["t"]));
+    assert_eq!(ask(&first, attempt).await, rows(&["f"]), "it was taken twice");
+    assert_eq!(ask(&second, unlock).await, rows(&["t"]));
+    assert_eq!(ask(&first, attempt).await, rows(&["t"]));
+
+    // A circle of a row and an advisory lock: one of both is told.
+    done(&first, "CREATE TABLE t (n int); INSERT INTO t VALUES (1)").await;
+    let step = async |client: &Client, sql: &str| {
+        let told = ask(client, sql).await;
+        if told.is_err() {
+            done(client, "ROLLBACK").await;
+        }
+        told
+    };
+    done(&first, "BEGIN; UPDATE t SET n = 2").await;
+    done(&second, "SELECT pg_advisory_lock(7)").await;
+    done(&second, "BEGIN; SELECT pg_advisory_xact_lock(8)").await;
+    let (one, other) = soon(async {
+        tokio::join!(step(&second, "UPDATE t SET n = 3"), async {
+            SystemClock::shared().sleep(Duration::from_millis(200)).await;
+            step(&first, "SELECT pg_advisory_xact_lock(8)").await
+        })
+    })
+    .await;
+    let told: Vec<_> = [one, other].into_iter().filter_map(Result::err).collect();
+    assert_eq!(told, ["40P01"]);
+
+    drop((first, second));
+    peer.stop().await;
+}
