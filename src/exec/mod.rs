@@ -33,6 +33,7 @@ pub mod snapshot;
 pub mod spill;
 pub mod state;
 pub mod table;
+pub mod targets;
 pub mod topk;
 pub mod transaction;
 pub mod update;

@@ -211,12 +211,21 @@ impl Transaction {
         self.over(self.states.snapshot())
     }
 
+    /// The names as they are by now, its own changes over them.
+    #[must_use]
+    pub fn newest_catalog(&self) -> Arc<Catalog> {
+        self.names_over(&self.states.snapshot())
+    }
+
+    fn names_over(&self, state: &DbState) -> Arc<Catalog> {
+        match self.work.changes.is_empty() {
+            true => Arc::clone(&state.catalog),
+            false => Arc::new(state.catalog.with(&self.work.changes)),
+        }
+    }
+
     fn over(&self, state: Arc<DbState>) -> Snapshot {
-        let catalog = if self.work.changes.is_empty() {
-            Arc::clone(&state.catalog)
-        } else {
-            Arc::new(state.catalog.with(&self.work.changes))
-        };
+        let catalog = self.names_over(&state);
         let overlay = |(&id, buffer): (&TableId, &Buffer)| (id, buffer.over(&state.table(id)));
         let overlays = self.work.tables.iter().map(overlay).collect();
         Snapshot::under(state, catalog, overlays, self.work.built.clone())

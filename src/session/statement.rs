@@ -9,6 +9,7 @@ use crate::{
         relations::Sources,
         rows_stream, run,
         snapshot::Snapshot,
+        targets,
         transaction::Transaction,
         update, with,
         write::{Env, Written},
@@ -176,11 +177,26 @@ impl Session {
         }
         self.open_transaction();
         let env = self.env(parameters, cancel.clone());
+        self.run_held(prepared, bound, env).await
+    }
+
+    /// Runs a statement in the open transaction, once the tables that it changes are held and are
+    /// what it is bound to.
+    pub(super) async fn run_held(
+        &mut self,
+        prepared: &Prepared,
+        mut bound: Arc<Bound>,
+        mut env: Env,
+    ) -> Result<Outcome> {
+        while !targets::hold(&bound, &env, self.open_transaction()).await? {
+            bound = self.rebound(prepared)?;
+            env = self.env(env.parameters, env.run.cancel().clone());
+        }
         self.run_bound(&bound, &env).await
     }
 
     /// Runs a query or a change of rows in the open transaction.
-    pub(super) async fn run_bound(&mut self, bound: &Arc<Bound>, env: &Env) -> Result<Outcome> {
+    async fn run_bound(&mut self, bound: &Arc<Bound>, env: &Env) -> Result<Outcome> {
         match bound.as_ref() {
             Bound::Query(query) => self.run_query(query, env).await.map(Outcome::Rows),
             Bound::Explain { options, query } => {

@@ -442,7 +442,7 @@ impl Session {
             return Box::pin(run(self, utility, cancel)).await;
         }
         let env = crate::exec::write::Env { parameters: values, ..env };
-        self.run_bound(&bound, &env).await
+        self.run_held(&prepared, bound, env).await
     }
 
     fn deallocate(&mut self, name: Option<&str>) -> Result<()> {

@@ -1,7 +1,9 @@
 //! Two sessions at once: one holds something, the other waits for it and then finds what the
 //! first one left. All answers are PostgreSQL's, unless a test says where they differ.
 
-use crate::peer::Peer;
+use crate::peer::{Peer, is_oracle};
+use bytes::Bytes;
+use futures::SinkExt;
 use nearlake::clock::SystemClock;
 use std::time::Duration;
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
@@ -83,6 +85,138 @@ async fn check(name: &str, meetings: Vec<Meeting>) {
         let _ = ask(&second, "ROLLBACK").await;
         let left = ask(&first, "TABLE t ORDER BY 1, 2").await.unwrap_or_default();
         assert_eq!(left, after, "{holds}; {asks}; {end}");
+    }
+    drop((first, second));
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_rows_obeys_the_table_that_it_waited_for() {
+    let before = "CREATE TABLE t (x int, y int); INSERT INTO t VALUES (1, 1)";
+    let empty = "CREATE TABLE t (x int, y int)";
+    let meeting = |before, first, second, answer, after| Meeting {
+        before,
+        first,
+        second,
+        end: "COMMIT",
+        answer,
+        after,
+    };
+    check(
+        "concurrency_ddl",
+        vec![
+            meeting(
+                before,
+                "ALTER TABLE t ADD UNIQUE (x)",
+                "INSERT INTO t VALUES (1, 2)",
+                error("23505"),
+                &["1|1"],
+            ),
+            meeting(
+                before,
+                "ALTER TABLE t ALTER x SET NOT NULL",
+                "UPDATE t SET x = NULL",
+                error("23502"),
+                &["1|1"],
+            ),
+            meeting(
+                before,
+                "ALTER TABLE t ADD CHECK (x < 5)",
+                "WITH made AS (INSERT INTO t VALUES (7, 7) RETURNING x) SELECT x FROM made",
+                error("23514"),
+                &["1|1"],
+            ),
+            meeting(before, "DROP TABLE t", "INSERT INTO t VALUES (2, 2)", error("42P01"), &[]),
+            meeting(before, "DROP TABLE t", "DELETE FROM t", error("42P01"), &[]),
+            meeting(
+                before,
+                "DROP TABLE t; CREATE TABLE t (x int PRIMARY KEY, y text)",
+                "INSERT INTO t VALUES (2, '5') RETURNING x",
+                rows(&["2"]),
+                &["2|5"],
+            ),
+            meeting(
+                empty,
+                "ALTER TABLE t ALTER y TYPE text USING y::text",
+                "INSERT INTO t VALUES (2, 3)",
+                rows(&[]),
+                &["2|3"],
+            ),
+            meeting(
+                before,
+                "ALTER TABLE t ADD z int DEFAULT 9",
+                "UPDATE t SET y = 5 RETURNING x",
+                rows(&["1"]),
+                &["1|5|9"],
+            ),
+            meeting(
+                before,
+                "ALTER TABLE t ADD UNIQUE (x)",
+                "PREPARE put AS INSERT INTO t VALUES ($1, 4); EXECUTE put(1)",
+                error("23505"),
+                &["1|1"],
+            ),
+            meeting(
+                before,
+                "LOCK TABLE t IN ACCESS EXCLUSIVE MODE; UPDATE t SET y = y + 1",
+                "UPDATE t SET y = y + 1 RETURNING y",
+                rows(&["3"]),
+                &["1|3"],
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_copy_obey_the_table_that_it_waited_for() {
+    let peer = Peer::start("concurrency_copy").await;
+    let (first, second) = (peer.connect().await, peer.connect().await);
+    let copy = async |lines: &'static [u8]| {
+        let begun = second.copy_in("COPY t FROM STDIN").await.map_err(|error| refused(&error))?;
+        let mut rows = Box::pin(begun);
+        rows.send(Bytes::from_static(lines)).await.map_err(|error| refused(&error))?;
+        rows.as_mut().finish().await.map_err(|error| refused(&error))
+    };
+
+    done(&first, "CREATE TABLE t (x int); INSERT INTO t VALUES (1)").await;
+    done(&first, "BEGIN; ALTER TABLE t ADD UNIQUE (x)").await;
+    let told = meanwhile(copy(b"2\n1\n"), &first, "COMMIT").await;
+    assert_eq!(told, Err("23505".to_owned()));
+    assert_eq!(ask(&first, "TABLE t").await, rows(&["1"]));
+
+    done(&first, "BEGIN; ALTER TABLE t ADD y int DEFAULT 4").await;
+    let told = meanwhile(copy(b"2\t3\n"), &first, "COMMIT").await;
+    assert_eq!(told, Ok(1));
+    assert_eq!(ask(&first, "TABLE t ORDER BY x").await, rows(&["1|4", "2|3"]));
+
+    done(&first, "BEGIN; DROP TABLE t").await;
+    let told = meanwhile(copy(b"2\t3\n"), &first, "COMMIT").await;
+    assert_eq!(told, Err("42P01".to_owned()));
+
+    drop((first, second));
+    peer.stop().await;
+}
+
+/// PostgreSQL looks names up anew for every statement. A snapshot here has its names with it, so
+/// that a table which changed since is one more thing that another was first at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_is_older_than_the_table_writes_nothing_into_it() {
+    let peer = Peer::start("concurrency_snapshot").await;
+    let (first, second) = (peer.connect().await, peer.connect().await);
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1";
+    for (change, write, oracle, here) in [
+        ("ALTER TABLE t ADD UNIQUE (x)", "INSERT INTO t VALUES (1)", "23505", "40001"),
+        ("ALTER TABLE t ALTER x SET NOT NULL", "INSERT INTO t VALUES (NULL)", "23502", "40001"),
+        ("DROP TABLE t", "INSERT INTO t VALUES (1)", "42P01", "42P01"),
+    ] {
+        done(&first, "DROP TABLE IF EXISTS t; CREATE TABLE t (x int)").await;
+        done(&first, "INSERT INTO t VALUES (1)").await;
+        done(&second, begin).await;
+        done(&first, change).await;
+        let state = if is_oracle() { oracle } else { here };
+        assert_eq!(ask(&second, write).await, error(state), "{change}");
+        done(&second, "ROLLBACK").await;
     }
     drop((first, second));
     peer.stop().await;
