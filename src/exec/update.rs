@@ -8,7 +8,7 @@ use super::{
     changed::Changed,
     insert::{concurrent_update, lock_row, lock_table},
     keys::UniqueKey,
-    locks::Mode,
+    locks::{Mode, Target},
     meetings::check_keys,
     snapshot::Snapshot,
     table::column_specs,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     catalog::Table,
-    error::Result,
+    error::{Error, Result, SqlState},
     ids::RowId,
     sql::{Delete, LockWait, Locking, Update},
 };
@@ -113,7 +113,7 @@ async fn settled(
     env: &Env,
     transaction: &mut Transaction,
 ) -> Result<Option<Changed>> {
-    if !lock_rows(table, &changed.ids, snapshot, env, transaction).await? {
+    if !lock_rows(table, &changed.ids, Mode::Exclusive, snapshot, env, transaction).await? {
         // Parts of one statement start over together.
         return match env.shared {
             Some(_) => Err(concurrent_update()),
@@ -126,8 +126,8 @@ async fn settled(
     Ok(Some(changed))
 }
 
-/// `SELECT … FOR UPDATE`: locks the rows that the query will read; with SKIP LOCKED gives those
-/// that could be locked.
+/// `SELECT … FOR UPDATE` and FOR SHARE: locks the rows that the query will read, and gives the
+/// picture that it reads them in: with SKIP LOCKED one without the rows that others hold.
 ///
 /// # Errors
 /// 40001, 55P03 and those of locks.
@@ -135,22 +135,57 @@ pub async fn lock_for_reading(
     locking: &Locking,
     env: &Env,
     transaction: &mut Transaction,
-) -> Result<()> {
-    lock_table(&locking.table, Mode::Shared, env, transaction).await?;
-    let env = match locking.wait {
-        LockWait::NoWait => Env { lock_timeout: Some(std::time::Duration::ZERO), ..env.clone() },
-        LockWait::Wait | LockWait::SkipLocked => env.clone(),
-    };
+) -> Result<Arc<Snapshot>> {
+    let table = &locking.table;
+    lock_table(table, Mode::Shared, env, transaction).await?;
+    let mode = if locking.shared { Mode::Shared } else { Mode::Exclusive };
+    let mut skipped = RoaringTreemap::new();
     loop {
-        let snapshot = transaction.snapshot();
+        let mut snapshot = transaction.snapshot();
+        if !skipped.is_empty() {
+            snapshot = Arc::new(snapshot.without(table.id, &skipped));
+        }
         let here = env.on(Arc::clone(&snapshot));
         let (_, batches) = here.run.collect(&locking.rows, &env.parameters).await?;
         let ids = row_ids(&batches);
-        if lock_rows(&locking.table, &ids, &snapshot, &env, transaction).await? {
-            return Ok(());
+        let held = match locking.wait {
+            LockWait::Wait => RoaringTreemap::new(),
+            LockWait::NoWait | LockWait::SkipLocked => {
+                held_by_others(table, &ids, mode, &snapshot, transaction)
+            }
+        };
+        if locking.wait == LockWait::NoWait && !held.is_empty() {
+            return Err(Error::new(
+                SqlState::LOCK_NOT_AVAILABLE,
+                format!("could not obtain lock on row in relation \"{}\"", table.name),
+            ));
         }
-        start_over(transaction)?;
+        if !held.is_empty() {
+            // LIMIT then takes others.
+            skipped |= held;
+        } else if lock_rows(table, &ids, mode, &snapshot, env, transaction).await? {
+            return Ok(snapshot);
+        } else {
+            skipped.clear();
+            start_over(transaction)?;
+        }
     }
+}
+
+/// Locks those rows that can be locked at once; gives the others.
+fn held_by_others(
+    table: &Table,
+    ids: &RoaringTreemap,
+    mode: Mode,
+    snapshot: &Snapshot,
+    transaction: &Transaction,
+) -> RoaringTreemap {
+    let first_own = snapshot.first_own_row(table.id).0;
+    let is_held = |&id: &u64| {
+        let target = Target::Row(table.id, RowId(id));
+        transaction.locks().try_acquire(transaction.owner(), &target, mode).is_none()
+    };
+    ids.iter().take_while(|&id| id < first_own).filter(is_held).collect()
 }
 
 /// The rows of the first column.
@@ -166,12 +201,13 @@ fn row_ids(batches: &[RecordBatch]) -> RoaringTreemap {
 async fn lock_rows(
     table: &Table,
     ids: &RoaringTreemap,
+    mode: Mode,
     snapshot: &Snapshot,
     env: &Env,
     transaction: &Transaction,
 ) -> Result<bool> {
     for id in ids {
-        lock_row(table, RowId(id), Mode::Exclusive, snapshot, env, transaction).await?;
+        lock_row(table, RowId(id), mode, snapshot, env, transaction).await?;
     }
     let newest = transaction.newest();
     if newest.committed_state().lsn == snapshot.committed_state().lsn {

@@ -227,8 +227,8 @@ impl Session {
         if let Some(locking) = &query.locking {
             let transaction = self.transaction.as_mut().expect("a statement has a transaction");
             transaction.check_writable("SELECT FOR UPDATE")?;
-            update::lock_for_reading(locking, &env, transaction).await?;
-            env = env.on(transaction.snapshot());
+            let picture = update::lock_for_reading(locking, &env, transaction).await?;
+            env = env.on(picture);
         }
         let (_, stream) = env.run.stream(&query.plan, &env.parameters).await?;
         let columns = query.columns.clone().into();

@@ -335,6 +335,40 @@ async fn soon<T>(work: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_are_locked_for_reading_are_waited_for_skipped_or_refused() {
+    let peer = Peer::start("concurrency_rows").await;
+    let (first, second) = (peer.connect().await, peer.connect().await);
+    done(&first, "CREATE TABLE t (id int, n int)").await;
+    done(&first, "INSERT INTO t VALUES (1, 1), (2, 2), (3, 3), (4, 4)").await;
+    let next = "SELECT id FROM t ORDER BY id LIMIT 2 FOR UPDATE SKIP LOCKED";
+
+    done(&first, "BEGIN").await;
+    assert_eq!(ask(&first, next).await, rows(&["1", "2"]));
+    assert_eq!(ask(&first, next).await, rows(&["1", "2"]), "own locks are not in the way");
+    done(&second, "BEGIN").await;
+    assert_eq!(soon(ask(&second, next)).await, rows(&["3", "4"]));
+    let none = "SELECT id FROM t WHERE id < 3 FOR SHARE SKIP LOCKED";
+    assert_eq!(soon(ask(&second, none)).await, rows(&[]));
+    let now = "SELECT id FROM t WHERE id = 1 FOR UPDATE NOWAIT";
+    assert_eq!(soon(ask(&second, now)).await, error("55P03"));
+    done(&first, "ROLLBACK").await;
+    done(&second, "ROLLBACK").await;
+
+    let share = "SELECT id FROM t WHERE id = 1 FOR SHARE";
+    for client in [&first, &second] {
+        done(client, "BEGIN").await;
+        assert_eq!(soon(ask(client, share)).await, rows(&["1"]));
+    }
+    assert_eq!(soon(ask(&second, now)).await, error("55P03"));
+    done(&second, "ROLLBACK").await;
+    let changed = ask(&second, "UPDATE t SET n = n + 1 WHERE id = 1 RETURNING n");
+    assert_eq!(meanwhile(changed, &first, "COMMIT").await, rows(&["2"]));
+
+    drop((first, second));
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn advisory_locks_belong_to_sessions_and_are_counted() {
     let peer = Peer::start("concurrency_advisory").await;
     let (first, second) = (peer.connect().await, peer.connect().await);
