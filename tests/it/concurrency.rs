@@ -415,3 +415,28 @@ async fn advisory_locks_belong_to_sessions_and_are_counted() {
     drop((first, second));
     peer.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_waits_can_be_cancelled() {
+    let peer = Peer::start("concurrency_cancel").await;
+    let (first, second) = (peer.connect().await, peer.connect().await);
+    done(&first, "CREATE TABLE t (n int); INSERT INTO t VALUES (1)").await;
+
+    done(&second, "BEGIN; DECLARE c CURSOR FOR SELECT pg_sleep(60)").await;
+    done(&second, "SET LOCAL statement_timeout = '200ms'").await;
+    assert_eq!(soon(ask(&second, "FETCH c")).await, error("57014"));
+    done(&second, "ROLLBACK").await;
+
+    done(&first, "BEGIN; LOCK TABLE t").await;
+    done(&second, "BEGIN; SET LOCAL statement_timeout = '200ms'").await;
+    assert_eq!(soon(ask(&second, "LOCK TABLE t")).await, error("57014"));
+    done(&second, "ROLLBACK").await;
+    done(&second, "BEGIN").await;
+    assert_eq!(soon(ask(&second, "LOCK TABLE t NOWAIT")).await, error("55P03"));
+    done(&second, "ROLLBACK; BEGIN").await;
+    let gone = meanwhile(ask(&second, "LOCK TABLE t"), &first, "DROP TABLE t; COMMIT").await;
+    assert_eq!(gone, error("42P01"));
+
+    drop((first, second));
+    peer.stop().await;
+}
