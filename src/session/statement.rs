@@ -1,6 +1,12 @@
 //! Prepares and runs one statement.
 
-use super::{Outcome, Rows, RowsTag, Session, explain, settings::Settings, utility};
+use super::{
+    Outcome, Rows, RowsTag, Session,
+    cancel::{Pace, Stop},
+    explain,
+    settings::Settings,
+    utility,
+};
 use crate::{
     clock::SharedClock,
     error::{Error, Result, SqlState},
@@ -151,16 +157,17 @@ impl Session {
         self.context.statement_starts(statement.text());
         self.check_not_failed(statement)?;
         self.settle();
-        let cancel = self.context.canceller.renew();
-        let deadline = self.deadline();
+        let stop = self.context.canceller.renew();
+        let limit = self.derived.timeout.map(|limit| (limit, Arc::clone(&self.engine.clock)));
+        let pace = Pace::begin(self.context.canceller.clone(), stop.clone(), limit);
         let counted = Counted::new(self, statement);
-        let outcome = self.run(prepared, parameters, &cancel).await;
+        let outcome = self.run(prepared, parameters, stop.token()).await;
         let outcome = outcome.map_err(|error| {
-            let error = self.context.canceller.reason(error);
+            let error = stop.reason(error);
             counted.failed(&error);
             error
         })?;
-        Ok(self.watched(outcome, Running { _deadline: deadline, counted }))
+        Ok(watched(outcome, stop, Running { pace: Arc::new(pace), counted }))
     }
 
     async fn run(
@@ -208,11 +215,11 @@ impl Session {
             Bound::With(statement) => {
                 let transaction = self.transaction.as_mut().expect("a statement has a transaction");
                 Ok(match (with::run(statement, env, transaction).await?, statement.main.as_ref()) {
-                    (with::Ran::Rows(batches), main) => Outcome::Rows(Rows {
-                        columns: main.columns().unwrap_or_default().into(),
-                        stream: rows_stream(batches),
-                        tag: RowsTag::Counted("SELECT"),
-                    }),
+                    (with::Ran::Rows(batches), main) => Outcome::Rows(Rows::new(
+                        main.columns().unwrap_or_default().into(),
+                        rows_stream(batches),
+                        RowsTag::Counted("SELECT"),
+                    )),
                     (with::Ran::Wrote(written), main) => changed(main, written),
                 })
             }
@@ -232,7 +239,7 @@ impl Session {
         }
         let (_, stream) = env.run.stream(&query.plan, &env.parameters).await?;
         let columns = query.columns.clone().into();
-        Ok(Rows { columns, stream, tag: RowsTag::Counted("SELECT") })
+        Ok(Rows::new(columns, stream, RowsTag::Counted("SELECT")))
     }
 
     async fn run_change(&mut self, bound: &Bound, env: &Env) -> Result<Outcome> {
@@ -351,50 +358,40 @@ impl Session {
         }
         Ok(())
     }
+}
 
-    /// Cancels the statement when `statement_timeout` is over.
-    fn deadline(&self) -> Option<Deadline> {
-        let limit = self.derived.timeout?;
-        let canceller = self.context.canceller.clone();
-        let wait = self.engine.clock.sleep(limit);
-        let task = tokio::spawn(async move {
-            wait.await;
-            canceller.time_out();
-        });
-        Some(Deadline(task.abort_handle()))
+/// Streams fail with the true reason of a cancellation; what lasts as long as they do goes along.
+fn watched(outcome: Outcome, stop: Stop, running: Running) -> Outcome {
+    if let Outcome::CopyIn(mut copy) = outcome {
+        copy.running = Some(running);
+        return Outcome::CopyIn(copy);
     }
-
-    /// Streams fail with the true reason of a cancellation, and keep their deadline until their
-    /// end.
-    fn watched(&self, outcome: Outcome, running: Running) -> Outcome {
-        let canceller = self.context.canceller.clone();
-        if let Outcome::CopyIn(mut copy) = outcome {
-            copy.running = Some(running);
-            return Outcome::CopyIn(copy);
-        }
-        let watch = |stream: super::RowStream| -> super::RowStream {
-            Box::pin(stream.map(move |batch| {
-                let counted = &running.counted;
-                match batch {
-                    Ok(batch) => {
-                        counted.metrics.rows_returned.inc_by(batch.num_rows() as u64);
-                        Ok(batch)
-                    }
-                    Err(error) => {
-                        let error = canceller.reason(error);
-                        counted.failed(&error);
-                        Err(error)
-                    }
+    let pace = Arc::clone(&running.pace);
+    let watch = |stream: super::RowStream| -> super::RowStream {
+        Box::pin(stream.map(move |batch| {
+            let counted = &running.counted;
+            match batch {
+                Ok(batch) => {
+                    counted.metrics.rows_returned.inc_by(batch.num_rows() as u64);
+                    Ok(batch)
                 }
-            }))
-        };
-        match outcome {
-            Outcome::Rows(rows) => Outcome::Rows(Rows { stream: watch(rows.stream), ..rows }),
-            Outcome::CopyOut(copy) => {
-                Outcome::CopyOut(super::CopyOut { stream: watch(copy.stream), ..copy })
+                Err(error) => {
+                    let error = stop.reason(error);
+                    counted.failed(&error);
+                    Err(error)
+                }
             }
-            other => other,
+        }))
+    };
+    match outcome {
+        Outcome::Rows(rows) => {
+            let stream = watch(rows.stream);
+            Outcome::Rows(Rows { stream, pace: Some(pace), ..rows })
         }
+        Outcome::CopyOut(copy) => {
+            Outcome::CopyOut(super::CopyOut { stream: watch(copy.stream), ..copy })
+        }
+        other => other,
     }
 }
 
@@ -406,10 +403,10 @@ fn ends_transaction(statement: &Statement) -> bool {
     )
 }
 
-/// What lasts until a statement's last row: its deadline and its counters.
+/// What lasts until a statement's last row: its pace and its counters.
 #[derive(Debug)]
 pub(super) struct Running {
-    _deadline: Option<Deadline>,
+    pace: Arc<Pace>,
     counted: Counted,
 }
 
@@ -452,16 +449,6 @@ impl Drop for Counted {
     }
 }
 
-/// A deadline that is called off when it is dropped.
-#[derive(Debug)]
-struct Deadline(tokio::task::AbortHandle);
-
-impl Drop for Deadline {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 /// The answer to a change of rows.
 fn changed(change: &Bound, written: Written) -> Outcome {
     let word = match change {
@@ -471,11 +458,9 @@ fn changed(change: &Bound, written: Written) -> Outcome {
     };
     let tag = format!("{word} {}", written.rows);
     match (written.returned, change.columns()) {
-        (Some(batches), Some(columns)) => Outcome::Rows(Rows {
-            columns: columns.into(),
-            stream: rows_stream(batches),
-            tag: RowsTag::Fixed(tag),
-        }),
+        (Some(batches), Some(columns)) => {
+            Outcome::Rows(Rows::new(columns.into(), rows_stream(batches), RowsTag::Fixed(tag)))
+        }
         _ => Outcome::Done(tag),
     }
 }

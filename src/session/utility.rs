@@ -134,7 +134,7 @@ pub(super) async fn run(
                 return Ok(Outcome::Done(format!("MOVE {rows}")));
             }
             let (stream, tag) = (rows_stream(batches), RowsTag::Counted("FETCH"));
-            Ok(Outcome::Rows(Rows { columns, stream, tag }))
+            Ok(Outcome::Rows(Rows::new(columns, stream, tag)))
         }
         Utility::Close(name) => {
             session.cursors.close(name.as_deref())?;
@@ -373,7 +373,7 @@ impl Session {
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
             .map_err(|error| Error::internal("settings").source(error))?;
         let tag = RowsTag::Fixed("SHOW".to_owned());
-        Ok(Rows { columns, stream: rows_stream(vec![batch]), tag })
+        Ok(Rows::new(columns, rows_stream(vec![batch]), tag))
     }
 
     fn discard(&mut self, what: Discard) -> Result<String> {

@@ -440,3 +440,24 @@ async fn whatever_waits_can_be_cancelled() {
     drop((first, second));
     peer.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_of_a_result_that_is_read_in_pieces_stops_between_them() {
+    let peer = Peer::start("concurrency_pieces").await;
+    let mut client = peer.connect().await;
+    let clock = SystemClock::shared();
+    done(&client, "SET statement_timeout = '3s'").await;
+    let transaction = client.transaction().await.unwrap();
+    let many = transaction.prepare("SELECT generate_series(1, 100000)").await.unwrap();
+    let portal = transaction.bind(&many, &[]).await.unwrap();
+    assert_eq!(transaction.query_portal(&portal, 10).await.unwrap().len(), 10);
+
+    clock.sleep(Duration::from_millis(2500)).await;
+    let slept = transaction.simple_query("SELECT pg_sleep(1)").await;
+    assert_eq!(slept.map(drop).map_err(|error| refused(&error)), Ok(()));
+    assert_eq!(transaction.query_portal(&portal, 0).await.unwrap().len(), 99_990);
+
+    drop(transaction);
+    drop(client);
+    peer.stop().await;
+}
