@@ -33,6 +33,18 @@ impl Changed {
     /// # Errors
     /// When a column is not of its type: a fault of the plan.
     pub fn collect(batches: &[RecordBatch], schema: &SchemaRef) -> Result<Self> {
+        Self::beyond(&RoaringTreemap::new(), batches, schema)
+    }
+
+    /// The same for rows that come after others were changed, which count no more.
+    ///
+    /// # Errors
+    /// When a column is not of its type: a fault of the plan.
+    pub fn beyond(
+        done: &RoaringTreemap,
+        batches: &[RecordBatch],
+        schema: &SchemaRef,
+    ) -> Result<Self> {
         let mut ids = RoaringTreemap::new();
         let mut order = Vec::new();
         let (mut kept, mut along) = (Vec::new(), Vec::new());
@@ -40,7 +52,7 @@ impl Changed {
         for batch in batches {
             let rows = batch.column(0).as_primitive::<UInt64Type>();
             let mut is_first = |&id: &u64| {
-                let first = ids.insert(id);
+                let first = !done.contains(id) && ids.insert(id);
                 order.extend(first.then_some(RowId(id)));
                 Some(first)
             };

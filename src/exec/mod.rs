@@ -16,6 +16,7 @@ pub mod commit;
 pub mod ddl;
 mod failure;
 pub mod insert;
+pub mod kept;
 mod key_lookup;
 pub mod keys;
 pub mod locks;

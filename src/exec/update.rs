@@ -7,9 +7,11 @@
 use super::{
     changed::Changed,
     insert::{concurrent_update, lock_row, lock_table},
+    kept::Kept,
     keys::UniqueKey,
     locks::{Mode, Target},
     meetings::check_keys,
+    run::{RowStream, Run},
     snapshot::Snapshot,
     table::column_specs,
     transaction::{Isolation, Transaction},
@@ -25,6 +27,7 @@ use arrow::{
     array::{AsArray, RecordBatch},
     datatypes::{Schema, UInt64Type},
 };
+use futures::{StreamExt, stream::Fuse};
 use roaring::RoaringTreemap;
 use std::sync::Arc;
 
@@ -40,31 +43,73 @@ pub async fn update(
     transaction.check_writable("UPDATE")?;
     let table = &statement.table;
     lock_table(table, Mode::Shared, env, transaction).await?;
-    let schema = storage_schema(table);
-    let (snapshot, changed) = loop {
-        let snapshot = env.picture(transaction);
-        let here = env.on(Arc::clone(&snapshot));
-        let (_, batches) = here.run.collect(&statement.source, &env.parameters).await?;
-        let changed = Changed::collect(&batches, &schema)?;
-        if let Some(changed) = settled(table, changed, &snapshot, env, transaction).await? {
-            break (snapshot, changed);
+    let touched = |place: &usize| statement.changed.contains(&table.columns[*place].id);
+    let mut keys = UniqueKey::of(table)?;
+    keys.retain(|key| key.places.iter().any(touched));
+    let rules = Rules { checks: RowChecks::new(table, &env.context)?, keys };
+    let mark = transaction.mark();
+    let (rows, new) = loop {
+        if let Some(done) = replace(statement, &rules, env, transaction).await? {
+            break done;
         }
+        transaction.undo_to(mark.clone());
     };
+    let returned = returned(statement.returning.as_ref(), &new, env, transaction).await?;
+    Ok(Written { rows, returned })
+}
 
-    let rows = changed.ids.len();
-    if rows > 0 {
-        RowChecks::new(table, &env.context)?.check(&changed.rows, env).await?;
+/// What new rows must obey.
+struct Rules {
+    checks: RowChecks,
+    /// The keys that the statement changes.
+    keys: Vec<UniqueKey>,
+}
+
+/// Replaces rows as they are found, in the snapshot as it was; how many, and the new ones where
+/// RETURNING asks for them. Only a change of keys is done as a whole: a key may go from row to row.
+/// Nothing when all is to be done anew.
+async fn replace(
+    statement: &Update,
+    rules: &Rules,
+    env: &Env,
+    transaction: &mut Transaction,
+) -> Result<Option<(u64, Vec<RecordBatch>)>> {
+    let table = &statement.table;
+    let schema = storage_schema(table);
+    let snapshot = env.picture(transaction);
+    let here = env.on(Arc::clone(&snapshot));
+    let (_, source) = here.run.stream(&statement.source, &env.parameters).await?;
+    let mut source = source.fuse();
+    let (mut replaced, mut new) = (RoaringTreemap::new(), Vec::new());
+    let whole = !rules.keys.is_empty();
+    while let Some(found) = portion(&mut source, whole, &env.run).await? {
+        let changed = Changed::beyond(&replaced, found.batches(), &schema)?;
+        let Some(changed) = settled(table, changed, &snapshot, env, transaction).await? else {
+            return Ok(None);
+        };
+        rules.checks.check(&changed.rows, env).await?;
         transaction.delete(table, snapshot.first_own_row(table.id), &changed.ids);
-        let touched = |place: &usize| statement.changed.contains(&table.columns[*place].id);
-        let mut keys = UniqueKey::of(table)?;
-        keys.retain(|key| key.places.iter().any(touched));
-        check_keys(table, &keys, &changed.rows, env, transaction).await?;
+        check_keys(table, &rules.keys, &changed.rows, env, transaction).await?;
         transaction.insert(table, changed.rows.clone());
         env.spill.spill(table, transaction).await?;
+        if statement.returning.is_some() {
+            new.push(changed.beside(&changed.rows)?);
+        }
+        replaced |= changed.ids;
     }
-    let new = changed.beside(&changed.rows)?;
-    let returned = returned(statement.returning.as_ref(), &[new], env, transaction).await?;
-    Ok(Written { rows, returned })
+    Ok(Some((replaced.len(), new)))
+}
+
+/// The next batch of a stream, or all that are left.
+async fn portion(source: &mut Fuse<RowStream>, whole: bool, run: &Run) -> Result<Option<Kept>> {
+    let mut found = Kept::new(run);
+    while let Some(batch) = source.next().await {
+        found.push(batch?)?;
+        if !whole {
+            break;
+        }
+    }
+    Ok((!found.batches().is_empty()).then_some(found))
 }
 
 /// Runs a DELETE.

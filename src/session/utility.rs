@@ -11,6 +11,7 @@ use crate::{
     error::{Error, Result, SqlState},
     exec::{
         ddl::Ddl,
+        kept::Kept,
         locks::{Mode, Target},
         maintenance::Task,
         relations::Sources,
@@ -121,19 +122,20 @@ pub(super) async fn run(
         Utility::Declare(declare) => session.declare(declare, cancel).await,
         Utility::Fetch { cursor, direction, moves } => {
             let name = cursor;
+            let run = session.env(Vec::new(), cancel.clone()).run;
             let cursor = session.cursors.named(name)?;
             let columns = Arc::clone(&cursor.columns);
             // Rows that were on their way are lost.
-            let fetched = until(cancel, cursor.fetch(*direction)).await;
+            let fetched = until(cancel, cursor.fetch(*direction, &run)).await;
             if cancel.is_cancelled() {
-                session.cursors.close(Some(name))?;
+                session.cursors.close(Some(name.as_str()))?;
             }
-            let batches = fetched?;
+            let fetched = fetched?;
             if *moves {
-                let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+                let rows = fetched.batches().iter().map(RecordBatch::num_rows).sum::<usize>();
                 return Ok(Outcome::Done(format!("MOVE {rows}")));
             }
-            let (stream, tag) = (rows_stream(batches), RowsTag::Counted("FETCH"));
+            let (stream, tag) = (fetched.into_stream(), RowsTag::Counted("FETCH"));
             Ok(Outcome::Rows(Rows::new(columns, stream, tag)))
         }
         Utility::Close(name) => {
@@ -422,7 +424,10 @@ impl Session {
         let opened = async {
             let rows = self.run_query(&declare.query, &env).await?;
             match keeps {
-                true => Cursor::kept(rows.columns, rows.stream, declare.hold).await,
+                true => {
+                    let kept = Kept::all(&env.run, rows.stream).await?;
+                    Ok(Cursor::kept(rows.columns, kept, declare.hold))
+                }
                 false => Ok(Cursor::forward(rows.columns, rows.stream)),
             }
         };
