@@ -2,25 +2,26 @@
 //! transaction's buffer; rows that meet others of equal key go the way of ON CONFLICT.
 
 use super::{
-    keys::{KeyValues, UniqueKey},
+    changed::Changed,
+    keys::UniqueKey,
     locks::{Mode, Target},
+    meetings::{self, Meetings, check_keys},
     snapshot::Snapshot,
     transaction::{Isolation, Transaction},
     write::{Env, RowChecks, Written, returned, storage_schema, to_storage},
 };
 use crate::{
-    catalog::{Constraint, Table},
+    catalog::Table,
     error::{Error, Result, SqlState},
-    ids::{Oid, RowId},
+    ids::RowId,
     sql::{ConflictAction, Insert, OnConflict, Plan, Slot},
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array},
-    compute::{concat, concat_batches, filter, filter_record_batch, take_record_batch},
-    datatypes::{Field, Schema, SchemaRef, UInt64Type},
+    array::{ArrayRef, BooleanArray, RecordBatch, UInt64Array},
+    compute::{filter_record_batch, take_record_batch},
+    datatypes::SchemaRef,
 };
 use futures::StreamExt;
-use roaring::RoaringTreemap;
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -56,10 +57,11 @@ pub struct Inserter {
     table: Arc<Table>,
     schema: SchemaRef,
     checks: RowChecks,
+    /// Those that ON CONFLICT names come first.
     keys: Vec<UniqueKey>,
     conflict: Option<Conflict>,
-    /// Rows that this statement updated already: a second time is an error.
-    updated: HashSet<RowId>,
+    /// The first own row of the transaction, by ordinal, that this statement wrote.
+    first: u64,
     /// How many rows were written.
     pub rows: u64,
 }
@@ -67,9 +69,21 @@ pub struct Inserter {
 /// ON CONFLICT, as the inserter needs it.
 #[derive(Debug)]
 struct Conflict {
-    constraint: Option<Oid>,
+    /// At how many of the keys rows may meet others.
+    keys: usize,
     update: Option<(Slot, Arc<Plan>)>,
 }
+
+/// What becomes of the first rows of a batch. A row that meets one which an earlier row of the
+/// batch is to update is of the next lot: it meets what that update leaves.
+struct Lot {
+    /// Of each row whether it is inserted.
+    fresh: Vec<bool>,
+    updates: Vec<Met>,
+}
+
+/// A row of a batch and the row that it is to update.
+type Met = (usize, RowId);
 
 impl Inserter {
     /// Locks the table for DML and prepares its checks.
@@ -83,20 +97,32 @@ impl Inserter {
         transaction: &Transaction,
     ) -> Result<Self> {
         lock_table(table, Mode::Shared, env, transaction).await?;
-        let conflict = conflict.map(|conflict| Conflict {
-            constraint: conflict.constraint,
-            update: match &conflict.action {
-                ConflictAction::Nothing => None,
-                ConflictAction::Update { input, plan, .. } => Some((input.clone(), plan.clone())),
-            },
+        let mut keys = UniqueKey::of(table)?;
+        let conflict = conflict.map(|conflict| {
+            let named =
+                |key: &UniqueKey| conflict.constraint.is_none_or(|id| id == key.constraint.id);
+            keys.sort_by_key(|key| !named(key));
+            Conflict {
+                keys: keys.iter().filter(|key| named(key)).count(),
+                update: match &conflict.action {
+                    ConflictAction::Nothing => None,
+                    ConflictAction::Update { input, plan, .. } => {
+                        Some((input.clone(), plan.clone()))
+                    }
+                },
+            }
         });
+        let first = match &env.shared {
+            Some(seen) => seen.table(table.id).next_row().0 - seen.first_own_row(table.id).0,
+            None => transaction.own_rows(table.id).map_or(0, |rows| rows.next_row().0),
+        };
         Ok(Self {
             table: Arc::clone(table),
             schema: storage_schema(table),
             checks: RowChecks::new(table, &env.context)?,
-            keys: UniqueKey::of(table)?,
+            keys,
             conflict,
-            updated: HashSet::new(),
+            first,
             rows: 0,
         })
     }
@@ -116,85 +142,106 @@ impl Inserter {
             return Ok(Vec::new());
         }
         self.checks.check(&rows, env).await?;
-        let meetings = self.meetings(&rows, env, transaction).await?;
         let mut written = Vec::new();
+        if self.keys.is_empty() {
+            self.rows += rows.num_rows() as u64;
+            transaction.insert(&self.table, rows.clone());
+            written.push(rows);
+        } else {
+            let (mut done, mut next) = (0, rows.num_rows());
+            while done < rows.num_rows() {
+                let some = rows.slice(done, next.min(rows.num_rows() - done));
+                let (taken, new) = self.push_lot(&some, env, transaction).await?;
+                written.push(new);
+                done += taken;
+                // Where lots are short it is vain to look far ahead.
+                next = taken * 2;
+            }
+        }
+        env.spill.spill(&self.table, transaction).await?;
+        Ok(written)
+    }
 
-        let (fresh, updates) = self.sort_out(&rows, &meetings)?;
+    /// Takes as many rows as can be taken at once; how many, and what was written.
+    async fn push_lot(
+        &mut self,
+        rows: &RecordBatch,
+        env: &Env,
+        transaction: &mut Transaction,
+    ) -> Result<(usize, RecordBatch)> {
+        let claimed = self.conflict.as_ref().map_or(0, |conflict| match conflict.update {
+            Some(_) => conflict.keys,
+            None => 0,
+        });
+        let meetings =
+            meetings::meet(&self.table, &self.keys, claimed, rows, env, transaction).await?;
+        let Lot { fresh, updates } = self.sort_out(rows, &meetings, transaction)?;
+        let taken = fresh.len();
+        let rows = rows.slice(0, taken);
         let inserted = filtered(&rows, &fresh)?;
         if inserted.num_rows() > 0 {
             self.rows += inserted.num_rows() as u64;
             transaction.insert(&self.table, inserted.clone());
         }
         if updates.is_empty() {
-            written.push(inserted);
-        } else {
-            let snapshot = meetings.snapshot.as_ref().expect("rows met others in a snapshot");
-            let changed = self.update(&rows, &updates, snapshot, env, transaction).await?;
-            self.rows += changed.rows.num_rows() as u64;
-            written.push(in_order(&fresh, &inserted, &updates, &changed)?);
+            return Ok((taken, inserted));
         }
-        env.spill.spill(&self.table, transaction).await?;
-        Ok(written)
-    }
-
-    /// Locks the keys of rows and finds what they meet.
-    async fn meetings(
-        &self,
-        rows: &RecordBatch,
-        env: &Env,
-        transaction: &Transaction,
-    ) -> Result<Meetings> {
-        let mut meetings = Meetings { keys: Vec::new(), snapshot: None };
-        if self.keys.is_empty() {
-            return Ok(meetings);
-        }
-        let values: Vec<KeyValues> =
-            self.keys.iter().map(|key| key.values(rows)).collect::<Result<_>>()?;
-        for (key, values) in self.keys.iter().zip(&values) {
-            key.lock(values, env, transaction).await?;
-        }
-        // Taken after the locks: whoever held them has committed or is gone.
-        let newest = transaction.newest();
-        for (key, values) in self.keys.iter().zip(&values) {
-            meetings.keys.push(Meeting {
-                existing: key.existing(&self.table, values, &newest).await?,
-                repeated: key.repeated(values),
-            });
-        }
-        meetings.snapshot = Some(newest);
-        Ok(meetings)
+        let changed = self.update(&rows, &updates, &meetings.snapshot, env, transaction).await?;
+        self.rows += changed.rows.num_rows() as u64;
+        Ok((taken, in_order(&fresh, &inserted, &updates, &changed)?))
     }
 
     /// The rows that meet none, and which row must update which.
-    fn sort_out(&self, rows: &RecordBatch, meetings: &Meetings) -> Result<(Vec<bool>, Vec<Met>)> {
-        let mut fresh = vec![true; rows.num_rows()];
-        let mut updates = Vec::new();
-        for row in 0..rows.num_rows() {
-            for (key, meeting) in self.keys.iter().zip(&meetings.keys) {
-                // An earlier row of the batch that is left out is met by none.
-                let repeated = meeting.repeated[row].is_some_and(|earlier| fresh[earlier]);
+    fn sort_out(
+        &self,
+        rows: &RecordBatch,
+        meetings: &Meetings,
+        transaction: &mut Transaction,
+    ) -> Result<Lot> {
+        let first_own = meetings.snapshot.first_own_row(self.table.id);
+        let mut lot = Lot { fresh: Vec::with_capacity(rows.num_rows()), updates: Vec::new() };
+        let mut inserted: Vec<HashSet<&[u8]>> = vec![HashSet::new(); self.keys.len()];
+        let mut updated = HashSet::new();
+        'rows: for row in 0..rows.num_rows() {
+            for (place, (key, meeting)) in self.keys.iter().zip(&meetings.keys).enumerate() {
                 let existing = meeting.existing[row];
-                if existing.is_none() && !repeated {
+                let values = &meeting.values;
+                let is_repeated =
+                    values.is_some(row) && inserted[place].contains(values.bytes(row));
+                if existing.is_none() && !is_repeated {
                     continue;
                 }
-                let Some(conflict) = self.conflict_of(&key.constraint) else {
+                let conflict = self.conflict.as_ref().filter(|conflict| place < conflict.keys);
+                let Some(conflict) = conflict else {
                     return Err(key.violation(&self.table, rows, row));
                 };
-                fresh[row] = false;
+                if let Some(existing) = existing.filter(|&existing| existing < first_own) {
+                    self.check_visible(existing, transaction)?;
+                }
                 match (&conflict.update, existing) {
                     (None, _) => {}
-                    (Some(_), Some(existing)) => updates.push((row, existing)),
+                    (Some(_), Some(existing)) => {
+                        if existing.0 >= first_own.0 + self.first {
+                            return Err(second_time());
+                        }
+                        if !updated.insert(existing) {
+                            break 'rows;
+                        }
+                        lot.updates.push((row, existing));
+                    }
                     (Some(_), None) => return Err(second_time()),
                 }
-                break;
+                lot.fresh.push(false);
+                continue 'rows;
             }
+            for (inserted, meeting) in inserted.iter_mut().zip(&meetings.keys) {
+                if meeting.values.is_some(row) {
+                    inserted.insert(meeting.values.bytes(row));
+                }
+            }
+            lot.fresh.push(true);
         }
-        Ok((fresh, updates))
-    }
-
-    fn conflict_of(&self, constraint: &Constraint) -> Option<&Conflict> {
-        let conflict = self.conflict.as_ref()?;
-        conflict.constraint.is_none_or(|id| id == constraint.id).then_some(conflict)
+        Ok(lot)
     }
 
     /// DO UPDATE: each pair is a row that was to be inserted and the row that it met.
@@ -211,16 +258,6 @@ impl Inserter {
             .as_ref()
             .and_then(|conflict| conflict.update.clone())
             .expect("rows update only under DO UPDATE");
-        for &(_, existing) in updates {
-            if !self.updated.insert(existing) {
-                return Err(second_time());
-            }
-        }
-        self.check_visible(updates, snapshot, transaction)?;
-        for &(_, existing) in updates {
-            lock_row(&self.table, existing, snapshot, env, transaction).await?;
-        }
-
         let ids: Vec<RowId> = updates.iter().map(|&(_, existing)| existing).collect();
         let specs = super::table::column_specs(&self.table)?;
         let old = snapshot.table(self.table.id).take(&ids, &specs).await?;
@@ -244,21 +281,13 @@ impl Inserter {
         Ok(changed)
     }
 
-    /// Under REPEATABLE READ a row that the transaction cannot see must not be changed.
-    fn check_visible(
-        &self,
-        updates: &[Met],
-        newest: &Snapshot,
-        transaction: &mut Transaction,
-    ) -> Result<()> {
+    /// Under REPEATABLE READ a row that the transaction cannot see keeps none out.
+    fn check_visible(&self, committed: RowId, transaction: &mut Transaction) -> Result<()> {
         if transaction.isolation() != Isolation::RepeatableRead {
             return Ok(());
         }
-        let first_own = newest.first_own_row(self.table.id);
-        let seen = transaction.snapshot();
-        let committed = seen.committed_state().table(self.table.id);
-        let unseen = updates.iter().any(|&(_, id)| id < first_own && !committed.is_live(id));
-        if unseen { Err(concurrent_update()) } else { Ok(()) }
+        let seen = transaction.snapshot().committed_state().table(self.table.id);
+        if seen.is_live(committed) { Ok(()) } else { Err(concurrent_update()) }
     }
 }
 
@@ -295,129 +324,6 @@ fn in_order(
         .map_err(|error| Error::internal("rows of an insert").source(error))
 }
 
-/// A row of a batch and the row that it is to update.
-type Met = (usize, RowId);
-
-/// What rows of a batch meet, key by key.
-#[derive(Debug)]
-struct Meetings {
-    keys: Vec<Meeting>,
-    snapshot: Option<Snapshot>,
-}
-
-#[derive(Debug)]
-struct Meeting {
-    existing: Vec<Option<RowId>>,
-    repeated: Vec<Option<usize>>,
-}
-
-/// Rows that change: their ids, and the whole new rows.
-#[derive(Debug)]
-pub struct Changed {
-    /// The old rows.
-    pub ids: RoaringTreemap,
-    /// The same in the order of the new rows.
-    pub order: Vec<RowId>,
-    /// The new rows, as storage keeps them.
-    pub rows: RecordBatch,
-    /// What came along with them, column by column.
-    pub along: Vec<ArrayRef>,
-}
-
-impl Changed {
-    /// Reads `__row` and new rows; of several new rows for one old row the first counts.
-    ///
-    /// # Errors
-    /// When a column is not of its type: a fault of the plan.
-    pub fn collect(batches: &[RecordBatch], schema: &SchemaRef) -> Result<Self> {
-        let mut ids = RoaringTreemap::new();
-        let mut order = Vec::new();
-        let (mut kept, mut along) = (Vec::new(), Vec::new());
-        let width = 1 + schema.fields().len();
-        for batch in batches {
-            let rows = batch.column(0).as_primitive::<UInt64Type>();
-            let mut is_first = |&id: &u64| {
-                let first = ids.insert(id);
-                order.extend(first.then_some(RowId(id)));
-                Some(first)
-            };
-            let first: BooleanArray = rows.values().iter().map(&mut is_first).collect();
-            let new = to_storage(schema, &batch.columns()[1..width], batch.num_rows())?;
-            kept.push(filter_record_batch(&new, &first).map_err(fault)?);
-            let more = batch.columns()[width..].iter().map(|column| filter(column, &first));
-            along.push(more.collect::<Result<Vec<_>, _>>().map_err(fault)?);
-        }
-        let rows = concat_batches(schema, &kept).map_err(fault)?;
-        let columns = along.first().map_or(0, Vec::len);
-        let together = |column: usize| {
-            let parts: Vec<&dyn Array> = along.iter().map(|batch| batch[column].as_ref()).collect();
-            concat(&parts).map_err(fault)
-        };
-        let along = (0..columns).map(together).collect::<Result<_>>()?;
-        Ok(Self { ids, order, rows, along })
-    }
-
-    /// Leaves out rows that are no longer there: an earlier part of the statement changed them.
-    ///
-    /// # Errors
-    /// None that can happen.
-    pub fn keep_live(&mut self, snapshot: &Snapshot, table: &Table) -> Result<()> {
-        let there = snapshot.table(table.id);
-        let live: BooleanArray = self.order.iter().map(|&id| Some(there.is_live(id))).collect();
-        self.order.retain(|&id| there.is_live(id));
-        self.ids = self.order.iter().map(|id| id.0).collect();
-        self.rows = filter_record_batch(&self.rows, &live).map_err(fault)?;
-        for column in &mut self.along {
-            *column = filter(column, &live).map_err(fault)?;
-        }
-        Ok(())
-    }
-
-    /// Rows with what came along, as RETURNING reads them.
-    ///
-    /// # Errors
-    /// When both are not of one length: a fault of the plan.
-    pub fn beside(&self, rows: &RecordBatch) -> Result<RecordBatch> {
-        let mut fields = rows.schema().fields().to_vec();
-        let mut columns = rows.columns().to_vec();
-        for (at, column) in self.along.iter().enumerate() {
-            let kind = column.data_type().clone();
-            fields.push(Arc::new(Field::new(format!("along{at}"), kind, true)));
-            columns.push(Arc::clone(column));
-        }
-        to_storage(&Arc::new(Schema::new(fields)), &columns, rows.num_rows())
-    }
-}
-
-fn fault(error: arrow::error::ArrowError) -> Error {
-    Error::internal("changed rows").source(error)
-}
-
-/// Locks and checks the keys of rows that are about to be written.
-///
-/// # Errors
-/// 23505, and those of locks.
-pub async fn check_keys(
-    table: &Table,
-    keys: &[UniqueKey],
-    rows: &RecordBatch,
-    env: &Env,
-    transaction: &Transaction,
-) -> Result<()> {
-    for key in keys {
-        let values = key.values(rows)?;
-        key.lock(&values, env, transaction).await?;
-        if let Some(row) = key.repeated(&values).iter().position(Option::is_some) {
-            return Err(key.violation(table, rows, row));
-        }
-        let existing = key.existing(table, &values, &transaction.newest()).await?;
-        if let Some(row) = existing.iter().position(Option::is_some) {
-            return Err(key.violation(table, rows, row));
-        }
-    }
-    Ok(())
-}
-
 /// Locks a table.
 ///
 /// # Errors
@@ -428,37 +334,25 @@ pub async fn lock_table(
     env: &Env,
     transaction: &Transaction,
 ) -> Result<()> {
-    lock(Target::Table(table.id), mode, env, transaction).await.map(drop)
+    env.lock(Target::Table(table.id), mode, transaction).await.map(drop)
 }
 
-/// Locks a row that is committed; own rows need no lock. Tells whether it had to wait.
+/// Locks a row that is committed; own rows need no lock.
 ///
 /// # Errors
 /// 40P01, 55P03, 57014.
 pub async fn lock_row(
     table: &Table,
     row: RowId,
+    mode: Mode,
     snapshot: &Snapshot,
     env: &Env,
     transaction: &Transaction,
-) -> Result<bool> {
+) -> Result<()> {
     if row >= snapshot.first_own_row(table.id) {
-        return Ok(false);
+        return Ok(());
     }
-    lock(Target::Row(table.id, row), Mode::Exclusive, env, transaction).await
-}
-
-async fn lock(target: Target, mode: Mode, env: &Env, transaction: &Transaction) -> Result<bool> {
-    let locks = transaction.locks();
-    if locks.try_acquire(transaction.id(), &target, mode) {
-        return Ok(false);
-    }
-    tokio::select! {
-        granted = locks.acquire(transaction.id(), target, mode, env.lock_timeout) => {
-            granted.map(|granted| granted == super::locks::Granted::AfterWait)
-        }
-        () = env.run.cancel().cancelled() => Err(super::run::cancelled()),
-    }
+    env.lock(Target::Row(table.id, row), mode, transaction).await.map(drop)
 }
 
 /// What REPEATABLE READ tells when another was first.

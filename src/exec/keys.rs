@@ -2,7 +2,7 @@
 //! committed by then, or written by the same transaction, is looked up and compared.
 
 use super::{
-    locks::{Mode, Target},
+    locks::{Granted, Mode, Target},
     snapshot::Snapshot,
     table::column_specs,
     transaction::Transaction,
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     catalog::{Constraint, Table},
     error::{Error, Result, SqlState},
-    ids::{ColumnId, RowId},
+    ids::{ColumnId, Oid, RowId},
     storage::{columns::ColumnSpec, keys::key_hashes, table::TableState},
 };
 use arrow::{
@@ -70,26 +70,22 @@ impl UniqueKey {
         Ok(KeyValues { hashes: key_hashes(columns), rows })
     }
 
-    /// Locks the key values of some rows until the transaction ends.
+    /// Locks the key values of some rows until the transaction ends; `locked` gets those that
+    /// were not its own before.
     ///
     /// # Errors
-    /// 40P01, 55P03.
+    /// 40P01, 55P03, 57014.
     pub async fn lock(
         &self,
         values: &KeyValues,
+        locked: &mut Vec<(Oid, u64)>,
         env: &Env,
         transaction: &Transaction,
     ) -> Result<()> {
-        for hash in values.hashes.iter().flatten() {
-            let target = Target::Key(self.constraint.id, *hash);
-            let locks = transaction.locks();
-            if !locks.try_acquire(transaction.id(), &target, Mode::Exclusive) {
-                let wait =
-                    locks.acquire(transaction.id(), target, Mode::Exclusive, env.lock_timeout);
-                tokio::select! {
-                    granted = wait => drop(granted?),
-                    () = env.run.cancel().cancelled() => return Err(super::run::cancelled()),
-                }
+        for &hash in values.hashes.iter().flatten() {
+            let target = Target::Key(self.constraint.id, hash);
+            if env.lock(target, Mode::Exclusive, transaction).await? != Granted::Before {
+                locked.push((self.constraint.id, hash));
             }
         }
         Ok(())

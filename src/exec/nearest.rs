@@ -36,7 +36,9 @@ use crate::{
     vector::{Metric, Space},
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, RecordBatchOptions},
+    array::{
+        Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, RecordBatchOptions,
+    },
     compute::cast,
     datatypes::{DataType, Float64Type, Schema, SchemaRef},
 };
@@ -377,7 +379,15 @@ impl Filter {
                 RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
             let mut mask = group.live_mask();
             for predicate in &self.predicates {
-                let value = predicate.evaluate(&batch)?.into_array(group.len())?;
+                // Of rows that are gone nothing is asked: for them it may fail.
+                let value = match &mask {
+                    Some(mask) => {
+                        let live = BooleanArray::new(mask.clone(), None);
+                        predicate.evaluate_selection(&batch, &live)?
+                    }
+                    None => predicate.evaluate(&batch)?,
+                };
+                let value = value.into_array(group.len())?;
                 let value = value.as_boolean();
                 // NULL is not true.
                 let bits = match value.nulls() {

@@ -28,8 +28,8 @@ use datafusion::{
     catalog::Session,
     common::{ParamValues, Result as DataFusionResult, ScalarValue},
     execution::{
-        SessionStateBuilder, TaskContext, context::QueryPlanner, runtime_env::RuntimeEnv,
-        session_state::SessionState,
+        SessionStateBuilder, TaskContext, context::QueryPlanner, memory_pool::MemoryPool,
+        runtime_env::RuntimeEnv, session_state::SessionState,
     },
     functions_aggregate::first_last::first_value_udaf,
     logical_expr::LogicalPlan,
@@ -139,6 +139,12 @@ impl Run {
     pub fn on(&self, snapshot: Arc<Snapshot>) -> Self {
         let config = self.config.clone().with_extension(snapshot);
         Self { runner: self.runner.clone(), config, cancel: self.cancel.clone() }
+    }
+
+    /// The memory that plans have.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<dyn MemoryPool> {
+        &self.runner.template.runtime_env().memory_pool
     }
 
     /// The node's counters.

@@ -8,6 +8,7 @@ use crate::{
     index::Index,
     storage::table::TableState,
 };
+use roaring::RoaringTreemap;
 use std::{collections::HashMap, sync::Arc};
 
 /// A snapshot. Plans find theirs among the extensions of the session's configuration.
@@ -60,6 +61,14 @@ impl Snapshot {
     #[must_use]
     pub fn table(&self, id: TableId) -> TableState {
         self.overlays.get(&id).cloned().unwrap_or_else(|| self.state.table(id))
+    }
+
+    /// The same without some rows of a table.
+    #[must_use]
+    pub fn without(&self, id: TableId, rows: &RoaringTreemap) -> Self {
+        let mut less = self.clone();
+        less.overlays.insert(id, self.table(id).delete(rows));
+        less
     }
 
     /// The first row id of the transaction's own rows in a table.

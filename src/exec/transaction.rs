@@ -7,7 +7,7 @@
 
 use super::{
     commit::{Base, Commit, Committer, TableCommit},
-    locks::{Locks, TransactionId},
+    locks::{Locks, Owner, Party, TransactionId},
     snapshot::Snapshot,
     state::{DbState, States},
     table::column_specs,
@@ -46,6 +46,7 @@ pub enum Isolation {
 #[derive(Debug)]
 pub struct Transaction {
     id: TransactionId,
+    party: Party,
     isolation: Isolation,
     read_only: bool,
     states: Arc<States>,
@@ -76,23 +77,30 @@ struct Buffer {
 }
 
 impl Transaction {
-    /// Begins.
+    /// Begins, in a session.
     #[must_use]
     pub fn begin(
         states: Arc<States>,
         locks: Arc<Locks>,
+        party: Party,
         isolation: Isolation,
         read_only: bool,
     ) -> Self {
         let id = TransactionId::next();
         let (work, savepoints) = (Work::default(), Vec::new());
-        Self { id, isolation, read_only, states, locks, snapshot: None, work, savepoints }
+        Self { id, party, isolation, read_only, states, locks, snapshot: None, work, savepoints }
     }
 
     /// Its number.
     #[must_use]
     pub fn id(&self) -> TransactionId {
         self.id
+    }
+
+    /// Whose its locks are.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        Owner { party: self.party, transaction: Some(self.id) }
     }
 
     /// What it sees of others.
@@ -203,12 +211,21 @@ impl Transaction {
         self.over(self.states.snapshot())
     }
 
+    /// The names as they are by now, its own changes over them.
+    #[must_use]
+    pub fn newest_catalog(&self) -> Arc<Catalog> {
+        self.names_over(&self.states.snapshot())
+    }
+
+    fn names_over(&self, state: &DbState) -> Arc<Catalog> {
+        match self.work.changes.is_empty() {
+            true => Arc::clone(&state.catalog),
+            false => Arc::new(state.catalog.with(&self.work.changes)),
+        }
+    }
+
     fn over(&self, state: Arc<DbState>) -> Snapshot {
-        let catalog = if self.work.changes.is_empty() {
-            Arc::clone(&state.catalog)
-        } else {
-            Arc::new(state.catalog.with(&self.work.changes))
-        };
+        let catalog = self.names_over(&state);
         let overlay = |(&id, buffer): (&TableId, &Buffer)| (id, buffer.over(&state.table(id)));
         let overlays = self.work.tables.iter().map(overlay).collect();
         Snapshot::under(state, catalog, overlays, self.work.built.clone())
@@ -413,7 +430,7 @@ pub struct Mark(Work);
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        self.locks.release_all(self.id);
+        self.locks.release_all(self.owner());
     }
 }
 

@@ -5,9 +5,13 @@
 //! REPEATABLE READ it fails with 40001.
 
 use super::{
-    insert::{Changed, check_keys, concurrent_update, lock_row, lock_table},
+    changed::Changed,
+    insert::{concurrent_update, lock_row, lock_table},
+    kept::Kept,
     keys::UniqueKey,
-    locks::Mode,
+    locks::{Mode, Target},
+    meetings::check_keys,
+    run::{RowStream, Run},
     snapshot::Snapshot,
     table::column_specs,
     transaction::{Isolation, Transaction},
@@ -15,7 +19,7 @@ use super::{
 };
 use crate::{
     catalog::Table,
-    error::Result,
+    error::{Error, Result, SqlState},
     ids::RowId,
     sql::{Delete, LockWait, Locking, Update},
 };
@@ -23,6 +27,7 @@ use arrow::{
     array::{AsArray, RecordBatch},
     datatypes::{Schema, UInt64Type},
 };
+use futures::{StreamExt, stream::Fuse};
 use roaring::RoaringTreemap;
 use std::sync::Arc;
 
@@ -38,31 +43,73 @@ pub async fn update(
     transaction.check_writable("UPDATE")?;
     let table = &statement.table;
     lock_table(table, Mode::Shared, env, transaction).await?;
-    let schema = storage_schema(table);
-    let (snapshot, changed) = loop {
-        let snapshot = env.picture(transaction);
-        let here = env.on(Arc::clone(&snapshot));
-        let (_, batches) = here.run.collect(&statement.source, &env.parameters).await?;
-        let changed = Changed::collect(&batches, &schema)?;
-        if let Some(changed) = settled(table, changed, &snapshot, env, transaction).await? {
-            break (snapshot, changed);
+    let touched = |place: &usize| statement.changed.contains(&table.columns[*place].id);
+    let mut keys = UniqueKey::of(table)?;
+    keys.retain(|key| key.places.iter().any(touched));
+    let rules = Rules { checks: RowChecks::new(table, &env.context)?, keys };
+    let mark = transaction.mark();
+    let (rows, new) = loop {
+        if let Some(done) = replace(statement, &rules, env, transaction).await? {
+            break done;
         }
+        transaction.undo_to(mark.clone());
     };
+    let returned = returned(statement.returning.as_ref(), &new, env, transaction).await?;
+    Ok(Written { rows, returned })
+}
 
-    let rows = changed.ids.len();
-    if rows > 0 {
-        RowChecks::new(table, &env.context)?.check(&changed.rows, env).await?;
+/// What new rows must obey.
+struct Rules {
+    checks: RowChecks,
+    /// The keys that the statement changes.
+    keys: Vec<UniqueKey>,
+}
+
+/// Replaces rows as they are found, in the snapshot as it was; how many, and the new ones where
+/// RETURNING asks for them. Only a change of keys is done as a whole: a key may go from row to row.
+/// Nothing when all is to be done anew.
+async fn replace(
+    statement: &Update,
+    rules: &Rules,
+    env: &Env,
+    transaction: &mut Transaction,
+) -> Result<Option<(u64, Vec<RecordBatch>)>> {
+    let table = &statement.table;
+    let schema = storage_schema(table);
+    let snapshot = env.picture(transaction);
+    let here = env.on(Arc::clone(&snapshot));
+    let (_, source) = here.run.stream(&statement.source, &env.parameters).await?;
+    let mut source = source.fuse();
+    let (mut replaced, mut new) = (RoaringTreemap::new(), Vec::new());
+    let whole = !rules.keys.is_empty();
+    while let Some(found) = portion(&mut source, whole, &env.run).await? {
+        let changed = Changed::beyond(&replaced, found.batches(), &schema)?;
+        let Some(changed) = settled(table, changed, &snapshot, env, transaction).await? else {
+            return Ok(None);
+        };
+        rules.checks.check(&changed.rows, env).await?;
         transaction.delete(table, snapshot.first_own_row(table.id), &changed.ids);
-        let touched = |place: &usize| statement.changed.contains(&table.columns[*place].id);
-        let mut keys = UniqueKey::of(table)?;
-        keys.retain(|key| key.places.iter().any(touched));
-        check_keys(table, &keys, &changed.rows, env, transaction).await?;
+        check_keys(table, &rules.keys, &changed.rows, env, transaction).await?;
         transaction.insert(table, changed.rows.clone());
         env.spill.spill(table, transaction).await?;
+        if statement.returning.is_some() {
+            new.push(changed.beside(&changed.rows)?);
+        }
+        replaced |= changed.ids;
     }
-    let new = changed.beside(&changed.rows)?;
-    let returned = returned(statement.returning.as_ref(), &[new], env, transaction).await?;
-    Ok(Written { rows, returned })
+    Ok(Some((replaced.len(), new)))
+}
+
+/// The next batch of a stream, or all that are left.
+async fn portion(source: &mut Fuse<RowStream>, whole: bool, run: &Run) -> Result<Option<Kept>> {
+    let mut found = Kept::new(run);
+    while let Some(batch) = source.next().await {
+        found.push(batch?)?;
+        if !whole {
+            break;
+        }
+    }
+    Ok((!found.batches().is_empty()).then_some(found))
 }
 
 /// Runs a DELETE.
@@ -111,7 +158,7 @@ async fn settled(
     env: &Env,
     transaction: &mut Transaction,
 ) -> Result<Option<Changed>> {
-    if !lock_rows(table, &changed.ids, snapshot, env, transaction).await? {
+    if !lock_rows(table, &changed.ids, Mode::Exclusive, snapshot, env, transaction).await? {
         // Parts of one statement start over together.
         return match env.shared {
             Some(_) => Err(concurrent_update()),
@@ -124,8 +171,8 @@ async fn settled(
     Ok(Some(changed))
 }
 
-/// `SELECT … FOR UPDATE`: locks the rows that the query will read; with SKIP LOCKED gives those
-/// that could be locked.
+/// `SELECT … FOR UPDATE` and FOR SHARE: locks the rows that the query will read, and gives the
+/// picture that it reads them in: with SKIP LOCKED one without the rows that others hold.
 ///
 /// # Errors
 /// 40001, 55P03 and those of locks.
@@ -133,22 +180,57 @@ pub async fn lock_for_reading(
     locking: &Locking,
     env: &Env,
     transaction: &mut Transaction,
-) -> Result<()> {
-    lock_table(&locking.table, Mode::Shared, env, transaction).await?;
-    let env = match locking.wait {
-        LockWait::NoWait => Env { lock_timeout: Some(std::time::Duration::ZERO), ..env.clone() },
-        LockWait::Wait | LockWait::SkipLocked => env.clone(),
-    };
+) -> Result<Arc<Snapshot>> {
+    let table = &locking.table;
+    lock_table(table, Mode::Shared, env, transaction).await?;
+    let mode = if locking.shared { Mode::Shared } else { Mode::Exclusive };
+    let mut skipped = RoaringTreemap::new();
     loop {
-        let snapshot = transaction.snapshot();
+        let mut snapshot = transaction.snapshot();
+        if !skipped.is_empty() {
+            snapshot = Arc::new(snapshot.without(table.id, &skipped));
+        }
         let here = env.on(Arc::clone(&snapshot));
         let (_, batches) = here.run.collect(&locking.rows, &env.parameters).await?;
         let ids = row_ids(&batches);
-        if lock_rows(&locking.table, &ids, &snapshot, &env, transaction).await? {
-            return Ok(());
+        let held = match locking.wait {
+            LockWait::Wait => RoaringTreemap::new(),
+            LockWait::NoWait | LockWait::SkipLocked => {
+                held_by_others(table, &ids, mode, &snapshot, transaction)
+            }
+        };
+        if locking.wait == LockWait::NoWait && !held.is_empty() {
+            return Err(Error::new(
+                SqlState::LOCK_NOT_AVAILABLE,
+                format!("could not obtain lock on row in relation \"{}\"", table.name),
+            ));
         }
-        start_over(transaction)?;
+        if !held.is_empty() {
+            // LIMIT then takes others.
+            skipped |= held;
+        } else if lock_rows(table, &ids, mode, &snapshot, env, transaction).await? {
+            return Ok(snapshot);
+        } else {
+            skipped.clear();
+            start_over(transaction)?;
+        }
     }
+}
+
+/// Locks those rows that can be locked at once; gives the others.
+fn held_by_others(
+    table: &Table,
+    ids: &RoaringTreemap,
+    mode: Mode,
+    snapshot: &Snapshot,
+    transaction: &Transaction,
+) -> RoaringTreemap {
+    let first_own = snapshot.first_own_row(table.id).0;
+    let is_held = |&id: &u64| {
+        let target = Target::Row(table.id, RowId(id));
+        transaction.locks().try_acquire(transaction.owner(), &target, mode).is_none()
+    };
+    ids.iter().take_while(|&id| id < first_own).filter(is_held).collect()
 }
 
 /// The rows of the first column.
@@ -164,12 +246,13 @@ fn row_ids(batches: &[RecordBatch]) -> RoaringTreemap {
 async fn lock_rows(
     table: &Table,
     ids: &RoaringTreemap,
+    mode: Mode,
     snapshot: &Snapshot,
     env: &Env,
     transaction: &Transaction,
 ) -> Result<bool> {
     for id in ids {
-        lock_row(table, RowId(id), snapshot, env, transaction).await?;
+        lock_row(table, RowId(id), mode, snapshot, env, transaction).await?;
     }
     let newest = transaction.newest();
     if newest.committed_state().lsn == snapshot.committed_state().lsn {

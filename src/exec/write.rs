@@ -1,6 +1,12 @@
 //! What every change of rows has in common: the shape of rows, NOT NULL and CHECK, RETURNING.
 
-use super::{relations::Sources, run::Run, snapshot::Snapshot, transaction::Transaction};
+use super::{
+    locks::{Granted, Mode, Target},
+    relations::Sources,
+    run::Run,
+    snapshot::Snapshot,
+    transaction::Transaction,
+};
 use crate::{
     catalog::{Column, ConstraintKind, Table},
     error::{Error, Result, SqlState},
@@ -47,6 +53,26 @@ impl Env {
     #[must_use]
     pub fn on(&self, snapshot: Arc<Snapshot>) -> Self {
         Self { run: self.run.on(snapshot), ..self.clone() }
+    }
+
+    /// Takes a lock for a transaction.
+    ///
+    /// # Errors
+    /// 40P01, 55P03, 57014.
+    pub async fn lock(
+        &self,
+        target: Target,
+        mode: Mode,
+        transaction: &Transaction,
+    ) -> Result<Granted> {
+        let (locks, owner) = (transaction.locks(), transaction.owner());
+        if let Some(granted) = locks.try_acquire(owner, &target, mode) {
+            return Ok(granted);
+        }
+        tokio::select! {
+            granted = locks.acquire(owner, target, mode, self.lock_timeout) => granted,
+            () = self.run.cancel().cancelled() => Err(super::run::cancelled()),
+        }
     }
 
     /// What the running statement sees.

@@ -6,7 +6,7 @@ use super::{Fault, connection::watched, message::Format, wire::Wire};
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::output::{Encoder, Style},
-    session::{Canceller, OutputColumn, RowStream, Rows, RowsTag},
+    session::{Canceller, OutputColumn, Pace, RowStream, Rows, RowsTag},
 };
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
@@ -19,6 +19,7 @@ pub(super) struct Cursor {
     formats: Vec<Format>,
     stream: RowStream,
     tag: RowsTag,
+    pace: Option<Arc<Pace>>,
     /// What was made and not yet sent: rows of the batch from this one on.
     rest: Option<(RecordBatch, usize)>,
 }
@@ -33,12 +34,29 @@ pub(super) struct Sent {
 impl Cursor {
     /// `formats`: none for text, one for all columns, or one for each.
     pub(super) fn new(rows: Rows, formats: Vec<Format>) -> Self {
-        let Rows { columns, stream, tag } = rows;
-        Self { columns, formats, stream, tag, rest: None }
+        let Rows { columns, stream, tag, pace } = rows;
+        Self { columns, formats, stream, tag, pace, rest: None }
     }
 
     /// Sends at most `rows_max` more rows.
     pub(super) async fn send(
+        &mut self,
+        wire: &mut Wire,
+        canceller: &Canceller,
+        style: &Style,
+        rows_max: Option<u64>,
+    ) -> Result<Sent, Fault> {
+        if let Some(pace) = &self.pace {
+            pace.resume();
+        }
+        let sent = self.send_some(wire, canceller, style, rows_max).await;
+        if let Some(pace) = &self.pace {
+            pace.pause();
+        }
+        sent
+    }
+
+    async fn send_some(
         &mut self,
         wire: &mut Wire,
         canceller: &Canceller,

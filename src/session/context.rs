@@ -9,7 +9,7 @@ use crate::{
     catalog::{Catalog, PG_CATALOG, PG_TEMP, pg, schema_in_session},
     error::{Error, Result, SqlState},
     exec::{
-        locks::{Mode, Target, TransactionId},
+        locks::{Mode, Owner, Party, Target, TransactionId},
         recall::Subject,
         snapshot::Snapshot,
     },
@@ -33,7 +33,8 @@ pub(super) struct SessionContext {
     login_name: String,
     client: Option<SocketAddr>,
     began_micros: i64,
-    advisory_owner: TransactionId,
+    /// Whose the session's locks are.
+    pub(super) party: Party,
     pub(super) canceller: Canceller,
     snapshot: ArcSwap<Snapshot>,
     state: Mutex<State>,
@@ -103,13 +104,18 @@ impl SessionContext {
             login_name: role.1,
             client: start.client,
             began_micros: now,
-            advisory_owner: TransactionId::next(),
+            party: Party::next(),
             canceller: Canceller::default(),
             snapshot,
             state: Mutex::new(state),
             style: Mutex::new(None),
             engine,
         })
+    }
+
+    /// Owns the locks that the session takes for itself.
+    fn owner(&self) -> Owner {
+        Owner { party: self.party, transaction: None }
     }
 
     pub(super) fn stamp(&self) -> Stamp {
@@ -260,7 +266,7 @@ impl SessionContext {
 
 impl Drop for SessionContext {
     fn drop(&mut self) {
-        self.engine.locks.release_all(self.advisory_owner);
+        self.engine.locks.release_all(self.owner());
         self.engine.leave(self.process_id);
     }
 }
@@ -463,11 +469,11 @@ impl Context for SessionContext {
 
     fn advisory_lock(&self, request: AdvisoryLock) -> Result<bool> {
         let transaction = self.state.lock().transaction.filter(|_| request.transaction);
-        let owner = transaction.unwrap_or(self.advisory_owner);
+        let owner = Owner { party: self.party, transaction };
         let mode = if request.shared { Mode::Shared } else { Mode::Exclusive };
         let target = Target::Advisory(request.key);
         let locks = &self.engine.locks;
-        if locks.try_acquire(owner, &target, mode) {
+        if locks.try_acquire(owner, &target, mode).is_some() {
             return Ok(true);
         }
         if !request.wait {
@@ -485,12 +491,13 @@ impl Context for SessionContext {
         })
     }
 
-    fn advisory_unlock(&self, key: i64, _shared: bool) -> bool {
-        self.engine.locks.release(self.advisory_owner, &Target::Advisory(key))
+    fn advisory_unlock(&self, key: i64, shared: bool) -> bool {
+        let mode = if shared { Mode::Shared } else { Mode::Exclusive };
+        self.engine.locks.release(self.owner(), &Target::Advisory(key), mode)
     }
 
     fn advisory_unlock_all(&self) {
-        self.engine.locks.release_all(self.advisory_owner);
+        self.engine.locks.release_all(self.owner());
     }
 
     fn notify(&self, channel: &str, payload: &str) -> Result<()> {

@@ -6,11 +6,15 @@
 use super::{OutputColumn, RowStream};
 use crate::{
     error::{Error, Result, SqlState},
+    exec::{kept::Kept, run::Run},
     sql::utility::Direction,
 };
-use arrow::array::RecordBatch;
+use arrow::{
+    array::{RecordBatch, UInt64Array},
+    compute::take_record_batch,
+};
 use futures::StreamExt;
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, ops::Range, sync::Arc};
 
 /// The cursors of a session.
 #[derive(Debug, Default)]
@@ -26,9 +30,17 @@ pub(super) struct Cursor {
 enum Source {
     /// Rows to come: the rest of a batch, then the stream.
     Forward { rest: Option<RecordBatch>, stream: RowStream },
-    /// All rows, and how many lie at or before the cursor: 0 is before the first, and one more
-    /// than there are is after the last.
-    Kept { batches: Vec<RecordBatch>, position: i64 },
+    /// All rows.
+    Kept(Shelf),
+}
+
+/// All rows of a query, and how many lie at or before the cursor: 0 is before the first, and one
+/// more than there are is after the last.
+struct Shelf {
+    rows: Kept,
+    /// How many rows there are up to the end of each batch.
+    ends: Vec<i64>,
+    position: i64,
 }
 
 impl fmt::Debug for Cursor {
@@ -82,25 +94,24 @@ impl Cursor {
     }
 
     /// Keeps its rows.
-    pub(super) async fn kept(
-        columns: Arc<[OutputColumn]>,
-        mut stream: RowStream,
-        hold: bool,
-    ) -> Result<Self> {
-        let mut batches = Vec::new();
-        while let Some(batch) = stream.next().await {
-            batches.push(batch?);
-        }
-        Ok(Self { columns, hold, rows: Source::Kept { batches, position: 0 } })
+    pub(super) fn kept(columns: Arc<[OutputColumn]>, rows: Kept, hold: bool) -> Self {
+        let mut total = 0;
+        let counted = |batch: &RecordBatch| {
+            total += i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
+            total
+        };
+        let ends = rows.batches().iter().map(counted).collect();
+        Self { columns, hold, rows: Source::Kept(Shelf { rows, ends, position: 0 }) }
     }
 
     /// A cursor WITH HOLD keeps its rows, so that a later rollback does not touch them.
     fn is_of_the_past(&self) -> bool {
-        self.hold && matches!(self.rows, Source::Kept { .. })
+        self.hold && matches!(self.rows, Source::Kept(_))
     }
 
     /// Moves and gives the rows that lie on the way.
-    pub(super) async fn fetch(&mut self, direction: Direction) -> Result<Vec<RecordBatch>> {
+    pub(super) async fn fetch(&mut self, direction: Direction, run: &Run) -> Result<Kept> {
+        let mut fetched = Kept::new(run);
         match &mut self.rows {
             Source::Forward { rest, stream } => {
                 let wanted = match direction {
@@ -116,24 +127,31 @@ impl Cursor {
                         .hint("Declare it with SCROLL option to enable backward scan."));
                     }
                 };
-                let rows = forward(rest, stream, wanted).await?;
-                Ok(match direction {
-                    // Only the row that the move ends at.
-                    Direction::Relative(count) => last_of(&rows, count),
-                    _ => rows,
-                })
+                // Only the row that a relative move ends at.
+                let skipped = match direction {
+                    Direction::Relative(_) => wanted - 1,
+                    _ => 0,
+                };
+                forward(rest, stream, skipped, wanted, &mut fetched).await?;
             }
-            Source::Kept { batches, position } => Ok(kept(batches, position, direction)),
+            Source::Kept(shelf) => {
+                for batch in shelf.fetch(direction)? {
+                    fetched.push(batch)?;
+                }
+            }
         }
+        Ok(fetched)
     }
 }
 
+/// Takes the next `wanted` rows, of which the first `skipped` are left out.
 async fn forward(
     rest: &mut Option<RecordBatch>,
     stream: &mut RowStream,
+    mut skipped: usize,
     mut wanted: usize,
-) -> Result<Vec<RecordBatch>> {
-    let mut rows = Vec::new();
+    fetched: &mut Kept,
+) -> Result<()> {
     while wanted > 0 {
         let batch = match rest.take() {
             Some(batch) => batch,
@@ -147,74 +165,64 @@ async fn forward(
         if taken < batch.num_rows() {
             *rest = Some(batch.slice(taken, batch.num_rows() - taken));
         }
-        rows.push(batch.slice(0, taken));
+        let left_out = taken.min(skipped);
+        skipped -= left_out;
+        if left_out < taken {
+            fetched.push(batch.slice(left_out, taken - left_out))?;
+        }
     }
-    Ok(rows)
+    Ok(())
 }
 
-fn last_of(rows: &[RecordBatch], count: i64) -> Vec<RecordBatch> {
-    let total: usize = rows.iter().map(RecordBatch::num_rows).sum();
-    if i64::try_from(total) != Ok(count) {
-        return Vec::new();
-    }
-    let last = rows.iter().rfind(|batch| batch.num_rows() > 0);
-    last.map(|batch| batch.slice(batch.num_rows() - 1, 1)).into_iter().collect()
-}
-
-fn kept(batches: &[RecordBatch], position: &mut i64, direction: Direction) -> Vec<RecordBatch> {
-    let total: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    let total = i64::try_from(total).unwrap_or(i64::MAX);
-    let at = *position;
-    let clamp = |place: i64| place.clamp(0, total.saturating_add(1));
-    // The rows of a move lie strictly behind where it starts, up to where it ends.
-    let run = |from: i64, to: i64| -> Vec<i64> {
-        let step = if to >= from { 1 } else { -1 };
-        let mut places = Vec::new();
-        let mut place = from;
-        while place != to {
-            place += step;
-            if (1..=total).contains(&place) {
-                places.push(place);
+impl Shelf {
+    fn fetch(&mut self, direction: Direction) -> Result<Vec<RecordBatch>> {
+        let total = self.ends.last().copied().unwrap_or(0);
+        let at = self.position;
+        let clamp = |place: i64| place.clamp(0, total.saturating_add(1));
+        let goal = match direction {
+            Direction::Forward(count) | Direction::Relative(count) => {
+                clamp(at.saturating_add(count))
             }
+            Direction::ForwardAll => total.saturating_add(1),
+            Direction::BackwardAll => 0,
+            Direction::Absolute(place) if place < 0 => clamp(total + 1 + place),
+            Direction::Absolute(place) => clamp(place),
+        };
+        self.position = goal;
+        match direction {
+            Direction::Forward(0) | Direction::Absolute(_) | Direction::Relative(_) => {
+                Ok(self.between(goal, goal + 1))
+            }
+            // The rows of a move lie strictly behind where it starts, up to where it ends.
+            _ if goal >= at => Ok(self.between(at + 1, goal + 1)),
+            _ => self.between(goal, at).iter().rev().map(reversed).collect(),
         }
-        places
-    };
-    let places = match direction {
-        Direction::Forward(0) | Direction::Relative(0) => vec![at],
-        Direction::Forward(count) => {
-            *position = clamp(at.saturating_add(count));
-            run(at, *position)
+    }
+
+    /// The rows from one number up to another, as far as there are any; the first row is 1.
+    fn between(&self, first: i64, end: i64) -> Vec<RecordBatch> {
+        let first = first.max(1) - 1;
+        let end = end - 1;
+        let mut found = Vec::new();
+        for place in self.ends.partition_point(|&end| end <= first)..self.ends.len() {
+            let begin = if place == 0 { 0 } else { self.ends[place - 1] };
+            let range = begin.max(first)..self.ends[place].min(end);
+            if range.is_empty() {
+                break;
+            }
+            let Range { start, end } = range;
+            let within = |row: i64| usize::try_from(row).unwrap_or(0);
+            let batch = &self.rows.batches()[place];
+            found.push(batch.slice(within(start - begin), within(end - start)));
         }
-        Direction::ForwardAll => {
-            *position = total.saturating_add(1);
-            run(at, *position)
-        }
-        Direction::BackwardAll => {
-            *position = 0;
-            run(at, 0)
-        }
-        Direction::Absolute(place) => {
-            *position = clamp(if place < 0 { total + 1 + place } else { place });
-            vec![*position]
-        }
-        Direction::Relative(count) => {
-            *position = clamp(at.saturating_add(count));
-            vec![*position]
-        }
-    };
-    places.into_iter().filter_map(|place| row(batches, place)).collect()
+        found
+    }
 }
 
-/// The row of a number from 1, as a batch.
-fn row(batches: &[RecordBatch], place: i64) -> Option<RecordBatch> {
-    let mut place = usize::try_from(place).ok()?.checked_sub(1)?;
-    for batch in batches {
-        if place < batch.num_rows() {
-            return Some(batch.slice(place, 1));
-        }
-        place -= batch.num_rows();
-    }
-    None
+fn reversed(batch: &RecordBatch) -> Result<RecordBatch> {
+    let places: UInt64Array = (0..batch.num_rows() as u64).rev().collect();
+    take_record_batch(batch, &places)
+        .map_err(|error| Error::internal("rows of a cursor").source(error))
 }
 
 fn no_cursor(name: &str) -> Error {

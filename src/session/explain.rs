@@ -65,7 +65,7 @@ pub(super) async fn run(
     let schema = Arc::new(Schema::new(vec![columns[0].kind.field("QUERY PLAN", false)]));
     let batch = RecordBatch::try_new(schema, vec![array])
         .map_err(|error| Error::internal("lines of a plan").source(error))?;
-    Ok(Rows { columns, stream: rows_stream(vec![batch]), tag: RowsTag::Fixed("EXPLAIN".into()) })
+    Ok(Rows::new(columns, rows_stream(vec![batch]), RowsTag::Fixed("EXPLAIN".into())))
 }
 
 struct Timed {

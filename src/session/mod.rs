@@ -26,7 +26,7 @@ mod temporary;
 mod transaction;
 mod utility;
 
-pub use cancel::Canceller;
+pub use cancel::{Canceller, Pace};
 pub use copy::{CopyIn, CopyOut};
 pub use engine::{Engine, Login};
 pub use statement::Prepared;
@@ -122,6 +122,14 @@ pub struct Rows {
     pub stream: RowStream,
     /// Its command tag.
     pub tag: RowsTag,
+    /// The statement's, for a client that takes the rows with pauses.
+    pub pace: Option<Arc<Pace>>,
+}
+
+impl Rows {
+    fn new(columns: Arc<[OutputColumn]>, stream: RowStream, tag: RowsTag) -> Self {
+        Self { columns, stream, tag, pace: None }
+    }
 }
 
 /// The command tag of a result, once its rows are counted.

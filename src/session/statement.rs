@@ -1,6 +1,12 @@
 //! Prepares and runs one statement.
 
-use super::{Outcome, Rows, RowsTag, Session, explain, settings::Settings, utility};
+use super::{
+    Outcome, Rows, RowsTag, Session,
+    cancel::{Pace, Stop},
+    explain,
+    settings::Settings,
+    utility,
+};
 use crate::{
     clock::SharedClock,
     error::{Error, Result, SqlState},
@@ -9,6 +15,7 @@ use crate::{
         relations::Sources,
         rows_stream, run,
         snapshot::Snapshot,
+        targets,
         transaction::Transaction,
         update, with,
         write::{Env, Written},
@@ -156,16 +163,17 @@ impl Session {
         self.context.statement_starts(statement.text());
         self.check_not_failed(statement)?;
         self.settle();
-        let cancel = self.context.canceller.renew();
-        let deadline = self.deadline();
+        let stop = self.context.canceller.renew();
+        let limit = self.derived.timeout.map(|limit| (limit, Arc::clone(&self.engine.clock)));
+        let pace = Pace::begin(self.context.canceller.clone(), stop.clone(), limit);
         let counted = Counted::new(self, statement);
-        let outcome = self.run(prepared, parameters, &cancel).await;
+        let outcome = self.run(prepared, parameters, stop.token()).await;
         let outcome = outcome.map_err(|error| {
-            let error = self.context.canceller.reason(error);
+            let error = stop.reason(error);
             counted.failed(&error);
             error
         })?;
-        Ok(self.watched(outcome, Running { _deadline: deadline, counted }))
+        Ok(watched(outcome, stop, Running { pace: Arc::new(pace), counted }))
     }
 
     async fn run(
@@ -182,11 +190,26 @@ impl Session {
         }
         self.open_transaction();
         let env = self.env(parameters, cancel.clone());
+        self.run_held(prepared, bound, env).await
+    }
+
+    /// Runs a statement in the open transaction, once the tables that it changes are held and are
+    /// what it is bound to.
+    pub(super) async fn run_held(
+        &mut self,
+        prepared: &Prepared,
+        mut bound: Arc<Bound>,
+        mut env: Env,
+    ) -> Result<Outcome> {
+        while !targets::hold(&bound, &env, self.open_transaction()).await? {
+            bound = self.rebound(prepared)?;
+            env = self.env(env.parameters, env.run.cancel().clone());
+        }
         self.run_bound(&bound, &env).await
     }
 
     /// Runs a query or a change of rows in the open transaction.
-    pub(super) async fn run_bound(&mut self, bound: &Arc<Bound>, env: &Env) -> Result<Outcome> {
+    async fn run_bound(&mut self, bound: &Arc<Bound>, env: &Env) -> Result<Outcome> {
         match bound.as_ref() {
             Bound::Query(query) => self.run_query(query, env).await.map(Outcome::Rows),
             Bound::Explain { options, query } => {
@@ -198,11 +221,11 @@ impl Session {
             Bound::With(statement) => {
                 let transaction = self.transaction.as_mut().expect("a statement has a transaction");
                 Ok(match (with::run(statement, env, transaction).await?, statement.main.as_ref()) {
-                    (with::Ran::Rows(batches), main) => Outcome::Rows(Rows {
-                        columns: main.columns().unwrap_or_default().into(),
-                        stream: rows_stream(batches),
-                        tag: RowsTag::Counted("SELECT"),
-                    }),
+                    (with::Ran::Rows(batches), main) => Outcome::Rows(Rows::new(
+                        main.columns().unwrap_or_default().into(),
+                        rows_stream(batches),
+                        RowsTag::Counted("SELECT"),
+                    )),
                     (with::Ran::Wrote(written), main) => changed(main, written),
                 })
             }
@@ -217,12 +240,12 @@ impl Session {
         if let Some(locking) = &query.locking {
             let transaction = self.transaction.as_mut().expect("a statement has a transaction");
             transaction.check_writable("SELECT FOR UPDATE")?;
-            update::lock_for_reading(locking, &env, transaction).await?;
-            env = env.on(transaction.snapshot());
+            let picture = update::lock_for_reading(locking, &env, transaction).await?;
+            env = env.on(picture);
         }
         let (_, stream) = env.run.stream(&query.plan, &env.parameters).await?;
         let columns = query.columns.clone().into();
-        Ok(Rows { columns, stream, tag: RowsTag::Counted("SELECT") })
+        Ok(Rows::new(columns, stream, RowsTag::Counted("SELECT")))
     }
 
     async fn run_change(&mut self, bound: &Bound, env: &Env) -> Result<Outcome> {
@@ -341,50 +364,40 @@ impl Session {
         }
         Ok(())
     }
+}
 
-    /// Cancels the statement when `statement_timeout` is over.
-    fn deadline(&self) -> Option<Deadline> {
-        let limit = self.derived.timeout?;
-        let canceller = self.context.canceller.clone();
-        let wait = self.engine.clock.sleep(limit);
-        let task = tokio::spawn(async move {
-            wait.await;
-            canceller.time_out();
-        });
-        Some(Deadline(task.abort_handle()))
+/// Streams fail with the true reason of a cancellation; what lasts as long as they do goes along.
+fn watched(outcome: Outcome, stop: Stop, running: Running) -> Outcome {
+    if let Outcome::CopyIn(mut copy) = outcome {
+        copy.running = Some(running);
+        return Outcome::CopyIn(copy);
     }
-
-    /// Streams fail with the true reason of a cancellation, and keep their deadline until their
-    /// end.
-    fn watched(&self, outcome: Outcome, running: Running) -> Outcome {
-        let canceller = self.context.canceller.clone();
-        if let Outcome::CopyIn(mut copy) = outcome {
-            copy.running = Some(running);
-            return Outcome::CopyIn(copy);
-        }
-        let watch = |stream: super::RowStream| -> super::RowStream {
-            Box::pin(stream.map(move |batch| {
-                let counted = &running.counted;
-                match batch {
-                    Ok(batch) => {
-                        counted.metrics.rows_returned.inc_by(batch.num_rows() as u64);
-                        Ok(batch)
-                    }
-                    Err(error) => {
-                        let error = canceller.reason(error);
-                        counted.failed(&error);
-                        Err(error)
-                    }
+    let pace = Arc::clone(&running.pace);
+    let watch = |stream: super::RowStream| -> super::RowStream {
+        Box::pin(stream.map(move |batch| {
+            let counted = &running.counted;
+            match batch {
+                Ok(batch) => {
+                    counted.metrics.rows_returned.inc_by(batch.num_rows() as u64);
+                    Ok(batch)
                 }
-            }))
-        };
-        match outcome {
-            Outcome::Rows(rows) => Outcome::Rows(Rows { stream: watch(rows.stream), ..rows }),
-            Outcome::CopyOut(copy) => {
-                Outcome::CopyOut(super::CopyOut { stream: watch(copy.stream), ..copy })
+                Err(error) => {
+                    let error = stop.reason(error);
+                    counted.failed(&error);
+                    Err(error)
+                }
             }
-            other => other,
+        }))
+    };
+    match outcome {
+        Outcome::Rows(rows) => {
+            let stream = watch(rows.stream);
+            Outcome::Rows(Rows { stream, pace: Some(pace), ..rows })
         }
+        Outcome::CopyOut(copy) => {
+            Outcome::CopyOut(super::CopyOut { stream: watch(copy.stream), ..copy })
+        }
+        other => other,
     }
 }
 
@@ -396,10 +409,10 @@ fn ends_transaction(statement: &Statement) -> bool {
     )
 }
 
-/// What lasts until a statement's last row: its deadline and its counters.
+/// What lasts until a statement's last row: its pace and its counters.
 #[derive(Debug)]
 pub(super) struct Running {
-    _deadline: Option<Deadline>,
+    pace: Arc<Pace>,
     counted: Counted,
 }
 
@@ -442,16 +455,6 @@ impl Drop for Counted {
     }
 }
 
-/// A deadline that is called off when it is dropped.
-#[derive(Debug)]
-struct Deadline(tokio::task::AbortHandle);
-
-impl Drop for Deadline {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 /// The answer to a change of rows.
 fn changed(change: &Bound, written: Written) -> Outcome {
     let word = match change {
@@ -461,11 +464,9 @@ fn changed(change: &Bound, written: Written) -> Outcome {
     };
     let tag = format!("{word} {}", written.rows);
     match (written.returned, change.columns()) {
-        (Some(batches), Some(columns)) => Outcome::Rows(Rows {
-            columns: columns.into(),
-            stream: rows_stream(batches),
-            tag: RowsTag::Fixed(tag),
-        }),
+        (Some(batches), Some(columns)) => {
+            Outcome::Rows(Rows::new(columns.into(), rows_stream(batches), RowsTag::Fixed(tag)))
+        }
         _ => Outcome::Done(tag),
     }
 }

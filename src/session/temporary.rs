@@ -4,7 +4,10 @@ use super::{Engine, Session};
 use crate::{
     catalog::{Catalog, Change, OnCommit, Schema, Table, temporary_schema},
     error::Result,
-    exec::transaction::{Isolation, Transaction},
+    exec::{
+        locks::Party,
+        transaction::{Isolation, Transaction},
+    },
     sql::Context,
 };
 use std::sync::Arc;
@@ -26,7 +29,8 @@ impl Engine {
             return Ok(());
         }
         let (states, locks) = (Arc::clone(&self.states), Arc::clone(&self.locks));
-        let mut transaction = Transaction::begin(states, locks, Isolation::ReadCommitted, false);
+        let (party, isolation) = (Party::next(), Isolation::ReadCommitted);
+        let mut transaction = Transaction::begin(states, locks, party, isolation, false);
         transaction.change(changes);
         transaction.commit(&self.committer).await.map(drop)
     }

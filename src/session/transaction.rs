@@ -59,7 +59,8 @@ impl Session {
                 (isolation, settings.is_on("default_transaction_read_only"))
             });
             let (states, locks) = (Arc::clone(&self.engine.states), Arc::clone(&self.engine.locks));
-            let transaction = Transaction::begin(states, locks, isolation, read_only);
+            let party = self.context.party;
+            let transaction = Transaction::begin(states, locks, party, isolation, read_only);
             self.context.transaction_is(Some(transaction.id()));
             self.engine.metrics.transactions_open.inc();
             self.transaction = Some(transaction);

@@ -7,10 +7,11 @@ use super::{
     settings::{SETTINGS, display_name, no_setting, shown},
 };
 use crate::{
-    catalog::Change,
+    catalog::{Catalog, Change},
     error::{Error, Result, SqlState},
     exec::{
         ddl::Ddl,
+        kept::Kept,
         locks::{Mode, Target},
         maintenance::Task,
         relations::Sources,
@@ -26,7 +27,7 @@ use arrow::{
     array::{ArrayRef, RecordBatch, StringArray},
     datatypes::Schema,
 };
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// The columns of the statements here that answer with rows.
@@ -43,6 +44,15 @@ pub(super) fn columns(
             Ok(prepared.columns().map(Into::into))
         }
         _ => Ok(None),
+    }
+}
+
+/// Waits for `work`, no longer than until its statement is cancelled.
+async fn until<T>(cancel: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(crate::exec::run::cancelled()),
+        done = work => done,
     }
 }
 
@@ -111,15 +121,22 @@ pub(super) async fn run(
         Utility::Discard(what) => session.discard(*what).map(Outcome::Done),
         Utility::Declare(declare) => session.declare(declare, cancel).await,
         Utility::Fetch { cursor, direction, moves } => {
-            let cursor = session.cursors.named(cursor)?;
+            let name = cursor;
+            let run = session.env(Vec::new(), cancel.clone()).run;
+            let cursor = session.cursors.named(name)?;
             let columns = Arc::clone(&cursor.columns);
-            let batches = cursor.fetch(*direction).await?;
+            // Rows that were on their way are lost.
+            let fetched = until(cancel, cursor.fetch(*direction, &run)).await;
+            if cancel.is_cancelled() {
+                session.cursors.close(Some(name.as_str()))?;
+            }
+            let fetched = fetched?;
             if *moves {
-                let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+                let rows = fetched.batches().iter().map(RecordBatch::num_rows).sum::<usize>();
                 return Ok(Outcome::Done(format!("MOVE {rows}")));
             }
-            let (stream, tag) = (rows_stream(batches), RowsTag::Counted("FETCH"));
-            Ok(Outcome::Rows(Rows { columns, stream, tag }))
+            let (stream, tag) = (fetched.into_stream(), RowsTag::Counted("FETCH"));
+            Ok(Outcome::Rows(Rows::new(columns, stream, tag)))
         }
         Utility::Close(name) => {
             session.cursors.close(name.as_deref())?;
@@ -151,13 +168,13 @@ pub(super) async fn run(
             done("NOTIFY")
         }
         Utility::Lock { tables, mode, wait } => {
-            session.lock_tables(tables, mode, *wait).await?;
+            session.lock_tables(tables, mode, *wait, cancel).await?;
             done("LOCK TABLE")
         }
         Utility::Vacuum { tables, .. } => {
             session.refuse_in_block("VACUUM")?;
             session.check_tables(tables)?;
-            session.engine.maintenance().have(Task::Vacuum).await?;
+            until(cancel, session.engine.maintenance().have(Task::Vacuum)).await?;
             done("VACUUM")
         }
         Utility::Analyze { tables } => {
@@ -177,7 +194,7 @@ pub(super) async fn run(
         Utility::Cluster { .. } => Err(Error::unsupported("CLUSTER is not supported")
             .hint("Rows lie in the order of their insertion.")),
         Utility::Checkpoint => {
-            session.engine.maintenance().have(Task::Checkpoint).await?;
+            until(cancel, session.engine.maintenance().have(Task::Checkpoint)).await?;
             done("CHECKPOINT")
         }
         ddl => session.ddl(ddl, cancel).await,
@@ -358,7 +375,7 @@ impl Session {
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
             .map_err(|error| Error::internal("settings").source(error))?;
         let tag = RowsTag::Fixed("SHOW".to_owned());
-        Ok(Rows { columns, stream: rows_stream(vec![batch]), tag })
+        Ok(Rows::new(columns, rows_stream(vec![batch]), tag))
     }
 
     fn discard(&mut self, what: Discard) -> Result<String> {
@@ -401,14 +418,20 @@ impl Session {
                 .hint("Ask for binary results in the protocol instead."));
         }
         self.open_transaction();
-        let env = self.env(Vec::new(), cancel.clone());
-        let rows = self.run_query(&declare.query, &env).await?;
+        // Its rows are asked for by other statements, which may be cancelled instead of this one.
+        let env = self.env(Vec::new(), CancellationToken::new());
         let keeps = declare.hold || declare.scroll == Some(true);
-        let cursor = if keeps {
-            Cursor::kept(rows.columns, rows.stream, declare.hold).await?
-        } else {
-            Cursor::forward(rows.columns, rows.stream)
+        let opened = async {
+            let rows = self.run_query(&declare.query, &env).await?;
+            match keeps {
+                true => {
+                    let kept = Kept::all(&env.run, rows.stream).await?;
+                    Ok(Cursor::kept(rows.columns, kept, declare.hold))
+                }
+                false => Ok(Cursor::forward(rows.columns, rows.stream)),
+            }
         };
+        let cursor = until(cancel, opened).await?;
         self.cursors.open(&declare.name, cursor)?;
         Ok(Outcome::Done("DECLARE CURSOR".to_owned()))
     }
@@ -442,7 +465,7 @@ impl Session {
             return Box::pin(run(self, utility, cancel)).await;
         }
         let env = crate::exec::write::Env { parameters: values, ..env };
-        self.run_bound(&bound, &env).await
+        self.run_held(&prepared, bound, env).await
     }
 
     fn deallocate(&mut self, name: Option<&str>) -> Result<()> {
@@ -456,7 +479,13 @@ impl Session {
         Ok(())
     }
 
-    async fn lock_tables(&mut self, names: &[Name], mode: &str, wait: bool) -> Result<()> {
+    async fn lock_tables(
+        &mut self,
+        names: &[Name],
+        mode: &str,
+        wait: bool,
+        cancel: &CancellationToken,
+    ) -> Result<()> {
         if !self.in_block() {
             return Err(Error::new(
                 SqlState::NO_ACTIVE_SQL_TRANSACTION,
@@ -467,20 +496,41 @@ impl Session {
             "access share" | "row share" | "row exclusive" => Mode::Shared,
             _ => Mode::Exclusive,
         };
-        let timeout = if wait { self.context.lock_timeout() } else { Some(Duration::ZERO) };
-        let tables = self.check_tables(names)?;
-        let transaction = self.open_transaction();
-        for table in tables {
-            let locks = Arc::clone(transaction.locks());
-            locks.acquire(transaction.id(), Target::Table(table), mode, timeout).await?;
+        let mut held = Vec::new();
+        loop {
+            // A lock wants no snapshot: the first statement after it sees what is there by then.
+            let catalog = self.open_transaction().newest_catalog();
+            let tables = self.tables_of(&catalog, names)?;
+            // While it waited the names may have become those of other tables, or of none.
+            if tables == held {
+                return Ok(());
+            }
+            let timeout = self.context.lock_timeout();
+            let transaction = self.open_transaction();
+            let (locks, owner) = (transaction.locks(), transaction.owner());
+            for (table, name) in tables.iter().zip(names) {
+                let target = Target::Table(*table);
+                if wait {
+                    until(cancel, locks.acquire(owner, target, mode, timeout)).await?;
+                } else if locks.try_acquire(owner, &target, mode).is_none() {
+                    return Err(Error::new(
+                        SqlState::LOCK_NOT_AVAILABLE,
+                        format!("could not obtain lock on relation \"{}\"", name.name),
+                    ));
+                }
+            }
+            held = tables;
         }
-        Ok(())
     }
 
     /// The relations of some names, all of which must be there.
     fn check_tables(&mut self, names: &[Name]) -> Result<Vec<crate::ids::Oid>> {
         let snapshot = self.snapshot();
-        let (catalog, path) = (snapshot.catalog(), self.context.search_path());
+        self.tables_of(snapshot.catalog(), names)
+    }
+
+    fn tables_of(&self, catalog: &Catalog, names: &[Name]) -> Result<Vec<crate::ids::Oid>> {
+        let path = self.context.search_path();
         let mut found = Vec::with_capacity(names.len());
         for name in names {
             let relation = match &name.schema {

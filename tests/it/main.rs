@@ -7,6 +7,8 @@ use nearlake::{clock, error, storage};
 
 /// What the clients people use see.
 mod clients;
+/// Two sessions at once.
+mod concurrency;
 /// Killed at any moment, nothing is lost.
 mod crash;
 /// What is damaged or wrong is refused, by its name.

@@ -164,6 +164,7 @@ files!(
     bit,
     casts,
     catalog,
+    conflicts,
     ddl,
     dml,
     errors,

@@ -242,6 +242,9 @@ impl Ddl<'_> {
         let specs = column_specs(table)?;
         let mut seen = std::collections::HashSet::new();
         for group in rows.groups() {
+            if self.env.run.cancel().is_cancelled() {
+                return Err(crate::exec::run::cancelled());
+            }
             let ids: Vec<RowId> = group.row_ids().iter().filter(|&row| rows.is_live(row)).collect();
             let batch = rows.take(&ids, &specs).await?;
             let values = unique.values(&batch)?;
@@ -275,6 +278,9 @@ impl Ddl<'_> {
         let rows = self.transaction.snapshot().table(table.id);
         let specs = column_specs(&table)?;
         for group in rows.groups() {
+            if self.env.run.cancel().is_cancelled() {
+                return Err(crate::exec::run::cancelled());
+            }
             let ids: Vec<RowId> = group.row_ids().iter().filter(|&row| rows.is_live(row)).collect();
             let batch = rows.take(&ids, &specs).await?;
             let nullable = arrow::datatypes::Schema::new(

@@ -115,12 +115,7 @@ impl<'a> Ddl<'a> {
     }
 
     async fn lock(&self, target: Target, mode: Mode) -> Result<()> {
-        let locks = self.transaction.locks();
-        let wait = locks.acquire(self.transaction.id(), target, mode, self.env.lock_timeout);
-        tokio::select! {
-            granted = wait => granted.map(drop),
-            () = self.env.run.cancel().cancelled() => Err(super::run::cancelled()),
-        }
+        self.env.lock(target, mode, self.transaction).await.map(drop)
     }
 
     /// Locks a name that is to be given, and takes a fresh look at what is there.
