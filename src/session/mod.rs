@@ -29,7 +29,7 @@ mod utility;
 pub use cancel::Canceller;
 pub use copy::{CopyIn, CopyOut};
 pub use engine::{Engine, Login};
-pub use statement::Prepared;
+pub use statement::{Given, Prepared};
 
 pub use crate::{
     exec::run::RowStream,
