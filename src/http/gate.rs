@@ -1,6 +1,6 @@
 //! Who may ask. Where no password is set, whoever is on this machine may, as on the other wire; then
 //! no web page may, whatever address it makes the browser believe to be ours. Where one is set, a
-//! request bears `role:password`, or the password of `postgres` alone.
+//! request bears an API key, `role:password`, or the password of `postgres` alone.
 
 use super::{Api, refusal::Refusal};
 use crate::{namespaces::Caller, scram::Verifier};
@@ -44,20 +44,23 @@ pub(super) async fn pass(
 }
 
 async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    let borne = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let borne = borne.and_then(|value| value.split_once(' '));
+    let token = borne.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let token = token.map(|(_, token)| token.trim());
+    if let Some(role) = token.and_then(|key| api.engine.role_of_api_key(key)) {
+        return Ok(Caller { role: role.into() });
+    }
     if !api.engine.has_password() {
         check_local(headers)?;
         return Ok(Caller { role: TRUSTED_ROLE.into() });
     }
     let unknown = || {
-        let message = "expected `Authorization: Bearer` with role:password, or with the password \
-                       of postgres";
+        let message = "expected `Authorization: Bearer` with an API key, with role:password, or with \
+                       the password of postgres";
         Refusal::new(StatusCode::UNAUTHORIZED, message)
     };
-    let borne = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let borne = borne.and_then(|value| value.split_once(' '));
-    let (_, token) =
-        borne.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).ok_or_else(unknown)?;
-    let token = token.trim();
+    let token = token.ok_or_else(unknown)?;
     // A password may have a colon too.
     let named = token.split_once(':').filter(|(role, _)| api.engine.login(role).is_ok());
     let (role, password) = named.unwrap_or((TRUSTED_ROLE, token));

@@ -316,3 +316,30 @@ async fn with_a_password_requests_bear_it() {
     }
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_key_is_shown_once_and_stands_for_its_role() {
+    let node = support::start().await;
+    let client = node.client().await;
+    let create = "CREATE API KEY reader FOR ROLE postgres";
+    let key: String = client.query_one(create, &[]).await.unwrap().get(0);
+    let twice = client.query_one(create, &[]).await.unwrap_err();
+    assert_eq!(twice.code().unwrap().code(), "42710");
+    let nobody = client.query_one("CREATE API KEY x FOR ROLE nobody", &[]).await.unwrap_err();
+    assert_eq!(nobody.code().unwrap().code(), "42704");
+    let known = client.query("SELECT name, role FROM nearlake_api_keys", &[]).await.unwrap();
+    assert_eq!(known.len(), 1);
+    assert_eq!(known[0].get::<_, String>(0), "reader");
+
+    // Once there is a password, the key is what lets in.
+    client.batch_execute("ALTER ROLE postgres PASSWORD 'sesame'").await.unwrap();
+    let at = node.http_addr();
+    let bearing = async |token: &str| {
+        status(at, &format!("Host: x\r\nAuthorization: Bearer {token}\r\n")).await
+    };
+    assert_eq!(bearing("nlk_wrong").await, 401);
+    assert_eq!(bearing(&key).await, 200);
+    client.batch_execute("DROP API KEY reader; DROP API KEY IF EXISTS reader").await.unwrap();
+    assert_eq!(bearing(&key).await, 401);
+    node.stop().await;
+}
