@@ -8,6 +8,8 @@ pub mod node;
 pub mod http;
 pub mod server;
 
+pub mod namespaces;
+
 pub mod session;
 
 pub mod exec;

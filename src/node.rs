@@ -2,8 +2,8 @@
 //! that knows every part.
 //!
 //! ```text
-//! start   store ─> recovery ─> commit task ─> maintenance, upkeep ─> engine ─> server, http
-//! stop    server ─> http ─> upkeep ─> maintenance (a last checkpoint) ─> commit task ─> lock
+//! start   store ─> recovery ─> commit task ─> maintenance, upkeep ─> engine ─> server, namespaces, http
+//! stop    server ─> http ─> namespaces ─> upkeep ─> maintenance (a last checkpoint) ─> commit task ─> lock
 //! ```
 
 mod observe;
@@ -23,8 +23,9 @@ use crate::{
         state::States,
         upkeep::Upkeep,
     },
-    http::{self, Check, Checks, Sidecar},
+    http::{self, Api, Check, Checks, Sidecar},
     index::PostingStore,
+    namespaces::Namespaces,
     scram,
     server::{self, Server},
     session::Engine,
@@ -55,6 +56,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub struct Node {
     pg_addr: SocketAddr,
     sidecar: Sidecar,
+    namespaces: Arc<Namespaces>,
+    /// How long requests may go on when the node stops.
+    grace: Duration,
+    clock: SharedClock,
     engine: Arc<Engine>,
     stop_server: CancellationToken,
     server: JoinHandle<()>,
@@ -185,10 +190,17 @@ impl Node {
         let server = tokio::spawn(server.run(stop_server.clone()));
 
         let checks = Arc::new(NodeChecks { store, engine: Arc::clone(&engine) });
-        let sidecar = Sidecar::start(config.http_listen, http::State { checks, metrics }).await?;
+        let namespaces =
+            Namespaces::new(Arc::clone(&engine), Arc::clone(&metrics), Arc::clone(&clock));
+        let api = Some(Api::new(Arc::clone(&namespaces), Arc::clone(&engine), Arc::clone(&clock)));
+        let state = http::State { checks, metrics, api };
+        let sidecar = Sidecar::start(config.http_listen, state).await?;
         Ok(Self {
             pg_addr,
             sidecar,
+            namespaces,
+            grace: config.shutdown_timeout,
+            clock,
             engine,
             stop_server,
             server,
@@ -243,7 +255,8 @@ impl Node {
     pub async fn stop(self) -> Result<()> {
         self.stop_server.cancel();
         ended(self.server.await)?;
-        self.sidecar.stop().await;
+        self.sidecar.stop(self.clock.sleep(self.grace)).await;
+        self.namespaces.stop().await;
         self.stop_upkeep.cancel();
         ended(self.upkeep.await)?;
         ended(self.recall.await)?;

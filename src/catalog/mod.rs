@@ -80,6 +80,9 @@ pub struct Role {
     /// The SCRAM-SHA-256 verifier of its password.
     #[serde(default)]
     pub verifier: Option<String>,
+    /// Hashes of the keys by which HTTP clients act as this role, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub api_keys: BTreeMap<String, String>,
     /// `ALTER ROLE … SET`.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
@@ -211,6 +214,7 @@ impl Default for Catalog {
             superuser: true,
             login: true,
             verifier: None,
+            api_keys: BTreeMap::new(),
             settings: BTreeMap::new(),
         };
         Self {

@@ -66,7 +66,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "http_listen",
         default: "127.0.0.1:8080",
         bounds: "address:port; port 0 picks a free one",
-        help: "Where health and metrics are served over HTTP.",
+        help: "Where health, metrics and the JSON API are served over HTTP.",
         flag: Some("http-listen"),
         set: |config, text| parse_address(text).map(|address| config.http_listen = address),
         show: |config| config.http_listen.to_string(),

@@ -1,19 +1,27 @@
-//! The sidecar: health and metrics over HTTP. Only this room knows axum.
+//! The sidecar: health, metrics and the JSON API of namespaces over HTTP. Only this room knows axum.
 //!
 //! ```text
 //!   GET /livez      the process answers
 //!   GET /healthz    nothing is broken that only a restart could mend
 //!   GET /readyz     statements can be served now
 //!   GET /metrics    Prometheus' text format
+//!   /v1, /v2        namespaces: gate (who asks), body (JSON in and out), refusal (what fails)
 //! ```
 
+mod body;
+mod gate;
 mod health;
 mod metrics;
+mod namespaces;
+mod refusal;
 #[cfg(test)]
 mod tests;
 
 use crate::{
+    clock::SharedClock,
     error::{Error, Result, SqlState},
+    namespaces::Namespaces,
+    session::Engine,
     telemetry::Metrics,
 };
 use axum::{Router, routing::get};
@@ -29,6 +37,32 @@ pub struct State {
     pub checks: Arc<dyn Checks>,
     /// What the node counted.
     pub metrics: Arc<Metrics>,
+    /// What the JSON API serves; nothing of it where this is `None`.
+    pub api: Option<Arc<Api>>,
+}
+
+/// What the JSON API serves.
+#[derive(Debug)]
+pub struct Api {
+    namespaces: Arc<Namespaces>,
+    engine: Arc<Engine>,
+    clock: SharedClock,
+    room: body::Room,
+    known: gate::Known,
+}
+
+impl Api {
+    /// Over the namespaces of an engine.
+    #[must_use]
+    pub fn new(namespaces: Arc<Namespaces>, engine: Arc<Engine>, clock: SharedClock) -> Arc<Self> {
+        Arc::new(Self {
+            namespaces,
+            engine,
+            clock,
+            room: body::Room::default(),
+            known: gate::Known::default(),
+        })
+    }
 }
 
 impl fmt::Debug for State {
@@ -71,10 +105,17 @@ impl Sidecar {
         self.address
     }
 
-    /// Takes no more requests, and ends with the last answer that is on its way.
-    pub async fn stop(self) {
+    /// Takes no more requests, and ends with the last answer that is on its way, or with `grace`.
+    pub async fn stop(self, grace: impl Future<Output = ()>) {
         self.stopping.cancel();
-        match self.task.await {
+        let ended = tokio::select! {
+            ended = self.task => ended,
+            () = grace => {
+                tracing::warn!("requests over HTTP were cut off");
+                return;
+            }
+        };
+        match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the HTTP listener failed"),
             Err(error) => tracing::error!(%error, "the HTTP task failed"),
@@ -83,10 +124,12 @@ impl Sidecar {
 }
 
 fn router(state: State) -> Router {
+    let api = state.api.clone().map_or_else(Router::new, namespaces::router);
     Router::new()
         .route("/livez", get(health::live))
         .route("/healthz", get(health::healthy))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::render))
         .with_state(state)
+        .merge(api)
 }

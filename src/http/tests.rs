@@ -29,7 +29,7 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 async fn sidecar() -> (Sidecar, Arc<Told>, Arc<Metrics>) {
     let (told, metrics) = (Arc::new(Told::default()), Arc::new(Metrics::default()));
     let checks = Arc::clone(&told) as Arc<dyn Checks>;
-    let state = State { checks, metrics: Arc::clone(&metrics) };
+    let state = State { checks, metrics: Arc::clone(&metrics), api: None };
     (Sidecar::start("127.0.0.1:0".parse().unwrap(), state).await.unwrap(), told, metrics)
 }
 
@@ -52,7 +52,7 @@ async fn a_node_that_waits_is_healthy_and_not_ready() {
     assert_eq!(body["checks"][1]["ok"], false);
     assert_eq!(body["checks"][1]["detail"], "no answer for 9 s");
     assert_eq!((healthy.0, broken.0, ready_again.0), (200, 503, 200));
-    sidecar.stop().await;
+    sidecar.stop(std::future::pending()).await;
 }
 
 #[tokio::test]
@@ -66,16 +66,16 @@ async fn metrics_are_text_and_unknown_paths_are_404() {
     assert!(text.contains("nearlake_connections 3"), "{text}");
     assert_eq!(get(sidecar.address(), "/livez").await.0, 200);
     assert_eq!(get(sidecar.address(), "/nowhere").await.0, 404);
-    sidecar.stop().await;
+    sidecar.stop(std::future::pending()).await;
 }
 
 #[tokio::test]
 async fn an_address_that_is_taken_is_named() {
     let (sidecar, told, metrics) = sidecar().await;
 
-    let state = State { checks: told, metrics };
+    let state = State { checks: told, metrics, api: None };
     let error = Sidecar::start(sidecar.address(), state).await.unwrap_err();
 
     assert!(error.message().contains(&sidecar.address().to_string()), "{error}");
-    sidecar.stop().await;
+    sidecar.stop(std::future::pending()).await;
 }

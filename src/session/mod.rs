@@ -8,9 +8,11 @@
 //! - [`settings`]: SET, SHOW, RESET.
 //! - [`statement`]: prepares and runs one statement; [`utility`] those that are not queries.
 //! - [`transaction`]: BEGIN, COMMIT, savepoints, the implicit transaction.
+//! - [`api_key`]: keys of HTTP clients.
 //! - [`temporary`]: temporary relations until their end.
 //! - [`cursor`], [`copy`], [`explain`]: what their names say.
 
+mod api_key;
 mod cache;
 mod cancel;
 mod context;
@@ -29,7 +31,7 @@ mod utility;
 pub use cancel::{Canceller, Pace};
 pub use copy::{CopyIn, CopyOut};
 pub use engine::{Engine, Login};
-pub use statement::Prepared;
+pub use statement::{Given, Prepared};
 
 pub use crate::{
     exec::run::RowStream,

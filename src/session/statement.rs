@@ -18,14 +18,14 @@ use crate::{
         targets,
         transaction::Transaction,
         update, with,
-        write::{Env, Written},
+        write::{self, Env, Written},
     },
     ids::Oid,
     pgtype::PgType,
     sql::{self, Bound, Context, OutputColumn, Query, Statement, Utility},
     telemetry::Metrics,
 };
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::common::ScalarValue;
 use futures::StreamExt;
 use parking_lot::Mutex;
@@ -40,8 +40,19 @@ pub struct Prepared {
     declared: Vec<Option<PgType>>,
     parameters: Vec<PgType>,
     columns: Option<Arc<[OutputColumn]>>,
+    /// Rows that it reads beside those of tables.
+    given: Option<Given>,
     /// The statement bound to a version of the catalog; bound again when that changes.
     bound: Mutex<Option<Binding>>,
+}
+
+/// Rows that a statement reads as the relation `given`, without their being in a table.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// Their columns.
+    pub columns: Vec<OutputColumn>,
+    /// The rows: columns of the Arrow types that their types have.
+    pub rows: RecordBatch,
 }
 
 /// A bound statement, and what it was bound to.
@@ -126,6 +137,7 @@ impl Session {
             declared: types.to_vec(),
             parameters: Vec::new(),
             columns: None,
+            given: None,
             bound: Mutex::new(None),
         };
         let Some(statement) = &prepared.statement else { return Ok(Arc::new(prepared)) };
@@ -137,7 +149,7 @@ impl Session {
         {
             return Ok(known);
         }
-        let binding = self.bind(&statement, types)?;
+        let binding = self.bind(&statement, types, None)?;
         prepared.parameters = binding.bound.parameters().to_vec();
         prepared.columns = self.columns_of(&binding.bound)?;
         let is_utility = matches!(*binding.bound, Bound::Utility(_) | Bound::Explain { .. });
@@ -148,6 +160,29 @@ impl Session {
             self.cache.keep(&statement, types, &prepared);
         }
         Ok(prepared)
+    }
+
+    /// Gives a statement that reads handed-in rows its names and types. It is run once.
+    ///
+    /// # Errors
+    /// Those of binding; 25P02 in a failed transaction.
+    pub fn prepare_given(
+        &mut self,
+        statement: Statement,
+        types: &[Option<PgType>],
+        given: Given,
+    ) -> Result<Arc<Prepared>> {
+        self.check_not_failed(&statement)?;
+        self.look(&statement);
+        let binding = self.bind(&statement, types, Some(&given))?;
+        Ok(Arc::new(Prepared {
+            statement: Some(statement),
+            declared: types.to_vec(),
+            parameters: binding.bound.parameters().to_vec(),
+            columns: self.columns_of(&binding.bound)?,
+            given: Some(given),
+            bound: Mutex::new(Some(binding)),
+        }))
     }
 
     /// Runs a statement. Rows come as a stream that the caller drives.
@@ -306,10 +341,25 @@ impl Session {
         self.transaction.as_ref().is_some_and(Transaction::has_changed_names)
     }
 
-    fn bind(&mut self, statement: &Statement, types: &[Option<PgType>]) -> Result<Binding> {
+    fn bind(
+        &mut self,
+        statement: &Statement,
+        types: &[Option<PgType>],
+        given: Option<&Given>,
+    ) -> Result<Binding> {
         self.settle();
         let catalog = self.context.catalog().version();
-        let bound = sql::bind(statement, &self.context(), &Sources, types)?;
+        let context = self.context();
+        let bound = match given {
+            None => sql::bind(statement, &context, &Sources, types)?,
+            Some(Given { columns, rows }) => {
+                let name = ("given", columns.as_slice());
+                let (bound, slot) = sql::bind_given(statement, name, &context, &Sources, types)?;
+                let columns = rows.columns();
+                slot.fill([write::to_storage(slot.schema(), columns, rows.num_rows())?]);
+                bound
+            }
+        };
         let settings = Arc::clone(&self.derived.binding);
         Ok(Binding { catalog, role: self.context.user(), settings, bound: Arc::new(bound) })
     }
@@ -336,7 +386,8 @@ impl Session {
         if let Some(bound) = self.still_bound(prepared, snapshot.catalog().version()) {
             return Ok(bound);
         }
-        let binding = self.bind(statement, &prepared.declared)?;
+        let given = prepared.given.as_ref();
+        let binding = self.bind(statement, &prepared.declared, given)?;
         if !same_shape(self.columns_of(&binding.bound)?.as_deref(), prepared.columns()) {
             return Err(Error::unsupported("cached plan must not change result type"));
         }

@@ -39,6 +39,7 @@ pub(super) fn columns(
         Utility::Show(Some(name)) => Ok(Some([text_column(display_name(name))].into())),
         Utility::Show(None) => Ok(Some(["name", "setting", "description"].map(text_column).into())),
         Utility::Fetch { cursor, moves: false, .. } => session.cursors.columns(cursor).map(Some),
+        Utility::CreateApiKey { .. } => Ok(Some([super::api_key::column()].into())),
         Utility::Execute(execute) => {
             let prepared = session.prepared_named(&execute.name)?;
             Ok(prepared.columns().map(Into::into))
@@ -196,6 +197,9 @@ pub(super) async fn run(
         Utility::Checkpoint => {
             until(cancel, session.engine.maintenance().have(Task::Checkpoint)).await?;
             done("CHECKPOINT")
+        }
+        Utility::CreateApiKey { name, role } => {
+            session.create_api_key(name, role.as_deref(), cancel).await
         }
         ddl => session.ddl(ddl, cancel).await,
     }

@@ -9,7 +9,7 @@ use crate::{
     },
     sql::{
         Bound, Context, Copy, CopyDirection, LockWait, Locking, OutputColumn, Plan, Query,
-        Relations,
+        Relations, Slot,
         binder::{Binder, Place, build},
         coerce::Reason,
         generated::refuse_copy,
@@ -40,6 +40,24 @@ pub fn bind(
     let source = Some(statement.source.as_ref());
     let mut binder = Binder::new(context, relations, source, parameter_types);
     binder.statement(&statement.ast)
+}
+
+/// The same for a statement that reads rows which do not lie in a table: they are the relation
+/// `name`, and each run finds them in the slot.
+///
+/// # Errors
+/// Those of [`bind`].
+pub fn bind_given(
+    statement: &Statement,
+    (name, columns): (&str, &[OutputColumn]),
+    context: &Arc<dyn Context>,
+    relations: &dyn Relations,
+    parameter_types: &[Option<PgType>],
+) -> Result<(Bound, Slot)> {
+    let source = Some(statement.source.as_ref());
+    let mut binder = Binder::new(context, relations, source, parameter_types);
+    let slot = binder.give(name, columns)?;
+    Ok((binder.statement(&statement.ast)?, slot))
 }
 
 /// The arguments of EXECUTE as a query of one row, for a statement with parameters of `types`.

@@ -145,6 +145,12 @@ fn create_object(source: &Arc<Source>, cursor: &mut Cursor<'_>, or_replace: bool
             options.login = options.login.or(Some(word == "USER"));
             Utility::CreateRole { name, options }
         }
+        "API" => {
+            cursor.expect("KEY")?;
+            let name = cursor.identifier()?;
+            let role = if cursor.accept("FOR ROLE") { Some(cursor.identifier()?) } else { None };
+            Utility::CreateApiKey { name, role }
+        }
         "SEQUENCE" => {
             let if_not_exists = cursor.if_not_exists();
             let name = cursor.name()?;
@@ -482,6 +488,10 @@ fn object_kind(cursor: &mut Cursor<'_>) -> Option<ObjectKind> {
 
 fn drop_objects(cursor: &mut Cursor<'_>) -> Result<Utility> {
     cursor.expect("DROP")?;
+    if cursor.accept("API KEY") {
+        let if_exists = cursor.if_exists();
+        return Ok(Utility::DropApiKey { name: cursor.identifier()?, if_exists });
+    }
     let start = cursor.clone();
     let Some(object) = object_kind(cursor) else {
         return Err(match cursor.word() {

@@ -58,7 +58,7 @@ use parking_lot::Mutex;
 use std::{fmt, sync::Arc};
 
 pub use crate::catalog::pg::{ActivityRow, SettingRow};
-pub use bind::{bind, bind_arguments};
+pub use bind::{bind, bind_arguments, bind_given};
 pub use generated::check_generated;
 pub use parse::{Statement, parse};
 pub use plan::Plan;

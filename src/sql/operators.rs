@@ -342,7 +342,12 @@ impl Binder<'_> {
             }
         };
         let probe = Typed::new(array.expr.clone(), element.clone());
-        let kind = if matches!(op, "=" | "<>" | "<" | "<=" | ">" | ">=") {
+        let is_comparison = matches!(op, "=" | "<>" | "<" | "<=" | ">" | ">=");
+        // Of equal scale they compare as they are, so that a key is looked up.
+        let is_scaled = matches!(element, T::Numeric(Some(_)));
+        let kind = if is_comparison && is_scaled && value.kind == element {
+            element.clone()
+        } else if is_comparison {
             let (value, _) = self.comparable(op, value.clone(), probe, span)?;
             value.kind
         } else if castable(&element, &T::Text) == Some(Reason::Implicit) {

@@ -48,6 +48,8 @@ pub enum Utility {
     CreateSchema { name: Option<String>, if_not_exists: bool, owner: Option<String> },
     CreateDatabase { name: String, options: Vec<(String, String)> },
     CreateRole { name: String, options: RoleOptions },
+    CreateApiKey { name: String, role: Option<String> },
+    DropApiKey { name: String, if_exists: bool },
     CreateSequence { name: Name, if_not_exists: bool, options: SequenceOptions },
     CreateView(CreateView),
     Comment { object: ObjectKind, name: Name, column: Option<String>, comment: Option<String> },

@@ -107,6 +107,18 @@ impl Binder<'_> {
         Ok(())
     }
 
+    /// Rows that whoever runs the statement hands in, as a relation of its outermost WITH.
+    pub(crate) fn give(
+        &mut self,
+        name: &str,
+        columns: &[OutputColumn],
+    ) -> Result<crate::sql::Slot> {
+        let (rows, slot) = self.returned_rows(name, columns)?;
+        let given = Cte { rows: Some(rows), part: None };
+        self.ctes.push(HashMap::from([(name.to_owned(), given)]));
+        Ok(slot)
+    }
+
     /// What RETURNING gives, as something to select from.
     fn returned_rows(
         &mut self,

@@ -69,6 +69,22 @@ async fn jdbc_metadata() {
     run("jdbc_metadata.py", python()).await;
 }
 
+/// The JSON API of namespaces: no database of PostgreSQL has one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn turbopuffer() {
+    if !crate::peer::is_oracle() {
+        run("turbopuffer_story.py", python()).await;
+    }
+}
+
+/// Requests of every kind that the OpenAPI document allows, and some that it does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openapi() {
+    if !crate::peer::is_oracle() {
+        run("schemathesis_story.py", python()).await;
+    }
+}
+
 /// The story through tokio-postgres: always the extended protocol, always binary.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokio_postgres() {

@@ -21,6 +21,8 @@ mod interleaved;
 mod introspection;
 /// An index whose objects are gone or damaged.
 mod lost_index;
+/// Namespaces: filters beside what they mean, writers that meet, who may ask.
+mod namespaces;
 /// Whom a test talks to.
 mod peer;
 /// `halfvec`, `sparsevec` and bit strings: restarts and plans.

@@ -57,6 +57,9 @@ impl Peer {
             .env("PGDATABASE", &self.database)
             .env("PGTZ", "UTC")
             .env("LC_ALL", "C.UTF-8");
+        if let Some(node) = &self.node {
+            command.env("NEARLAKE_HTTP", format!("http://{}", node.http_addr()));
+        }
         command
     }
 

@@ -58,6 +58,7 @@ fn build_of(schema: &str, name: &str) -> Build {
         ("pg_catalog", "pg_roles") => roles::pg_roles,
         ("pg_catalog", "pg_user" | "pg_shadow") => roles::pg_user,
         ("pg_catalog", "pg_group") => roles::pg_group,
+        ("pg_catalog", "nearlake_api_keys") => roles::nearlake_api_keys,
         ("pg_catalog", "pg_db_role_setting") => roles::pg_db_role_setting,
         ("pg_catalog", "pg_settings") => settings::pg_settings,
         ("pg_catalog", "pg_timezone_names") => settings::pg_timezone_names,

@@ -65,6 +65,18 @@ pub(super) fn pg_group(relation: &'static SystemRelation, view: &View) -> Result
         .finish()
 }
 
+/// The keys of HTTP clients, by name; what they are nobody knows any more.
+pub(super) fn nearlake_api_keys(
+    relation: &'static SystemRelation,
+    view: &View,
+) -> Result<RecordBatch> {
+    let roles = view.catalog.roles();
+    let keys: Vec<(&str, &str)> = roles
+        .flat_map(|role| role.api_keys.keys().map(|key| (key.as_str(), role.name.as_str())))
+        .collect();
+    Rows::of(relation, &keys).set("name", |(key, _)| *key).set("role", |(_, role)| *role).finish()
+}
+
 /// `ALTER ROLE … SET` and `ALTER DATABASE … SET`.
 pub(super) fn pg_db_role_setting(
     relation: &'static SystemRelation,

@@ -334,6 +334,7 @@ impl Ddl<'_> {
             superuser: options.superuser.unwrap_or(false),
             login: options.login.unwrap_or(false),
             verifier: self.verifier(options).flatten(),
+            api_keys: BTreeMap::new(),
             settings: BTreeMap::new(),
         };
         self.transaction.change([Change::Role(Arc::new(role))]);

@@ -3,6 +3,7 @@
 //! before COMMIT.
 
 mod alter;
+mod api_key;
 mod create;
 mod drop;
 mod index;
@@ -84,6 +85,7 @@ impl<'a> Ddl<'a> {
                 self.create_database(name, options).await?
             }
             Utility::CreateRole { name, options } => self.create_role(name, options).await?,
+            Utility::DropApiKey { name, if_exists } => self.drop_api_key(name, *if_exists).await?,
             Utility::CreateSequence { name, if_not_exists, options } => {
                 self.create_sequence_statement(name, *if_not_exists, options).await?
             }

@@ -299,6 +299,18 @@ pub(super) fn table_options(options: &[(String, String)]) -> Result<BTreeMap<Str
                 })?;
                 metric.word().to_owned()
             }
+            // What clients of the JSON API declared; whoever serves them knows its form.
+            "namespace" => {
+                let is_object =
+                    serde_json::from_str::<serde_json::Map<_, serde_json::Value>>(value);
+                is_object.map_err(|error| {
+                    Error::new(
+                        SqlState::INVALID_PARAMETER_VALUE,
+                        format!("invalid value for option \"namespace\": {error}"),
+                    )
+                })?;
+                value.clone()
+            }
             // Storage parameters of PostgreSQL's heap that ask for nothing that matters here.
             "fillfactor" | "autovacuum_enabled" | "toast_tuple_target" => value.clone(),
             name if name.starts_with("autovacuum_") || name.starts_with("toast.") => value.clone(),
@@ -307,7 +319,7 @@ pub(super) fn table_options(options: &[(String, String)]) -> Result<BTreeMap<Str
                     SqlState::INVALID_PARAMETER_VALUE,
                     format!("unrecognized parameter \"{name}\""),
                 )
-                .hint("Available options: distance_metric."));
+                .hint("Available options: distance_metric, namespace."));
             }
         };
         checked.insert(name.to_ascii_lowercase(), value);

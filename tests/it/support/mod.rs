@@ -7,8 +7,10 @@ pub(crate) mod fakegcs;
 /// The program as a process of its own.
 pub(crate) mod process;
 
-use nearlake::{config, node::Node};
-use std::{ffi::OsString, net::SocketAddr};
+use nearlake::{
+    clock::SystemClock, config, namespaces::Namespaces, node::Node, telemetry::Metrics,
+};
+use std::{ffi::OsString, net::SocketAddr, sync::Arc};
 use tokio_postgres::{Client, NoTls};
 
 /// A node that runs for one test.
@@ -40,9 +42,20 @@ pub(crate) fn configuration(data: &str, flags: &[&str]) -> config::Config {
 }
 
 impl Running {
+    /// Where HTTP clients connect.
+    pub(crate) fn http_addr(&self) -> SocketAddr {
+        self.node.http_addr()
+    }
+
     /// Where PostgreSQL clients connect.
     pub(crate) fn pg_addr(&self) -> SocketAddr {
         self.node.pg_addr()
+    }
+
+    /// Namespaces of the node's engine, apart from those that it serves itself.
+    pub(crate) fn namespaces(&self) -> Arc<Namespaces> {
+        let (metrics, clock) = (Arc::new(Metrics::default()), SystemClock::shared());
+        Namespaces::new(Arc::clone(self.node.engine()), metrics, clock)
     }
 
     /// A client that is connected.

@@ -1,0 +1,157 @@
+//! Who may ask. Where no password is set, whoever is on this machine may, as on the other wire; then
+//! no web page may, whatever address it makes the browser believe to be ours. Where one is set, a
+//! request bears an API key, `role:password`, or the password of `postgres` alone.
+
+use super::{Api, refusal::Refusal};
+use crate::{namespaces::Caller, scram::Verifier};
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+
+/// The role of those who need not say who they are.
+const TRUSTED_ROLE: &str = "postgres";
+/// So many passwords that were right are remembered, by their hashes.
+const REMEMBERED_MAX: usize = 256;
+
+/// Passwords that were right. To check one takes milliseconds by design, so it is done once, and for
+/// one client at a time: guessing is slow, and takes one processor at most.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// By the hash of what was borne and of the verifier that it passed.
+    right: Mutex<HashMap<[u8; 32], Caller>>,
+    checking: tokio::sync::Mutex<()>,
+}
+
+/// Lets a request through with the [`Caller`] that it comes from.
+pub(super) async fn pass(
+    State(api): State<Arc<Api>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match caller(&api, request.headers()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    let borne = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let borne = borne.and_then(|value| value.split_once(' '));
+    let token = borne.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let token = token.map(|(_, token)| token.trim());
+    if let Some(role) = token.and_then(|key| api.engine.role_of_api_key(key)) {
+        return Ok(Caller { role: role.into() });
+    }
+    if !api.engine.has_password() {
+        check_local(headers)?;
+        return Ok(Caller { role: TRUSTED_ROLE.into() });
+    }
+    let unknown = || {
+        let message = "expected `Authorization: Bearer` with an API key, with role:password, or with \
+                       the password of postgres";
+        Refusal::new(StatusCode::UNAUTHORIZED, message)
+    };
+    let token = token.ok_or_else(unknown)?;
+    // A password may have a colon too.
+    let named = token.split_once(':').filter(|(role, _)| api.engine.login(role).is_ok());
+    let (role, password) = named.unwrap_or((TRUSTED_ROLE, token));
+    let login = api.engine.login(role).ok().filter(|login| login.can_login).ok_or_else(unknown)?;
+    let verifier = login.verifier.ok_or_else(unknown)?;
+    let hash = Sha256::new().chain_update(token).chain_update([0]).chain_update(&verifier);
+    let hash: [u8; 32] = hash.finalize().into();
+    if let Some(caller) = api.known.right.lock().get(&hash) {
+        return Ok(caller.clone());
+    }
+    let turn = api.known.checking.lock().await;
+    let password = password.to_owned();
+    let checked = tokio::task::spawn_blocking(move || {
+        Verifier::parse(&verifier).is_some_and(|verifier| verifier.accepts(&password))
+    });
+    let is_right = checked.await.unwrap_or(false);
+    drop(turn);
+    if !is_right {
+        return Err(unknown());
+    }
+    let caller = Caller { role: role.into() };
+    let mut right = api.known.right.lock();
+    if right.len() >= REMEMBERED_MAX {
+        right.clear();
+    }
+    right.insert(hash, caller.clone());
+    Ok(caller)
+}
+
+/// Refuses what a browser sends for a page that is not of this machine.
+fn check_local(headers: &HeaderMap) -> Result<(), Refusal> {
+    let denied = |what: &str| {
+        let message = format!("requests without a password come from this machine: {what}");
+        Err(Refusal::new(StatusCode::FORBIDDEN, message))
+    };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    if !host.is_some_and(is_loopback) {
+        return denied("the Host header names another one");
+    }
+    let is_ours = |origin: &HeaderValue| {
+        let origin = origin.to_str().unwrap_or_default();
+        let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        host.is_some_and(is_loopback)
+    };
+    if !headers.get_all(header::ORIGIN).iter().all(is_ours) {
+        return denied("the Origin header names another one");
+    }
+    Ok(())
+}
+
+/// Whether a host, perhaps with a port, is this machine by its very name.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or(rest, |(name, _)| name),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    let is_address = name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    is_address || name.eq_ignore_ascii_case("localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_told_by_name() {
+        for yes in ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.9.9.9", "[::1]:80", "[::1]"]
+        {
+            assert!(is_loopback(yes), "{yes}");
+        }
+        for no in ["example.com", "localhost.example.com", "127.0.0.1.example.com", "10.0.0.1", ""]
+        {
+            assert!(!is_loopback(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_sites_are_refused() {
+        let check = |host: &'static str, origin: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            }
+            check_local(&headers).is_ok()
+        };
+        assert!(check("localhost:8080", None));
+        assert!(check("localhost:8080", Some("http://127.0.0.1:3000")));
+        assert!(!check("localhost:8080", Some("https://example.com")));
+        assert!(!check("localhost:8080", Some("null")));
+        assert!(!check("example.com", None));
+        assert!(check_local(&HeaderMap::new()).is_err());
+    }
+}

@@ -1,0 +1,60 @@
+//! What a client is told when its request fails: a status and `{"status": "error", "error": …}`.
+
+use crate::namespaces::{Fault, FaultKind};
+use axum::{
+    Json,
+    http::{HeaderName, StatusCode},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+/// Tells clients not to try again what will fail again.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// A request that failed.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+}
+
+/// The status code of a fault.
+pub(super) fn status(fault: &Fault) -> StatusCode {
+    match fault.kind {
+        FaultKind::Invalid => StatusCode::BAD_REQUEST,
+        FaultKind::Shape => StatusCode::UNPROCESSABLE_ENTITY,
+        FaultKind::Denied => StatusCode::FORBIDDEN,
+        FaultKind::NotFound => StatusCode::NOT_FOUND,
+        FaultKind::Conflict => StatusCode::CONFLICT,
+        FaultKind::Busy => StatusCode::TOO_MANY_REQUESTS,
+        FaultKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
+        FaultKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        FaultKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        if fault.kind == FaultKind::Internal {
+            tracing::error!(%fault, "a request failed");
+        }
+        Self::new(status(&fault), fault.message)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = Json(json!({ "status": "error", "error": self.message }));
+        let mut response = (self.status, body).into_response();
+        if self.status == StatusCode::NOT_IMPLEMENTED {
+            response.headers_mut().insert(SHOULD_RETRY, "false".parse().expect("it is ASCII"));
+        }
+        response
+    }
+}

@@ -1,0 +1,423 @@
+//! What clients declare of attributes, and the DDL by which a namespace becomes that.
+
+use super::{
+    attribute::{AttributeType, Scalar},
+    fault::{Answer, Fault},
+    names::{self, ID, SCHEMA, literal, quoted, shortened},
+    request::{DistanceMetric, Document},
+    shape::{Attribute, Flags, OPTION, Shape, VectorIndex, metric_word},
+};
+use crate::vector::{Metric, Space};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// The most attributes of a namespace.
+const ATTRIBUTES_MAX: usize = 1024;
+
+/// What is declared of an attribute.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Declared {
+    pub(super) name: String,
+    kind: Option<AttributeType>,
+    ann: Option<Ann>,
+    filterable: Option<bool>,
+    regex: Option<bool>,
+    glob: Option<bool>,
+    drop: bool,
+}
+
+/// Whether a vector has an index, and by which metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ann {
+    Off,
+    On(Option<Metric>),
+}
+
+/// The form of a declaration that is more than a type.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AttributeSchema {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    ann: Option<Value>,
+    filterable: Option<bool>,
+    regex: Option<bool>,
+    glob: Option<bool>,
+    #[serde(default)]
+    fuzzy: bool,
+    full_text_search: Option<Value>,
+    embed: Option<Value>,
+    sparse_knn: Option<SparseKnn>,
+    #[serde(default)]
+    drop: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SparseKnn {
+    distance_metric: SparseMetric,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SparseMetric {
+    DotProduct,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnnConfig {
+    distance_metric: Option<DistanceMetric>,
+    #[serde(default)]
+    late_interaction: bool,
+}
+
+/// Reads declarations.
+pub(super) fn declared(schema: &Document) -> Answer<Vec<Declared>> {
+    schema
+        .iter()
+        .map(|(name, value)| {
+            names::check_attribute(name)?;
+            one(name, value).map_err(|fault| fault.of(format!("schema of \"{}\"", shortened(name))))
+        })
+        .collect()
+}
+
+fn one(name: &str, value: &Value) -> Answer<Declared> {
+    let name = name.to_owned();
+    if let Value::String(kind) = value {
+        let kind = Some(AttributeType::parse(kind)?);
+        return Ok(Declared { name, kind, ..Declared::default() });
+    }
+    let schema: AttributeSchema = read(value)?;
+    if schema.fuzzy {
+        return Err(Fault::unsupported("fuzzy filters are not supported"));
+    }
+    if !matches!(schema.full_text_search, None | Some(Value::Null | Value::Bool(false))) {
+        return Err(Fault::unsupported("full_text_search is not supported"));
+    }
+    if !matches!(schema.embed, None | Some(Value::Null)) {
+        return Err(Fault::unsupported("embed is not supported: send vectors"));
+    }
+    let kind = schema.kind.as_deref().map(AttributeType::parse).transpose()?;
+    if let Some(SparseKnn { distance_metric: SparseMetric::DotProduct }) = schema.sparse_knn
+        && kind.is_some_and(|kind| kind != AttributeType::Sparse)
+    {
+        return Err(Fault::invalid("sparse_knn goes with the type {}f16"));
+    }
+    let ann = match &schema.ann {
+        None | Some(Value::Null) => None,
+        Some(Value::Bool(false)) => Some(Ann::Off),
+        Some(Value::Bool(true)) => Some(Ann::On(None)),
+        Some(config) => {
+            let config: AnnConfig = read(config)?;
+            if config.late_interaction {
+                return Err(Fault::unsupported("late_interaction is not supported"));
+            }
+            Some(Ann::On(config.distance_metric.map(DistanceMetric::metric)))
+        }
+    };
+    let is_text = kind.is_none_or(|kind| kind == AttributeType::Scalar(Scalar::String));
+    if (schema.regex == Some(true) || schema.glob == Some(true)) && !is_text {
+        return Err(Fault::invalid("regex and glob go with the type string"));
+    }
+    if matches!(ann, Some(Ann::On(_))) && kind.is_some_and(|kind| !kind.is_vector()) {
+        return Err(Fault::invalid("ann goes with types such as [384]f32"));
+    }
+    Ok(Declared {
+        name,
+        kind,
+        ann,
+        filterable: schema.filterable,
+        regex: schema.regex,
+        glob: schema.glob,
+        drop: schema.drop,
+    })
+}
+
+fn read<T: for<'de> Deserialize<'de>>(value: &Value) -> Answer<T> {
+    T::deserialize(value).map_err(|error| Fault::new(super::FaultKind::Shape, error.to_string()))
+}
+
+/// What a request wants a namespace to be.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) declared: Vec<Declared>,
+    /// Attributes that documents have, with the types that their values suggest.
+    pub(super) inferred: Vec<(String, AttributeType)>,
+    pub(super) metric: Option<Metric>,
+    pub(super) now_micros: i64,
+}
+
+/// A namespace as it is to be, and the statements that make it so.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) shape: Shape,
+    pub(super) statements: Vec<String>,
+}
+
+/// Works out how a namespace becomes what is wanted.
+pub(super) fn change(mut shape: Shape, wanted: &Wanted) -> Answer<Change> {
+    let before = shape.clone();
+    let mut statements = Vec::new();
+    set_metric(&mut shape, wanted)?;
+    for declared in &wanted.declared {
+        declare(&mut shape, declared, &mut statements)?;
+    }
+    for (name, kind) in &wanted.inferred {
+        if shape.attribute(name).is_none() {
+            names::check_attribute(name)?;
+            let at = if name == ID { 0 } else { shape.attributes.len() };
+            shape.attributes.insert(at, new_attribute(name, *kind));
+        }
+    }
+    if shape.attributes.len() > ATTRIBUTES_MAX {
+        return Err(Fault::invalid(format!("more than {ATTRIBUTES_MAX} attributes")));
+    }
+    index_new_vectors(&mut shape, &before, wanted)?;
+    if before.table.is_none() {
+        shape.settings.created_micros = Some(wanted.now_micros);
+        statements = create(&shape)?;
+    } else {
+        statements.extend(alter(&shape, &before));
+    }
+    statements.extend(build(&shape));
+    Ok(Change { shape, statements })
+}
+
+/// Creates a namespace that has its attributes already.
+pub(super) fn copied(mut shape: Shape, wanted: &Wanted) -> Answer<Change> {
+    shape.settings.created_micros = Some(wanted.now_micros);
+    let mut statements = create(&shape)?;
+    statements.extend(build(&shape));
+    Ok(Change { shape, statements })
+}
+
+fn new_attribute(name: &str, kind: AttributeType) -> Attribute {
+    Attribute { name: name.to_owned(), column: kind.column(), kind, generated: false, index: None }
+}
+
+fn set_metric(shape: &mut Shape, wanted: &Wanted) -> Answer<()> {
+    let Some(metric) = wanted.metric else { return Ok(()) };
+    let vectors = shape.attributes.iter().filter(|attribute| attribute.kind.is_vector());
+    let own: Vec<Metric> = vectors.map(|attribute| shape.metric_of(attribute)).collect();
+    if let Some(&other) = own.first()
+        && !own.contains(&metric)
+    {
+        return Err(Fault::invalid(format!(
+            "distance_metric {} is not that of the namespace, which is {}",
+            metric_word(metric),
+            metric_word(other)
+        )));
+    }
+    shape.metric = Some(metric);
+    Ok(())
+}
+
+fn declare(shape: &mut Shape, declared: &Declared, statements: &mut Vec<String>) -> Answer<()> {
+    let name = &declared.name;
+    let fault = |message: String| Fault::invalid(format!("schema of \"{name}\": {message}"));
+    let place = shape.attributes.iter().position(|attribute| attribute.name == *name);
+    if declared.drop {
+        if name == ID {
+            return Err(fault("the id cannot be dropped".to_owned()));
+        }
+        if let Some(place) = place {
+            shape.attributes.remove(place);
+            shape.settings.attributes.remove(name);
+            statements.push(format!("ALTER TABLE {} DROP COLUMN {}", shape.sql(), quoted(name)));
+        }
+        return Ok(());
+    }
+    let place = match (place, declared.kind) {
+        (Some(place), None) => place,
+        (Some(place), Some(kind)) if shape.attributes[place].kind == kind => place,
+        (Some(place), Some(kind)) => {
+            return Err(fault(format!(
+                "its type is {} and cannot become {kind}",
+                shape.attributes[place].kind
+            )));
+        }
+        (None, Some(kind)) => {
+            let at = if name == ID { 0 } else { shape.attributes.len() };
+            shape.attributes.insert(at, new_attribute(name, kind));
+            at
+        }
+        (None, None) => return Err(fault("missing field `type`".to_owned())),
+    };
+    let is_text = shape.attributes[place].kind == AttributeType::Scalar(Scalar::String);
+    if (declared.regex == Some(true) || declared.glob == Some(true)) && !is_text {
+        return Err(fault("regex and glob go with the type string".to_owned()));
+    }
+    declare_index(shape, place, declared, statements)?;
+    let mut flags = shape.flags(name);
+    flags.filterable = declared.filterable.or(flags.filterable);
+    flags.regex = declared.regex.unwrap_or(flags.regex);
+    flags.glob = declared.glob.unwrap_or(flags.glob);
+    if flags == Flags::default() {
+        shape.settings.attributes.remove(name);
+    } else {
+        shape.settings.attributes.insert(name.clone(), flags);
+    }
+    Ok(())
+}
+
+fn declare_index(
+    shape: &mut Shape,
+    place: usize,
+    declared: &Declared,
+    statements: &mut Vec<String>,
+) -> Answer<()> {
+    let attribute = &shape.attributes[place];
+    let index = match (declared.ann, &attribute.index) {
+        (None, _) => return Ok(()),
+        (Some(Ann::Off), Some(index)) => {
+            statements.push(format!("DROP INDEX {SCHEMA}.{}", quoted(&index.name)));
+            None
+        }
+        (Some(Ann::Off), None) => None,
+        (Some(Ann::On(metric)), Some(index)) => {
+            if metric.is_some_and(|metric| metric != index.metric) {
+                return Err(Fault::invalid(format!(
+                    "schema of \"{}\": its distance_metric is {} and cannot change; set ann: \
+                     false first",
+                    declared.name,
+                    metric_word(index.metric)
+                )));
+            }
+            return Ok(());
+        }
+        (Some(Ann::On(_)), None) if !attribute.kind.is_vector() => {
+            return Err(Fault::invalid(format!(
+                "schema of \"{}\": ann goes with types such as [384]f32",
+                declared.name
+            )));
+        }
+        (Some(Ann::On(metric)), None) => {
+            let metric = metric.or(shape.metric).ok_or_else(no_metric)?;
+            Some(VectorIndex { id: None, name: String::new(), metric })
+        }
+    };
+    shape.attributes[place].index = index;
+    Ok(())
+}
+
+fn no_metric() -> Fault {
+    Fault::invalid("distance_metric is required with vectors: cosine_distance or euclidean_squared")
+}
+
+/// Vectors get an index unless it was declared that they do not.
+fn index_new_vectors(shape: &mut Shape, before: &Shape, wanted: &Wanted) -> Answer<()> {
+    let metric = shape.metric;
+    for attribute in &mut shape.attributes {
+        let declared = wanted.declared.iter().find(|declared| declared.name == attribute.name);
+        let is_off = declared.is_some_and(|declared| declared.ann == Some(Ann::Off));
+        let is_new = before.attribute(&attribute.name).is_none();
+        if attribute.kind.is_vector() && is_new && !is_off && attribute.index.is_none() {
+            let metric = metric.ok_or_else(no_metric)?;
+            attribute.index = Some(VectorIndex { id: None, name: String::new(), metric });
+        }
+    }
+    Ok(())
+}
+
+/// Creates the table.
+fn create(shape: &Shape) -> Answer<Vec<String>> {
+    let id = shape.id().filter(|id| id.name == ID).ok_or_else(|| {
+        Fault::invalid("an empty namespace needs the type of `id` declared in `schema`")
+    })?;
+    check_id(id.kind)?;
+    let columns: Vec<String> = shape
+        .attributes
+        .iter()
+        .map(|attribute| {
+            let key = if attribute.name == ID { " PRIMARY KEY" } else { "" };
+            format!("{} {}{key}", quoted(&attribute.name), attribute.column)
+        })
+        .collect();
+    Ok(vec![
+        format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}"),
+        format!("CREATE TABLE {} ({}) WITH ({})", shape.sql(), columns.join(", "), options(shape)),
+    ])
+}
+
+/// Refuses types that no id can have.
+fn check_id(kind: AttributeType) -> Answer<()> {
+    match kind {
+        AttributeType::Scalar(Scalar::String | Scalar::Int | Scalar::Uint | Scalar::Uuid) => Ok(()),
+        other => Err(Fault::invalid(format!(
+            "the type of `id` is uint, int, uuid or string, not {other}"
+        ))),
+    }
+}
+
+fn options(shape: &Shape) -> String {
+    let settings = json!(shape.settings).to_string();
+    let metric = shape.metric.map(|metric| format!("distance_metric = '{}', ", metric.word()));
+    format!("{}{OPTION} = {}", metric.unwrap_or_default(), literal(&settings))
+}
+
+/// Adds columns, and changes what was declared.
+fn alter(shape: &Shape, before: &Shape) -> Vec<String> {
+    let table = shape.sql();
+    let new = shape.attributes.iter().filter(|new| before.attribute(&new.name).is_none());
+    let mut statements: Vec<String> = new
+        .map(|attribute| {
+            let column = quoted(&attribute.name);
+            format!("ALTER TABLE {table} ADD COLUMN {column} {}", attribute.column)
+        })
+        .collect();
+    if shape.settings != before.settings || shape.metric != before.metric {
+        statements.push(set_options(shape));
+    }
+    statements
+}
+
+/// Writes what the catalog keeps of a namespace.
+pub(super) fn set_options(shape: &Shape) -> String {
+    format!("ALTER TABLE {} SET ({})", shape.sql(), options(shape))
+}
+
+/// Builds the indexes that are not there yet.
+fn build(shape: &Shape) -> Vec<String> {
+    let indexed = shape.attributes.iter().filter_map(|attribute| {
+        let index = attribute.index.as_ref().filter(|index| index.id.is_none())?;
+        let half = matches!(attribute.kind, AttributeType::Vector { half: true, .. });
+        let space = if half { Space::Halfvec } else { Space::Vector };
+        Some(format!(
+            "CREATE INDEX ON {} USING spfresh ({} {})",
+            shape.sql(),
+            quoted(&attribute.name),
+            space.operator_class(index.metric)
+        ))
+    });
+    indexed.collect()
+}
+
+/// The schema as clients read it.
+pub(super) fn shown(shape: &Shape) -> Map<String, Value> {
+    let shown = shape.attributes.iter().map(|attribute| {
+        let mut config = Map::new();
+        config.insert("type".to_owned(), json!(attribute.kind.to_string()));
+        let flags = shape.flags(&attribute.name);
+        if attribute.kind.is_vector() {
+            let ann = match &attribute.index {
+                Some(index) => json!({ "distance_metric": metric_word(index.metric) }),
+                None => json!(false),
+            };
+            config.insert("ann".to_owned(), ann);
+        } else if attribute.kind == AttributeType::Sparse {
+            let metric = json!({ "distance_metric": "dot_product" });
+            config.insert("sparse_knn".to_owned(), metric);
+        } else {
+            config.insert("filterable".to_owned(), json!(flags.is_filterable()));
+            for (name, is_on) in [("regex", flags.regex), ("glob", flags.glob)] {
+                if is_on {
+                    config.insert(name.to_owned(), json!(true));
+                }
+            }
+        }
+        (attribute.name.clone(), Value::Object(config))
+    });
+    shown.collect()
+}
