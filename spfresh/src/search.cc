@@ -26,7 +26,7 @@ constexpr size_t kVisibleSample = 8;
 constexpr size_t kHitsSpare = 32;
 // Where a filter makes hits lie deep, less may be missed by as much as they lie deeper than k, at
 // most this: how deep they lie is an estimate, and the stop rule knows filtered searches less well.
-constexpr float kDeepCare = 1.5F;
+constexpr float kDeepCare = 2.5F;
 // Survivors of a scan are sorted when they are more than this: then the best of them, refined
 // first, save most of the others from it.
 constexpr size_t kSortedMin = 12;

@@ -252,6 +252,60 @@ async fn a_bound_on_the_distance_is_kept() {
     node.stop().await;
 }
 
+/// From one row in a thousand to nine in ten, near the query, anywhere, and far from it. The larger
+/// matrix is that of `make filters`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_matches_ten_rows_are_found_and_the_right_ones() {
+    const EACH: usize = 6;
+    let node = support::start().await;
+    let client = loaded(&node, "vector").await;
+    let centre = Seeded(3).vector();
+    // The queries nearest to a point and farthest from it, and the rows nearest to it.
+    let mut seeded = Seeded(99);
+    let drawn: Vec<String> = (0..200).map(|_| seeded.vector()).collect();
+    let values: Vec<String> = drawn.iter().map(|vector| format!("('{vector}'::vector)")).collect();
+    let sorted =
+        format!("SELECT q::text FROM (VALUES {}) x(q) ORDER BY q <-> '{centre}'", values.join(","));
+    let sorted = client.query(&sorted, &[]).await.unwrap();
+    let sorted: Vec<String> = sorted.iter().map(|row| row.get(0)).collect();
+    let (mut right, mut wanted, mut seen) = (0, 0, Vec::new());
+    for share in [0.001, 0.01, 0.05, 0.1, 0.3, 0.5, 0.9] {
+        let radius = format!(
+            "SELECT percentile_disc({share}) WITHIN GROUP (ORDER BY v <-> '{centre}') FROM t"
+        );
+        let radius: f64 = client.query_one(&radius, &[]).await.unwrap().get(0);
+        let near = format!("WHERE v <-> '{centre}' <= {radius}");
+        let any = format!("WHERE id * 7919 % 1000 < {}", 1000.0 * share);
+        let cells = [
+            (&near, &sorted[..EACH]),
+            (&any, &drawn[..EACH]),
+            (&near, &sorted[sorted.len() - EACH..]),
+        ];
+        for (filter, queries) in cells {
+            let before = right;
+            for query in queries {
+                let query =
+                    format!("SELECT v <-> '{query}' AS d FROM t {filter} ORDER BY d LIMIT 10");
+                let answer = async |setting: &str| -> Vec<f64> {
+                    client
+                        .batch_execute(&format!("SET enable_indexscan = {setting}"))
+                        .await
+                        .unwrap();
+                    let rows = client.query(&query, &[]).await.unwrap();
+                    rows.iter().map(|row| row.get(0)).collect()
+                };
+                let (exact, found) = (answer("off").await, answer("on").await);
+                assert_eq!(found.len(), 10, "{share} {filter}");
+                right += found.iter().filter(|&&d| d <= exact[9] + 1e-6).count();
+                wanted += exact.len();
+            }
+            seen.push((share, right - before));
+        }
+    }
+    assert!(right * 100 >= wanted * 95, "{right} of {wanted}: {seen:?}");
+    node.stop().await;
+}
+
 /// The plan of the ten nearest rows.
 async fn explained(client: &Client, from: &str) -> String {
     let query = format!("EXPLAIN SELECT id FROM {from} LIMIT 10");

@@ -95,7 +95,8 @@ class Version : public std::enable_shared_from_this<Version> {
   std::span<const float> centroid(uint32_t id) const;
   // Whether a search for this vector can find anything: false for one without a place.
   bool HasPlace(std::span<const float> vector) const;
-  // The entries when the stop rule was last calibrated from the ground up; 0 = never, and searches are then exact.
+  // The entries when the stop rule was last calibrated from the ground up; 0 = never, and searches
+  // are then exact.
   uint64_t calibrated_entries() const;
   // Whether enough changed since then that it should be done again.
   bool WantsCalibration() const;
