@@ -1,10 +1,11 @@
 //! Rows that are kept in memory, within the memory that plans have.
 
-use super::run::{RowStream, Run};
+use super::run::RowStream;
 use crate::{error::Result, sql::error::from_datafusion};
 use arrow::array::{Array, ArrayRef, RecordBatch};
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use futures::StreamExt;
+use std::sync::Arc;
 
 /// Batches, and the memory that is reserved for them.
 #[derive(Debug)]
@@ -16,8 +17,8 @@ pub struct Kept {
 impl Kept {
     /// None yet.
     #[must_use]
-    pub fn new(run: &Run) -> Self {
-        let memory = MemoryConsumer::new("kept rows").register(run.memory());
+    pub fn new(memory: &Arc<dyn MemoryPool>) -> Self {
+        let memory = MemoryConsumer::new("kept rows").register(memory);
         Self { batches: Vec::new(), memory }
     }
 
@@ -25,8 +26,8 @@ impl Kept {
     ///
     /// # Errors
     /// 53200, and those of the stream.
-    pub async fn all(run: &Run, mut stream: RowStream) -> Result<Self> {
-        let mut kept = Self::new(run);
+    pub async fn all(memory: &Arc<dyn MemoryPool>, mut stream: RowStream) -> Result<Self> {
+        let mut kept = Self::new(memory);
         while let Some(batch) = stream.next().await {
             kept.push(batch?)?;
         }

@@ -126,6 +126,12 @@ impl Runner {
         &self.recall
     }
 
+    /// The memory that plans have.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<dyn MemoryPool> {
+        &self.template.runtime_env().memory_pool
+    }
+
     /// Where plans compute.
     #[must_use]
     pub fn cpu(&self) -> &Handle {
@@ -144,7 +150,7 @@ impl Run {
     /// The memory that plans have.
     #[must_use]
     pub fn memory(&self) -> &Arc<dyn MemoryPool> {
-        &self.runner.template.runtime_env().memory_pool
+        self.runner.memory()
     }
 
     /// The node's counters.

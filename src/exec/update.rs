@@ -102,7 +102,7 @@ async fn replace(
 
 /// The next batch of a stream, or all that are left.
 async fn portion(source: &mut Fuse<RowStream>, whole: bool, run: &Run) -> Result<Option<Kept>> {
-    let mut found = Kept::new(run);
+    let mut found = Kept::new(run.memory());
     while let Some(batch) = source.next().await {
         found.push(batch?)?;
         if !whole {

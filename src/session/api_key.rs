@@ -61,6 +61,6 @@ impl Session {
         let batch = RecordBatch::try_new(schema, vec![array])
             .map_err(|error| Error::internal("a key").source(error))?;
         let tag = RowsTag::Fixed("CREATE API KEY".to_owned());
-        Ok(Outcome::Rows(Rows { columns, stream: rows_stream(vec![batch]), tag }))
+        Ok(Outcome::Rows(Rows::new(columns, rows_stream(vec![batch]), tag)))
     }
 }

@@ -6,13 +6,14 @@
 use super::{OutputColumn, RowStream};
 use crate::{
     error::{Error, Result, SqlState},
-    exec::{kept::Kept, run::Run},
+    exec::kept::Kept,
     sql::utility::Direction,
 };
 use arrow::{
     array::{RecordBatch, UInt64Array},
     compute::take_record_batch,
 };
+use datafusion::execution::memory_pool::MemoryPool;
 use futures::StreamExt;
 use std::{collections::HashMap, fmt, ops::Range, sync::Arc};
 
@@ -110,8 +111,12 @@ impl Cursor {
     }
 
     /// Moves and gives the rows that lie on the way.
-    pub(super) async fn fetch(&mut self, direction: Direction, run: &Run) -> Result<Kept> {
-        let mut fetched = Kept::new(run);
+    pub(super) async fn fetch(
+        &mut self,
+        direction: Direction,
+        memory: &Arc<dyn MemoryPool>,
+    ) -> Result<Kept> {
+        let mut fetched = Kept::new(memory);
         match &mut self.rows {
             Source::Forward { rest, stream } => {
                 let wanted = match direction {

@@ -123,11 +123,11 @@ pub(super) async fn run(
         Utility::Declare(declare) => session.declare(declare, cancel).await,
         Utility::Fetch { cursor, direction, moves } => {
             let name = cursor;
-            let run = session.env(Vec::new(), cancel.clone()).run;
+            let memory = session.engine.runner.memory();
             let cursor = session.cursors.named(name)?;
             let columns = Arc::clone(&cursor.columns);
             // Rows that were on their way are lost.
-            let fetched = until(cancel, cursor.fetch(*direction, &run)).await;
+            let fetched = until(cancel, cursor.fetch(*direction, memory)).await;
             if cancel.is_cancelled() {
                 session.cursors.close(Some(name.as_str()))?;
             }
@@ -429,7 +429,7 @@ impl Session {
             let rows = self.run_query(&declare.query, &env).await?;
             match keeps {
                 true => {
-                    let kept = Kept::all(&env.run, rows.stream).await?;
+                    let kept = Kept::all(env.run.memory(), rows.stream).await?;
                     Ok(Cursor::kept(rows.columns, kept, declare.hold))
                 }
                 false => Ok(Cursor::forward(rows.columns, rows.stream)),
