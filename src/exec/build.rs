@@ -7,11 +7,11 @@ use crate::{
     catalog::{Index as Entry, IndexKind, Table},
     error::{Error, Result, SqlState},
     ids::RowId,
-    index::{Builder, Index, IndexOptions},
+    index::{Builder, Index, IndexOptions, indexed_metric},
     pgtype::PgType,
     sql::functions::points::Points,
     storage::{columns::ColumnSpec, table::TableState},
-    vector::{Metric, Space},
+    vector::Space,
 };
 use std::{ops::ControlFlow, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -32,14 +32,6 @@ pub struct Source {
     pub options: IndexOptions,
     /// Rows from here on are not indexed: they are a transaction's own.
     pub end: RowId,
-}
-
-/// The metric of an index that is searched through SPFresh; `None`: searches are exact.
-#[must_use]
-pub fn indexed_metric(space: Space, metric: Metric) -> Option<Metric> {
-    let is_dense = matches!(space, Space::Vector | Space::Halfvec);
-    let is_indexed = matches!(metric, Metric::L2 | Metric::InnerProduct | Metric::Cosine);
-    (is_dense && is_indexed).then_some(metric)
 }
 
 impl Source {

@@ -13,7 +13,6 @@
 //! the exact way fills up.
 
 use super::{
-    build::indexed_metric,
     failure::{external, snapshot_of},
     neighbours::{Effort, Found, Neighbours},
     recall::{Band, Recall, Sample},
@@ -25,7 +24,7 @@ use super::{
 use crate::{
     catalog::{Index as IndexEntry, IndexKind, RECALL_TARGET, Table},
     ids::{RowId, RowSet},
-    index::Index,
+    index::{Index, indexed_metric},
     pgtype::vector::different_dimensions,
     sql::{
         functions::points::{Point, Points},

@@ -41,7 +41,7 @@ mod tests;
 
 pub use builder::{Builder, Watch};
 pub use checkpoint::{IndexCheckpoint, ObjectRef};
-pub use options::IndexOptions;
+pub use options::{IndexOptions, indexed_metric};
 pub use search::{Found, Hit, Search};
 pub use store::{ObjectSink, ObjectSource, PostingStore};
 pub use verify::Report;

@@ -1,6 +1,6 @@
 //! Every knob of an index, its default and its bounds. They are fixed when an index is made.
 
-use crate::vector::Metric;
+use crate::vector::{Metric, Space};
 use serde::{Deserialize, Serialize};
 
 /// What an index is of, and how its postings are kept.
@@ -39,4 +39,12 @@ impl IndexOptions {
             seed: 0,
         }
     }
+}
+
+/// The metric of an index that is searched through SPFresh; `None`: searches are exact.
+#[must_use]
+pub fn indexed_metric(space: Space, metric: Metric) -> Option<Metric> {
+    let is_dense = matches!(space, Space::Vector | Space::Halfvec);
+    let is_indexed = matches!(metric, Metric::L2 | Metric::InnerProduct | Metric::Cosine);
+    (is_dense && is_indexed).then_some(metric)
 }

@@ -7,14 +7,9 @@ use super::{
 use crate::{
     catalog::{Change, Constraint, ConstraintKind, Index, IndexKind, RECALL_TARGET_OPTION, Table},
     error::{Error, Result, SqlState},
-    exec::{
-        build::{Source, indexed_metric},
-        keys::UniqueKey,
-        locks::Mode,
-        table::column_specs,
-        write::over_rows,
-    },
+    exec::{build::Source, keys::UniqueKey, locks::Mode, table::column_specs, write::over_rows},
     ids::{ColumnId, RowId},
+    index::indexed_metric,
     pgtype::PgType,
     sql::utility::{CreateIndex, IndexKey, TableConstraint},
     vector::{Metric, Space},

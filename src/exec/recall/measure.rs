@@ -8,7 +8,6 @@ use crate::{
     catalog::{Index as Entry, IndexKind},
     error::{Error, Result, SqlState},
     exec::{
-        build::indexed_metric,
         nearest::Knobs,
         neighbours::{Effort, Neighbours},
         snapshot::Snapshot,
@@ -16,7 +15,7 @@ use crate::{
         topk::{Neighbour, Query, TopK, offer_rows},
     },
     ids::{IndexId, RowId, RowSet},
-    index::Index,
+    index::{Index, indexed_metric},
     sql::functions::points::Points,
     storage::{columns::ColumnSpec, table::TableState},
     vector::{Metric, Space},
