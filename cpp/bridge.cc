@@ -185,6 +185,27 @@ MadeChange version_insert(const spfresh::Version& version, Words rows, Floats ve
       [&](spfresh::Change* change) { return version.Insert(Span(rows), Span(vectors), change); });
 }
 
+MadeVersion version_merge(const spfresh::Version& version, const spfresh::Version& base,
+                          const spfresh::Version& sibling) {
+  MadeVersion made;
+  made.status = Land([&] {
+    std::shared_ptr<const spfresh::Version> merged;
+    spfresh::Status status = version.Merge(base, sibling, &merged);
+    made.value = Shared(std::move(merged));
+    return status;
+  });
+  return made;
+}
+
+MadeVersion version_loaded(const spfresh::Version& version) {
+  MadeVersion made;
+  made.status = Land([&] {
+    made.value = Shared(version.Loaded());
+    return spfresh::Status();
+  });
+  return made;
+}
+
 Status version_order(const spfresh::Version& version, rust::Vec<uint32_t>& postings) {
   return Land([&] {
     Append(version.Order(), postings);
@@ -358,12 +379,14 @@ Status builder_train(spfresh::Builder& builder, bool& more) {
 
 float builder_trained(const spfresh::Builder& builder) { return builder.trained(); }
 
-Status builder_add(spfresh::Builder& builder, Words rows, Floats vectors) {
-  return Land([&] { return builder.Add(Span(rows), Span(vectors)); });
-}
-
-MadeChange builder_finish(spfresh::Builder& builder) {
-  return LandChange([&](spfresh::Change* change) { return builder.Finish(change); });
+MadeVersion builder_version(const spfresh::Builder& builder) {
+  MadeVersion made;
+  made.status = Land([&] {
+    if (builder.version() == nullptr) return spfresh::Status::Internal("training is not done");
+    made.value = Shared(builder.version());
+    return spfresh::Status();
+  });
+  return made;
 }
 
 MadeCalibrator calibrator_begin(const std::shared_ptr<spfresh::Version>& version) {

@@ -55,6 +55,9 @@ MadeVersion version_empty(const Options& options);
 MadeVersion version_open(Bytes bytes);
 Status version_serialize(const spfresh::Version& version, rust::Vec<uint8_t>& out);
 MadeChange version_insert(const spfresh::Version& version, Words rows, Floats vectors);
+MadeVersion version_merge(const spfresh::Version& version, const spfresh::Version& base,
+                          const spfresh::Version& sibling);
+MadeVersion version_loaded(const spfresh::Version& version);
 Status version_order(const spfresh::Version& version, rust::Vec<uint32_t>& postings);
 Work version_next_work(const spfresh::Version& version);
 bool version_has_place(const spfresh::Version& version, Floats vector);
@@ -91,8 +94,7 @@ Hits search_hits(const spfresh::Search& search);
 MadeBuilder builder_begin(const Options& options, uint64_t rows, Floats sample);
 Status builder_train(spfresh::Builder& builder, bool& more);
 float builder_trained(const spfresh::Builder& builder);
-Status builder_add(spfresh::Builder& builder, Words rows, Floats vectors);
-MadeChange builder_finish(spfresh::Builder& builder);
+MadeVersion builder_version(const spfresh::Builder& builder);
 
 MadeCalibrator calibrator_begin(const std::shared_ptr<spfresh::Version>& version);
 Status calibrator_sample_postings(const spfresh::Calibrator& calibrator,

@@ -84,6 +84,8 @@ float Builder::trained() const {
   return impl_->trainer == nullptr ? 1.0F : impl_->trainer->progress();
 }
 
+std::shared_ptr<const Version> Builder::version() const { return impl_->version; }
+
 Status Builder::Add(std::span<const uint64_t> rows, std::span<const float> vectors) {
   if (impl_->version == nullptr) return Status::Internal("vectors were added before training");
   Change change;

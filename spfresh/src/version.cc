@@ -157,6 +157,49 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
   return {};
 }
 
+Status Version::Merge(const Version& base, const Version& sibling,
+                      std::shared_ptr<const Version>* out) const {
+  const Centroids& before = base.state().centroids;
+  const Centroids& after = sibling.state().centroids;
+  State next = *state_;
+  if (before.count() == 0 || before.count() != after.count() ||
+      before.count() != next.centroids.count() || before.pages() != after.pages() ||
+      before.pages() != next.centroids.pages()) {
+    return Status::Internal("versions of other centroids do not merge");
+  }
+  for (uint32_t page = 0; page < before.pages(); ++page) {
+    if (&before.posting_page(page) == &after.posting_page(page)) continue;
+    for (uint32_t id = page * kPage; id < (page + 1) * kPage; ++id) {
+      const Posting& from = before.posting(id);
+      const Posting& to = after.posting(id);
+      if (to.entries == from.entries) continue;
+      Posting& posting = next.centroids.Change(id);
+      posting.entries += to.entries - from.entries;
+      posting.primaries += to.primaries - from.primaries;
+      posting.added += to.added - from.added;
+      posting.radius = std::max(posting.radius, to.radius);
+    }
+  }
+  next.entries += sibling.state().entries - base.state().entries;
+  next.merge_credit += sibling.state().merge_credit - base.state().merge_credit;
+  next.changed += sibling.state().changed - base.state().changed;
+  *out = Seal(std::move(next));
+  return {};
+}
+
+std::shared_ptr<const Version> Version::Loaded() const {
+  State next = *state_;
+  for (uint32_t id = 0; id < next.centroids.capacity(); ++id) {
+    if (!next.centroids.in_use(id)) continue;
+    if (next.centroids.posting(id).entries == 0) {
+      next.centroids.Remove(id);
+    } else if (next.centroids.posting(id).added > 0) {
+      next.centroids.Change(id).added = 0;
+    }
+  }
+  return Seal(std::move(next));
+}
+
 Work Version::NextWork(uint32_t* posting) const {
   const Centroids& centroids = state_->centroids;
   Work work = Work::kNone;

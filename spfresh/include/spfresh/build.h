@@ -28,6 +28,11 @@ class Builder {
   // Of the training, the share that is done.
   float trained() const;
 
+  // The trained centroids without an entry, for whoever inserts by itself: any number of threads, by
+  // Version::Insert and Version::Merge, and at the end Version::Loaded. Without centroids where the
+  // sample had too few vectors. REQUIRES: Train said that it is done, and nothing was added.
+  std::shared_ptr<const Version> version() const;
+
   // REQUIRES: Train said that it is done. Rows ascend within a call and are below 2^60.
   Status Add(std::span<const uint64_t> rows, std::span<const float> vectors);
 
