@@ -1,17 +1,56 @@
-//! Builds an index in bulk: centroids are trained on a sample, then rows are assigned as they stream
-//! by. Computation alone: run it where blocking is allowed.
+//! Builds an index in bulk: centroids are trained on a sample, rows are loaded as they stream by, and
+//! at the end postings are settled.
+//!
+//! ```text
+//!   trained ──> Loading ──load, load …──> loaded ──> Settling ──settle, settle …──> whole ──> Whole
+//! ```
+//!
+//! Every version on the way is an index like any other: it can be checkpointed, opened and gone on
+//! with, so that a build outlives its process, and what of it is stored can leave memory, so that it
+//! fits any. Only its searches are slow, since the stop rule is not calibrated: nobody should ask it
+//! before it is whole.
+//!
+//! Computation alone, but for `settle`: run it where blocking is allowed.
 
-use super::{Index, IndexOptions, Inner, checked_rows, expected_dims, ffi, posting::Postings};
+use super::{Index, IndexOptions, Inner, checked_rows, expected_dims, ffi};
 use crate::{
     error::{Error, Result, SqlState},
     ids::RowId,
     vector::{DIMS_MAX, Metric},
 };
-use futures::executor::block_on;
+use serde::{Deserialize, Serialize};
 use std::{ops::ControlFlow, sync::Arc};
 
-/// Told how far a build is, from 0 to 1, between its steps; `Break` cancels it (57014).
+/// Told how far training is, from 0 to 1, between its steps; `Break` cancels it (57014).
 pub type Watch<'a> = &'a (dyn Fn(f32) -> ControlFlow<()> + Sync);
+
+/// Products of coordinates that one slice of rows takes to be assigned, about: some tenths of a
+/// second, after which a build looks whether it is still wanted.
+const SLICE_PRODUCTS: u64 = 4 << 30;
+/// Rows of a slice, at least and at most.
+const SLICE_ROWS: (usize, usize) = (256, 8192);
+
+/// How far the build of an index is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Rows are loaded, by ascending row: those below the watermark are in it.
+    Loading,
+    /// All rows are in it; postings may be too full, too empty, or in too many chunks.
+    Settling,
+    /// It is built.
+    #[default]
+    Whole,
+}
+
+/// Rows to load, which ascend.
+#[derive(Debug, Default, Clone)]
+pub struct Slice {
+    /// The rows.
+    pub rows: Vec<RowId>,
+    /// Their vectors, one behind the other.
+    pub vectors: Vec<f32>,
+}
 
 impl IndexOptions {
     /// Whether an index of this kind can be: 0A000 for a metric without one, 22023 for a number out
@@ -34,65 +73,131 @@ impl IndexOptions {
     }
 }
 
-/// An index being built.
-#[derive(Debug)]
-pub struct Builder {
-    options: IndexOptions,
-    core: ffi::Builder,
-    watermark: RowId,
-}
-
-impl Builder {
-    /// Trains the centroids for about `rows` rows on a sample of their vectors, evenly drawn: all of
-    /// them, or some 5,000 for each 10,000 rows, make a good index.
-    pub fn new(options: IndexOptions, rows: u64, sample: &[f32], watch: Watch<'_>) -> Result<Self> {
+impl Index {
+    /// An index of nothing whose centroids are trained for about `rows` rows, on a sample of their
+    /// vectors, evenly drawn: all of them, or 32 for each posting to come, make a good index.
+    pub fn trained(
+        options: IndexOptions,
+        rows: u64,
+        sample: Vec<f32>,
+        watch: Watch<'_>,
+    ) -> Result<Self> {
         options.check()?;
         if !sample.len().is_multiple_of(options.dims as usize) {
             return Err(expected_dims(options.dims, sample.len() % options.dims as usize));
         }
-        let mut core = ffi::Builder::begin(&options, rows, sample)?;
+        let mut core = ffi::Builder::begin(&options, rows, &sample)?;
+        // The builder has a copy, as it lies in the index.
+        drop(sample);
         while core.train()? {
             poll(watch, core.trained())?;
         }
-        Ok(Self { options, core, watermark: RowId(0) })
+        let stage = Stage::Loading;
+        Ok(Self(Arc::new(Inner { stage, ..Inner::new(options, core.version()?) })))
     }
 
-    /// Adds rows, which ascend from call to call; `vectors` are theirs, one behind the other.
-    pub fn add(&mut self, rows: &[RowId], vectors: &[f32]) -> Result<()> {
-        let words = checked_rows(&self.options, rows, vectors)?;
-        if rows.first().is_some_and(|&row| row < self.watermark) {
+    /// How far its build is.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.0.stage
+    }
+
+    /// Whether it is built.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.0.stage == Stage::Whole
+    }
+
+    /// How many rows make a slice that is assigned in some tenths of a second.
+    #[must_use]
+    pub fn slice_rows(&self) -> usize {
+        let each = u64::from(self.0.core.postings()) * u64::from(self.0.core.stride());
+        let rows = SLICE_PRODUCTS / each.max(1);
+        usize::try_from(rows).unwrap_or(usize::MAX).clamp(SLICE_ROWS.0, SLICE_ROWS.1)
+    }
+
+    /// Adds slices, which ascend and are not below the watermark, each on a thread of its own. The
+    /// watermark rises above them. What becomes of it does not depend on how many slices come
+    /// together.
+    pub fn load(&self, slices: &[Slice]) -> Result<Self> {
+        let mut next = Inner::clone(&self.0);
+        let mut slices = slices;
+        // The first rows of an index without centroids make one, from which the others follow.
+        if next.core.postings() == 0
+            && let Some((first, rest)) = slices.split_first()
+        {
+            let change = next.core.insert(&next.checked(first)?, &first.vectors)?;
+            next.take_in(change.version.clone(), change, first)?;
+            slices = rest;
+        }
+        let base = next.core.clone();
+        let words: Vec<Vec<u64>> = slices.iter().map(|s| next.checked(s)).collect::<Result<_>>()?;
+        let insert = &|at: usize| base.insert(&words[at], &slices[at].vectors);
+        let changes: Vec<Result<ffi::Change>> = std::thread::scope(|scope| {
+            let others: Vec<_> =
+                (1..slices.len()).map(|at| scope.spawn(move || insert(at))).collect();
+            let first = (!slices.is_empty()).then(|| insert(0));
+            let panicked = |_| Err(Error::internal("an insert panicked"));
+            let others = others.into_iter().map(|other| other.join().unwrap_or_else(panicked));
+            first.into_iter().chain(others).collect()
+        });
+        for (change, slice) in changes.into_iter().zip(slices) {
+            let change = change?;
+            let merged = next.core.merge(&base, &change.version)?;
+            next.take_in(merged, change, slice)?;
+        }
+        Ok(Self(Arc::new(next)))
+    }
+
+    /// The same with the chunks of each posting that are in memory alone as one: to be called before
+    /// they are stored.
+    pub fn tidied(&self) -> Result<Self> {
+        let mut next = Inner::clone(&self.0);
+        next.postings.tidy()?;
+        Ok(Self(Arc::new(next)))
+    }
+
+    /// The same when all rows are loaded; [`Index::settle`] does the rest.
+    pub fn loaded(&self) -> Result<Self> {
+        let mut next = Inner::clone(&self.0);
+        next.postings.tidy()?;
+        next.core = next.core.loaded()?;
+        next.stage = Stage::Settling;
+        Ok(Self(Arc::new(next)))
+    }
+
+    /// The same when [`Index::settle`] has nothing more to do.
+    #[must_use]
+    pub fn whole(&self) -> Self {
+        Self(Arc::new(Inner { stage: Stage::Whole, ..Inner::clone(&self.0) }))
+    }
+}
+
+impl Inner {
+    fn checked(&self, slice: &Slice) -> Result<Vec<u64>> {
+        let words = checked_rows(&self.options, &slice.rows, &slice.vectors)?;
+        if slice.rows.first().is_some_and(|&row| row < self.watermark) {
             return Err(Error::internal("a row was handed to an index a second time"));
         }
-        self.core.add(&words, vectors)?;
-        if let Some(&last) = rows.last() {
+        Ok(words)
+    }
+
+    fn take_in(&mut self, core: ffi::Version, change: ffi::Change, slice: &Slice) -> Result<()> {
+        self.core = core;
+        self.postings.load(change.postings)?;
+        if !change.left_out.is_empty() {
+            Arc::make_mut(&mut self.left_out).extend(change.left_out.into_iter().map(RowId));
+        }
+        match slice.rows.first() {
+            Some(&first) if first < self.watermark => {
+                return Err(Error::internal("slices of an index do not ascend"));
+            }
+            _ => {}
+        }
+        if let Some(&last) = slice.rows.last() {
             self.watermark = RowId(last.0 + 1);
         }
         Ok(())
-    }
-
-    /// The index, settled and calibrated.
-    pub fn finish(self, watch: Watch<'_>) -> Result<Index> {
-        let change = self.core.finish()?;
-        let mut postings = Postings::default();
-        postings.apply(change.postings)?;
-        let mut index = Index(Arc::new(Inner {
-            options: self.options,
-            core: change.version,
-            postings,
-            watermark: self.watermark,
-            left_out: Arc::new(change.left_out.into_iter().map(RowId).collect()),
-            store: Arc::default(),
-            sweep: 0,
-            depth: Arc::default(),
-            damaged: Arc::default(),
-            costs: Arc::default(),
-        }));
-        // All is in memory, so that nothing waits.
-        while let Some(next) = block_on(index.settle(&|_| true))? {
-            poll(watch, 1.0)?;
-            index = next;
-        }
-        Ok(index)
     }
 }
 

@@ -7,10 +7,11 @@
 //! 3. `adopt` tells the index so: only from now on may chunks leave memory, and are they not written
 //!    again. A checkpoint whose manifest failed leaves no trace but objects for the collector.
 //!
-//! `open` reads the directory alone.
+//! `spill` is step 1 without a directory, for an index that no manifest names yet and that has outgrown
+//! its memory. `open` reads the directory alone.
 
 use super::{
-    Index, IndexOptions, Inner, ObjectSink, PostingStore, directory,
+    Index, IndexOptions, Inner, ObjectSink, PostingStore, Put, Stage, directory,
     posting::{Chunk, Location, Object, Part, Stored},
     store::Want,
 };
@@ -29,8 +30,6 @@ use std::{
 const MAGIC: &[u8; 8] = b"NLPOST\0\x02";
 /// Parts begin at multiples of this.
 const ALIGN: usize = 64;
-/// An object is closed when it has grown to this.
-const OBJECT_BYTES: usize = 64 << 20;
 /// Chunks that are read at once, to be written anew.
 const READ_AT_ONCE: usize = 256;
 
@@ -48,6 +47,9 @@ pub struct ObjectRef {
 pub struct IndexCheckpoint {
     /// What the index is of.
     pub options: IndexOptions,
+    /// How far its build is.
+    #[serde(default)]
+    pub stage: Stage,
     /// Every row below is in it.
     pub watermark: RowId,
     /// The object that names all others.
@@ -68,9 +70,54 @@ impl IndexCheckpoint {
     }
 }
 
+/// Which objects are written anew.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Garbage {
+    Keep,
+    Rewrite,
+}
+
+/// Where all chunks are, once what was not is stored.
+struct Layout {
+    /// In the order of the postings and their chunks.
+    stored: Vec<Stored>,
+    /// Chunks that went somewhere just now.
+    written: Vec<(Arc<Chunk>, Stored)>,
+}
+
 impl Index {
     /// Writes what is not stored yet. The index is as before; see [`Index::adopt`].
     pub async fn checkpoint(&self, sink: &dyn ObjectSink) -> Result<IndexCheckpoint> {
+        let Layout { stored, written } = self.write_parts(sink, Garbage::Rewrite).await?;
+        let objects = objects_of(&stored);
+        let directory =
+            directory::write(&self.0.core, &self.0.postings, &stored, &objects, &self.0.left_out)?;
+        let directory_crc = crc32c::crc32c(&directory);
+        let len = directory.len() as u64;
+        let name = sink.put(directory.into()).await?.name;
+        Ok(IndexCheckpoint {
+            options: self.0.options,
+            stage: self.0.stage,
+            watermark: self.0.watermark,
+            directory: ObjectRef { name, len },
+            directory_crc,
+            postings: objects
+                .iter()
+                .map(|object| ObjectRef { name: object.name.clone(), len: object.len })
+                .collect(),
+            written,
+        })
+    }
+
+    /// Writes what is not stored yet, and lets it leave memory from now on: the sink keeps its
+    /// objects until a manifest names them.
+    pub async fn spill(&self, sink: &dyn ObjectSink, store: &Arc<PostingStore>) -> Result<()> {
+        let Layout { written, .. } = self.write_parts(sink, Garbage::Keep).await?;
+        self.let_go(&written, store);
+        Ok(())
+    }
+
+    async fn write_parts(&self, sink: &dyn ObjectSink, garbage: Garbage) -> Result<Layout> {
         // In the order of ids, as the directory names them; `order` is that of the store.
         let mut chunks: Vec<&Arc<Chunk>> = Vec::new();
         let mut first_of: HashMap<u32, usize> = HashMap::new();
@@ -92,7 +139,9 @@ impl Index {
                 None => [None, None],
             })
             .collect();
-        drop_mostly_garbage(&mut kept);
+        if garbage == Garbage::Rewrite {
+            drop_mostly_garbage(&mut kept);
+        }
 
         let mut writer = Writer::new(sink);
         let mut written: Vec<(usize, Part, Place)> = Vec::new();
@@ -136,25 +185,9 @@ impl Index {
                 _ => Err(Error::internal("a posting was not written")),
             })
             .collect::<Result<_>>()?;
-        let placed =
+        let written =
             changed.into_iter().map(|at| (Arc::clone(chunks[at]), stored[at].clone())).collect();
-        let objects = objects_of(&stored);
-        let directory =
-            directory::write(&self.0.core, &self.0.postings, &stored, &objects, &self.0.left_out)?;
-        let directory_crc = crc32c::crc32c(&directory);
-        let len = directory.len() as u64;
-        let name = sink.put(directory.into()).await?;
-        Ok(IndexCheckpoint {
-            options: self.0.options,
-            watermark: self.0.watermark,
-            directory: ObjectRef { name, len },
-            directory_crc,
-            postings: objects
-                .iter()
-                .map(|object| ObjectRef { name: object.name.clone(), len: object.len })
-                .collect(),
-            written: placed,
-        })
+        Ok(Layout { stored, written })
     }
 
     /// The names of the objects that its postings are read from.
@@ -171,8 +204,12 @@ impl Index {
     /// A manifest that names this checkpoint is durable. Later versions of the index know it too.
     /// Does nothing for a checkpoint that another index wrote, or that was read from a manifest.
     pub fn adopt(&self, checkpoint: &IndexCheckpoint, store: &Arc<PostingStore>) {
+        self.let_go(&checkpoint.written, store);
+    }
+
+    fn let_go(&self, written: &[(Arc<Chunk>, Stored)], store: &Arc<PostingStore>) {
         let store = self.0.store.get_or_init(|| Arc::clone(store));
-        for (chunk, stored) in &checkpoint.written {
+        for (chunk, stored) in written {
             let is_new = !chunk.is_stored();
             chunk.store(stored.clone());
             if is_new {
@@ -197,16 +234,12 @@ impl Index {
             return Err(Error::corrupt(name, "it is of an index of other dimensions"));
         }
         Ok(Self(Arc::new(Inner {
-            options: checkpoint.options,
-            core: read.core,
+            stage: checkpoint.stage,
             postings: read.postings,
             watermark: checkpoint.watermark,
             left_out: Arc::new(read.left_out),
             store: Arc::new(OnceLock::from(Arc::clone(store))),
-            sweep: 0,
-            depth: Arc::default(),
-            damaged: Arc::default(),
-            costs: Arc::default(),
+            ..Inner::new(checkpoint.options, read.core)
         })))
     }
 }
@@ -254,7 +287,7 @@ impl<'a> Writer<'a> {
     }
 
     async fn add(&mut self, part: &[u8]) -> Result<Place> {
-        if self.bytes.len() + part.len() > OBJECT_BYTES {
+        if self.bytes.len() + part.len() > self.sink.object_bytes_max() {
             self.close().await?;
         }
         if self.bytes.is_empty() {
@@ -273,8 +306,8 @@ impl<'a> Writer<'a> {
         }
         let bytes = Bytes::from(std::mem::take(&mut self.bytes));
         let len = bytes.len() as u64;
-        let name = self.sink.put(bytes).await?;
-        self.finished.push(Arc::new(Object { name, len }));
+        let Put { name, hold } = self.sink.put(bytes).await?;
+        self.finished.push(Arc::new(Object::new(name, len, hold)));
         Ok(())
     }
 

@@ -85,7 +85,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Directory, String> {
     for _ in 0..reader.count(2)? {
         let name = reader.count(1)?;
         let name = std::str::from_utf8(reader.take(name)?).map_err(|e| e.to_string())?.to_owned();
-        objects.push(Arc::new(Object { name, len: reader.number()? }));
+        objects.push(Arc::new(Object::new(name, reader.number()?, None)));
     }
 
     let mut postings = Postings::default();

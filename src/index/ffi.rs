@@ -124,6 +124,8 @@ mod bridge {
         fn version_open(bytes: &[u8]) -> MadeVersion;
         fn version_serialize(version: &Version, out: &mut Vec<u8>) -> Status;
         fn version_insert(version: &Version, rows: &[u64], vectors: &[f32]) -> MadeChange;
+        fn version_merge(version: &Version, base: &Version, sibling: &Version) -> MadeVersion;
+        fn version_loaded(version: &Version) -> MadeVersion;
         fn version_order(version: &Version, postings: &mut Vec<u32>) -> Status;
         fn version_next_work(version: &Version) -> Work;
         fn version_has_place(version: &Version, vector: &[f32]) -> bool;
@@ -186,8 +188,7 @@ mod bridge {
         fn builder_begin(options: &Options, rows: u64, sample: &[f32]) -> MadeBuilder;
         fn builder_train(builder: Pin<&mut Builder>, more: &mut bool) -> Status;
         fn builder_trained(builder: &Builder) -> f32;
-        fn builder_add(builder: Pin<&mut Builder>, rows: &[u64], vectors: &[f32]) -> Status;
-        fn builder_finish(builder: Pin<&mut Builder>) -> MadeChange;
+        fn builder_version(builder: &Builder) -> MadeVersion;
 
         fn calibrator_begin(version: &SharedPtr<Version>) -> MadeCalibrator;
         fn calibrator_sample_postings(calibrator: &Calibrator, postings: &mut Vec<u32>) -> Status;
@@ -437,6 +438,16 @@ impl Version {
         Change::made(bridge::version_insert(&self.0, rows, vectors))
     }
 
+    /// With what a sibling has beyond `base`, of which both were made by inserts alone.
+    pub(super) fn merge(&self, base: &Self, sibling: &Self) -> Result<Self> {
+        Self::made(bridge::version_merge(&self.0, &base.0, &sibling.0))
+    }
+
+    /// The same when all was inserted that its centroids were trained for.
+    pub(super) fn loaded(&self) -> Result<Self> {
+        Self::made(bridge::version_loaded(&self.0))
+    }
+
     /// All postings, those that are near to each other mostly near in the order too.
     pub(super) fn order(&self) -> Result<Vec<u32>> {
         let mut postings = Vec::new();
@@ -649,12 +660,9 @@ impl Builder {
         bridge::builder_trained(&self.0)
     }
 
-    pub(super) fn add(&mut self, rows: &[u64], vectors: &[f32]) -> Result<()> {
-        checked(bridge::builder_add(self.0.pin_mut(), rows, vectors))
-    }
-
-    pub(super) fn finish(mut self) -> Result<Change> {
-        Change::made(bridge::builder_finish(self.0.pin_mut()))
+    /// The trained centroids, without an entry.
+    pub(super) fn version(&self) -> Result<Version> {
+        Version::made(bridge::builder_version(&self.0))
     }
 }
 

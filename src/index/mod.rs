@@ -5,9 +5,9 @@
 //! changes an index; any number may search any of its versions.
 //!
 //! ```text
-//! rows ──> Builder::new, add, finish ──┐                      ┌──> search ──> Found
-//!          Index::empty ───────────────┼──> Index ──> insert ─┼──> settle, maintain ──> Index
-//!          Index::open <── IndexCheckpoint <── checkpoint <───┘
+//! rows ──> Index::trained, load, loaded, settle ──┐                      ┌──> search ──> Found
+//!          Index::empty ──────────────────────────┼──> Index ──> insert ─┼──> settle, maintain ──> Index
+//!          Index::open <── IndexCheckpoint <── checkpoint <──────────────┘
 //! ```
 //!
 //! **What is in it.** Every row below [`Index::watermark`] that was handed in and whose vector has a
@@ -39,11 +39,12 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use builder::{Builder, Watch};
+pub use builder::{Slice, Stage, Watch};
 pub use checkpoint::{IndexCheckpoint, ObjectRef};
 pub use options::{IndexOptions, indexed_metric};
+pub use posting::Hold;
 pub use search::{Found, Hit, Search};
-pub use store::{ObjectSink, ObjectSource, PostingStore};
+pub use store::{ObjectSink, ObjectSource, PostingStore, Put};
 pub use verify::Report;
 
 use crate::{
@@ -53,7 +54,7 @@ use crate::{
 };
 use posting::Postings;
 use std::sync::{
-    Arc, OnceLock,
+    Arc, OnceLock, Weak,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -61,9 +62,14 @@ use std::sync::{
 #[derive(Debug, Clone)]
 pub struct Index(Arc<Inner>);
 
+/// Tells a version of an index from all others: see [`Index::mark`].
+#[derive(Debug, Clone)]
+pub struct Mark(Weak<Inner>);
+
 #[derive(Debug, Clone)]
 struct Inner {
     options: IndexOptions,
+    stage: Stage,
     core: ffi::Version,
     postings: Postings,
     watermark: RowId,
@@ -80,6 +86,25 @@ struct Inner {
     damaged: Arc<AtomicBool>,
     /// Shared by all versions.
     costs: Arc<costs::Costs>,
+}
+
+impl Inner {
+    /// All of a version that has no rows.
+    fn new(options: IndexOptions, core: ffi::Version) -> Self {
+        Self {
+            options,
+            stage: Stage::Whole,
+            core,
+            postings: Postings::default(),
+            watermark: RowId(0),
+            left_out: Arc::default(),
+            store: Arc::default(),
+            sweep: 0,
+            depth: Arc::default(),
+            damaged: Arc::default(),
+            costs: Arc::default(),
+        }
+    }
 }
 
 /// How large an index is.
@@ -106,18 +131,7 @@ impl Index {
     pub fn empty(options: IndexOptions) -> Result<Self> {
         options.check()?;
         let core = ffi::Version::empty(&options)?;
-        Ok(Self(Arc::new(Inner {
-            options,
-            core,
-            postings: Postings::default(),
-            watermark: RowId(0),
-            left_out: Arc::default(),
-            store: Arc::default(),
-            sweep: 0,
-            depth: Arc::default(),
-            damaged: Arc::default(),
-            costs: Arc::default(),
-        })))
+        Ok(Self(Arc::new(Inner::new(options, core))))
     }
 
     /// Adds rows, which ascend and are not below the watermark; `vectors` are theirs, one behind the
@@ -162,6 +176,24 @@ impl Index {
     #[must_use]
     pub fn has_place(&self, query: &[f32]) -> bool {
         self.0.core.has_place(query)
+    }
+
+    /// Whether both are versions of one index: one that was made of the other by changes.
+    #[must_use]
+    pub fn is_kin(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0.damaged, &other.0.damaged)
+    }
+
+    /// What tells this version from all others, and keeps none of it.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark(Arc::downgrade(&self.0))
+    }
+
+    /// Whether it is the version that a mark was of.
+    #[must_use]
+    pub fn is(&self, mark: &Mark) -> bool {
+        std::ptr::eq(Arc::as_ptr(&self.0), mark.0.as_ptr())
     }
 
     /// What this index is of.

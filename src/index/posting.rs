@@ -6,9 +6,12 @@
 //! may be taken away, the records first, and is then read from its object when it is wanted.
 
 use super::ffi;
-use crate::{error::Result, ids::RowId};
+use crate::{
+    error::{Error, Result},
+    ids::RowId,
+};
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
 /// The bit of an entry's word that marks the second copy of a row.
 pub(super) const SPILLED: u64 = 1 << 63;
@@ -33,10 +36,21 @@ pub(super) fn live_of(
 }
 
 /// A stored object, and how many bytes it has.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Object {
     pub(super) name: String,
     pub(super) len: u64,
+    /// What keeps it from being collected until a manifest names it.
+    _hold: Option<Hold>,
+}
+
+/// Keeps an object from being collected while it lives.
+pub type Hold = Arc<dyn Any + Send + Sync>;
+
+impl Object {
+    pub(super) fn new(name: String, len: u64, hold: Option<Hold>) -> Self {
+        Self { name, len, _hold: hold }
+    }
 }
 
 /// The two parts of a chunk.
@@ -121,6 +135,17 @@ impl Chunk {
                 records_used: false,
             }),
         })
+    }
+
+    /// This chunk and the next as one, when both are in memory alone.
+    fn joined(&self, next: &Self) -> Result<Option<Arc<Self>>> {
+        if self.is_stored() || next.is_stored() {
+            return Ok(None);
+        }
+        let (Some(first), Some(second)) = (self.resident(), next.resident()) else {
+            return Ok(None);
+        };
+        Ok(Some(Self::new(first.join(&second)?)))
     }
 
     /// How many entries it has.
@@ -243,6 +268,32 @@ impl Posting {
         self.chunks.push(Chunk::new(chunk));
         Ok(())
     }
+
+    /// The same for a posting that is being loaded: chunks in memory grow twofold, so that each
+    /// entry is copied few times.
+    fn load(&mut self, chunk: ffi::Chunk) -> Result<()> {
+        self.chunks.push(Chunk::new(chunk));
+        while let [.., before, last] = self.chunks.as_slice()
+            && before.entries < 2 * last.entries
+            && let Some(joined) = before.joined(last)?
+        {
+            self.chunks.truncate(self.chunks.len() - 2);
+            self.chunks.push(joined);
+        }
+        Ok(())
+    }
+
+    /// The same with all chunks at the end that are in memory alone as one.
+    fn tidied(&self) -> Result<Option<Self>> {
+        let mut chunks = self.chunks.clone();
+        while let [.., before, last] = chunks.as_slice()
+            && let Some(joined) = before.joined(last)?
+        {
+            chunks.truncate(chunks.len() - 2);
+            chunks.push(joined);
+        }
+        Ok((chunks.len() < self.chunks.len()).then_some(Self { chunks }))
+    }
 }
 
 const PAGE: usize = 64;
@@ -290,6 +341,30 @@ impl Postings {
                     self.set(id, Some(Posting { chunks }));
                 }
                 ffi::PostingChange::Remove(id) => self.set(id, None),
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the chunks of an insert to postings that are being loaded.
+    pub(super) fn load(&mut self, changes: Vec<ffi::PostingChange>) -> Result<()> {
+        for change in changes {
+            let ffi::PostingChange::Append(id, chunk) = change else {
+                return Err(Error::internal("an insert changed more than it adds"));
+            };
+            Arc::make_mut(self.slot(id).get_or_insert_default()).load(chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the chunks of each posting that are in memory alone one.
+    pub(super) fn tidy(&mut self) -> Result<()> {
+        let ids: Vec<u32> = self.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            if let Some(posting) =
+                self.get(id).map(|posting| posting.tidied()).transpose()?.flatten()
+            {
+                self.set(id, Some(posting));
             }
         }
         Ok(())

@@ -62,6 +62,8 @@ pub struct Found {
     pub probes: usize,
     /// Vectors that were measured.
     pub scanned: u64,
+    /// Whether something had to be read from the store.
+    pub waited: bool,
 }
 
 /// How many postings the searches of late needed: most of them no more. 0 = not known.
@@ -121,7 +123,7 @@ impl Index {
         // The chunks that were scored by their scan part, by their numbers.
         let mut scanned: Vec<Arc<Chunk>> = Vec::new();
         let (mut batch, mut is_cold) = (WARM, false);
-        let mut scored = 0;
+        let (mut scored, mut waited) = (0, false);
         loop {
             postings.clear();
             search.next(batch, &mut postings)?;
@@ -159,6 +161,7 @@ impl Index {
             let records = wanted.iter().map(|&number| Want::whole(&scanned[number as usize]));
             let wants: Vec<Want> = records.chain(missing.drain(..)).collect();
             let read = self.fetch_parts(wants.clone()).await?;
+            waited = true;
             let (records, scans) = read.split_at(wanted.len());
             for (&number, chunk) in wanted.iter().zip(records) {
                 search.score_records(chunk, number)?;
@@ -178,6 +181,7 @@ impl Index {
             hits: answer.hits.into_iter().map(|(row, distance)| Hit { row, distance }).collect(),
             probes: answer.probes as usize,
             scanned: answer.scanned,
+            waited,
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     ffi,
-    posting::{Chunk, Location, Part},
+    posting::{Chunk, Hold, Location, Part},
 };
 use crate::error::{Error, Result};
 use async_trait::async_trait;
@@ -29,11 +29,25 @@ const RANGE_MAX: u64 = 8 << 20;
 /// Of the memory, the share that records may take from scans: one part in so many.
 const RECORDS_SHARE: u64 = 4;
 
-/// Where a checkpoint's objects go.
+/// An object that a sink took.
+#[derive(Debug)]
+pub struct Put {
+    /// Its name.
+    pub name: String,
+    /// What keeps it, for an index that reads it before a manifest names it.
+    pub hold: Option<Hold>,
+}
+
+/// Where an index's objects go.
 #[async_trait]
 pub trait ObjectSink: Send + Sync {
-    /// Stores an object for good, under a name of the sink's choice, and returns the name.
-    async fn put(&self, bytes: Bytes) -> Result<String>;
+    /// Stores an object for good, under a name of the sink's choice.
+    async fn put(&self, bytes: Bytes) -> Result<Put>;
+
+    /// How large an object of postings may grow; it is held in memory until then.
+    fn object_bytes_max(&self) -> usize {
+        64 << 20
+    }
 }
 
 /// Whence a checkpoint's objects are read.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "objects in tests are small")]
 
+mod build;
 mod cold;
 
 use super::*;
@@ -21,11 +22,11 @@ struct Objects(Mutex<BTreeMap<String, Bytes>>);
 
 #[async_trait]
 impl ObjectSink for Objects {
-    async fn put(&self, bytes: Bytes) -> Result<String> {
+    async fn put(&self, bytes: Bytes) -> Result<Put> {
         let mut objects = self.0.lock();
         let name = format!("index/{:04}", objects.len());
         objects.insert(name.clone(), bytes);
-        Ok(name)
+        Ok(Put { name, hold: None })
     }
 }
 
@@ -73,15 +74,37 @@ fn go_on(_: f32) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-fn built(metric: Metric, all: &[f32]) -> Index {
-    let count = all.len() / DIMS as usize;
-    let mut builder =
-        Builder::new(IndexOptions::new(metric, DIMS), count as u64, all, &go_on).unwrap();
-    for from in (0..count).step_by(1000) {
+fn trained(options: IndexOptions, all: &[f32]) -> Index {
+    let count = all.len() / options.dims as usize;
+    Index::trained(options, count as u64, all.to_vec(), &go_on).unwrap()
+}
+
+/// The rows from `from` on, as slices of a thousand.
+fn slices(options: IndexOptions, all: &[f32], from: usize) -> Vec<Slice> {
+    let dims = options.dims as usize;
+    let count = all.len() / dims;
+    let slice = |from: usize| {
         let to = (from + 1000).min(count);
-        builder.add(&rows(from, to), &all[from * DIMS as usize..to * DIMS as usize]).unwrap();
+        Slice { rows: rows(from, to), vectors: all[from * dims..to * dims].to_vec() }
+    };
+    (from..count).step_by(1000).map(slice).collect()
+}
+
+/// What a build does once all is loaded.
+fn finished(index: &Index) -> Index {
+    let mut index = index.loaded().unwrap();
+    while let Some(next) = block_on(index.settle(&|_| true)).unwrap() {
+        index = next;
     }
-    builder.finish(&go_on).unwrap()
+    index.whole()
+}
+
+fn built_with(options: IndexOptions, all: &[f32]) -> Index {
+    finished(&trained(options, all).load(&slices(options, all, 0)).unwrap())
+}
+
+fn built(metric: Metric, all: &[f32]) -> Index {
+    built_with(IndexOptions::new(metric, DIMS), all)
 }
 
 fn settled(mut index: Index, live: impl Fn(RowId) -> bool + Sync) -> Index {
@@ -289,7 +312,8 @@ fn wrong_dimensions_are_refused_in_pgvectors_words() {
 fn a_build_can_be_cancelled() {
     let all = vectors(2000, 8);
     let stop = |_: f32| ControlFlow::Break(());
-    let error = Builder::new(IndexOptions::new(Metric::L2, DIMS), 2000, &all, &stop).unwrap_err();
+    let options = IndexOptions::new(Metric::L2, DIMS);
+    let error = Index::trained(options, 2000, all, &stop).unwrap_err();
     assert_eq!(error.state(), SqlState::QUERY_CANCELED);
 }
 

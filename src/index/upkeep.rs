@@ -1,8 +1,8 @@
 //! Upkeep: one bounded step at a time, each a new version.
 //!
-//! A posting is made anew when it is too full or too empty, has grown much, is in too many chunks, or
-//! holds too many dead rows: always the same step (spfresh/include/spfresh/rebuild.h), which reads
-//! the posting and at most 64 neighbours. When the index as a whole has changed much, the stop rule
+//! A posting is made anew when it is too full or too empty, has grown much, or holds too many dead rows:
+//! always the same step (spfresh/include/spfresh/rebuild.h), which reads the posting and at most 64
+//! neighbours. Postings in too many chunks are made one again, many at a time. When the index as a whole has changed much, the stop rule
 //! is calibrated again, which reads everything once.
 
 use super::{
@@ -13,8 +13,12 @@ use super::{
 use crate::{error::Result, ids::RowId};
 use std::sync::Arc;
 
-/// A posting in more chunks than this is made one.
+/// A posting in more chunks than this is made one; at the end of a build, each is.
 const CHUNKS_MAX: usize = 4;
+/// So many postings at a time.
+const JOINED_AT_ONCE: usize = 256;
+/// Chunks that are read at once to calibrate the stop rule.
+const READ_AT_ONCE: usize = 256;
 /// A posting of which a greater share is dead, in percent, is made anew.
 const DEAD_PERCENT_MAX: usize = 15;
 
@@ -27,11 +31,16 @@ impl Index {
     ///
     /// `live` tells the rows that some reader may still see. A step drops the entries of others.
     pub async fn settle(&self, live: &(dyn Fn(RowId) -> bool + Sync)) -> Result<Option<Self>> {
+        if let Some(joined) = self.joined(CHUNKS_MAX).await? {
+            return Ok(Some(joined));
+        }
         if let ffi::Work::Rebuild(posting) = self.0.core.next_work() {
             return self.rebuild(posting, live).await.map(Some);
         }
-        if let Some(posting) = self.scattered() {
-            return self.rebuild(posting, live).await.map(Some);
+        if !self.is_whole()
+            && let Some(joined) = self.joined(1).await?
+        {
+            return Ok(Some(joined));
         }
         if self.0.core.wants_calibration() {
             let next = self.calibrate(live).await?;
@@ -73,12 +82,34 @@ impl Index {
         Ok(None)
     }
 
-    fn scattered(&self) -> Option<u32> {
-        self.0
-            .postings
-            .iter()
-            .find(|(_, posting)| posting.chunks.len() > CHUNKS_MAX)
-            .map(|(id, _)| id)
+    /// The same with the chunks of some postings as one, of those that have more than `most`; `None`
+    /// where none has.
+    async fn joined(&self, most: usize) -> Result<Option<Self>> {
+        let scattered = |id: &u32| self.0.postings.chunks(*id).len() > most;
+        if !self.0.postings.iter().any(|(id, _)| scattered(&id)) {
+            return Ok(None);
+        }
+        // Of an index that lies in the store as a whole, few reads bring those that are near each other.
+        let ids: Vec<u32> = match self.is_whole() {
+            true => self.0.postings.iter().map(|(id, _)| id).collect(),
+            false => self.0.core.order()?,
+        };
+        let ids: Vec<u32> = ids.into_iter().filter(scattered).take(JOINED_AT_ONCE).collect();
+        let chunks = ids.iter().flat_map(|&id| self.0.postings.chunks(id));
+        let read = self.fetch(&chunks.cloned().collect::<Vec<_>>()).await?;
+        let mut read = read.into_iter();
+        let mut next = Inner::clone(&self.0);
+        for id in ids {
+            let mut joined: Option<ffi::Chunk> = None;
+            for chunk in read.by_ref().take(self.0.postings.chunks(id).len()) {
+                joined = Some(match joined {
+                    None => chunk,
+                    Some(before) => before.join(&chunk)?,
+                });
+            }
+            next.postings.apply(vec![ffi::PostingChange::Replace(id, joined)])?;
+        }
+        Ok(Some(Self(Arc::new(next))))
     }
 
     async fn rebuild(&self, posting: u32, live: Live<'_>) -> Result<Self> {
@@ -109,9 +140,18 @@ impl Index {
                 calibrator.add_sample(&chunk)?;
             }
         }
-        for (id, posting) in self.0.postings.iter() {
-            for read in self.fetch(&posting.chunks).await? {
-                calibrator.add_posting(id, &read, &live_of(&read, live)?)?;
+        // In the order of the store, many in one round of reads.
+        let all: Vec<(u32, Arc<Chunk>)> = self
+            .0
+            .core
+            .order()?
+            .into_iter()
+            .flat_map(|id| self.0.postings.chunks(id).iter().map(move |c| (id, Arc::clone(c))))
+            .collect();
+        for some in all.chunks(READ_AT_ONCE) {
+            let chunks: Vec<Arc<Chunk>> = some.iter().map(|(_, chunk)| Arc::clone(chunk)).collect();
+            for ((id, _), read) in some.iter().zip(self.fetch(&chunks).await?) {
+                calibrator.add_posting(*id, &read, &live_of(&read, live)?)?;
             }
             tokio::task::yield_now().await;
         }

@@ -36,11 +36,7 @@ fn coded_vectors(count: usize, seed: u64) -> Vec<f32> {
 }
 
 fn coded_index(all: &[f32]) -> Index {
-    let count = all.len() / CODED as usize;
-    let options = IndexOptions::new(Metric::L2, CODED);
-    let mut builder = Builder::new(options, count as u64, all, &go_on).unwrap();
-    builder.add(&rows(0, count), all).unwrap();
-    builder.finish(&go_on).unwrap()
+    built_with(IndexOptions::new(Metric::L2, CODED), all)
 }
 
 /// How many of the 10 nearest rows are among the hits, on average over these queries.
