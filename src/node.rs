@@ -2,8 +2,8 @@
 //! that knows every part.
 //!
 //! ```text
-//! start   store ─> recovery ─> commit task ─> maintenance, upkeep ─> engine ─> server, namespaces, http
-//! stop    server ─> http ─> namespaces ─> upkeep ─> maintenance (a last checkpoint) ─> commit task ─> lock
+//! start   store ─> recovery ─> commit task ─> maintenance, upkeep, builds ─> engine ─> server, namespaces, http
+//! stop    server ─> http ─> namespaces ─> upkeep, builds ─> maintenance (a last checkpoint) ─> commit task ─> lock
 //! ```
 
 mod observe;
@@ -13,6 +13,7 @@ use crate::{
     config::{Config, Tls},
     error::{Error, Result, SqlState},
     exec::{
+        build::{Background, Builds, Limits},
         checkpoint::{Checkpointer, IndexObjects},
         commit::{Commit, Committer},
         maintenance::{Maintenance, MaintenanceOptions},
@@ -65,6 +66,7 @@ pub struct Node {
     server: JoinHandle<()>,
     stop_upkeep: CancellationToken,
     upkeep: JoinHandle<()>,
+    background: JoinHandle<()>,
     recall: JoinHandle<()>,
     stop_maintenance: CancellationToken,
     maintenance: JoinHandle<Result<()>>,
@@ -144,6 +146,22 @@ impl Node {
         let cpu = Cpu::start()?;
         let upkeep = Upkeep::new(Arc::clone(&states), committer.clone(), Arc::clone(&clock));
         let upkeep = cpu.handle.spawn(upkeep.run(stop_upkeep.clone()));
+        let builds = Builds::new(
+            segments.clone(),
+            Arc::clone(&postings),
+            committer.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        );
+        let background = Background::new(
+            Arc::clone(&states),
+            committer.clone(),
+            maintenance.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&builds),
+            Limits::default_of(threads()),
+        );
+        let background = cpu.handle.spawn(background.run(stop_upkeep.clone()));
 
         let (recall, recall_task) =
             Recall::new(Arc::clone(&states), Arc::clone(&metrics), Arc::clone(&clock), threads());
@@ -158,6 +176,7 @@ impl Node {
             runner,
             spill,
             maintenance,
+            builds,
             Arc::clone(&metrics),
             Arc::clone(&clock),
         );
@@ -206,6 +225,7 @@ impl Node {
             server,
             stop_upkeep,
             upkeep,
+            background,
             recall: recall_task,
             stop_maintenance,
             maintenance: maintenance_handle,
@@ -259,6 +279,7 @@ impl Node {
         self.namespaces.stop().await;
         self.stop_upkeep.cancel();
         ended(self.upkeep.await)?;
+        ended(self.background.await)?;
         ended(self.recall.await)?;
         self.stop_maintenance.cancel();
         let checkpointed = ended(self.maintenance.await)?;

@@ -18,7 +18,7 @@ use crate::{
     catalog::Table,
     error::{Error, ErrorKind, Result},
     ids::{IndexId, Lsn, TableId},
-    index::{Index, IndexCheckpoint, ObjectSink, ObjectSource, PostingStore},
+    index::{Index, IndexCheckpoint, Mark, ObjectSink, ObjectSource, PostingStore, Put},
     storage::{
         compact::{CompactionPolicy, compact, flush},
         gc::{self, GcOptions, GcReport},
@@ -57,13 +57,40 @@ pub struct Checkpointer {
 struct Last {
     number: u64,
     lsn: Lsn,
-    watermarks: HashMap<IndexId, IndexManifest>,
+    indexes: HashMap<IndexId, Written>,
+}
+
+/// What the newest manifest has of an index.
+#[derive(Debug, Clone)]
+struct Written {
+    index: IndexManifest,
+    /// Of which version; `None`: of that which was opened at the start.
+    version: Option<Mark>,
+}
+
+impl Written {
+    /// Whether this version is what was written.
+    fn is_of(&self, index: &Index) -> bool {
+        let said = &self.index.checkpoint;
+        let opened = || {
+            index.is_whole()
+                && index.stats().unstored_bytes == 0
+                && said.get("watermark").and_then(serde_json::Value::as_u64)
+                    == Some(index.watermark().0)
+        };
+        !index.is_damaged() && self.version.as_ref().map_or_else(opened, |mark| index.is(mark))
+    }
 }
 
 impl Last {
-    fn of(manifest: &Manifest) -> Self {
-        let indexes = manifest.indexes.iter().map(|index| (index.index, index.clone()));
-        Self { number: manifest.number, lsn: manifest.lsn, watermarks: indexes.collect() }
+    /// The versions are those of a picture, where it was written and not read.
+    fn of(manifest: &Manifest, state: Option<&DbState>) -> Self {
+        let indexes = manifest.indexes.iter().map(|index| {
+            let of = |state: &DbState| state.indexes.get(&index.index).map(Index::mark);
+            let written = Written { index: index.clone(), version: state.and_then(of) };
+            (index.index, written)
+        });
+        Self { number: manifest.number, lsn: manifest.lsn, indexes: indexes.collect() }
     }
 }
 
@@ -79,7 +106,7 @@ impl Checkpointer {
         writer: u128,
         manifest: &Manifest,
     ) -> Self {
-        let last = Last::of(manifest);
+        let last = Last::of(manifest, None);
         Self {
             store,
             segments,
@@ -124,7 +151,7 @@ impl Checkpointer {
                 index.adopt(checkpoint, &self.postings);
             }
         }
-        *self.last.lock() = Last::of(&manifest);
+        *self.last.lock() = Last::of(&manifest, Some(&state));
         self.committer.release(manifest.lsn).await?;
         tracing::info!(manifest = manifest.number, lsn = %manifest.lsn, "checkpoint");
         Ok(())
@@ -156,12 +183,8 @@ impl Checkpointer {
         let (mut indexes, mut written) = (Vec::new(), Vec::new());
         let sink = Sink(self.store.clone());
         for (&id, index) in state.indexes.iter() {
-            if !index.is_damaged()
-                && index.stats().unstored_bytes == 0
-                && let Some(same) = last.watermarks.get(&id)
-                && watermark(same) == Some(index.watermark().0)
-            {
-                indexes.push(same.clone());
+            if let Some(same) = last.indexes.get(&id).filter(|written| written.is_of(index)) {
+                indexes.push(same.index.clone());
                 continue;
             }
             let checkpoint = match index.checkpoint(&sink).await {
@@ -263,19 +286,16 @@ fn replaced(state: &DbState, id: TableId, table: Option<TableState>) -> DbState 
     }
 }
 
-fn watermark(index: &IndexManifest) -> Option<u64> {
-    index.checkpoint.get("watermark")?.as_u64()
-}
-
 /// Index objects on their way to the store.
 struct Sink(Store);
 
 #[async_trait]
 impl ObjectSink for Sink {
-    async fn put(&self, bytes: Bytes) -> Result<String> {
+    async fn put(&self, bytes: Bytes) -> Result<Put> {
         let path = paths::index(&paths::fresh_id(self.0.clock().as_ref()));
         self.0.put(&path, bytes).await?;
-        Ok(path.as_str().to_owned())
+        // Collection waits for the checkpoint, whose manifest names it.
+        Ok(Put { name: path.as_str().to_owned(), hold: None })
     }
 }
 

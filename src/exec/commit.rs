@@ -382,7 +382,7 @@ impl Commit {
     /// Whether there is nothing to commit.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.tables.is_empty()
+        self.changes.is_empty() && self.tables.is_empty() && self.built.is_empty()
     }
 
     fn bytes(&self) -> usize {

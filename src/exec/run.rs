@@ -39,7 +39,7 @@ use datafusion::{
 };
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use std::{collections::HashMap, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// Batches of a result, pulled by its reader; dropping it stops the query.
@@ -359,6 +359,14 @@ impl Run {
             batches.push(batch?);
         }
         Ok((schema, batches))
+    }
+
+    /// Begins a computation where plans compute. It goes on though its handle is dropped.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.runner.cpu.spawn(work)
     }
 
     /// Runs a computation where plans compute, until it ends or is cancelled.

@@ -81,6 +81,7 @@ impl Snapshot {
     #[must_use]
     pub fn index(&self, id: IndexId) -> Option<&Index> {
         self.catalog.index(id)?;
-        self.built.get(&id).or_else(|| self.state.indexes.get(&id))
+        let committed = || self.state.indexes.get(&id).filter(|index| index.is_whole());
+        self.built.get(&id).or_else(committed)
     }
 }

@@ -1,5 +1,6 @@
 //! Keeps indexes up with their tables: rows that were committed since are added, postings are
-//! split, merged and cleaned, and an index that is missing after a start is built again.
+//! split, merged and cleaned. An index that is missing, damaged or half built is the business of
+//! [`Background`](super::build::Background).
 //!
 //! One task works on all indexes of a node, one index at a time, so that each version follows from
 //! the one before. It works on versions that nobody else changes and publishes them through the
@@ -82,15 +83,12 @@ impl Upkeep {
             if stop.is_cancelled() || self.failed.contains(&entry.id) {
                 continue;
             }
-            match self.keep_up(entry, stop).await {
+            match self.keep_up(entry).await {
                 Ok(done) => worked |= done,
                 Err(error) => {
                     tracing::error!(index = %entry.name, %error, "index upkeep failed");
                     let damaged = state.indexes.get(&entry.id).is_some_and(Index::is_damaged);
-                    if damaged {
-                        // It is built again in the next round.
-                        worked = true;
-                    } else {
+                    if !damaged {
                         self.failed.insert(entry.id);
                     }
                 }
@@ -99,17 +97,14 @@ impl Upkeep {
         worked
     }
 
-    async fn keep_up(&self, entry: &Arc<Entry>, stop: &CancellationToken) -> Result<bool> {
+    async fn keep_up(&self, entry: &Arc<Entry>) -> Result<bool> {
         let state = self.states.snapshot();
         let Some(table) = table_of(entry, &state) else { return Ok(false) };
         let rows = state.table(table.id);
         let end = rows.next_row();
         let Some(source) = Source::new(entry, &table, rows, end)? else { return Ok(false) };
-        let whole = |index: &&Index| !index.is_damaged();
-        let Some(index) = state.indexes.get(&entry.id).filter(whole) else {
-            let index = source.work(stop).await?;
-            self.publish(entry.id, index).await?;
-            return Ok(true);
+        let Some(index) = state.indexes.get(&entry.id).filter(is_kept_up) else {
+            return Ok(false);
         };
         let mut next = index.clone();
         let mut worked = false;
@@ -135,10 +130,7 @@ impl Upkeep {
     async fn sweep(&self, stop: &CancellationToken) {
         let (state, horizon) = (self.states.snapshot(), self.states.horizon());
         for entry in state.catalog.indexes() {
-            let Some(index) = state.indexes.get(&entry.id) else { continue };
-            if index.is_damaged() {
-                continue;
-            }
+            let Some(index) = state.indexes.get(&entry.id).filter(is_kept_up) else { continue };
             let mut next = index.clone();
             let mut worked = false;
             for _ in 0..STEPS_MAX {
@@ -164,11 +156,19 @@ impl Upkeep {
     async fn publish(&self, id: IndexId, index: Index) -> Result<()> {
         let put = move |state: &DbState| {
             let state = state.clone();
-            // It may have been dropped meanwhile.
-            if state.catalog.index(id).is_some() { state.with_index(id, index) } else { state }
+            // It may have been dropped meanwhile, or built anew.
+            match state.indexes.get(&id) {
+                Some(before) if before.is_kin(&index) => state.with_index(id, index),
+                _ => state,
+            }
         };
         self.committer.rearrange(put).await.map(drop)
     }
+}
+
+/// Whether an index is upkeep's: a build or a rebuild is not.
+fn is_kept_up(index: &&Index) -> bool {
+    index.is_whole() && !index.is_damaged()
 }
 
 /// Whether some snapshot may still see a row: what the oldest does not see as deleted is live, and

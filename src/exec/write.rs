@@ -35,6 +35,10 @@ pub struct Env {
     pub lock_timeout: Option<Duration>,
     /// Where large transactions go before they commit.
     pub spill: super::spill::Spill,
+    /// Where indexes are built, and with what.
+    pub builds: Arc<super::build::Builds>,
+    /// What a build of this statement may use.
+    pub limits: super::build::Limits,
     /// The picture that all parts of a statement share; `None`: the statement has one part.
     pub shared: Option<Arc<Snapshot>>,
 }

@@ -78,6 +78,8 @@ impl Observed {
             Some(state.table(table).next_row().0.saturating_sub(index.watermark().0))
         });
         self.metrics.index_pending_rows.set(gauge(pending.sum()));
+        let builds = self.engine.builds().progress().rows().len() as u64;
+        self.metrics.index_builds_running.set(gauge(builds));
         let memtables = self.metrics.memory_bytes.with_label_values(&["memtables"]);
         memtables.set(gauge(state.memtable_bytes()));
         let resident = state.indexes.values().map(|index| index.stats().resident_bytes).sum();

@@ -9,6 +9,7 @@ use crate::{
     catalog::{Catalog, PG_CATALOG, PG_TEMP, pg, schema_in_session},
     error::{Error, Result, SqlState},
     exec::{
+        build::is_searched,
         locks::{Mode, Owner, Party, Target, TransactionId},
         recall::Subject,
         snapshot::Snapshot,
@@ -556,5 +557,18 @@ impl pg::Live for LiveView {
 
     fn recall(&self) -> Vec<pg::RecallRow> {
         self.0.engine.runner.recall().rows()
+    }
+
+    fn builds(&self) -> Vec<pg::BuildRow> {
+        self.0.engine.builds.progress().rows()
+    }
+
+    fn is_built(&self, index: Oid) -> bool {
+        let snapshot = self.0.current();
+        let catalog = snapshot.catalog();
+        let Some(entry) = catalog.index(index) else { return false };
+        let Some(table) = catalog.table(entry.table) else { return false };
+        // One that is recorded only is as built as it ever will be.
+        snapshot.index(index).is_some() || !is_searched(entry, table)
     }
 }

@@ -5,7 +5,9 @@ use crate::{
     catalog::Catalog,
     clock::SharedClock,
     error::{Error, Result, SqlState},
-    exec::{commit::Committer, locks::Locks, run::Runner, spill::Spill, state::States},
+    exec::{
+        build::Builds, commit::Committer, locks::Locks, run::Runner, spill::Spill, state::States,
+    },
     sql::Context,
     telemetry::Metrics,
 };
@@ -23,6 +25,7 @@ pub struct Engine {
     pub(super) committer: Committer,
     pub(super) runner: Runner,
     pub(super) spill: Spill,
+    pub(super) builds: Arc<Builds>,
     pub(super) clock: SharedClock,
     pub(super) sequences: Sequences,
     pub(super) metrics: Arc<Metrics>,
@@ -50,6 +53,7 @@ impl Engine {
         runner: Runner,
         spill: Spill,
         maintenance: crate::exec::maintenance::Maintenance,
+        builds: Arc<Builds>,
         metrics: Arc<Metrics>,
         clock: SharedClock,
     ) -> Arc<Self> {
@@ -63,6 +67,7 @@ impl Engine {
             runner,
             spill,
             maintenance,
+            builds,
             clock,
         })
     }
@@ -114,6 +119,12 @@ impl Engine {
     #[must_use]
     pub fn maintenance(&self) -> &crate::exec::maintenance::Maintenance {
         &self.maintenance
+    }
+
+    /// The builds of indexes.
+    #[must_use]
+    pub fn builds(&self) -> &Arc<Builds> {
+        &self.builds
     }
 
     /// How many sessions there are.

@@ -15,6 +15,7 @@
 mod api_key;
 mod cache;
 mod cancel;
+mod concurrently;
 mod context;
 mod copy;
 mod cursor;

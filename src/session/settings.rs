@@ -228,9 +228,9 @@ pub const SETTINGS: &[Setting] = &[
     ),
     user(
         "maintenance_work_mem",
-        "65536",
+        "262144",
         Kind::Int("kB", 64, i32::MAX as i64),
-        "Accepted: a build streams the rows and holds a sample of bounded size.",
+        "The memory of a build of an index beyond its centroids; at least 32MB are taken.",
     ),
     fact("max_connections", "100", "How many sessions there may be."),
     fact("max_identifier_length", "63", "The bytes of a name."),
@@ -245,7 +245,7 @@ pub const SETTINGS: &[Setting] = &[
         "max_parallel_maintenance_workers",
         "2",
         Kind::Int("", 0, 1024),
-        "Accepted: builds use the node's own workers.",
+        "How many threads beside its own a build of an index has, up to one for each core.",
     ),
     user(
         "nearlake.recall_target",
@@ -620,7 +620,10 @@ fn check(name: &str, value: &str) -> Result<(Cow<'static, str>, String)> {
         .to_owned(),
         Kind::Int(unit, min, max) => {
             let number = quantity(value, unit).ok_or_else(invalid)?;
-            bounded(shown, number, min, max)?.to_string()
+            if i32::try_from(number).is_err() {
+                return Err(invalid().hint("Value exceeds integer range."));
+            }
+            bounded(shown, number, (min, max), unit)?.to_string()
         }
         Kind::Real(min, max) => {
             let number: f64 = value.trim().parse().map_err(|_| invalid())?;
@@ -667,13 +670,22 @@ fn check(name: &str, value: &str) -> Result<(Cow<'static, str>, String)> {
     Ok((Cow::Borrowed(setting.name), canonical))
 }
 
-fn bounded(shown: &str, number: i64, min: i64, max: i64) -> Result<i64> {
+fn bounded(shown: &str, number: i64, (min, max): (i64, i64), unit: &str) -> Result<i64> {
     if (min..=max).contains(&number) {
         return Ok(number);
     }
+    let with_unit = |number: i64| match unit {
+        "" => number.to_string(),
+        unit => format!("{number} {unit}"),
+    };
     Err(Error::new(
         SqlState::INVALID_PARAMETER_VALUE,
-        format!("{number} is outside the valid range for parameter \"{shown}\" ({min} .. {max})"),
+        format!(
+            "{} is outside the valid range for parameter \"{shown}\" ({} .. {})",
+            with_unit(number),
+            with_unit(min),
+            with_unit(max)
+        ),
     ))
 }
 

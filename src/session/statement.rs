@@ -11,6 +11,7 @@ use crate::{
     clock::SharedClock,
     error::{Error, Result, SqlState},
     exec::{
+        build::Limits,
         nearest::Knobs,
         relations::Sources,
         rows_stream, run,
@@ -29,7 +30,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::common::ScalarValue;
 use futures::StreamExt;
 use parking_lot::Mutex;
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// A statement whose parameters and columns are known.
@@ -70,6 +71,7 @@ struct Binding {
 pub(super) struct Derived {
     binding: Arc<str>,
     knobs: Knobs,
+    limits: Limits,
     timeout: Option<Duration>,
     /// From which duration on a statement is logged.
     slow: Option<Duration>,
@@ -81,9 +83,21 @@ impl Derived {
         Self {
             binding: settings.binding(),
             knobs: knobs(settings),
+            limits: limits(settings),
             timeout: settings.duration("statement_timeout"),
             slow: slow.ok().map(Duration::from_millis),
         }
+    }
+}
+
+/// What a build of an index obeys.
+fn limits(settings: &Settings) -> Limits {
+    let number = |name| usize::try_from(settings.number(name)).unwrap_or(0);
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let workers = number("max_parallel_maintenance_workers");
+    Limits {
+        memory_bytes: number("maintenance_work_mem") as u64 * 1024,
+        threads: (workers + 1).min(cores),
     }
 }
 
@@ -307,6 +321,8 @@ impl Session {
             parameters,
             lock_timeout: self.context.lock_timeout(),
             spill: self.engine.spill.clone(),
+            builds: Arc::clone(&self.engine.builds),
+            limits: self.derived.limits,
             shared: None,
         }
     }

@@ -198,7 +198,7 @@ impl Session {
         Ok(())
     }
 
-    async fn end(&mut self, commit: bool) -> Result<()> {
+    pub(super) async fn end(&mut self, commit: bool) -> Result<()> {
         self.failed = false;
         self.cursors.end_transaction(commit);
         self.context.transaction_is(None);

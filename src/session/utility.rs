@@ -3,6 +3,7 @@
 
 use super::{
     Event, Outcome, OutputColumn, Rows, RowsTag, Session,
+    concurrently::{concurrent, named_index},
     cursor::Cursor,
     settings::{SETTINGS, display_name, no_setting, shown},
 };
@@ -183,15 +184,6 @@ pub(super) async fn run(
             session.check_tables(tables)?;
             done("ANALYZE")
         }
-        Utility::Reindex { name, .. } => {
-            let names: Vec<Name> = name.iter().cloned().collect();
-            session.check_tables(&names)?;
-            session.context.notice(Error::new(
-                SqlState::new(b"00000"),
-                "an index never needs a rebuild: nothing to do",
-            ));
-            done("REINDEX")
-        }
         Utility::Cluster { .. } => Err(Error::unsupported("CLUSTER is not supported")
             .hint("Rows lie in the order of their insertion.")),
         Utility::Checkpoint => {
@@ -207,10 +199,8 @@ pub(super) async fn run(
 
 impl Session {
     async fn ddl(&mut self, statement: &Utility, cancel: &CancellationToken) -> Result<Outcome> {
-        if let Utility::CreateIndex(create) = statement
-            && create.concurrently
-        {
-            self.refuse_in_block("CREATE INDEX CONCURRENTLY")?;
+        if let Some(what) = concurrent(statement) {
+            self.refuse_in_block(what)?;
         }
         if let Utility::CreateDatabase { .. } = statement {
             self.refuse_in_block("CREATE DATABASE")?;
@@ -233,6 +223,12 @@ impl Session {
                     if let Change::DropSequence(id) = change {
                         self.engine.sequences.forget(*id);
                     }
+                }
+                if let Utility::CreateIndex(create) = statement
+                    && create.concurrently
+                    && let Some(index) = named_index(transaction.changes_mut())
+                {
+                    self.build_behind(&index, &env).await?;
                 }
                 Ok(Outcome::Done(tag))
             }

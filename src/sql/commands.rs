@@ -432,11 +432,30 @@ fn do_block(start: &Cursor<'_>, cursor: &mut Cursor<'_>) -> Result<Utility> {
     Err(start.unsupported("DO").hint("Run the block's statements one by one."))
 }
 
-/// `REINDEX [(options)] {INDEX|TABLE|SCHEMA|DATABASE|SYSTEM} [CONCURRENTLY] [name]`.
+/// `REINDEX [(options)] {INDEX|TABLE|SCHEMA|DATABASE|SYSTEM} [CONCURRENTLY] [name]`. Options: VERBOSE,
+/// TABLESPACE, CONCURRENTLY.
 pub(super) fn reindex(cursor: &mut Cursor<'_>) -> Result<Utility> {
     cursor.expect("REINDEX")?;
+    let mut concurrently = false;
     if cursor.sees_token(&Token::LParen) {
-        cursor.group()?;
+        let options = cursor.parenthesised(|cursor| {
+            let name = cursor.identifier()?;
+            let ends = cursor.sees_token(&Token::Comma) || cursor.sees_token(&Token::RParen);
+            Ok((name, if ends { "on".to_owned() } else { cursor.value()? }))
+        })?;
+        for (option, value) in options {
+            match option.to_ascii_lowercase().as_str() {
+                "concurrently" => concurrently = !["off", "false", "0"].contains(&&*value),
+                "verbose" => {}
+                "tablespace" => return Err(cursor.unsupported("TABLESPACE")),
+                _ => {
+                    return Err(Error::new(
+                        SqlState::SYNTAX_ERROR,
+                        format!("unrecognized REINDEX option \"{option}\""),
+                    ));
+                }
+            }
+        }
     }
     let object = match cursor.accept_one(&["INDEX", "TABLE", "SCHEMA", "DATABASE", "SYSTEM"]) {
         Some("INDEX") => ObjectKind::Index,
@@ -446,7 +465,8 @@ pub(super) fn reindex(cursor: &mut Cursor<'_>) -> Result<Utility> {
         Some(_) => ObjectKind::System,
         None => return Err(cursor.unexpected()),
     };
-    cursor.accept("CONCURRENTLY");
-    let name = if cursor.is_done() { None } else { Some(cursor.name()?) };
-    Ok(Utility::Reindex { object, name })
+    concurrently |= cursor.accept("CONCURRENTLY");
+    let may_be_bare = matches!(object, ObjectKind::Database | ObjectKind::System);
+    let name = if may_be_bare && cursor.is_done() { None } else { Some(cursor.name()?) };
+    Ok(Utility::Reindex { object, name, concurrently })
 }

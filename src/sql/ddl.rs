@@ -499,7 +499,7 @@ fn drop_objects(cursor: &mut Cursor<'_>) -> Result<Utility> {
             None => start.unexpected(),
         });
     };
-    cursor.accept("CONCURRENTLY");
+    let concurrently = object == ObjectKind::Index && cursor.accept("CONCURRENTLY");
     let if_exists = cursor.if_exists();
     let names = cursor.list(|cursor| {
         let name = cursor.name()?;
@@ -515,7 +515,7 @@ fn drop_objects(cursor: &mut Cursor<'_>) -> Result<Utility> {
     if cursor.accept("WITH") {
         cursor.options()?;
     }
-    Ok(Utility::Drop(Drop { object, names, if_exists, cascade }))
+    Ok(Utility::Drop(Drop { object, names, if_exists, cascade, concurrently }))
 }
 
 fn comment(cursor: &mut Cursor<'_>) -> Result<Utility> {

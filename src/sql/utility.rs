@@ -79,7 +79,7 @@ pub enum Utility {
     Lock { tables: Vec<Name>, mode: String, wait: bool },
     Vacuum { tables: Vec<Name>, full: bool, analyze: bool },
     Analyze { tables: Vec<Name> },
-    Reindex { object: ObjectKind, name: Option<Name> },
+    Reindex { object: ObjectKind, name: Option<Name>, concurrently: bool },
     Cluster { table: Option<Name> },
     Checkpoint,
 }
@@ -304,6 +304,8 @@ pub struct Drop {
     pub if_exists: bool,
     /// What depends on it goes too.
     pub cascade: bool,
+    /// CONCURRENTLY: 25001 in a transaction block.
+    pub concurrently: bool,
 }
 
 /// CREATE INDEX.

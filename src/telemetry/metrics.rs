@@ -136,6 +136,12 @@ metrics! {
     recall_target: GaugeVec = "nearlake_recall_target", "index", "filter";
     /// Committed rows that wait to be indexed.
     index_pending_rows: IntGauge = "nearlake_index_pending_rows";
+    /// Builds of indexes that are under way.
+    index_builds_running: IntGauge = "nearlake_index_builds_running";
+    /// Builds of indexes that ended, by outcome: done, cancelled, failed.
+    index_builds: IntCounterVec = "nearlake_index_builds_total", "outcome";
+    /// Time that a build of an index takes.
+    index_build_seconds: Histogram = "nearlake_index_build_seconds", SECONDS;
 }
 
 /// Adds a metric to the registry.

@@ -5,6 +5,8 @@
 // The stores that fail are shared with the unit tests, which know these by `crate::`.
 use nearlake::{clock, error, storage};
 
+/// Indexes built while all else goes on.
+mod builds;
 /// What the clients people use see.
 mod clients;
 /// Two sessions at once.

@@ -66,6 +66,7 @@ fn build_of(schema: &str, name: &str) -> Build {
         ("pg_catalog", "pg_views") => views::pg_views,
         ("pg_catalog", "pg_indexes") => views::pg_indexes,
         ("pg_catalog", "pg_stat_activity") => stat::pg_stat_activity,
+        ("pg_catalog", "pg_stat_progress_create_index") => stat::pg_stat_progress_create_index,
         ("pg_catalog", "pg_stat_database") => stat::pg_stat_database,
         ("pg_catalog", "pg_stat_all_tables" | "pg_stat_user_tables") => stat::tables,
         ("pg_catalog", "pg_stat_all_indexes" | "pg_stat_user_indexes") => stat::indexes,

@@ -116,6 +116,8 @@ struct Entry<'v> {
     is_unique: bool,
     is_primary: bool,
     predicate: Option<&'v str>,
+    /// Whether searches use it already.
+    is_valid: bool,
 }
 
 impl Entry<'_> {
@@ -147,6 +149,7 @@ pub(super) fn pg_index(relation: &'static SystemRelation, view: &View) -> Result
                 is_unique: true,
                 is_primary: matches!(key.kind, ConstraintKind::PrimaryKey { .. }),
                 predicate: None,
+                is_valid: true,
             });
         }
     }
@@ -163,6 +166,7 @@ pub(super) fn pg_index(relation: &'static SystemRelation, view: &View) -> Result
                 IndexKind::Recorded { predicate, .. } => predicate.as_deref(),
                 IndexKind::Vector { .. } => None,
             },
+            is_valid: view.live.is_built(index.id),
         });
     }
     Rows::of(relation, &entries)
@@ -173,7 +177,7 @@ pub(super) fn pg_index(relation: &'static SystemRelation, view: &View) -> Result
         .set("indisunique", |entry| entry.is_unique)
         .set("indisprimary", |entry| entry.is_primary)
         .set("indimmediate", |_| true)
-        .set("indisvalid", |_| true)
+        .set("indisvalid", |entry| entry.is_valid)
         .set("indisready", |_| true)
         .set("indislive", |_| true)
         .set("indkey", |entry| {

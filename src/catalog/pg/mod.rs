@@ -67,6 +67,33 @@ pub trait Live: Debug + Send + Sync {
     fn live_rows(&self, table: Oid) -> u64;
     /// What is known of the recall of indexes.
     fn recall(&self) -> Vec<RecallRow>;
+    /// The builds of indexes that are under way.
+    fn builds(&self) -> Vec<BuildRow>;
+    /// Whether an index can be searched: it is not while it is built in the background.
+    fn is_built(&self, index: Oid) -> bool;
+}
+
+/// A row of `pg_stat_progress_create_index`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildRow {
+    /// The session that waits for it; 0: none does.
+    pub process_id: i32,
+    /// The table.
+    pub table: Oid,
+    /// The index; 0 while nobody else can see it.
+    pub index: Oid,
+    /// `CREATE INDEX`, `CREATE INDEX CONCURRENTLY` or `REINDEX`.
+    pub command: &'static str,
+    /// What is being done.
+    pub phase: &'static str,
+    /// The table's size in blocks of 8 KiB.
+    pub blocks_total: i64,
+    /// Those that were read.
+    pub blocks_done: i64,
+    /// The table's live rows.
+    pub tuples_total: i64,
+    /// Those that are in the index.
+    pub tuples_done: i64,
 }
 
 /// A row of `nearlake_stat_recall`: what is known of searches of one kind.

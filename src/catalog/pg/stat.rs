@@ -66,6 +66,37 @@ pub(super) fn tables(relation: &'static SystemRelation, view: &View) -> Result<R
         .finish()
 }
 
+/// The builds of indexes that are under way.
+pub(super) fn pg_stat_progress_create_index(
+    relation: &'static SystemRelation,
+    view: &View,
+) -> Result<RecordBatch> {
+    let builds = view.live.builds();
+    let builds: Vec<_> = builds
+        .iter()
+        .filter_map(|build| Some((build, view.catalog.table(build.table)?)))
+        .filter(|(_, table)| view.sees(table.schema))
+        .collect();
+    Rows::of(relation, &builds)
+        .set("pid", |(build, _)| build.process_id)
+        .set("datid", |_| view.database)
+        .set("datname", |_| view.database_name())
+        .set("relid", |(build, _)| build.table)
+        .set("index_relid", |(build, _)| build.index)
+        .set("command", |(build, _)| build.command)
+        .set("phase", |(build, _)| build.phase)
+        .set("lockers_total", |_| 0_i64)
+        .set("lockers_done", |_| 0_i64)
+        .set("current_locker_pid", |_| 0_i64)
+        .set("blocks_total", |(build, _)| build.blocks_total)
+        .set("blocks_done", |(build, _)| build.blocks_done)
+        .set("tuples_total", |(build, _)| build.tuples_total)
+        .set("tuples_done", |(build, _)| build.tuples_done)
+        .set("partitions_total", |_| 0_i64)
+        .set("partitions_done", |_| 0_i64)
+        .finish()
+}
+
 /// The indexes: `pg_stat_…_indexes` and `pg_statio_…_indexes`.
 pub(super) fn indexes(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
     Rows::of(relation, &views::indexes(view))

@@ -223,6 +223,14 @@ pub(crate) fn sample() -> Arc<Catalog> {
 struct Idle;
 
 impl Live for Idle {
+    fn builds(&self) -> Vec<BuildRow> {
+        Vec::new()
+    }
+
+    fn is_built(&self, _: Oid) -> bool {
+        true
+    }
+
     fn settings(&self) -> Vec<SettingRow> {
         vec![SettingRow { name: "jit".into(), setting: "off".into(), ..SettingRow::default() }]
     }

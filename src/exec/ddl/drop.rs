@@ -15,6 +15,11 @@ impl Ddl<'_> {
     pub(super) async fn drop_objects(&mut self, statement: &Drop) -> Result<String> {
         let word = word(statement.object);
         self.transaction.check_writable(&format!("DROP {word}"))?;
+        if statement.concurrently && (statement.names.len() > 1 || statement.cascade) {
+            let what = if statement.cascade { "CASCADE" } else { "dropping multiple objects" };
+            let message = format!("DROP INDEX CONCURRENTLY does not support {what}");
+            return Err(Error::unsupported(message));
+        }
         for name in &statement.names {
             match statement.object {
                 ObjectKind::Schema => self.drop_schema(name, statement).await?,

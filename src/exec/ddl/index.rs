@@ -7,9 +7,15 @@ use super::{
 use crate::{
     catalog::{Change, Constraint, ConstraintKind, Index, IndexKind, RECALL_TARGET_OPTION, Table},
     error::{Error, Result, SqlState},
-    exec::{build::Source, keys::UniqueKey, locks::Mode, table::column_specs, write::over_rows},
-    ids::{ColumnId, RowId},
-    index::indexed_metric,
+    exec::{
+        build::{Limits, Source, Subject},
+        keys::UniqueKey,
+        locks::Mode,
+        table::column_specs,
+        write::over_rows,
+    },
+    ids::{ColumnId, Oid, RowId},
+    index::{Index as BuiltIndex, indexed_metric},
     pgtype::PgType,
     sql::utility::{CreateIndex, IndexKey, TableConstraint},
     vector::{Metric, Space},
@@ -83,7 +89,18 @@ impl Ddl<'_> {
             return Err(Error::unsupported("a vector index of an expression is not supported")
                 .hint("Keep the vector in a column."));
         };
-        let column = table.expect_column(column)?.clone();
+        // As PostgreSQL words it here, without the table.
+        let column = table.expect_column(column).map_err(|error| {
+            let bare = Error::new(
+                SqlState::UNDEFINED_COLUMN,
+                format!("column \"{column}\" does not exist"),
+            );
+            match &error.fields().hint {
+                Some(hint) => bare.hint(hint.clone()),
+                None => bare,
+            }
+        })?;
+        let column = column.clone();
         let metric = metric_of(table, key, &column.kind, method)?;
         let include: Vec<ColumnId> = key_columns(table, &create.include)?;
         let options = index_options(method, &create.options)?;
@@ -113,11 +130,26 @@ impl Ddl<'_> {
         let source = Source::new(&index, table, rows, end)?;
         let id = index.id;
         self.transaction.change([Change::Index(Arc::new(index))]);
-        if let Some(source) = source {
-            let built = source.build(&self.env.run).await?;
+        if let Some(source) = source
+            && !create.concurrently
+        {
+            let index = Oid(0);
+            let subject =
+                Subject { process_id: 0, table: table.id, index, command: "CREATE INDEX" };
+            let built = self.build(source, subject).await?;
             self.transaction.built(id, built);
         }
         Ok(())
+    }
+
+    /// Builds an index for this statement.
+    pub(super) async fn build(&self, source: Source, subject: Subject) -> Result<BuiltIndex> {
+        let limits = self.env.limits;
+        if limits.memory_bytes < Limits::MEMORY_BYTES_MIN {
+            self.notice("a build takes at least 32MB, whatever maintenance_work_mem is");
+        }
+        let subject = Subject { process_id: self.env.context.process_id(), ..subject };
+        self.env.builds.build(source, subject, limits, &self.env.run).await
     }
 
     async fn create_unique_index(
@@ -256,6 +288,14 @@ impl Ddl<'_> {
                 }
             }
         }
+        // The commit itself keeps everybody waiting.
+        let committed = snapshot.committed_state().table(table.id);
+        let builds = &self.env.builds;
+        let prepared = builds.prepare_key(table.id, &committed, key.id, unique.specs());
+        tokio::select! {
+            () = self.env.run.cancel().cancelled() => return Err(crate::exec::run::cancelled()),
+            prepared = prepared => prepared?,
+        }
         self.transaction.change([Change::Table(Arc::new(table.clone()))]);
         Ok(())
     }
@@ -314,31 +354,23 @@ fn metric_of(table: &Table, key: &IndexKey, kind: &PgType, method: &str) -> Resu
                 .hint("Index a column of type vector, halfvec, sparsevec or bit."),
         });
     };
-    let metric =
-        match asked {
-            None if space == Space::Bit => {
-                return Err(no_default(kind, method).hint(
-                    "You must specify an operator class for the index or define a default operator \
+    let metric = match asked {
+        None if space == Space::Bit => {
+            return Err(no_default(kind, method).hint(
+                "You must specify an operator class for the index or define a default operator \
                  class for the data type.",
-                ));
+            ));
+        }
+        None => table.metric(),
+        Some(class) => match Space::of_operator_class(class) {
+            Some((of, metric)) if !has_class(method, of, metric) => {
+                return Err(no_class(class, method, space));
             }
-            None => table.metric(),
-            Some(class) => match Space::of_operator_class(class) {
-                Some((of, metric)) if of == space => metric,
-                Some(_) => return Err(not_accepted(class, kind)),
-                None => {
-                    let classes: Vec<_> =
-                        space.metrics().map(|m| space.operator_class(m)).collect();
-                    return Err(Error::new(
-                    SqlState::UNDEFINED_OBJECT,
-                    format!(
-                        "operator class \"{class}\" does not exist for access method \"{method}\""
-                    ),
-                )
-                .hint(format!("Operator classes of {}: {}.", space.name(), classes.join(", "))));
-                }
-            },
-        };
+            Some((of, metric)) if of == space => metric,
+            Some(_) => return Err(not_accepted(class, kind)),
+            None => return Err(no_class(class, method, space)),
+        },
+    };
     if kind.typmod() < 1 {
         return Err(Error::new(
             SqlState::INVALID_PARAMETER_VALUE,
@@ -347,6 +379,26 @@ fn metric_of(table: &Table, key: &IndexKey, kind: &PgType, method: &str) -> Resu
         .hint(format!("Declare it as {}(n).", space.name())));
     }
     Ok(metric)
+}
+
+/// Whether pgvector's access method has an operator class for these; ours has all.
+fn has_class(method: &str, space: Space, metric: Metric) -> bool {
+    match (method, space) {
+        ("ivfflat", Space::Sparsevec) => false,
+        ("ivfflat", _) => !matches!(metric, Metric::L1 | Metric::Jaccard),
+        _ => true,
+    }
+}
+
+fn no_class(class: &str, method: &str, space: Space) -> Error {
+    let all = space.metrics().filter(|&metric| has_class(method, space, metric));
+    let all: Vec<_> = all.map(|metric| space.operator_class(metric)).collect();
+    let message =
+        format!("operator class \"{class}\" does not exist for access method \"{method}\"");
+    Error::new(SqlState::UNDEFINED_OBJECT, message).hint(match all.is_empty() {
+        true => "Use hnsw or spfresh.".to_owned(),
+        false => format!("Operator classes of {}: {}.", space.name(), all.join(", ")),
+    })
 }
 
 fn not_accepted(class: &str, kind: &PgType) -> Error {

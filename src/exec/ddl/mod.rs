@@ -8,6 +8,7 @@ mod create;
 mod drop;
 mod index;
 mod object;
+mod reindex;
 mod table;
 
 use super::{
@@ -75,6 +76,7 @@ impl<'a> Ddl<'a> {
             }
             Utility::Drop(drop) => return self.drop_objects(drop).await.map(Some),
             Utility::CreateIndex(create) => self.create_index(create).await?,
+            Utility::Reindex { object, name, .. } => self.reindex(*object, name.as_ref()).await?,
             Utility::CreateExtension { name, if_not_exists, schema } => {
                 self.create_extension(name, *if_not_exists, schema.as_deref())?
             }

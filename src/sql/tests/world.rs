@@ -141,6 +141,14 @@ impl Context for World {
 struct Still(Arc<dyn Context>);
 
 impl Live for Still {
+    fn builds(&self) -> Vec<pg::BuildRow> {
+        Vec::new()
+    }
+
+    fn is_built(&self, _: Oid) -> bool {
+        true
+    }
+
     fn settings(&self) -> Vec<SettingRow> {
         self.0.settings()
     }

@@ -69,6 +69,12 @@ impl SegmentStore {
         &self.pins
     }
 
+    /// Where their objects are.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The cache of decoded columns.
     #[must_use]
     pub fn cache(&self) -> &ColumnCache {

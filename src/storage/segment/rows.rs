@@ -62,6 +62,21 @@ impl RowIds {
         }
     }
 
+    /// The position of the first row that is not below this one.
+    #[must_use]
+    pub fn first_from(&self, row: RowId) -> usize {
+        match self {
+            Self::Contiguous { first, len } => {
+                let position = row.0.saturating_sub(first.0);
+                usize::try_from(position).unwrap_or(usize::MAX).min(*len)
+            }
+            Self::Sparse { base, offsets } => {
+                let offset = row.0.saturating_sub(base.0);
+                offsets.partition_point(|&at| u64::from(at) < offset)
+            }
+        }
+    }
+
     /// All ids.
     pub fn iter(&self) -> impl Iterator<Item = RowId> + '_ {
         (0..self.len()).map(|position| self.row(position))

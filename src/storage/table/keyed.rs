@@ -12,7 +12,7 @@ use crate::{
 };
 use arrow::array::{ArrayRef, RecordBatch};
 use futures::{StreamExt, TryStreamExt, stream};
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 /// One unique constraint, and the hashes of the rows that are not in segments.
 #[derive(Debug, Clone)]
@@ -79,31 +79,59 @@ impl TableState {
     ) -> Result<Self> {
         let ids: Vec<ColumnId> = columns.iter().map(|column| column.id).collect();
         let mut runs = KeyRuns::default();
-        let mut keyed: BTreeMap<usize, Part> = BTreeMap::new();
-        for (at, part) in self.inner.parts().enumerate() {
-            match &part {
-                Part::Chunk(chunk) => {
-                    let columns = self.group(part.clone(), 0).columns(columns).await?;
-                    runs = runs.with(chunk.range().start, &key_hashes(&columns));
-                }
-                Part::Segment(segment) => {
-                    if !segment.meta().constraints.contains(&constraint) {
-                        let segment = self.keyed(store, segment, constraint, columns).await?;
-                        keyed.insert(at, Part::Segment(Arc::new(segment)));
-                    }
-                }
+        for part in self.inner.parts() {
+            if let Part::Chunk(chunk) = &part {
+                let columns = self.group(part.clone(), 0).columns(columns).await?;
+                runs = runs.with(chunk.range().start, &key_hashes(&columns));
             }
         }
-        let state = self.with_key(constraint, ids);
+        let keyed = self.keyed_segments(store, constraint, columns).await?;
+        let state = self.with_side_objects(&keyed).with_key(constraint, ids);
         Ok(state.derive(|inner| {
-            if !keyed.is_empty() {
-                let parts = Arc::make_mut(&mut inner.parts);
-                for (at, part) in keyed {
-                    parts[at] = part;
-                }
-            }
             inner.keys.last_mut().expect("the key was added above").runs = runs;
         }))
+    }
+
+    /// The segments that lack the keys of a constraint, with them: each in a new side object. It
+    /// reads and writes, so it is done before [`TableState::build_key`] wherever someone waits for
+    /// that.
+    ///
+    /// # Errors
+    /// XX001 when a segment is damaged, and what the store fails with.
+    pub async fn keyed_segments(
+        &self,
+        store: &SegmentStore,
+        constraint: Oid,
+        columns: &[ColumnSpec],
+    ) -> Result<Vec<Arc<Segment>>> {
+        let mut keyed = Vec::new();
+        for segment in self.segments() {
+            if !segment.meta().constraints.contains(&constraint) {
+                keyed.push(Arc::new(self.keyed(store, segment, constraint, columns).await?));
+            }
+        }
+        Ok(keyed)
+    }
+
+    /// The state in which segments have these side objects in place of theirs. One that is not there
+    /// any more is passed over.
+    #[must_use]
+    pub fn with_side_objects(&self, keyed: &[Arc<Segment>]) -> Self {
+        if keyed.is_empty() {
+            return self.clone();
+        }
+        self.derive(|inner| {
+            for part in Arc::make_mut(&mut inner.parts) {
+                let Part::Segment(segment) = part else { continue };
+                let same = |keyed: &&Arc<Segment>| {
+                    (&keyed.meta().id, keyed.meta().first_row)
+                        == (&segment.meta().id, segment.meta().first_row)
+                };
+                if let Some(keyed) = keyed.iter().find(same) {
+                    *part = Part::Segment(Arc::clone(keyed));
+                }
+            }
+        })
     }
 
     async fn keyed(
