@@ -9,7 +9,7 @@ PYTHON := $(NEARLAKE_VENV)/bin/python
 # Arguments for the program that a target runs: make run ARGS="--data gs://bucket/prefix"
 ARGS ?=
 
-.PHONY: help run test test-oracle release demo bench filters recall soak fmt setup
+.PHONY: help run test test-oracle release demo bench filters cold recall soak fmt setup
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ bench: release ## Figures beside PostgreSQL with pgvector, into docs/benchmarks.
 filters: release ## Searches under filters, by how many rows match and how near they lie
 	@scripts/setup.sh test
 	$(PYTHON) scripts/filters.py "$(CARGO_TARGET_DIR)/release/nearlake" $(ARGS)
+
+cold: ## Searches of a table in a bucket far away by a process that has read nothing yet
+	@scripts/setup.sh build
+	cargo bench --profile quick --bench cold -- $(ARGS)
 
 recall: ## Recall of a running server: make recall ARGS="5432 FOLDER --load"
 	@scripts/setup.sh test

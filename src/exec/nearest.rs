@@ -467,9 +467,11 @@ impl Work {
         };
         let matching = allowed.len();
         self.counts.matching.add(usize::try_from(matching).unwrap_or(usize::MAX));
+        let others = self.others();
         let search = Neighbours {
             rows: &self.rows,
             column: self.vector(),
+            others: &others,
             query: &self.query,
             k: self.search.k,
             ties: self.search.ties,
@@ -532,6 +534,13 @@ impl Work {
 
     fn vector(&self) -> &ColumnSpec {
         &self.search.specs[self.search.place]
+    }
+
+    /// The projected columns but for the vector.
+    fn others(&self) -> Vec<ColumnSpec> {
+        let search = &self.search;
+        let others = search.projection.iter().filter(|&&place| place != search.place);
+        others.map(|&place| search.specs[place].clone()).collect()
     }
 
     fn check_dimensions(&self) -> Result<()> {

@@ -42,6 +42,9 @@ pub struct Neighbours<'a> {
     pub rows: &'a TableState,
     /// Its column of points.
     pub column: &'a ColumnSpec,
+    /// What else of the rows is wanted afterwards. Where an index had to be read from the store, it comes
+    /// along with the points, so that nobody waits for it once more.
+    pub others: &'a [ColumnSpec],
     /// Near what.
     pub query: &'a Query,
     /// How many.
@@ -144,7 +147,11 @@ impl Neighbours<'_> {
 
             let mut top = self.read(index.watermark(), wanted, &mut found.scanned).await?;
             let rows: Vec<RowId> = answer.hits.iter().map(|hit| hit.row).collect();
-            let exact = self.rows.take(&rows, std::slice::from_ref(self.column)).await?;
+            let mut columns = vec![self.column.clone()];
+            if answer.waited {
+                columns.extend_from_slice(self.others);
+            }
+            let exact = self.rows.take(&rows, &columns).await?;
             let points = Points::new(self.query.space, exact.column(0))?;
             // A row above the watermark that the index has already was read.
             let hits = rows.into_iter().enumerate().filter(|(_, row)| *row < index.watermark());

@@ -48,6 +48,8 @@ use std::{
 
 /// How many segments are opened, and row groups read, at the same time.
 const PARALLEL_MAX: usize = 16;
+/// Row groups from which a few rows each are read at the same time.
+const TAKEN_MAX: usize = 64;
 /// So many chunks of the memtable are copied as a list at each commit; older ones are settled.
 const MEMTABLE_CHUNKS_MAX: usize = 64;
 /// So many of them may still be joined.
@@ -245,7 +247,7 @@ impl TableState {
             self.group(part, group).take(&UInt32Array::from(positions), columns).await
         });
         let mut read: Vec<Vec<ArrayRef>> =
-            stream::iter(reads).buffered(PARALLEL_MAX).try_collect().await?;
+            stream::iter(reads).buffered(TAKEN_MAX).try_collect().await?;
         let is_in_order = places.iter().enumerate().all(|(at, place)| *place == (0, at));
         let arrays: Vec<ArrayRef> = match read.len() {
             0 => columns.iter().map(|spec| new_empty_array(&spec.kind.arrow())).collect(),

@@ -182,7 +182,8 @@ impl Measure<'_> {
         }
         let allowed = &*live;
         let Subject { rows, column, index, .. } = self.subject;
-        let search = Neighbours { rows, column, query: &query, k, ties: false, allowed };
+        let others = &[];
+        let search = Neighbours { rows, column, others, query: &query, k, ties: false, allowed };
         let found = match search.by_index(index, self.effort).await? {
             Some(found) => found,
             None => search.by_reading().await?,

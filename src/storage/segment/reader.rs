@@ -7,7 +7,7 @@
 use super::{
     Segment, SegmentStore, Shared,
     encode::{restore, stored_type, vector_bytes, vectors as vectors_of},
-    side::Span,
+    side::{Span, VectorPages},
 };
 use crate::{
     error::{Error, Result},
@@ -24,6 +24,7 @@ use arrow::{
     datatypes::DataType,
 };
 use bytes::{Buf, Bytes, buf::Reader};
+use futures::future::try_join_all;
 use parquet::{
     arrow::{
         ProjectionMask,
@@ -91,18 +92,25 @@ impl Segment {
         positions: &UInt32Array,
         columns: &[ColumnSpec],
     ) -> Result<Vec<ArrayRef>> {
-        let mut taken: Vec<Option<ArrayRef>> = Vec::with_capacity(columns.len());
-        let mut whole: Vec<ColumnSpec> = Vec::new();
-        for spec in columns {
-            let paged = self.take_vectors(group, positions, spec).await?;
-            if paged.is_none() {
-                whole.push(spec.clone());
+        // What is read by pages and what is read whole is asked for at the same time.
+        let pages: Vec<Option<Pages<'_>>> =
+            columns.iter().map(|spec| self.pages(group, positions, spec)).collect();
+        let whole: Vec<ColumnSpec> = columns
+            .iter()
+            .zip(&pages)
+            .filter(|(_, pages)| pages.is_none())
+            .map(|(spec, _)| spec.clone())
+            .collect();
+        let mut paged = Vec::new();
+        for (spec, pages) in columns.iter().zip(&pages) {
+            if let Some(pages) = pages {
+                paged.push(self.take_vectors(group, positions, spec, pages));
             }
-            taken.push(paged);
         }
-        let mut whole = self.columns(group, &whole).await?.into_iter();
-        let taken = taken.into_iter().map(|taken| match taken {
-            Some(taken) => Ok(taken),
+        let (paged, whole) = tokio::try_join!(try_join_all(paged), self.columns(group, &whole))?;
+        let (mut paged, mut whole) = (paged.into_iter(), whole.into_iter());
+        let taken = pages.iter().map(|pages| match pages {
+            Some(_) => Ok(paged.next().expect("each column by pages was read so")),
             None => {
                 let column = whole.next().expect("each column not paged was read whole");
                 Ok(take(&column, positions, None)?)
@@ -111,27 +119,30 @@ impl Segment {
         taken.collect()
     }
 
-    /// Vectors of some rows by their pages; `None` where reading the column whole is better.
+    /// The pages in which the vectors of some rows lie; `None` where reading the column whole is
+    /// better.
+    fn pages(&self, group: usize, positions: &UInt32Array, spec: &ColumnSpec) -> Option<Pages<'_>> {
+        let vectors = self.shared.side.groups[group].vectors.get(&spec.id)?;
+        let width = vector_bytes(&spec.kind.arrow())?;
+        let mut pages: Vec<usize> = positions.values().iter().map(|&p| vectors.page(p)).collect();
+        pages.sort_unstable();
+        pages.dedup();
+        let few = pages.len() * PAGES_FRACTION <= vectors.pages.len();
+        let is_here = || self.shared.store.cache.holds(&self.key(group, spec.id, None));
+        (few && !is_here()).then_some(Pages { vectors, width, pages })
+    }
+
+    /// Vectors of some rows by their pages.
     async fn take_vectors(
         &self,
         group: usize,
         positions: &UInt32Array,
         spec: &ColumnSpec,
-    ) -> Result<Option<ArrayRef>> {
-        let Some(vectors) = self.shared.side.groups[group].vectors.get(&spec.id) else {
-            return Ok(None);
-        };
-        let kind = spec.kind.arrow();
-        let Some(width) = vector_bytes(&kind) else { return Ok(None) };
+        pages: &Pages<'_>,
+    ) -> Result<ArrayRef> {
+        let Pages { vectors, width, pages } = pages;
+        let (width, kind) = (*width, spec.kind.arrow());
         let cache = &self.shared.store.cache;
-        let mut pages: Vec<usize> = positions.values().iter().map(|&p| vectors.page(p)).collect();
-        pages.sort_unstable();
-        pages.dedup();
-        if pages.len() * PAGES_FRACTION > vectors.pages.len()
-            || cache.holds(&self.key(group, spec.id, None))
-        {
-            return Ok(None);
-        }
         let key = |page| self.key(group, spec.id, Some(page));
         let mut arrays: Vec<Option<ArrayRef>> = pages.iter().map(|&p| cache.get(&key(p))).collect();
         let absent: Vec<usize> = (0..pages.len()).filter(|&at| arrays[at].is_none()).collect();
@@ -163,7 +174,7 @@ impl Segment {
                 (at, (position - vectors.pages[page].0) as usize)
             })
             .collect();
-        Ok(Some(interleave(&arrays, &places)?))
+        Ok(interleave(&arrays, &places)?)
     }
 
     /// Fetches, checks, decodes and caches columns, given by their leaves.
@@ -232,7 +243,16 @@ impl Segment {
     }
 }
 
-impl super::side::VectorPages {
+/// Where the vectors of some rows lie.
+struct Pages<'s> {
+    vectors: &'s VectorPages,
+    /// Bytes of a vector.
+    width: usize,
+    /// Which pages, ascending.
+    pages: Vec<usize>,
+}
+
+impl VectorPages {
     /// The page of a row of the row group.
     fn page(&self, position: u32) -> usize {
         self.pages.partition_point(|page| page.0 <= position).saturating_sub(1)
@@ -273,11 +293,14 @@ impl SegmentStore {
 }
 
 impl Shared {
-    /// Parquet's own metadata, read once.
+    /// Parquet's own metadata, as the head has it, or read once.
     async fn footer(&self) -> Result<&ArrowReaderMetadata> {
         let read = async || {
-            let bytes = self.store.checked(&self.object, &[self.side.footer]).await?;
-            parse_footer(&bytes[0]).map_err(|error| {
+            let bytes = match &self.side.metadata {
+                Some(bytes) => bytes.clone(),
+                None => self.store.checked(&self.object, &[self.side.footer]).await?.remove(0),
+            };
+            parse_footer(&bytes).map_err(|error| {
                 Error::corrupt(&self.object, "its footer is malformed").source(error)
             })
         };

@@ -89,6 +89,8 @@ pub(super) struct Side {
     pub(super) columns: Vec<ColumnId>,
     /// Everything behind the last column chunk of the Parquet object.
     pub(super) footer: Span,
+    /// The end of that: Parquet's own metadata, so that nobody waits for it. Older heads lack it.
+    pub(super) metadata: Option<Bytes>,
     pub(super) groups: Vec<SideGroup>,
     pub(super) keys: BTreeMap<Oid, KeySection>,
     /// A row for each row group, columns `c1.min`, `c1.max`, ….
@@ -103,6 +105,8 @@ struct Document {
     groups: Vec<GroupDocument>,
     keys: Vec<KeyDocument>,
     statistics: Option<Blob>,
+    #[serde(default)]
+    metadata: Option<Blob>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -182,7 +186,8 @@ impl Side {
             }
         };
         let (columns, footer) = (self.columns.clone(), self.footer);
-        let document = Document { columns, footer, groups, keys, statistics };
+        let metadata = self.metadata.as_ref().map(|m| blobs.add(|out| out.extend_from_slice(m)));
+        let document = Document { columns, footer, groups, keys, statistics, metadata };
         let json = serde_json::to_vec(&document)
             .map_err(|error| Error::internal("cannot describe a segment").source(error))?;
         let length = u32::try_from(json.len())
@@ -231,8 +236,12 @@ impl Side {
             None => None,
             Some(at) => StreamReader::try_new(Cursor::new(blob(at)?), None).ok()?.next()?.ok(),
         };
+        let metadata = match document.metadata {
+            None => None,
+            Some(at) => Some(Bytes::copy_from_slice(blob(at)?)),
+        };
         let (columns, footer) = (document.columns, document.footer);
-        Some(Self { columns, footer, groups, keys, statistics })
+        Some(Self { columns, footer, metadata, groups, keys, statistics })
     }
 }
 

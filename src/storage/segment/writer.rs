@@ -209,6 +209,7 @@ impl SegmentWriter {
         let side = Side {
             columns: self.columns.iter().map(|column| column.id).collect(),
             footer: footer_span(&parquet, &bytes)?,
+            metadata: metadata(&bytes),
             groups: side_groups(&self.columns, draft.groups, &parquet, &bytes)?,
             keys,
             statistics,
@@ -336,6 +337,13 @@ fn footer_span(parquet: &ParquetMetaData, bytes: &Bytes) -> Result<Span> {
     let end = chunks.map(|chunk| chunk.byte_range()).map(|(at, length)| at + length).max();
     let end = end.unwrap_or(0);
     span_of(end, (bytes.len() as u64).saturating_sub(end), bytes)
+}
+
+/// Parquet's own metadata with what says how long it is: the end of an object.
+fn metadata(bytes: &Bytes) -> Option<Bytes> {
+    let (rest, tail) = bytes.split_last_chunk::<8>()?;
+    let length = u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]) as usize;
+    Some(bytes.slice(rest.len().checked_sub(length)?..))
 }
 
 fn side_groups(
