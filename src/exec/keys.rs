@@ -15,9 +15,11 @@ use crate::{
     storage::{columns::ColumnSpec, keys::key_hashes, table::TableState},
 };
 use arrow::{
-    array::{Array, ArrayRef, RecordBatch},
+    array::{Array, ArrayRef, AsArray, FixedSizeListArray, ListArray, RecordBatch},
+    datatypes::{DataType, Float16Type, Float32Type, Float64Type},
     row::{RowConverter, Rows, SortField},
 };
+use half::f16;
 use std::{collections::HashMap, sync::Arc};
 
 /// One unique key of a table.
@@ -52,6 +54,12 @@ impl UniqueKey {
         Ok(table.keys().map(key).collect())
     }
 
+    /// Its columns.
+    #[must_use]
+    pub fn specs(&self) -> &[ColumnSpec] {
+        &self.specs
+    }
+
     /// The key values of rows in table order.
     ///
     /// # Errors
@@ -64,8 +72,9 @@ impl UniqueKey {
 
     fn values_of(&self, columns: &[ArrayRef]) -> Result<KeyValues> {
         let fields = columns.iter().map(|c| SortField::new(c.data_type().clone())).collect();
+        let plain: Vec<ArrayRef> = columns.iter().map(plain).collect::<Result<_>>()?;
         let rows = RowConverter::new(fields)
-            .and_then(|converter| converter.convert_columns(columns))
+            .and_then(|converter| converter.convert_columns(&plain))
             .map_err(|error| Error::internal("key values").source(error))?;
         Ok(KeyValues { hashes: key_hashes(columns), rows })
     }
@@ -198,4 +207,38 @@ impl KeyValues {
     pub fn is_some(&self, row: usize) -> bool {
         self.hashes[row].is_some()
     }
+}
+
+/// The column with one zero and one NaN: rows are compared by their bytes, and to SQL these are equal
+/// whatever their sign.
+fn plain(column: &ArrayRef) -> Result<ArrayRef> {
+    let wrong = |error| Error::internal("key values").source(error);
+    Ok(match column.data_type() {
+        DataType::Float16 => {
+            let plain = |x: f16| if x.is_nan() { f16::NAN } else { x + f16::ZERO };
+            Arc::new(column.as_primitive::<Float16Type>().unary::<_, Float16Type>(plain))
+        }
+        DataType::Float32 => {
+            let plain = |x: f32| if x.is_nan() { f32::NAN } else { x + 0.0 };
+            Arc::new(column.as_primitive::<Float32Type>().unary::<_, Float32Type>(plain))
+        }
+        DataType::Float64 => {
+            let plain = |x: f64| if x.is_nan() { f64::NAN } else { x + 0.0 };
+            Arc::new(column.as_primitive::<Float64Type>().unary::<_, Float64Type>(plain))
+        }
+        DataType::FixedSizeList(field, size) => {
+            let list = column.as_fixed_size_list();
+            let values = plain(list.values())?;
+            let nulls = list.nulls().cloned();
+            let field = Arc::clone(field);
+            Arc::new(FixedSizeListArray::try_new(field, *size, values, nulls).map_err(wrong)?)
+        }
+        DataType::List(field) => {
+            let list = column.as_list::<i32>();
+            let (values, offsets) = (plain(list.values())?, list.offsets().clone());
+            let (field, nulls) = (Arc::clone(field), list.nulls().cloned());
+            Arc::new(ListArray::try_new(field, offsets, values, nulls).map_err(wrong)?)
+        }
+        _ => Arc::clone(column),
+    })
 }

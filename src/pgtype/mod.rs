@@ -17,7 +17,7 @@ pub mod input;
 mod integer;
 pub mod interval;
 pub mod json;
-mod name;
+pub(crate) mod name;
 mod numeric;
 pub mod output;
 mod shape;

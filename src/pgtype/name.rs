@@ -68,11 +68,7 @@ impl PgType {
         };
         let (arguments, tail) = rest.split_once(')').ok_or_else(unknown)?;
         let base = Self::from_name(&format!("{}{tail}", base.trim_end())).ok_or_else(unknown)?;
-        let arguments = arguments
-            .split(',')
-            .map(|argument| argument.trim().parse::<i64>())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| Error::new(SqlState::SYNTAX_ERROR, "type modifiers must be integers"))?;
+        let arguments = arguments.split(',').map(modifier).collect::<Result<Vec<_>>>()?;
         base.with_modifiers(&arguments)
     }
 
@@ -177,4 +173,16 @@ impl PgType {
             )),
         }
     }
+}
+/// A modifier as it is written behind a type's name.
+///
+/// # Errors
+/// 22P02 where it is no integer.
+pub(crate) fn modifier(text: &str) -> Result<i64> {
+    let text = text.trim();
+    let bare = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).unwrap_or(text);
+    bare.parse().map_err(|_| {
+        let message = format!("invalid input syntax for type integer: \"{bare}\"");
+        Error::new(SqlState::INVALID_TEXT_REPRESENTATION, message)
+    })
 }

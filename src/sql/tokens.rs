@@ -399,11 +399,8 @@ pub(crate) fn pg_type(parsed: &ast::DataType) -> Result<PgType> {
             let kind = PgType::from_name(&name).ok_or_else(unknown)?;
             let modifiers = modifiers
                 .iter()
-                .map(|modifier| modifier.trim().parse())
-                .collect::<Result<Vec<i64>, _>>()
-                .map_err(|_| {
-                    Error::new(SqlState::SYNTAX_ERROR, "type modifiers must be integers")
-                })?;
+                .map(|modifier| crate::pgtype::name::modifier(modifier))
+                .collect::<Result<Vec<i64>>>()?;
             kind.with_modifiers(&modifiers)
         }
         other => PgType::parse(&other.to_string()),

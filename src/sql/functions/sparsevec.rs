@@ -51,7 +51,8 @@ fn sum(carried: &[u8], to: &Sparse, term: impl Fn(f32, f32) -> f32) -> f32 {
 }
 
 fn norm(carried: &[u8]) -> f64 {
-    entries(carried).map(|(_, x)| f64::from(x) * f64::from(x)).sum::<f64>().sqrt()
+    // The sum of nothing is -0.
+    entries(carried).fold(0.0, |sum, (_, x)| sum + f64::from(x) * f64::from(x)).sqrt()
 }
 
 /// `l2_norm(v)`.
