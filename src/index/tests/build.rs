@@ -117,7 +117,7 @@ fn a_build_in_little_memory_makes_the_same_index() {
     while let Some(next) = block_on(index.settle(&|_| true)).unwrap() {
         index = make_room(next);
     }
-    let index = index.whole();
+    index = index.whole();
 
     assert!(spills > 4, "{spills} spills");
     let chunks = index.0.postings.iter().map(|(_, posting)| posting.chunks.len()).max();
