@@ -192,7 +192,7 @@ async fn write_and_look(node: &Running, writer: i32, stop: &std::sync::atomic::A
 async fn rows_that_come_and_go_during_a_build_are_seen_at_once() {
     let node = support::start().await;
     let client = node.client().await;
-    fill(&client, 20_000).await;
+    fill(&client, 8000).await;
     let builds = [
         "CREATE INDEX i ON t USING spfresh (v)",
         "REINDEX INDEX i",
@@ -212,7 +212,7 @@ async fn rows_that_come_and_go_during_a_build_are_seen_at_once() {
     assert!(first > 2 && second > 2, "{first} and {second} changes were made meanwhile");
     is_right(&client, "i").await;
     let rows = number(&client, "SELECT count(*) FROM t").await;
-    assert_eq!(rows, 20_000 + i64::from(first - first / 2) + i64::from(second - second / 2));
+    assert_eq!(rows, 8000 + i64::from(first - first / 2) + i64::from(second - second / 2));
     node.stop().await;
 }
 
@@ -220,7 +220,7 @@ async fn rows_that_come_and_go_during_a_build_are_seen_at_once() {
 async fn a_cancelled_build_in_the_background_takes_its_name_back() {
     let node = support::start().await;
     let (client, other) = (node.client().await, node.client().await);
-    fill(&client, 20_000).await;
+    fill(&client, 8000).await;
     let token = client.cancel_token();
     let sql = "CREATE INDEX CONCURRENTLY i ON t USING spfresh (v)";
     let build = async { client.batch_execute(sql).await };

@@ -299,10 +299,13 @@ impl Segment {
         Ok(Some(found))
     }
 
-    /// Where the offsets of the rows lie: they are in the side object too, and never read here.
+    /// Where the offsets of the rows and Parquet's metadata lie: they are in the side object too, and
+    /// never read here.
     #[cfg(test)]
     pub(super) fn unread(&self) -> Vec<Range<u64>> {
-        self.shared.side.groups.iter().map(|group| group.chunks[0].range()).collect()
+        let side = &self.shared.side;
+        let offsets = side.groups.iter().map(|group| group.chunks[0].range());
+        offsets.chain(side.metadata.is_some().then(|| side.footer.range())).collect()
     }
 
     /// The row at a position of the whole segment.

@@ -87,7 +87,7 @@ fn damage_anywhere_is_reported_and_never_served() {
                     }
                 }
             }
-            write(&objects, object, bytes[..bytes.len() - 1].to_vec()).await;
+            write(&objects, object, bytes[..bytes.len() / 2].to_vec()).await;
             let error = everything(&objects, &metas, deletes.as_ref()).await.unwrap_err();
             assert_eq!(error.state().as_str(), "XX001", "{error:?}");
             write(&objects, object, bytes.to_vec()).await;
