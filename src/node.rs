@@ -29,7 +29,7 @@ use crate::{
     namespaces::Namespaces,
     scram,
     server::{self, Server},
-    session::Engine,
+    session::{Engine, Services},
     storage::{
         columns::ColumnCache,
         lock::FolderLock,
@@ -174,9 +174,7 @@ impl Node {
             Arc::clone(&states),
             committer.clone(),
             runner,
-            spill,
-            maintenance,
-            builds,
+            Services { spill, maintenance, builds },
             Arc::clone(&metrics),
             Arc::clone(&clock),
         );

@@ -188,11 +188,8 @@ impl Inner {
         if !change.left_out.is_empty() {
             Arc::make_mut(&mut self.left_out).extend(change.left_out.into_iter().map(RowId));
         }
-        match slice.rows.first() {
-            Some(&first) if first < self.watermark => {
-                return Err(Error::internal("slices of an index do not ascend"));
-            }
-            _ => {}
+        if slice.rows.first().is_some_and(|&first| first < self.watermark) {
+            return Err(Error::internal("slices of an index do not ascend"));
         }
         if let Some(&last) = slice.rows.last() {
             self.watermark = RowId(last.0 + 1);

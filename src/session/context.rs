@@ -560,7 +560,7 @@ impl pg::Live for LiveView {
     }
 
     fn builds(&self) -> Vec<pg::BuildRow> {
-        self.0.engine.builds.progress().rows()
+        self.0.engine.builds().progress().rows()
     }
 
     fn is_built(&self, index: Oid) -> bool {

@@ -6,7 +6,8 @@ use crate::{
     clock::SharedClock,
     error::{Error, Result, SqlState},
     exec::{
-        build::Builds, commit::Committer, locks::Locks, run::Runner, spill::Spill, state::States,
+        build::Builds, commit::Committer, locks::Locks, maintenance::Maintenance, run::Runner,
+        spill::Spill, state::States,
     },
     sql::Context,
     telemetry::Metrics,
@@ -24,13 +25,22 @@ pub struct Engine {
     pub(super) locks: Arc<Locks>,
     pub(super) committer: Committer,
     pub(super) runner: Runner,
-    pub(super) spill: Spill,
-    pub(super) builds: Arc<Builds>,
+    pub(super) services: Services,
     pub(super) clock: SharedClock,
     pub(super) sequences: Sequences,
     pub(super) metrics: Arc<Metrics>,
     sessions: Mutex<BTreeMap<i32, Weak<SessionContext>>>,
-    maintenance: crate::exec::maintenance::Maintenance,
+}
+
+/// What sessions ask of a node beside plans and commits.
+#[derive(Debug)]
+pub struct Services {
+    /// Where large transactions go before they commit.
+    pub spill: Spill,
+    /// Flushes, merges and collects on demand: CHECKPOINT and VACUUM.
+    pub maintenance: Maintenance,
+    /// Where indexes are built.
+    pub builds: Arc<Builds>,
 }
 
 /// What a role's login needs.
@@ -51,9 +61,7 @@ impl Engine {
         states: Arc<States>,
         committer: Committer,
         runner: Runner,
-        spill: Spill,
-        maintenance: crate::exec::maintenance::Maintenance,
-        builds: Arc<Builds>,
+        services: Services,
         metrics: Arc<Metrics>,
         clock: SharedClock,
     ) -> Arc<Self> {
@@ -65,9 +73,7 @@ impl Engine {
             states,
             committer,
             runner,
-            spill,
-            maintenance,
-            builds,
+            services,
             clock,
         })
     }
@@ -117,14 +123,14 @@ impl Engine {
 
     /// Flushes, merges and collects on demand: CHECKPOINT and VACUUM.
     #[must_use]
-    pub fn maintenance(&self) -> &crate::exec::maintenance::Maintenance {
-        &self.maintenance
+    pub fn maintenance(&self) -> &Maintenance {
+        &self.services.maintenance
     }
 
     /// The builds of indexes.
     #[must_use]
     pub fn builds(&self) -> &Arc<Builds> {
-        &self.builds
+        &self.services.builds
     }
 
     /// How many sessions there are.

@@ -31,7 +31,7 @@ mod utility;
 
 pub use cancel::{Canceller, Pace};
 pub use copy::{CopyIn, CopyOut};
-pub use engine::{Engine, Login};
+pub use engine::{Engine, Login, Services};
 pub use statement::{Given, Prepared};
 
 pub use crate::{

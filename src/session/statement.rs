@@ -320,8 +320,8 @@ impl Session {
             context: self.context(),
             parameters,
             lock_timeout: self.context.lock_timeout(),
-            spill: self.engine.spill.clone(),
-            builds: Arc::clone(&self.engine.builds),
+            spill: self.engine.services.spill.clone(),
+            builds: Arc::clone(self.engine.builds()),
             limits: self.derived.limits,
             shared: None,
         }
