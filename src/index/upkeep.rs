@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// A posting in more chunks than this is made one; at the end of a build, each is.
 const CHUNKS_MAX: usize = 4;
 /// So many postings at a time.
-const JOINED_AT_ONCE: usize = 256;
+const JOINED_AT_ONCE: usize = 64;
 /// Chunks that are read at once to calibrate the stop rule.
 const READ_AT_ONCE: usize = 256;
 /// A posting of which a greater share is dead, in percent, is made anew.

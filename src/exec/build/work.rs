@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 const SAMPLE_ROWS: u64 = 65_536;
 /// So many at least, however little memory there is.
 const SAMPLE_ROWS_MIN: u64 = 1024;
-/// Steps of settling between two looks at what is in memory.
-const STEPS: usize = 32;
+/// Steps of settling between two looks at what is in memory: a step that joins postings adds some
+/// megabytes.
+const STEPS: usize = 4;
 /// What PostgreSQL counts a table in.
 const BLOCK_BYTES: u64 = 8192;
 
