@@ -11,6 +11,8 @@ mod builds;
 mod clients;
 /// Two sessions at once.
 mod concurrency;
+/// COPY with files of the server.
+mod copy_file;
 /// Killed at any moment, nothing is lost.
 mod crash;
 /// What is damaged or wrong is refused, by its name.
