@@ -10,14 +10,15 @@
 //! `open` reads the directory alone.
 
 use super::{
-    Index, IndexOptions, Inner, ObjectSink, PostingStore, directory,
-    posting::{Chunk, Location, Object, Part, Stored},
+    Index, IndexOptions, Inner, ObjectSink, PostingStore, directory, ffi,
+    posting::{Chunk, Location, Object, Part, Stored, row_of},
     store::Want,
 };
 use crate::{
     error::{Error, Result},
     ids::RowId,
 };
+use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -41,6 +42,15 @@ pub struct ObjectRef {
     pub name: String,
     /// How many bytes it has.
     pub len: u64,
+}
+
+/// Tells what rows have in common. The index keeps it and does not look into it: a search brings the
+/// test along ([`Search::may_hold`](super::Search::may_hold)).
+#[async_trait]
+pub trait Summaries: Send + Sync {
+    /// For each list of rows some bytes, or `None` where nothing is known. What they tell holds for
+    /// every row of the list that a search may ever be allowed to find.
+    async fn of(&self, rows: &[Vec<RowId>]) -> Result<Vec<Option<Box<[u8]>>>>;
 }
 
 /// An index at rest: what the manifest keeps of it.
@@ -69,8 +79,13 @@ impl IndexCheckpoint {
 }
 
 impl Index {
-    /// Writes what is not stored yet. The index is as before; see [`Index::adopt`].
-    pub async fn checkpoint(&self, sink: &dyn ObjectSink) -> Result<IndexCheckpoint> {
+    /// Writes what is not stored yet. The index is as before; see [`Index::adopt`]. What chunks are
+    /// told of their rows is kept beside them, for searches that want few of these.
+    pub async fn checkpoint(
+        &self,
+        sink: &dyn ObjectSink,
+        summaries: Option<&dyn Summaries>,
+    ) -> Result<IndexCheckpoint> {
         // In the order of ids, as the directory names them; `order` is that of the store.
         let mut chunks: Vec<&Arc<Chunk>> = Vec::new();
         let mut first_of: HashMap<u32, usize> = HashMap::new();
@@ -105,6 +120,10 @@ impl Index {
                     Part::Records => Want::whole(chunks[at]),
                 };
                 let read = self.fetch_parts(some.iter().map(want).collect()).await?;
+                if let (Some(summaries), Part::Scan) = (summaries, part) {
+                    let chunks: Vec<&Arc<Chunk>> = some.iter().map(|&at| chunks[at]).collect();
+                    summarize(&chunks, &read, summaries).await?;
+                }
                 for (&at, chunk) in some.iter().zip(read) {
                     let bytes = match part {
                         Part::Scan => chunk.scan_bytes(),
@@ -209,6 +228,26 @@ impl Index {
             costs: Arc::default(),
         })))
     }
+}
+
+/// Tells chunks what their rows have in common.
+async fn summarize(
+    chunks: &[&Arc<Chunk>],
+    read: &[ffi::Chunk],
+    summaries: &dyn Summaries,
+) -> Result<()> {
+    let untold = chunks.iter().zip(read).filter(|(chunk, _)| chunk.summary().is_none());
+    let (mut told, mut rows) = (Vec::new(), Vec::new());
+    for (&chunk, read) in untold {
+        told.push(chunk);
+        rows.push(read.words()?.into_iter().map(row_of).collect());
+    }
+    for (chunk, summary) in told.into_iter().zip(summaries.of(&rows).await?) {
+        if let Some(summary) = summary {
+            chunk.summarize(summary);
+        }
+    }
+    Ok(())
 }
 
 /// The objects of these parts, each once.

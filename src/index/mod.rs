@@ -40,9 +40,10 @@ mod verify;
 mod tests;
 
 pub use builder::{Builder, Watch};
-pub use checkpoint::{IndexCheckpoint, ObjectRef};
+pub use checkpoint::{IndexCheckpoint, ObjectRef, Summaries};
+pub use costs::Unit;
 pub use options::{IndexOptions, indexed_metric};
-pub use search::{Found, Hit, Search};
+pub use search::{Found, Hit, MayHold, Search};
 pub use store::{ObjectSink, ObjectSource, PostingStore};
 pub use verify::Report;
 
