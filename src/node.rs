@@ -17,6 +17,7 @@ use crate::{
         checkpoint::{Checkpointer, IndexObjects},
         commit::{Commit, Committer},
         maintenance::{Maintenance, MaintenanceOptions},
+        nearest::Answers,
         recall::Recall,
         recovery::{Recovered, recover},
         run::Runner,
@@ -83,9 +84,10 @@ struct Shares {
     postings: u64,
     ranges: u64,
     queries: u64,
+    filters: u64,
 }
 
-const SHARES: Shares = Shares { columns: 30, postings: 20, ranges: 5, queries: 30 };
+const SHARES: Shares = Shares { columns: 30, postings: 20, ranges: 5, queries: 30, filters: 2 };
 
 impl Node {
     /// Starts a node. When this returns, it serves.
@@ -167,7 +169,10 @@ impl Node {
             Recall::new(Arc::clone(&states), Arc::clone(&metrics), Arc::clone(&clock), threads());
         let recall_task = cpu.handle.spawn(recall_task.run(stop_upkeep.clone()));
 
-        let runner = runner(share(SHARES.queries), &cpu.handle, &metrics, recall)?;
+        let answers = usize::try_from(share(SHARES.filters)).unwrap_or(usize::MAX);
+        let answers = Arc::new(Answers::new(answers, Arc::clone(&clock)));
+        let runner =
+            runner(share(SHARES.queries), &cpu.handle, &metrics, recall, Arc::clone(&answers))?;
         let observed_segments = segments.clone();
         let spill = Spill { segments, bytes_max: SPILL_BYTES };
         let engine = Engine::new(
@@ -199,6 +204,7 @@ impl Node {
             counters: server.counters(),
             engine: Arc::clone(&engine),
             segments: observed_segments,
+            answers,
             store: store.clone(),
             committer: committer.clone(),
             clock: Arc::clone(&clock),
@@ -339,6 +345,7 @@ fn runner(
     cpu: &Handle,
     metrics: &Arc<Metrics>,
     recall: Arc<Recall>,
+    answers: Arc<Answers>,
 ) -> Result<Runner> {
     let bytes = usize::try_from(memory).unwrap_or(usize::MAX);
     let consumers = NonZeroUsize::new(3).expect("three is not zero");
@@ -347,7 +354,7 @@ fn runner(
         .with_memory_pool(Arc::new(pool))
         .build_arc()
         .map_err(crate::sql::error::from_datafusion)?;
-    Ok(Runner::new(environment, cpu.clone(), threads(), Arc::clone(metrics), recall))
+    Ok(Runner::new(environment, cpu.clone(), threads(), Arc::clone(metrics), recall, answers))
 }
 
 /// How many threads compute at a time.

@@ -143,7 +143,7 @@ pub(crate) async fn found_or_made(
         rows,
         dims,
         segments: table.segments().map(|segment| segment.meta().clone()).collect(),
-        index: index.checkpoint(&Sink(store.clone())).await?,
+        index: index.checkpoint(&Sink(store.clone()), None).await?,
     };
     let bytes = serde_json::to_vec(&made).expect("it is plain");
     std::fs::write(&note, bytes).expect("the folder can be written");

@@ -150,7 +150,13 @@ async fn cold(
         ties: false,
         allowed: &allowed,
     };
-    let effort = Effort { recall_target: RECALL_TARGET, probes_min: 0, committed_end: end };
+    let effort = Effort {
+        recall_target: RECALL_TARGET,
+        probes_min: 0,
+        committed_end: end,
+        entries_worth: u64::MAX,
+        may_hold: None,
+    };
     let found = neighbours.by_index(&index, effort).await?.expect("the index answers");
     let search = far.take();
     let nearest: Vec<RowId> = found.rows.iter().map(|found| found.row).collect();

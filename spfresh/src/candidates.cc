@@ -17,17 +17,18 @@ void Candidates::Grow() {
   for (uint32_t i = 0; i < candidates_.size(); ++i) SlotOf(candidates_[i].row) = i;
 }
 
-void Candidates::Offer(float score, float error, uint64_t row) {
+void Candidates::Offer(float score, float error, uint64_t row, uint64_t found_at) {
   // NaN is no distance.
   if (!(score <= std::numeric_limits<float>::max()) || !(score - error <= bound())) return;
   uint32_t& slot = SlotOf(row);
   if (slot != kFree) {
     // Either bound holds; what the heap has of this row stays true.
-    if (error < candidates_[slot].error) candidates_[slot] = {score, error, row};
+    Candidate& known = candidates_[slot];
+    if (error < known.error) known = {score, error, row, known.found_at};
     return;
   }
   slot = static_cast<uint32_t>(candidates_.size());
-  candidates_.push_back({score, error, row});
+  candidates_.push_back({score, error, row, found_at});
   if (2 * candidates_.size() > slots_.size()) Grow();
   const float at_most = score + error;
   if (full()) {
@@ -38,6 +39,15 @@ void Candidates::Offer(float score, float error, uint64_t row) {
     worst_.push_back(at_most);
   }
   std::push_heap(worst_.begin(), worst_.end());
+}
+
+uint64_t Candidates::FoundAt(size_t spare) const {
+  std::vector<uint64_t> found;
+  for (const Candidate& candidate : Best(k_)) found.push_back(candidate.found_at);
+  if (found.size() <= spare) return 0;
+  const auto last = found.end() - static_cast<ptrdiff_t>(spare) - 1;
+  std::nth_element(found.begin(), last, found.end());
+  return *last;
 }
 
 std::vector<Candidate> Candidates::Best(size_t most) const {

@@ -17,6 +17,8 @@ struct Candidate {
   float score;
   float error;
   uint64_t row;
+  // How much had been seen when it came; whoever offers it counts.
+  uint64_t found_at;
 };
 
 class Candidates {
@@ -30,8 +32,11 @@ class Candidates {
     return full() && k_ > 0 ? worst_.front() : std::numeric_limits<float>::infinity();
   }
 
-  // Of a row that comes twice, the better known score counts.
-  void Offer(float score, float error, uint64_t row);
+  // Of a row that comes twice, the better known score counts, and the first coming.
+  void Offer(float score, float error, uint64_t row, uint64_t found_at);
+
+  // When all but "spare" of the k that look nearest had come; 0 where there are no more.
+  uint64_t FoundAt(size_t spare) const;
 
   // Nearest first, ties by row; each row once; no more than "most".
   std::vector<Candidate> Best(size_t most) const;

@@ -24,9 +24,9 @@ constexpr uint64_t kVisibleKnown = 256;
 constexpr size_t kVisibleSample = 8;
 // More hits than k and this many, and a search with a recall target gives only the best of them.
 constexpr size_t kHitsSpare = 32;
-// Where a filter makes hits lie deep, less may be missed by as much as they lie deeper than k, at
-// most this: how deep they lie is an estimate, and the stop rule knows filtered searches less well.
-constexpr float kDeepCare = 2.5F;
+// Under a filter of which a share s may be found, the number of hits in a part of what is seen has
+// the relative deviation sqrt((1 - s) / k): so many of these are waited for.
+constexpr float kLateDeviations = 4;
 // Survivors of a scan are sorted when they are more than this: then the best of them, refined
 // first, save most of the others from it.
 constexpr size_t kSortedMin = 12;
@@ -87,7 +87,7 @@ void Search::Next(uint32_t most, std::vector<uint32_t>* postings) {
     const CentroidOrder::Near* nearest = order_->Nearest();
     if (nearest == nullptr) return;
     const CentroidOrder::Near next = *nearest;
-    if (probes_ >= request_.probes_min && Done(next.distance2)) return;
+    if (probes_ >= request_.probes_min && Done(next.distance2) && !CameLate()) return;
     order_->Pop();
     if (probes_ >= request_.probes_min && CannotHold(next.posting, next.distance2)) continue;
     postings->push_back(next.posting);
@@ -127,9 +127,23 @@ bool Search::Done(float next2) const {
   // that.
   const float depth = static_cast<float>(request_.k) * static_cast<float>(seen_) /
                       static_cast<float>(std::max<uint64_t>(1, visible_count_));
-  const float care = std::clamp(depth / static_cast<float>(request_.k), 1.0F, kDeepCare);
-  const float target = 1 - (1 - request_.recall_target) / care;
-  return Stop::Progress(stop.bias(), next2, nearest2_, kth2) >= stop.Threshold(target, depth);
+  return Stop::Progress(stop.bias(), next2, nearest2_, kth2) >=
+         stop.Threshold(request_.recall_target, depth);
+}
+
+// The stop rule was calibrated on searches that may find every row. Which rows a filter leaves is
+// unlike any sample: they may lie together, and far away. So its word is not enough there: the hits
+// themselves must tell that no more are to come, which they do when all but those that may be
+// missed came long ago, as measured by how much their number may deviate by chance.
+bool Search::CameLate() {
+  if (!candidates_->full() || visible_count_ >= seen_) return false;
+  if (seen_ < stop_at_) return true;
+  const auto k = static_cast<float>(request_.k);
+  const float share = static_cast<float>(visible_count_) / static_cast<float>(seen_);
+  const auto spare = static_cast<size_t>((1 - request_.recall_target) * k / 2);
+  const float wait = 1 + kLateDeviations * std::sqrt((1 - share) / k);
+  stop_at_ = static_cast<uint64_t>(wait * static_cast<float>(candidates_->FoundAt(spare)));
+  return seen_ < stop_at_;
 }
 
 // By the triangle inequality. Under the inner product a long vector may lie outside the geometry.
@@ -159,6 +173,7 @@ void Search::ScoreWhole(const Chunk& chunk, const Allowed* allowed) {
   for (uint32_t i = 0; i < words.size(); ++i) {
     if (MayBeFound(RowOf(words[i]), allowed)) visible_.push_back(i);
   }
+  const uint64_t before = seen_;
   seen_ += words.size();
   visible_count_ += visible_.size();
   scanned_ += visible_.size();
@@ -174,7 +189,7 @@ void Search::ScoreWhole(const Chunk& chunk, const Allowed* allowed) {
       space.Scores(query_.data(), vectors + size_t{i} * chunk.stride(), 1, &scores_[i]);
     }
   }
-  for (const uint32_t i : visible_) candidates_->Offer(scores_[i], 0, RowOf(words[i]));
+  for (const uint32_t i : visible_) candidates_->Offer(scores_[i], 0, RowOf(words[i]), before);
 }
 
 void Search::CountVisible(const Chunk& chunk, const Allowed* allowed) {
@@ -204,7 +219,7 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<
   const auto refine = [&](uint32_t i) {
     ++refined_;
     const Estimate estimate = code_->Refine(beside, records + i * record_bytes);
-    candidates_->Offer(estimate.score, estimate.error, RowOf(words[i]));
+    candidates_->Offer(estimate.score, estimate.error, RowOf(words[i]), seen_);
   };
   uint32_t scanned = 0;
   if (!code_->certain()) {
@@ -265,7 +280,9 @@ bool Search::wants_all_records() const { return code_ == nullptr || code_->certa
 
 void Search::ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* allowed) {
   if (!version_->state().Fits(chunk)) return;
-  std::vector<Open>& open = open_[number];
+  OpenChunk& chunk_open = open_[number];
+  chunk_open.seen = seen_;
+  std::vector<Open>& open = chunk_open.entries;
   if (code_ != nullptr) {
     ScoreCodes(chunk, allowed, &open);
     return;
@@ -283,7 +300,7 @@ void Search::ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* allow
 void Search::Wanted(std::vector<uint32_t>* numbers) {
   std::vector<float> lows;
   for (const auto& [number, open] : open_) {
-    for (const Open& entry : open) {
+    for (const Open& entry : open.entries) {
       if (entry.low <= candidates_->bound()) lows.push_back(entry.low);
     }
   }
@@ -296,7 +313,7 @@ void Search::Wanted(std::vector<uint32_t>* numbers) {
     open_bound_ = *last;
   }
   for (const auto& [number, open] : open_) {
-    const bool wanted = std::any_of(open.begin(), open.end(),
+    const bool wanted = std::any_of(open.entries.begin(), open.entries.end(),
                                     [&](const Open& entry) { return entry.low <= open_bound_; });
     if (wanted) numbers->push_back(number);
   }
@@ -306,7 +323,8 @@ void Search::ScoreRecords(const Chunk& chunk, uint32_t number) {
   const Version::State& state = version_->state();
   const auto found = open_.find(number);
   if (found == open_.end() || !state.Fits(chunk) || !chunk.has_records()) return;
-  std::vector<Open>& open = found->second;
+  std::vector<Open>& open = found->second.entries;
+  const uint64_t seen = found->second.seen;
   const Words words = chunk.words();
   const uint32_t posting = chunk.kind().posting;
   const bool whole = code_ == nullptr;
@@ -326,11 +344,11 @@ void Search::ScoreRecords(const Chunk& chunk, uint32_t number) {
       float score;
       state.space.Scores(query_.data(), chunk.vectors() + size_t{entry.entry} * chunk.stride(), 1,
                          &score);
-      candidates_->Offer(score, 0, row);
+      candidates_->Offer(score, 0, row, seen);
     } else {
       ++refined_;
       const Estimate estimate = code_->Refine(beside, chunk.record(entry.entry));
-      candidates_->Offer(estimate.score, estimate.error, row);
+      candidates_->Offer(estimate.score, estimate.error, row, seen);
     }
   }
   open.resize(kept);

@@ -60,6 +60,15 @@ pub enum IndexKind {
 }
 
 impl Index {
+    /// The columns of INCLUDE: those that filters name.
+    #[must_use]
+    pub fn included(&self) -> &[ColumnId] {
+        match &self.kind {
+            IndexKind::Vector { include, .. } => include,
+            IndexKind::Recorded { .. } => &[],
+        }
+    }
+
     /// The share of the true nearest rows that searches by this index are to find, where it says
     /// one: `WITH (recall_target = …)`.
     #[must_use]

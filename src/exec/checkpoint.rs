@@ -11,6 +11,7 @@
 
 use super::{
     commit::Committer,
+    nearest::Summarizer,
     state::{DbState, States},
     table::column_specs,
 };
@@ -18,7 +19,7 @@ use crate::{
     catalog::Table,
     error::{Error, ErrorKind, Result},
     ids::{IndexId, Lsn, TableId},
-    index::{Index, IndexCheckpoint, Mark, ObjectSink, ObjectSource, PostingStore, Put},
+    index::{Index, IndexCheckpoint, Mark, ObjectSink, ObjectSource, PostingStore, Put, Summaries},
     storage::{
         compact::{CompactionPolicy, compact, flush},
         gc::{self, GcOptions, GcReport},
@@ -187,7 +188,9 @@ impl Checkpointer {
                 indexes.push(same.index.clone());
                 continue;
             }
-            let checkpoint = match index.checkpoint(&sink).await {
+            let summarizer = self.summarizer(id, state)?;
+            let summaries = summarizer.as_ref().map(|all| all as &dyn Summaries);
+            let checkpoint = match index.checkpoint(&sink, summaries).await {
                 Ok(checkpoint) if !index.is_damaged() => checkpoint,
                 Err(error) if !index.is_damaged() => return Err(error),
                 // A manifest without it has it built again after a start, if it is not before.
@@ -203,6 +206,18 @@ impl Checkpointer {
             written.push((id, checkpoint));
         }
         Ok((indexes, written))
+    }
+
+    /// Tells what the rows of postings have in common in the columns that an index includes.
+    fn summarizer(&self, id: IndexId, state: &DbState) -> Result<Option<Summarizer>> {
+        let Some(entry) = state.catalog.index(id) else { return Ok(None) };
+        let included = entry.included();
+        let Some(table) = state.catalog.table(entry.table).filter(|_| !included.is_empty()) else {
+            return Ok(None);
+        };
+        let specs = column_specs(table)?.into_iter().filter(|spec| included.contains(&spec.id));
+        let held = self.states.held().iter().map(|state| state.table(table.id)).collect();
+        Ok(Summarizer::new(state.table(table.id), held, specs))
     }
 
     async fn manifest(

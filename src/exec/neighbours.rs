@@ -7,7 +7,7 @@ use super::topk::{Neighbour, Query, TopK, offer_rows, scan_group};
 use crate::{
     error::Result,
     ids::{RowId, RowSet},
-    index::{self, Index},
+    index::{self, Index, MayHold, Unit},
     sql::functions::points::Points,
     storage::{
         columns::ColumnSpec,
@@ -18,12 +18,8 @@ use std::cmp::Ordering;
 
 /// So few rows are always read: an index could hardly be quicker, and would not find all.
 const READ_MIN: u64 = 2_000;
-/// What it takes about, in nanoseconds: to measure a vector that lies somewhere in memory, to look at
-/// an entry of an index, each with what a dimension adds in thousandths; and to read and decode a
-/// byte that is not in memory.
-const VECTOR_NS: (u64, u64) = (40, 200);
-const ENTRY_NS: (u64, u64) = (5, 16);
-const FAR_BYTE_NS: u64 = 1;
+/// What it takes about, in picoseconds, to read and decode a byte that is not in memory.
+const FAR_BYTE_PS: u64 = 1_000;
 /// Of a group that is not in memory rows are read by themselves while they are fewer than one in
 /// this many.
 const SPARSE: u64 = 64;
@@ -57,13 +53,17 @@ pub struct Neighbours<'a> {
 
 /// How an index is asked.
 #[derive(Debug, Clone, Copy)]
-pub struct Effort {
+pub struct Effort<'a> {
     /// The share of the nearest rows that is to be found.
     pub recall_target: f32,
     /// The least number of postings to read.
     pub probes_min: usize,
     /// Rows from here on are not the index's to see: they are a transaction's own.
     pub committed_end: RowId,
+    /// When about so many more entries would have to be looked at, the index gives up.
+    pub entries_worth: u64,
+    /// Which chunks of postings may hold a row that may be found; `None`: all.
+    pub may_hold: Option<MayHold<'a>>,
 }
 
 /// What a search found, and at what cost.
@@ -73,35 +73,36 @@ pub struct Found {
     pub rows: Vec<Neighbour>,
     /// Vectors that were measured.
     pub scanned: u64,
+    /// Of these, entries of the index.
+    pub entries: u64,
     /// Postings that were read.
     pub probes: usize,
+    /// Postings that were passed over.
+    pub passed: usize,
+    /// Whether something was read that was not in memory.
+    pub was_far: bool,
 }
 
 impl Neighbours<'_> {
-    /// Whether reading every allowed row is about as cheap as asking an index.
+    /// For how many entries of an index reading every allowed row is as good; `None` when it is the
+    /// better way, as far as can be told before.
     #[must_use]
-    pub fn is_cheap_to_read(&self, index: &Index) -> bool {
+    pub fn entries_worth(&self, index: &Index) -> Option<u64> {
         let matching = self.allowed.len();
         if matching <= READ_MIN {
-            return true;
+            return None;
         }
-        let dims = u64::from(index.options().dims);
-        let cost = |(each, dimension): (u64, u64)| each + dims * dimension / 1000;
+        let row_bytes = u64::from(index.options().dims) * 4;
+        let mut reading = matching * index.pace(Unit::Vector);
+        for group in self.rows.groups().filter(|group| !group.is_at_hand(self.column)) {
+            let wanted = self.allowed.count_within(group.first_row(), group.end_row());
+            let whole = group.len() as u64 * row_bytes;
+            let bytes = if is_sparse(wanted, &group) { wanted * PAGE_BYTES } else { whole };
+            reading += if wanted == 0 { 0 } else { bytes * FAR_BYTE_PS };
+        }
+        let worth = reading / index.pace(Unit::Entry).max(1);
         let expected = index.expected_scan(self.k, matching, self.rows.live_rows());
-        let asking = expected * cost(ENTRY_NS);
-        let mut reading = matching * cost(VECTOR_NS);
-        for group in self.rows.groups() {
-            if reading > asking {
-                return false;
-            }
-            if !group.is_at_hand(self.column) {
-                let wanted = self.allowed.count_within(group.first_row(), group.end_row());
-                let whole = group.len() as u64 * dims * 4;
-                let bytes = if is_sparse(wanted, &group) { wanted * PAGE_BYTES } else { whole };
-                reading += if wanted == 0 { 0 } else { bytes * FAR_BYTE_NS };
-            }
-        }
-        reading <= asking
+        (expected < worth).then_some(worth)
     }
 
     /// The nearest, by reading every allowed row.
@@ -110,7 +111,7 @@ impl Neighbours<'_> {
     /// Those of reading, and 22000 when dimensions differ.
     pub async fn by_reading(&self) -> Result<Found> {
         let mut found = Found::default();
-        let top = self.read(RowId(0), self.k, &mut found.scanned).await?;
+        let top = self.read(RowId(0), self.k, &mut found).await?;
         found.rows = top.into_sorted();
         Ok(found)
     }
@@ -120,7 +121,7 @@ impl Neighbours<'_> {
     ///
     /// # Errors
     /// Those of reading and of the index.
-    pub async fn by_index(&self, index: &Index, effort: Effort) -> Result<Option<Found>> {
+    pub async fn by_index(&self, index: &Index, effort: Effort<'_>) -> Result<Option<Found>> {
         let Some(query) = self.query.dense() else { return Ok(None) };
         let mut found = Found::default();
         // One more than wanted shows whether the k-th ties with what follows.
@@ -133,6 +134,8 @@ impl Neighbours<'_> {
                 probes_min: effort.probes_min,
                 allowed: Some(self.allowed),
                 below: effort.committed_end,
+                entries_worth: effort.entries_worth,
+                may_hold: effort.may_hold,
             };
             let answer = match index.search(&search).await {
                 // It is built again; until then the rows themselves answer.
@@ -143,9 +146,15 @@ impl Neighbours<'_> {
                 answer => answer?,
             };
             found.probes += answer.probes;
+            found.passed += answer.passed;
+            if answer.gave_up {
+                return Ok(None);
+            }
             found.scanned += answer.scanned;
+            found.entries += answer.scanned;
+            found.was_far |= answer.waited;
 
-            let mut top = self.read(index.watermark(), wanted, &mut found.scanned).await?;
+            let mut top = self.read(index.watermark(), wanted, &mut found).await?;
             let rows: Vec<RowId> = answer.hits.iter().map(|hit| hit.row).collect();
             let mut columns = vec![self.column.clone()];
             if answer.waited {
@@ -177,7 +186,7 @@ impl Neighbours<'_> {
     }
 
     /// The nearest of the allowed rows from a row on, by reading each.
-    async fn read(&self, from: RowId, k: usize, scanned: &mut u64) -> Result<TopK> {
+    async fn read(&self, from: RowId, k: usize, found: &mut Found) -> Result<TopK> {
         let mut top = if self.ties { TopK::with_ties(k) } else { TopK::new(k) };
         if k == 0 || self.allowed.is_empty() {
             return Ok(top);
@@ -186,11 +195,13 @@ impl Neighbours<'_> {
         for group in self.rows.groups().filter(|group| group.end_row() > from) {
             let first = from.max(group.first_row());
             let wanted = self.allowed.count_within(first, group.end_row());
-            *scanned += wanted;
+            found.scanned += wanted;
             if wanted == 0 {
                 continue;
             }
-            if is_sparse(wanted, &group) && !group.is_at_hand(self.column) {
+            let is_far = !group.is_at_hand(self.column);
+            found.was_far |= is_far;
+            if is_far && is_sparse(wanted, &group) {
                 let ids = group.row_ids();
                 let rows = self.allowed.iter_within(first, group.end_row());
                 sparse.extend(rows.filter(|&row| ids.position(row).is_some()));

@@ -4,7 +4,7 @@
 use super::{
     bounded::BoundedJoins,
     failure::snapshot_of,
-    nearest::NearestPlanner,
+    nearest::{Answers, NearestPlanner, PiecemealPlanner},
     parameter::{self, Parameters},
     recall::Recall,
     relations::Viewpoint,
@@ -51,6 +51,7 @@ pub struct Runner {
     template: Arc<SessionState>,
     metrics: Arc<Metrics>,
     recall: Arc<Recall>,
+    answers: Arc<Answers>,
     cpu: Handle,
 }
 
@@ -74,6 +75,7 @@ impl Runner {
         partitions: usize,
         metrics: Arc<Metrics>,
         recall: Arc<Recall>,
+        answers: Arc<Answers>,
     ) -> Self {
         let config = SessionConfig::new()
             .with_target_partitions(partitions)
@@ -96,7 +98,7 @@ impl Runner {
         for rule in sql::optimizer_rules(table_of) {
             builder = builder.with_optimizer_rule(rule);
         }
-        Self { template: Arc::new(builder.build()), metrics, recall, cpu }
+        Self { template: Arc::new(builder.build()), metrics, recall, answers, cpu }
     }
 
     /// For one statement: on a snapshot, until cancelled.
@@ -116,7 +118,8 @@ impl Runner {
             .with_extension(Arc::new(Viewpoint(view)))
             .with_extension(Arc::new(knobs))
             .with_extension(Arc::clone(&self.metrics))
-            .with_extension(Arc::clone(&self.recall));
+            .with_extension(Arc::clone(&self.recall))
+            .with_extension(Arc::clone(&self.answers));
         Run { runner: self.clone(), config, cancel }
     }
 
@@ -461,6 +464,7 @@ impl QueryPlanner for Planner {
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         DefaultPhysicalPlanner::with_extension_planners(vec![
             Arc::new(NearestPlanner),
+            Arc::new(PiecemealPlanner),
             Arc::new(ValuesPlanner),
         ])
         .create_physical_plan(plan, session)

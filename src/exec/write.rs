@@ -11,7 +11,7 @@ use crate::{
     catalog::{Column, ConstraintKind, Table},
     error::{Error, Result, SqlState},
     pgtype::{self, PgType, output::Style},
-    sql::{self, Bound, Context, Hidden, OutputColumn, Plan, Relations, Returning, Slot},
+    sql::{self, Bound, Context, Hidden, OutputColumn, Plan, Query, Relations, Returning, Slot},
     storage::columns::column_name,
 };
 use arrow::{
@@ -222,6 +222,28 @@ pub fn over_rows(
     expression: &str,
     context: &Arc<dyn Context>,
 ) -> Result<(Slot, Arc<Plan>)> {
+    let (slot, query) = bound_over_rows(table, expression, context)?;
+    Ok((slot, query.plan))
+}
+
+/// The type of an expression over a table's rows.
+///
+/// # Errors
+/// Those of binding.
+pub fn type_over_rows(
+    table: &Arc<Table>,
+    expression: &str,
+    context: &Arc<dyn Context>,
+) -> Result<PgType> {
+    let (_, query) = bound_over_rows(table, expression, context)?;
+    Ok(query.columns.first().map_or(PgType::Unknown, |column| column.kind.clone()))
+}
+
+fn bound_over_rows(
+    table: &Arc<Table>,
+    expression: &str,
+    context: &Arc<dyn Context>,
+) -> Result<(Slot, Query)> {
     let schema = context
         .catalog()
         .schema(table.schema)
@@ -234,7 +256,7 @@ pub fn over_rows(
         return Err(Error::internal("an expression is not a query"));
     };
     let slot = relations.slot.into_inner();
-    slot.map(|slot| (slot, query.plan)).ok_or_else(|| Error::internal("no slot in a plan"))
+    slot.map(|slot| (slot, query)).ok_or_else(|| Error::internal("no slot in a plan"))
 }
 
 /// An identifier as SQL text.

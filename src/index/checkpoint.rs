@@ -11,14 +11,15 @@
 //! its memory. `open` reads the directory alone.
 
 use super::{
-    Index, IndexOptions, Inner, ObjectSink, PostingStore, Put, Stage, directory,
-    posting::{Chunk, Location, Object, Part, Stored},
+    Index, IndexOptions, Inner, ObjectSink, PostingStore, Put, Stage, directory, ffi,
+    posting::{Chunk, Location, Object, Part, Stored, row_of},
     store::Want,
 };
 use crate::{
     error::{Error, Result},
     ids::RowId,
 };
+use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -40,6 +41,15 @@ pub struct ObjectRef {
     pub name: String,
     /// How many bytes it has.
     pub len: u64,
+}
+
+/// Tells what rows have in common. The index keeps it and does not look into it: a search brings the
+/// test along ([`Search::may_hold`](super::Search::may_hold)).
+#[async_trait]
+pub trait Summaries: Send + Sync {
+    /// For each list of rows some bytes, or `None` where nothing is known. What they tell holds for
+    /// every row of the list that a search may ever be allowed to find.
+    async fn of(&self, rows: &[Vec<RowId>]) -> Result<Vec<Option<Box<[u8]>>>>;
 }
 
 /// An index at rest: what the manifest keeps of it.
@@ -86,9 +96,15 @@ struct Layout {
 }
 
 impl Index {
-    /// Writes what is not stored yet. The index is as before; see [`Index::adopt`].
-    pub async fn checkpoint(&self, sink: &dyn ObjectSink) -> Result<IndexCheckpoint> {
-        let Layout { stored, written } = self.write_parts(sink, Garbage::Rewrite).await?;
+    /// Writes what is not stored yet. The index is as before; see [`Index::adopt`]. What chunks are
+    /// told of their rows is kept beside them, for searches that want few of these.
+    pub async fn checkpoint(
+        &self,
+        sink: &dyn ObjectSink,
+        summaries: Option<&dyn Summaries>,
+    ) -> Result<IndexCheckpoint> {
+        let Layout { stored, written } =
+            self.write_parts(sink, Garbage::Rewrite, summaries).await?;
         let objects = objects_of(&stored);
         let directory =
             directory::write(&self.0.core, &self.0.postings, &stored, &objects, &self.0.left_out)?;
@@ -112,12 +128,17 @@ impl Index {
     /// Writes what is not stored yet, and lets it leave memory from now on: the sink keeps its
     /// objects until a manifest names them.
     pub async fn spill(&self, sink: &dyn ObjectSink, store: &Arc<PostingStore>) -> Result<()> {
-        let Layout { written, .. } = self.write_parts(sink, Garbage::Keep).await?;
+        let Layout { written, .. } = self.write_parts(sink, Garbage::Keep, None).await?;
         self.let_go(&written, store);
         Ok(())
     }
 
-    async fn write_parts(&self, sink: &dyn ObjectSink, garbage: Garbage) -> Result<Layout> {
+    async fn write_parts(
+        &self,
+        sink: &dyn ObjectSink,
+        garbage: Garbage,
+        summaries: Option<&dyn Summaries>,
+    ) -> Result<Layout> {
         // In the order of ids, as the directory names them; `order` is that of the store.
         let mut chunks: Vec<&Arc<Chunk>> = Vec::new();
         let mut first_of: HashMap<u32, usize> = HashMap::new();
@@ -154,6 +175,10 @@ impl Index {
                     Part::Records => Want::whole(chunks[at]),
                 };
                 let read = self.fetch_parts(some.iter().map(want).collect()).await?;
+                if let (Some(summaries), Part::Scan) = (summaries, part) {
+                    let chunks: Vec<&Arc<Chunk>> = some.iter().map(|&at| chunks[at]).collect();
+                    summarize(&chunks, &read, summaries).await?;
+                }
                 for (&at, chunk) in some.iter().zip(read) {
                     let bytes = match part {
                         Part::Scan => chunk.scan_bytes(),
@@ -242,6 +267,26 @@ impl Index {
             ..Inner::new(checkpoint.options, read.core)
         })))
     }
+}
+
+/// Tells chunks what their rows have in common.
+async fn summarize(
+    chunks: &[&Arc<Chunk>],
+    read: &[ffi::Chunk],
+    summaries: &dyn Summaries,
+) -> Result<()> {
+    let untold = chunks.iter().zip(read).filter(|(chunk, _)| chunk.summary().is_none());
+    let (mut told, mut rows) = (Vec::new(), Vec::new());
+    for (&chunk, read) in untold {
+        told.push(chunk);
+        rows.push(read.words()?.into_iter().map(row_of).collect());
+    }
+    for (chunk, summary) in told.into_iter().zip(summaries.of(&rows).await?) {
+        if let Some(summary) = summary {
+            chunk.summarize(summary);
+        }
+    }
+    Ok(())
 }
 
 /// The objects of these parts, each once.

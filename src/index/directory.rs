@@ -11,7 +11,7 @@ use crate::{error::Result, ids::RowId};
 use std::{collections::HashMap, sync::Arc};
 
 const MAGIC: &[u8; 4] = b"NLPD";
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 
 /// What a directory says.
 #[derive(Debug)]
@@ -58,6 +58,10 @@ pub(super) fn write(
                 put(&mut bytes, u64::from(location.len));
                 bytes.extend_from_slice(&location.crc.to_le_bytes());
             }
+            // One more than its length: 0 for none.
+            let summary = chunk.summary();
+            put(&mut bytes, summary.map_or(0, |summary| summary.len() as u64 + 1));
+            bytes.extend_from_slice(summary.unwrap_or_default());
         }
     }
 
@@ -94,7 +98,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Directory, String> {
         let id = u32::try_from(id).ok().filter(|&id| core.in_use(id));
         let id = id.ok_or("it has a posting without a centroid")?;
         let mut chunks = Vec::new();
-        for _ in 0..reader.count(15)? {
+        for _ in 0..reader.count(16)? {
             chunks.push(read_chunk(&mut reader, &objects)?);
         }
         let entries: u64 = chunks.iter().map(|chunk: &Arc<Chunk>| u64::from(chunk.entries())).sum();
@@ -122,7 +126,14 @@ fn read_chunk(reader: &mut Reader<'_>, objects: &[Arc<Object>]) -> Result<Arc<Ch
     let entries = u32::try_from(reader.number()?).map_err(|e| e.to_string())?;
     let scan = read_location(reader, objects)?;
     let records = read_location(reader, objects)?;
-    Ok(Chunk::at(Stored { scan, records }, entries))
+    let summary = match reader.number()?.checked_sub(1) {
+        None => None,
+        Some(len) => {
+            let len = usize::try_from(len).map_err(|e| e.to_string())?;
+            Some(reader.take(len)?.into())
+        }
+    };
+    Ok(Chunk::at(Stored { scan, records }, entries, summary))
 }
 
 fn read_location(reader: &mut Reader<'_>, objects: &[Arc<Object>]) -> Result<Location, String> {

@@ -180,6 +180,11 @@ mod bridge {
         ) -> Status;
         fn search_wanted(search: Pin<&mut Search>, numbers: &mut Vec<u32>) -> Status;
         fn search_score_records(search: Pin<&mut Search>, chunk: &Chunk, number: u32) -> Status;
+        #[cxx_name = "PassOver"]
+        fn pass_over(self: Pin<&mut Search>, entries: u32);
+        fn scanned(self: &Search) -> u64;
+        fn seen(self: &Search) -> u64;
+        fn visible(self: &Search) -> u64;
         fn wants_all_records(self: &Search) -> bool;
         #[cxx_name = "Needed"]
         fn needed(self: &Search) -> u32;
@@ -607,6 +612,17 @@ impl Search {
         })
     }
 
+    /// So many entries of postings that were named may not be found, as is known without them.
+    pub(super) fn pass_over(&mut self, entries: u32) {
+        self.0.pin_mut().pass_over(entries);
+    }
+
+    /// What was seen so far.
+    pub(super) fn seen(&self) -> Seen {
+        let Self(search) = self;
+        Seen { scanned: search.scanned(), entries: search.seen(), visible: search.visible() }
+    }
+
     /// The numbers of the chunks whose records are wanted next.
     pub(super) fn wanted(&mut self) -> Result<Vec<u32>> {
         let mut numbers = Vec::new();
@@ -637,6 +653,17 @@ impl Search {
             scanned: hits.scanned,
         })
     }
+}
+
+/// Entries that a search has come by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    /// Those that were scored.
+    pub(super) scanned: u64,
+    /// All, those that were passed over too.
+    pub(super) entries: u64,
+    /// Of these, about how many may be found.
+    pub(super) visible: u64,
 }
 
 /// A bulk build.

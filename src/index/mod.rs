@@ -40,10 +40,11 @@ mod verify;
 mod tests;
 
 pub use builder::{Slice, Stage, Watch};
-pub use checkpoint::{IndexCheckpoint, ObjectRef};
+pub use checkpoint::{IndexCheckpoint, ObjectRef, Summaries};
+pub use costs::Unit;
 pub use options::{IndexOptions, indexed_metric};
 pub use posting::Hold;
-pub use search::{Found, Hit, Search};
+pub use search::{Found, Hit, MayHold, Search};
 pub use store::{ObjectSink, ObjectSource, PostingStore, Put};
 pub use verify::Report;
 

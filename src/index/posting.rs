@@ -11,7 +11,10 @@ use crate::{
     ids::RowId,
 };
 use parking_lot::Mutex;
-use std::{any::Any, sync::Arc};
+use std::{
+    any::Any,
+    sync::{Arc, OnceLock},
+};
 
 /// The bit of an entry's word that marks the second copy of a row.
 pub(super) const SPILLED: u64 = 1 << 63;
@@ -91,6 +94,8 @@ pub(super) struct Chunk {
     entries: u32,
     scan_len: u32,
     records_len: u32,
+    /// What its rows have in common, as far as it was told; for ever, since rows never change.
+    summary: OnceLock<Box<[u8]>>,
     state: Mutex<State>,
 }
 
@@ -113,6 +118,7 @@ impl Chunk {
             entries: resident.entries(),
             scan_len: len(resident.scan_bytes()),
             records_len: len(resident.record_bytes()),
+            summary: OnceLock::new(),
             state: Mutex::new(State {
                 resident: Some(resident),
                 stored: None,
@@ -123,11 +129,12 @@ impl Chunk {
     }
 
     /// A chunk that is stored.
-    pub(super) fn at(stored: Stored, entries: u32) -> Arc<Self> {
+    pub(super) fn at(stored: Stored, entries: u32, summary: Option<Box<[u8]>>) -> Arc<Self> {
         Arc::new(Self {
             entries,
             scan_len: stored.scan.len,
             records_len: stored.records.len,
+            summary: summary.map(OnceLock::from).unwrap_or_default(),
             state: Mutex::new(State {
                 resident: None,
                 stored: Some(Box::new(stored)),
@@ -164,6 +171,17 @@ impl Chunk {
     /// How many bytes it has.
     pub(super) fn bytes(&self) -> u64 {
         u64::from(self.scan_len) + u64::from(self.records_len)
+    }
+
+    /// What its rows have in common, if it is known.
+    pub(super) fn summary(&self) -> Option<&[u8]> {
+        self.summary.get().map(|summary| &**summary)
+    }
+
+    /// What its rows have in common, told for the first time.
+    pub(super) fn summarize(&self, summary: Box<[u8]>) {
+        // Whoever was first told the same.
+        let _ = self.summary.set(summary);
     }
 
     /// What is in memory: all of it, or its scan part.

@@ -7,14 +7,17 @@
 //! asks for more, their scan parts come with the records of what was seen already. A search sees its
 //! version alone.
 
-use super::{Index, expected_dims, ffi, posting::Chunk, store::Want};
+use super::{Index, Inner, costs::Costs, expected_dims, ffi, posting::Chunk, store::Want};
 use crate::{
     error::{Error, Result, SqlState},
     ids::{RowId, RowSet},
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 /// Postings named at once while all are in memory: the fewer, the sooner the core may stop.
@@ -41,6 +44,20 @@ pub struct Search<'a> {
     pub allowed: Option<&'a RowSet>,
     /// Rows from this one on are not seen.
     pub below: RowId,
+    /// When about so many more entries would have to be scored, the search gives up.
+    pub entries_worth: u64,
+    /// Whether a chunk of this summary may hold a row that may be found; `None`: any may.
+    pub may_hold: Option<MayHold<'a>>,
+}
+
+/// A test of the summaries of chunks ([`Summaries`](super::Summaries)).
+#[derive(Clone, Copy)]
+pub struct MayHold<'a>(pub &'a (dyn Fn(&[u8]) -> bool + Send + Sync));
+
+impl fmt::Debug for MayHold<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MayHold")
+    }
 }
 
 /// A row and how far it is.
@@ -60,10 +77,14 @@ pub struct Found {
     pub hits: Vec<Hit>,
     /// Postings that were looked at.
     pub probes: usize,
+    /// Postings that were passed over, since by their summaries no row of theirs may be found.
+    pub passed: usize,
     /// Vectors that were measured.
     pub scanned: u64,
     /// Whether something had to be read from the store.
     pub waited: bool,
+    /// Whether the search gave up: the hits are not all.
+    pub gave_up: bool,
 }
 
 /// How many postings the searches of late needed: most of them no more. 0 = not known.
@@ -119,23 +140,22 @@ impl Index {
         };
         let mut search = ffi::Search::begin(&index.core, request.query, wish)?;
         let all_records = search.wants_all_records();
-        let (mut postings, mut missing) = (Vec::new(), Vec::new());
+        let (mut near, mut missing) = (Near::default(), Vec::new());
         // The chunks that were scored by their scan part, by their numbers.
         let mut scanned: Vec<Arc<Chunk>> = Vec::new();
         let (mut batch, mut is_cold) = (WARM, false);
-        let (mut scored, mut waited) = (0, false);
+        let (mut scored, mut gave_up, mut waited) = (0, false, false);
+        let mut forecast = Forecast::of(request);
         loop {
-            postings.clear();
-            search.next(batch, &mut postings)?;
-            let is_missing =
-                |id: &u32| index.postings.chunks(*id).iter().any(|chunk| !chunk.is_resident());
-            if !is_cold && postings.iter().any(is_missing) {
+            near.clear();
+            near.name(batch, &mut search, index, request.may_hold)?;
+            if !is_cold && near.chunks.iter().any(|chunk| !chunk.is_resident()) {
                 is_cold = true;
                 batch = COLD;
                 let first = index.depth.guess(index.core.postings());
-                search.next(first.saturating_sub(WARM), &mut postings)?;
+                near.name(first.saturating_sub(WARM), &mut search, index, request.may_hold)?;
             }
-            for chunk in postings.iter().flat_map(|&id| index.postings.chunks(id)) {
+            for &chunk in &near.chunks {
                 match chunk.resident() {
                     Some(here) if here.has_records() => search.score(&here, request.allowed)?,
                     Some(here) if !all_records => {
@@ -146,8 +166,12 @@ impl Index {
                     _ => missing.push(Want::scan(chunk)),
                 }
             }
-            scored += postings.len();
-            if missing.is_empty() && !postings.is_empty() {
+            scored += near.named;
+            if missing.is_empty() && near.named > 0 {
+                if forecast.is_too_dear(&search, &index.costs, index.core.entries()) {
+                    gave_up = true;
+                    break;
+                }
                 if scored >= SLICE {
                     scored = 0;
                     tokio::task::yield_now().await;
@@ -175,14 +199,118 @@ impl Index {
                 }
             }
         }
-        index.depth.learn(index.core.postings(), search.needed());
+        let seen = search.seen();
+        if !gave_up {
+            index.costs.learn(request.k, seen.visible, seen.entries);
+        }
+        // How many are passed over differs from filter to filter.
+        if near.passed == 0 && !gave_up {
+            index.depth.learn(index.core.postings(), search.needed());
+        }
         let answer = search.answer()?;
         Ok(Found {
             hits: answer.hits.into_iter().map(|(row, distance)| Hit { row, distance }).collect(),
-            probes: answer.probes as usize,
+            probes: answer.probes as usize - near.passed,
+            passed: near.passed,
             scanned: answer.scanned,
             waited,
+            gave_up,
         })
+    }
+}
+
+/// Looks, from time to time, at how far a search has still to go.
+struct Forecast {
+    k: usize,
+    entries_worth: u64,
+    /// When so many entries were seen it looks next.
+    next: u64,
+}
+
+/// Entries after which a search looks ahead for the first time.
+const FORECAST_FIRST: u64 = 1024;
+
+impl Forecast {
+    fn of(request: &Search<'_>) -> Self {
+        let Search { k, entries_worth, .. } = *request;
+        // Without a filter what there is to know was known before.
+        let next = if request.allowed.is_some() { FORECAST_FIRST } else { u64::MAX };
+        Self { k, entries_worth, next }
+    }
+
+    /// Whether what is left would cost more than it is worth, as far as the entries tell that were
+    /// seen so far: a filter whose rows lie far from the query shows in how few of these match.
+    fn is_too_dear(&mut self, search: &ffi::Search, costs: &Costs, entries: u64) -> bool {
+        let seen = search.seen();
+        if seen.entries < self.next {
+            return false;
+        }
+        self.next = seen.entries + seen.entries / 2;
+        // Half an entry where there was none yet.
+        let all = costs.expect(self.k, (2 * seen.visible).max(1), 2 * seen.entries).min(entries);
+        let left = all.saturating_sub(seen.entries);
+        // Of those that were passed over none is scored.
+        left * seen.scanned / seen.entries.max(1) > self.entries_worth
+    }
+}
+
+/// What the core named to be read next.
+#[derive(Default)]
+struct Near<'a> {
+    /// Postings that may hold something.
+    named: usize,
+    /// Their chunks that may.
+    chunks: Vec<&'a Arc<Chunk>>,
+    /// Postings that were passed over, of this round and all before.
+    passed: usize,
+    postings: Vec<u32>,
+}
+
+impl<'a> Near<'a> {
+    fn clear(&mut self) {
+        self.named = 0;
+        self.chunks.clear();
+    }
+
+    /// Adds the next postings, so many that may hold something, or all that the core names.
+    fn name(
+        &mut self,
+        most: u32,
+        search: &mut ffi::Search,
+        index: &'a Inner,
+        may_hold: Option<MayHold<'_>>,
+    ) -> Result<()> {
+        let mut left = most;
+        while left > 0 {
+            self.postings.clear();
+            search.next(left, &mut self.postings)?;
+            if self.postings.is_empty() {
+                break;
+            }
+            for &id in &self.postings {
+                let chunks = index.postings.chunks(id);
+                let before = self.chunks.len();
+                match may_hold {
+                    None => self.chunks.extend(chunks),
+                    Some(MayHold(may_hold)) => {
+                        for chunk in chunks {
+                            if chunk.summary().is_none_or(may_hold) {
+                                self.chunks.push(chunk);
+                            } else {
+                                search.pass_over(chunk.entries());
+                            }
+                        }
+                    }
+                }
+                if self.chunks.len() == before && !chunks.is_empty() {
+                    self.passed += 1;
+                } else {
+                    self.named += 1;
+                    left -= 1;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

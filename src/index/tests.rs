@@ -140,7 +140,10 @@ fn exact(
 }
 
 fn search<'a>(query: &'a [f32], k: usize, recall_target: f32) -> Search<'a> {
-    Search { query, k, recall_target, probes_min: 0, allowed: None, below: RowId(u64::MAX >> 1) }
+    let below = RowId(u64::MAX >> 1);
+    let entries_worth = u64::MAX;
+    let (allowed, may_hold) = (None, None);
+    Search { query, k, recall_target, probes_min: 0, allowed, below, entries_worth, may_hold }
 }
 
 /// The share of the true k nearest that is found, over many queries.
@@ -322,7 +325,7 @@ fn a_checkpoint_opens_to_the_same_answers_reading_only_what_it_needs() {
     let all = vectors(6000, 9);
     let index = built(Metric::L2, &all);
     let objects = Arc::new(Objects::default());
-    let checkpoint = block_on(index.checkpoint(&*objects)).unwrap();
+    let checkpoint = block_on(index.checkpoint(&*objects, None)).unwrap();
     let json = serde_json::to_string(&checkpoint).unwrap();
     let checkpoint: IndexCheckpoint = serde_json::from_str(&json).unwrap();
 
@@ -348,21 +351,21 @@ fn a_second_checkpoint_writes_what_changed_and_drops_what_is_garbage() {
     let index = built(Metric::L2, &all);
     let objects = Arc::new(Objects::default());
     let store = PostingStore::new(Arc::clone(&objects) as Arc<dyn ObjectSource>, 1 << 20);
-    let first = block_on(index.checkpoint(&*objects)).unwrap();
+    let first = block_on(index.checkpoint(&*objects, None)).unwrap();
     index.adopt(&first, &store);
     assert!(index.stats().resident_bytes <= 1 << 20);
     assert_eq!(index.stats().unstored_bytes, 0);
 
     let index =
         settled(index.insert(&rows(6000, 6100), &all[..100 * DIMS as usize]).unwrap(), |_| true);
-    let second = block_on(index.checkpoint(&*objects)).unwrap();
+    let second = block_on(index.checkpoint(&*objects, None)).unwrap();
     assert_eq!(second.postings[0], first.postings[0], "what is unchanged is kept");
     let small: u64 = second.postings[1..].iter().map(|object| object.len).sum();
     assert!(small < first.postings[0].len / 2, "{second:?}");
     index.adopt(&second, &store);
 
     let index = settled(index, |row| row.0 >= 5000);
-    let third = block_on(index.checkpoint(&*objects)).unwrap();
+    let third = block_on(index.checkpoint(&*objects, None)).unwrap();
     assert!(!third.objects().any(|name| name == first.postings[0].name), "garbage is left behind");
     let opened = block_on(Index::open(&third, &store)).unwrap();
     assert_eq!(verified(&opened), verified(&index));
@@ -375,7 +378,7 @@ fn damage_is_told_with_its_object_and_never_served() {
     let all = vectors(3000, 12);
     let index = built(Metric::L2, &all);
     let objects = Arc::new(Objects::default());
-    let checkpoint = block_on(index.checkpoint(&*objects)).unwrap();
+    let checkpoint = block_on(index.checkpoint(&*objects, None)).unwrap();
     let mut random = SmallRng::seed_from_u64(13);
     for object in checkpoint.objects() {
         let whole = objects.0.lock()[object].clone();
@@ -407,7 +410,7 @@ fn a_directory_of_any_bytes_is_refused_or_read() {
     let all = vectors(500, 14);
     let index = built(Metric::Cosine, &all);
     let objects = Objects::default();
-    let checkpoint = block_on(index.checkpoint(&objects)).unwrap();
+    let checkpoint = block_on(index.checkpoint(&objects, None)).unwrap();
     let whole = objects.0.lock()[&checkpoint.directory.name].clone();
     assert!(directory::read(&whole).is_ok());
     let mut random = SmallRng::seed_from_u64(15);

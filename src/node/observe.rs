@@ -3,7 +3,7 @@
 
 use crate::{
     clock::SharedClock,
-    exec::commit::Committer,
+    exec::{commit::Committer, nearest::Answers},
     server::Counters,
     session::Engine,
     storage::{columns::ColumnCache, segment::SegmentStore, store::Store},
@@ -28,6 +28,7 @@ pub(super) struct Observed {
     pub(super) counters: Arc<Counters>,
     pub(super) engine: Arc<Engine>,
     pub(super) segments: SegmentStore,
+    pub(super) answers: Arc<Answers>,
     pub(super) store: Store,
     pub(super) committer: Committer,
     pub(super) clock: SharedClock,
@@ -42,6 +43,7 @@ impl Observed {
             self.metrics.wal_queue.set(gauge(self.committer.waiting() as u64));
             self.indexes();
             self.memory(self.segments.cache());
+            self.filters();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.clock.sleep(EVERY) => {}
@@ -84,6 +86,16 @@ impl Observed {
         memtables.set(gauge(state.memtable_bytes()));
         let resident = state.indexes.values().map(|index| index.stats().resident_bytes).sum();
         self.metrics.memory_bytes.with_label_values(&["postings"]).set(gauge(resident));
+    }
+
+    /// What searches asked of their filters.
+    fn filters(&self) {
+        let (hits, misses) = self.answers.counters();
+        for (outcome, count) in [("hit", hits), ("miss", misses)] {
+            follow(&self.metrics.filter_answers.with_label_values(&[outcome]), count);
+        }
+        let memory = self.metrics.memory_bytes.with_label_values(&["filters"]);
+        memory.set(gauge(self.answers.bytes()));
     }
 
     fn memory(&self, columns: &ColumnCache) {

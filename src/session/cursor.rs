@@ -91,6 +91,8 @@ impl Cursors {
 impl Cursor {
     /// Goes forward only.
     pub(super) fn forward(columns: Arc<[OutputColumn]>, stream: RowStream) -> Self {
+        // Whoever has seen the end may ask again.
+        let stream = Box::pin(stream.fuse());
         Self { columns, hold: false, rows: Source::Forward { rest: None, stream } }
     }
 

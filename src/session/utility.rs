@@ -420,7 +420,7 @@ impl Session {
         self.open_transaction();
         // Its rows are asked for by other statements, which may be cancelled instead of this one.
         let env = self.env(Vec::new(), CancellationToken::new());
-        let keeps = declare.hold || declare.scroll == Some(true);
+        let keeps = declare.keeps_rows();
         let opened = async {
             let rows = self.run_query(&declare.query, &env).await?;
             match keeps {

@@ -14,14 +14,15 @@ use crate::{
         coerce::Reason,
         generated::refuse_copy,
         parse::{Ast, CopyStatement, Statement},
+        piecemeal::Piecemeal,
         query::one_row,
         typed::{Rows, unique},
-        utility::{CreateTableAs, CreateView, Declare, Execute, Utility},
+        utility::{CreateTableAs, CreateView, Declare, Execute, Utility, keeps_rows},
         with::has_changes,
     },
 };
 use datafusion::{
-    logical_expr::{Expr, LogicalPlanBuilder, expr::Cast},
+    logical_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder, expr::Cast},
     sql::sqlparser::ast,
 };
 use std::{collections::HashSet, sync::Arc};
@@ -107,7 +108,9 @@ impl Binder<'_> {
             Ast::Explain(options, inner) => {
                 let query = match inner.as_ref() {
                     Ast::CreateTableAs { query, .. } => self.statement(query)?,
-                    Ast::Declare { query, .. } => Bound::Query(self.whole_query(query)?),
+                    Ast::Declare { query, scroll, hold, .. } => {
+                        Bound::Query(self.cursor_query(query, keeps_rows(*scroll, *hold))?)
+                    }
                     inner => self.statement(inner)?,
                 };
                 Bound::Explain { options: *options, query: Box::new(query) }
@@ -181,7 +184,7 @@ impl Binder<'_> {
                 refuse_changes(query, "DECLARE CURSOR")?;
                 Bound::Utility(Utility::Declare(Declare {
                     name: name.clone(),
-                    query: Box::new(self.whole_query(query)?),
+                    query: Box::new(self.cursor_query(query, keeps_rows(*scroll, *hold))?),
                     scroll: *scroll,
                     hold: *hold,
                     binary: *binary,
@@ -203,6 +206,17 @@ impl Binder<'_> {
         self.finished(rows, locking)
     }
 
+    /// The query of a cursor, which reads it all at once or goes through it row by row.
+    fn cursor_query(&mut self, query: &ast::Query, at_once: bool) -> Result<Query> {
+        let query = self.whole_query(query)?;
+        if at_once {
+            return Ok(query);
+        }
+        let node = Arc::new(Piecemeal { input: query.plan.logical().clone() });
+        let plan = Plan::new(LogicalPlan::Extension(Extension { node }));
+        Ok(Query { plan, ..query })
+    }
+
     fn finished(&mut self, rows: Rows, locking: Option<Locking>) -> Result<Query> {
         let (plan, columns) = self.output(rows)?;
         Ok(Query {
@@ -215,10 +229,7 @@ impl Binder<'_> {
     }
 
     /// Rows as the client sees them: columns of just the Arrow types that their types have.
-    pub(crate) fn output(
-        &mut self,
-        rows: Rows,
-    ) -> Result<(datafusion::logical_expr::LogicalPlan, Vec<OutputColumn>)> {
+    pub(crate) fn output(&mut self, rows: Rows) -> Result<(LogicalPlan, Vec<OutputColumn>)> {
         let columns: Vec<OutputColumn> = rows
             .columns
             .iter()

@@ -34,6 +34,7 @@ mod names;
 pub mod nearest;
 mod operators;
 mod parse;
+pub mod piecemeal;
 mod plan;
 mod push_down;
 mod query;

@@ -23,12 +23,15 @@ use std::{
 /// The column that the node adds: how far a row is from the query.
 pub const DISTANCE_COLUMN: &str = "__distance";
 
-/// How far rows may be at most.
+/// How many rows are wanted where it is all of them, a few at a time.
+pub const ALL: usize = usize::MAX;
+
+/// How far rows may be at most, or at least.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Within {
+pub struct Bound {
     /// The distance: an expression without columns.
-    pub bound: Expr,
-    /// Whether rows at just this distance are within.
+    pub distance: Expr,
+    /// Whether rows at just this distance are wanted.
     pub inclusive: bool,
 }
 
@@ -43,12 +46,14 @@ pub struct Nearest {
     pub metric: Metric,
     /// The vector that rows are to be near to: an expression without columns.
     pub query: Expr,
-    /// How many rows.
+    /// How many rows; [`ALL`] in pieces.
     pub k: usize,
     /// Whether all rows that tie with the k-th are wanted too, for a sort above to decide.
     pub ties: bool,
     /// Rows farther than this are left out.
-    pub within: Option<Within>,
+    pub within: Option<Bound>,
+    /// Rows nearer than this are left out, and do not count.
+    pub beyond: Option<Bound>,
     /// What rows must meet, all of it, over the columns of `source` under `name`.
     pub filters: Vec<Expr>,
     /// The columns of `source` that come out.
@@ -94,6 +99,7 @@ impl Nearest {
             k,
             ties: false,
             within: None,
+            beyond: None,
             filters,
             projection,
             source: Arc::clone(&scan.source),
@@ -117,7 +123,7 @@ impl PartialEq for Nearest {
     fn eq(&self, other: &Self) -> bool {
         self.table.id == other.table.id
             && (self.column, self.metric, self.k) == (other.column, other.metric, other.k)
-            && (self.ties, &self.within) == (other.ties, &other.within)
+            && (self.ties, &self.within, &self.beyond) == (other.ties, &other.within, &other.beyond)
             && (&self.query, &self.filters) == (&other.query, &other.filters)
             && (&self.projection, &self.name) == (&other.projection, &other.name)
     }
@@ -140,6 +146,7 @@ impl Hash for Nearest {
         self.k.hash(state);
         self.ties.hash(state);
         self.within.hash(state);
+        self.beyond.hash(state);
         self.filters.hash(state);
         self.projection.hash(state);
     }
@@ -158,12 +165,13 @@ impl UserDefinedLogicalNodeCore for Nearest {
         &self.schema
     }
 
-    /// What stands alone: the query, the bound, and the subqueries in filters. The filters themselves are over
+    /// What stands alone: the query, the bounds, and the subqueries in filters. The filters themselves are over
     /// the columns of the source, which is no input, and are as simple as they get when the node
     /// is made.
     fn expressions(&self) -> Vec<Expr> {
         let mut alone = vec![self.query.clone()];
-        alone.extend(self.within.as_ref().map(|within| within.bound.clone()));
+        let bounds = self.within.iter().chain(&self.beyond);
+        alone.extend(bounds.map(|bound| bound.distance.clone()));
         for filter in &self.filters {
             let _ = filter.apply(|part| {
                 if let Expr::ScalarSubquery(_) = part {
@@ -178,17 +186,23 @@ impl UserDefinedLogicalNodeCore for Nearest {
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "Nearest: {}.{} {} k={}",
+            "Nearest: {}.{} {} ",
             self.table.name,
             self.column_name(),
             self.metric.operator(),
-            self.k
         )?;
+        match self.k {
+            ALL => f.write_str("k=all")?,
+            k => write!(f, "k={k}")?,
+        }
         if self.ties {
             f.write_str(" and ties")?;
         }
-        if let Some(Within { bound, inclusive }) = &self.within {
-            write!(f, " within{}{bound}", if *inclusive { "<=" } else { "<" })?;
+        if let Some(Bound { distance, inclusive }) = &self.within {
+            write!(f, " within{}{distance}", if *inclusive { "<=" } else { "<" })?;
+        }
+        if let Some(Bound { distance, inclusive }) = &self.beyond {
+            write!(f, " beyond{}{distance}", if *inclusive { ">=" } else { ">" })?;
         }
         if !self.filters.is_empty() {
             let filters: Vec<String> = self.filters.iter().map(ToString::to_string).collect();
@@ -200,10 +214,12 @@ impl UserDefinedLogicalNodeCore for Nearest {
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, _: Vec<LogicalPlan>) -> Result<Self> {
         let mut exprs = exprs.into_iter().map(|expr| expr.unalias());
         let query = exprs.next().unwrap_or_else(|| self.query.clone());
-        let within = self.within.as_ref().map(|Within { bound, inclusive }| Within {
-            bound: exprs.next().unwrap_or_else(|| bound.clone()),
-            inclusive: *inclusive,
-        });
+        let mut bound = |bound: &Bound| Bound {
+            distance: exprs.next().unwrap_or_else(|| bound.distance.clone()),
+            inclusive: bound.inclusive,
+        };
+        let within = self.within.as_ref().map(&mut bound);
+        let beyond = self.beyond.as_ref().map(&mut bound);
         let mut put_back = |part: Expr| match part {
             Expr::ScalarSubquery(_) => Ok(Transformed::yes(exprs.next().unwrap_or(part))),
             _ => Ok(Transformed::no(part)),
@@ -213,6 +229,6 @@ impl UserDefinedLogicalNodeCore for Nearest {
             .iter()
             .map(|filter| Ok(filter.clone().transform_down(&mut put_back)?.data))
             .collect::<Result<_>>()?;
-        Ok(Self { query, within, filters, ..self.clone() })
+        Ok(Self { query, within, beyond, filters, ..self.clone() })
     }
 }

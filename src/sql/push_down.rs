@@ -11,15 +11,20 @@
 //! fetch and filters have sunk as far as they can. It is a ladder: whatever is not just this form
 //! stays as it is, and is exact and slower.
 //!
+//! Under a cursor ([`Piecemeal`]) a sort of all rows becomes a search for all of them, which goes on as
+//! far as it is read.
+//!
 //! Further sort keys decide between rows at the same distance: the sort stays above a search that
 //! gives all rows that tie with the k-th. A filter that bounds the distance from above becomes the
-//! search's radius: of the k nearest those within it are the answer.
+//! search's radius: of the k nearest those within it are the answer. One that bounds it from below has
+//! the search go on behind the rows that are nearer: the next page of a list.
 
 use crate::{
     catalog::Table,
     sql::{
         functions::distance::as_distance,
-        nearest::{DISTANCE_COLUMN, Nearest, Within},
+        nearest::{ALL, Bound, DISTANCE_COLUMN, Nearest},
+        piecemeal::Piecemeal,
     },
     vector::Metric,
 };
@@ -71,10 +76,22 @@ impl OptimizerRule for PushDown {
         _: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
         match &plan {
-            LogicalPlan::Sort(sort) => match self.pushed(sort)? {
-                Some(pushed) => Ok(Transformed::new(pushed, true, TreeNodeRecursion::Jump)),
-                None => Ok(Transformed::no(plan)),
-            },
+            // Only a sort that keeps k rows.
+            LogicalPlan::Sort(sort @ Sort { fetch: Some(k), .. }) => {
+                match self.pushed(sort, *k)? {
+                    Some(pushed) => Ok(Transformed::new(pushed, true, TreeNodeRecursion::Jump)),
+                    None => Ok(Transformed::no(plan)),
+                }
+            }
+            LogicalPlan::Extension(Extension { node }) => {
+                let Some(piecemeal) = node.as_any().downcast_ref::<Piecemeal>() else {
+                    return Ok(Transformed::no(plan));
+                };
+                match self.unbounded(&piecemeal.input)? {
+                    Some(pushed) => Ok(Transformed::new(pushed, true, TreeNodeRecursion::Jump)),
+                    None => Ok(Transformed::no(plan)),
+                }
+            }
             _ => Ok(Transformed::no(plan)),
         }
     }
@@ -87,11 +104,30 @@ enum Step<'p> {
 }
 
 impl PushDown {
-    fn pushed(&self, sort: &Sort) -> Result<Option<LogicalPlan>> {
-        // Only a sort that keeps k rows, nearest first and NULL last.
-        let (Some(k), [key, further @ ..]) = (sort.fetch, sort.expr.as_slice()) else {
-            return Ok(None);
-        };
+    /// A sort of all rows that are wanted a few at a time, below what projects them.
+    fn unbounded(&self, plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+        match plan {
+            LogicalPlan::Projection(projection) => {
+                let Some(input) = self.unbounded(&projection.input)? else { return Ok(None) };
+                let exprs = projection.expr.clone();
+                let again = Projection::try_new_with_schema(
+                    exprs,
+                    Arc::new(input),
+                    Arc::clone(&projection.schema),
+                )?;
+                Ok(Some(LogicalPlan::Projection(again)))
+            }
+            // Further keys want all rows of a distance together.
+            LogicalPlan::Sort(sort @ Sort { fetch: None, expr, .. }) if expr.len() == 1 => {
+                self.pushed(sort, ALL)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn pushed(&self, sort: &Sort, k: usize) -> Result<Option<LogicalPlan>> {
+        // Nearest first and NULL last.
+        let [key, further @ ..] = sort.expr.as_slice() else { return Ok(None) };
         if further.iter().any(|key| key.expr.is_volatile()) || k == 0 || !key.asc || key.nulls_first
         {
             return Ok(None);
@@ -115,9 +151,10 @@ impl PushDown {
         if all.iter().any(Expr::is_volatile) {
             return Ok(None);
         }
-        let within = take_radius(&mut all, &order);
+        let within = take_bound(&mut all, &order, Side::Above);
+        let beyond = take_bound(&mut all, &order, Side::Below);
         let node = Nearest::new(scan, table, search.column, search.metric, search.query, k, all)?;
-        let node = Nearest { ties: !further.is_empty(), within, ..node };
+        let node = Nearest { ties: !further.is_empty(), within, beyond, ..node };
         let nearest = LogicalPlan::Extension(Extension { node: Arc::new(node) });
         let rows = rebuild(nearest, scan, &steps, &order)?;
         if further.is_empty() {
@@ -214,21 +251,34 @@ fn search(order: &Expr, table: &Table) -> Option<Search> {
     })
 }
 
-/// Takes the filter out that bounds the distance from above; a second one stays.
-fn take_radius(filters: &mut Vec<Expr>, order: &Expr) -> Option<Within> {
-    let radius = |filter: &Expr| {
+/// From which side a filter bounds the distance.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Above,
+    Below,
+}
+
+/// Takes the filter out that bounds the distance from a side; a second one stays.
+fn take_bound(filters: &mut Vec<Expr>, order: &Expr, side: Side) -> Option<Bound> {
+    let bound = |filter: &Expr| {
         let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { return None };
-        let (bound, inclusive) = match op {
-            Operator::Lt | Operator::LtEq if **left == *order => (right, *op == Operator::LtEq),
-            Operator::Gt | Operator::GtEq if **right == *order => (left, *op == Operator::GtEq),
+        let (distance, op) = match (**left == *order, **right == *order) {
+            (true, false) => (right, *op),
+            (false, true) => (left, op.swap()?),
             _ => return None,
         };
-        is_constant(bound).then(|| Within { bound: bound.as_ref().clone(), inclusive })
+        let (of, inclusive) = match op {
+            Operator::Lt | Operator::LtEq => (Side::Above, op == Operator::LtEq),
+            Operator::Gt | Operator::GtEq => (Side::Below, op == Operator::GtEq),
+            _ => return None,
+        };
+        let is_bound = of == side && is_constant(distance);
+        is_bound.then(|| Bound { distance: distance.as_ref().clone(), inclusive })
     };
-    let (place, within) =
-        filters.iter().enumerate().find_map(|(place, filter)| Some((place, radius(filter)?)))?;
+    let (place, bound) =
+        filters.iter().enumerate().find_map(|(place, filter)| Some((place, bound(filter)?)))?;
     filters.remove(place);
-    Some(within)
+    Some(bound)
 }
 
 /// Whether an expression is the same for all rows and is there.

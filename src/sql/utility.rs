@@ -451,6 +451,19 @@ pub struct Declare {
     pub binary: bool,
 }
 
+impl Declare {
+    /// Whether it has all its rows from the beginning.
+    #[must_use]
+    pub fn keeps_rows(&self) -> bool {
+        keeps_rows(self.scroll, self.hold)
+    }
+}
+
+/// A cursor that goes back, or outlives its transaction, has all its rows from the beginning.
+pub(crate) fn keeps_rows(scroll: Option<bool>, hold: bool) -> bool {
+    hold || scroll == Some(true)
+}
+
 /// Where FETCH and MOVE go. Negative counts go back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {

@@ -212,6 +212,12 @@ impl TableState {
         !self.is_deleted(row) && self.exists(row)
     }
 
+    /// Whether a row is there, deleted or not.
+    #[must_use]
+    pub fn has(&self, row: RowId) -> bool {
+        self.exists(row)
+    }
+
     /// All rows that are not deleted. Computed when first asked for, from an earlier state's where
     /// there is one.
     #[must_use]

@@ -122,7 +122,7 @@ metrics! {
     /// Memory of the process that is resident.
     process_resident_bytes: IntGauge = "nearlake_process_resident_bytes";
 
-    /// Nearest-neighbour searches, by strategy: index, filtered, exact.
+    /// Nearest-neighbour searches, by strategy: index, filtered, lazy, exact.
     searches: IntCounterVec = "nearlake_searches_total", "strategy";
     /// Time that a nearest-neighbour search takes.
     search_seconds: Histogram = "nearlake_search_seconds", SECONDS;
@@ -130,10 +130,14 @@ metrics! {
     search_postings: Histogram = "nearlake_search_postings", COUNTS;
     /// Vectors that one search looked at.
     search_vectors: Histogram = "nearlake_search_vectors", COUNTS;
+    /// Conditions of filters on groups of rows that were answered before, by outcome: hit, miss.
+    filter_answers: IntCounterVec = "nearlake_filter_answers_total", "outcome";
     /// Share of the true nearest rows that searches found lately, by index and filter; unset while unknown.
     recall: GaugeVec = "nearlake_recall", "index", "filter";
     /// Share of the true nearest rows that these searches were to find.
     recall_target: GaugeVec = "nearlake_recall_target", "index", "filter";
+    /// Whether these searches found less than they were to find, for certain: 1, else 0.
+    recall_below_target: IntGaugeVec = "nearlake_recall_below_target", "index", "filter";
     /// Committed rows that wait to be indexed.
     index_pending_rows: IntGauge = "nearlake_index_pending_rows";
     /// Builds of indexes that are under way.

@@ -19,6 +19,8 @@ mod crash;
 mod damage;
 /// `sql/examples`, each against its expected output.
 mod examples;
+/// Filters of searches: what is passed over, kept, asked of few rows.
+mod filters;
 /// Sessions beside each other.
 mod interleaved;
 /// What clients ask of the catalog, as it was recorded.

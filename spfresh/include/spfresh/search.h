@@ -71,6 +71,8 @@ class Search {
   // Instead of Score, for a chunk without records: keeps in mind what they are wanted for, under
   // "number", which is the caller's choice. REQUIRES: no other chunk has this number.
   void ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* allowed);
+  // Instead of either, for so many entries of which the caller knows that none may be found.
+  void PassOver(uint32_t entries) { seen_ += entries; }
   // Whether chunks are of no use without their records.
   bool wants_all_records() const;
   // Appends the numbers of the chunks whose records are wanted next, in no order: those of the
@@ -91,6 +93,10 @@ class Search {
   // Postings that Next named, and entries whose codes or vectors were looked at.
   uint32_t probes() const { return probes_; }
   uint64_t scanned() const { return scanned_; }
+  // Entries of the postings scored or passed over so far, and of these, by count or estimate, those
+  // that may be found.
+  uint64_t seen() const { return seen_; }
+  uint64_t visible() const { return visible_count_; }
   // Of these, where vectors are coded, those of which more than one bit for each coordinate was
   // wanted.
   uint64_t refined() const { return refined_; }
@@ -98,6 +104,7 @@ class Search {
  private:
   Search(std::shared_ptr<const Version> version, const Request& request);
   bool Done(float next2) const;
+  bool CameLate();
   bool CannotHold(uint32_t posting, float distance2) const;
   float KthDistance2() const;
   // The squared distance of the k-th hit as far as it is known, for the stop rule; false when it is
@@ -111,6 +118,11 @@ class Search {
   struct Open {
     float low;
     uint32_t entry;
+  };
+  // What is open of a chunk, and how much had been seen before it.
+  struct OpenChunk {
+    uint64_t seen = 0;
+    std::vector<Open> entries;
   };
   // Notes in *open what it would have refined, where that is not null.
   void ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<Open>* open);
@@ -127,7 +139,7 @@ class Search {
   std::vector<float> named2_;
   std::unique_ptr<Candidates> candidates_;
   // By the numbers of chunks whose records were not there, what is not refined of them.
-  std::unordered_map<uint32_t, std::vector<Open>> open_;
+  std::unordered_map<uint32_t, OpenChunk> open_;
   // A heap, largest on top: the k least estimates by one bit, which are a first idea of the k-th
   // score, and rather too small.
   std::vector<float> guesses_;
@@ -139,6 +151,8 @@ class Search {
   // Of the entries named so far, by count or estimate: all, and those that may be found.
   uint64_t seen_ = 0;
   uint64_t visible_count_ = 0;
+  // When so many have been seen, the hits may tell again whether more are to come.
+  uint64_t stop_at_ = 0;
   // Spare room for Score.
   std::vector<uint32_t> visible_;
   std::vector<float> scores_;

@@ -12,7 +12,7 @@ use crate::{
         keys::UniqueKey,
         locks::Mode,
         table::column_specs,
-        write::over_rows,
+        write::{over_rows, type_over_rows},
     },
     ids::{ColumnId, Oid, RowId},
     index::{Index as BuiltIndex, indexed_metric},
@@ -81,13 +81,8 @@ impl Ddl<'_> {
                 "access method \"{method}\" does not support multicolumn indexes"
             )));
         };
-        if create.predicate.is_some() {
-            return Err(Error::unsupported("a vector index of some rows only is not supported")
-                .hint("Index all rows: searches take their WHERE clause into the index."));
-        }
-        let Some(column) = &key.column else {
-            return Err(Error::unsupported("a vector index of an expression is not supported")
-                .hint("Keep the vector in a column."));
+        let Some(column) = key.column.as_ref().filter(|_| create.predicate.is_none()) else {
+            return self.record_vector_index(table, create, key);
         };
         // As PostgreSQL words it here, without the table.
         let column = table.expect_column(column).map_err(|error| {
@@ -174,6 +169,49 @@ impl Ddl<'_> {
         };
         table.constraints.push(constraint.clone());
         self.put_key(&table, &constraint).await
+    }
+
+    /// One of an expression, or of some rows only: searches that it would serve are exact.
+    fn record_vector_index(
+        &mut self,
+        table: &Arc<Table>,
+        create: &CreateIndex,
+        key: &IndexKey,
+    ) -> Result<()> {
+        let context = Arc::clone(&self.env.context);
+        let kind = match &key.column {
+            Some(column) => table.expect_column(column)?.kind.clone(),
+            None => type_over_rows(table, &format!("({})", key.text), &context)?,
+        };
+        let metric = metric_of(table, key, &kind, &create.method)?;
+        let space = kind.space().ok_or_else(|| Error::internal("an index of no points"))?;
+        if let Some(predicate) = &create.predicate {
+            over_rows(table, &format!("({predicate}) IS TRUE"), &context)?;
+        }
+        key_columns(table, &create.include)?;
+        let index = Index {
+            id: self.fresh_oid(),
+            table: table.id,
+            schema: table.schema,
+            name: self.index_name(table, create),
+            method: create.method.clone(),
+            kind: IndexKind::Recorded {
+                keys: vec![format!("{} {}", key.text, space.operator_class(metric))],
+                predicate: create.predicate.clone(),
+            },
+            options: index_options(&create.method, &create.options)?,
+            comment: None,
+        };
+        let (what, instead) = match create.predicate {
+            Some(_) => ("of some rows only", "an index of all rows takes any WHERE clause in"),
+            None => ("of an expression", "keep it in a column to have it indexed"),
+        };
+        self.notice(format!(
+            "searches {what} are exact: index \"{}\" is recorded and not built; {instead}",
+            index.name
+        ));
+        self.transaction.change([Change::Index(Arc::new(index))]);
+        Ok(())
     }
 
     async fn record_index(&mut self, table: &Arc<Table>, create: &CreateIndex) -> Result<()> {

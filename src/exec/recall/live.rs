@@ -5,7 +5,12 @@
 //! whose vectors are decoded already are read first, others up to a bound; where only a part was
 //! read, what was missed there stands for the rest.
 
-use super::{Answered, Band, Estimate, count, share_found};
+use super::{
+    Answered, Band, count,
+    pace::Pace,
+    share_found,
+    windows::{Key, Windows},
+};
 use crate::{
     catalog::pg::RecallRow,
     clock::SharedClock,
@@ -23,33 +28,20 @@ use crate::{
 };
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+    collections::{HashMap, VecDeque},
+    sync::Arc,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Of the machine's cores, one part in so many may be spent.
-const CPU_PARTS: u32 = 100;
-/// The shortest rest.
-const REST_MIN: Duration = Duration::from_millis(10);
-/// From the store one answer reads at most about this, and all together not more a second than that.
+/// From the store one answer reads at most about this.
 const STORE_BYTES_MAX: u64 = 64 << 20;
-const STORE_BYTES_PER_SECOND: u64 = 1 << 20;
 /// An answer for which fewer of the rows were read, one in so many, tells nothing.
 const READ_PARTS_MIN: u64 = 20;
-/// So many of the latest answers count.
-const WINDOW: usize = 1000;
-/// With fewer, recall is unknown.
-const QUERIES_MIN: usize = 30;
+/// To aim at all would be to search exactly.
+const AIM_MAX: f32 = 0.9995;
 /// So many of the latest queries of an index are kept, to be asked again on demand.
 const RECENT: usize = 128;
-/// No turn until the present one is over.
-const NEVER: u64 = u64::MAX;
 
 /// A search that was answered by an index, and what it takes to answer it again.
 #[derive(Debug)]
@@ -77,13 +69,11 @@ pub struct Sample {
 /// What a node knows of its recall.
 #[derive(Debug)]
 pub struct Recall {
-    clock: SharedClock,
+    pace: Pace,
     states: Arc<States>,
     metrics: Arc<Metrics>,
     samples: mpsc::Sender<Sample>,
-    /// When the next search may be taken, in microseconds of the clock.
-    due: AtomicU64,
-    windows: Mutex<BTreeMap<Key, Window>>,
+    windows: Mutex<Windows>,
     recent: Mutex<HashMap<IndexId, VecDeque<Query>>>,
 }
 
@@ -92,24 +82,6 @@ pub struct Recall {
 pub struct RecallTask {
     recall: Arc<Recall>,
     samples: mpsc::Receiver<Sample>,
-    cores: u32,
-}
-
-/// What recall is told apart by. Targets count in thousandths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    index: IndexId,
-    band: Band,
-    target: u16,
-}
-
-/// The latest answers of a key.
-#[derive(Debug, Default)]
-struct Window {
-    name: String,
-    answered: VecDeque<Answered>,
-    /// Whether it is below its target, and was told.
-    is_told: bool,
 }
 
 impl Recall {
@@ -123,30 +95,27 @@ impl Recall {
     ) -> (Arc<Self>, RecallTask) {
         let (sender, samples) = mpsc::channel(1);
         let recall = Arc::new(Self {
-            clock,
+            pace: Pace::new(clock, cores),
             states,
             metrics,
             samples: sender,
-            due: AtomicU64::new(0),
             windows: Mutex::default(),
             recent: Mutex::default(),
         });
-        let cores = u32::try_from(cores).unwrap_or(u32::MAX).clamp(1, CPU_PARTS);
-        (Arc::clone(&recall), RecallTask { recall, samples, cores })
+        (Arc::clone(&recall), RecallTask { recall, samples })
     }
 
     /// Takes a search to be answered again, if it is time for one. Costs next to nothing if not.
     pub fn offer(&self, sample: impl FnOnce() -> Sample) {
-        let due = self.due.load(Ordering::Relaxed);
-        if self.now() < due {
-            return;
-        }
-        let (taken, late) = (Ordering::Relaxed, Ordering::Relaxed);
-        if self.due.compare_exchange(due, NEVER, taken, late).is_ok()
-            && self.samples.try_send(sample()).is_err()
-        {
-            self.due.store(due, Ordering::Relaxed);
-        }
+        self.pace.offer(|| self.samples.try_send(sample()).is_ok());
+    }
+
+    /// What a search of this kind is to aim at so that it finds the share that it shall.
+    #[must_use]
+    pub fn aim(&self, index: IndexId, band: Band, target: f32) -> f32 {
+        #[expect(clippy::cast_possible_truncation, reason = "a share")]
+        let aim = self.windows.lock().aim(Key::new(index, band, target)) as f32;
+        aim.clamp(target.min(AIM_MAX), AIM_MAX)
     }
 
     /// The latest queries of an index that were taken, at most so many.
@@ -161,24 +130,7 @@ impl Recall {
     /// What is known, by index, band and target.
     #[must_use]
     pub fn rows(&self) -> Vec<RecallRow> {
-        let windows = self.windows.lock();
-        let row = |(key, window): (&Key, &Window)| {
-            let known = window.estimate();
-            RecallRow {
-                index: key.index,
-                band: key.band.name(),
-                target: f64::from(key.target) / 1000.0,
-                measured: known.map(|known| known.recall),
-                low: known.map(|known| known.low),
-                high: known.map(|known| known.high),
-                samples: i64::try_from(window.answered.len()).unwrap_or(i64::MAX),
-            }
-        };
-        windows.iter().map(row).collect()
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(NEVER - 1)
+        self.windows.lock().rows()
     }
 
     /// Another answer counts.
@@ -192,59 +144,16 @@ impl Recall {
         queries.push_back(sample.query.clone());
         drop(recent);
 
-        #[expect(clippy::cast_possible_truncation, reason = "a target is at most 1")]
-        #[expect(clippy::cast_sign_loss, reason = "a target is above 0")]
-        let target = (sample.target * 1000.0).round() as u16;
-        let key = Key { index: sample.index, band: sample.band, target };
-        let mut windows = self.windows.lock();
-        let window = windows.entry(key).or_default();
-        window.name.clone_from(&sample.name);
-        if window.answered.len() == WINDOW {
-            window.answered.pop_front();
-        }
-        window.answered.push_back(answered);
-        let Some(known) = window.estimate() else { return };
-        let labels = [window.name.as_str(), key.band.name()];
-        let target = f64::from(sample.target);
-        self.metrics.recall.with_label_values(&labels).set(known.recall);
-        self.metrics.recall_target.with_label_values(&labels).set(target);
-        if known.high < target && !window.is_told {
-            tracing::warn!(
-                index = %sample.name,
-                filter = key.band.name(),
-                target,
-                measured = known.recall,
-                low = known.low,
-                high = known.high,
-                samples = known.queries,
-                "measured recall is below its target"
-            );
-        }
-        window.is_told = known.high < target || (window.is_told && known.recall < target);
+        let key = Key::new(sample.index, sample.band, sample.target);
+        self.windows.lock().record(key, &sample.name, answered, &self.metrics);
     }
 
     /// Lets go of indexes that are gone.
     fn forget_dropped(&self) {
         let catalog = Arc::clone(&self.states.snapshot().catalog);
         self.recent.lock().retain(|&index, _| catalog.index(index).is_some());
-        self.windows.lock().retain(|key, window| {
-            let is_there = catalog.index(key.index).is_some();
-            if !is_there {
-                let labels = [window.name.as_str(), key.band.name()];
-                // One that was never set is not there to be removed.
-                let _ = self.metrics.recall.remove_label_values(&labels);
-                let _ = self.metrics.recall_target.remove_label_values(&labels);
-            }
-            is_there
-        });
-    }
-}
-
-impl Window {
-    /// `None` while there are too few answers.
-    fn estimate(&self) -> Option<Estimate> {
-        let is_enough = self.answered.len() >= QUERIES_MIN;
-        is_enough.then(|| Estimate::of(self.answered.iter().copied())).flatten()
+        let is_there = |index| catalog.index(index).is_some();
+        self.windows.lock().retain(is_there, &self.metrics);
     }
 }
 
@@ -260,9 +169,9 @@ impl RecallTask {
                 },
             };
             let recall = Arc::clone(&self.recall);
-            let begun = recall.clock.elapsed();
+            let turn = recall.pace.begin();
             let mut store_bytes = 0;
-            let first = recall.clock.random();
+            let first = recall.pace.random();
             let answered = tokio::select! {
                 () = stop.cancelled() => return,
                 answered = sample.answer(first, &mut store_bytes) => answered,
@@ -275,11 +184,7 @@ impl RecallTask {
                 }
             }
             drop(sample);
-            let worked = recall.clock.elapsed().saturating_sub(begun);
-            let read = Duration::from_secs(store_bytes / STORE_BYTES_PER_SECOND);
-            let rest = (worked * (CPU_PARTS / self.cores)).max(read).max(REST_MIN);
-            let rest = u64::try_from(rest.as_micros()).unwrap_or(NEVER);
-            recall.due.store(recall.now().saturating_add(rest), Ordering::Relaxed);
+            recall.pace.rest(turn, store_bytes);
         }
     }
 }

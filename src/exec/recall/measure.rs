@@ -38,7 +38,7 @@ pub struct Subject {
 /// What is asked, and how often.
 struct Measure<'a> {
     subject: &'a Subject,
-    effort: Effort,
+    effort: Effort<'a>,
     k: usize,
     queries: usize,
     /// Those that clients asked last.
@@ -122,6 +122,8 @@ impl Subject {
             recall_target: knobs.target(&self.entry),
             probes_min: knobs.probes_min,
             committed_end: self.committed_end,
+            entries_worth: u64::MAX,
+            may_hold: None,
         };
         Measure { subject: self, effort, k, queries, recent }.run(pick).await
     }

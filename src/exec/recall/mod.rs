@@ -6,14 +6,19 @@
 //! its interval of confidence ([`Estimate`]), and nothing while there are too few queries.
 //!
 //! ```text
-//!   a search ──> Recall::offer ──> Sample ──> answered again ──> windows ──> nearlake_stat_recall,
-//!                                                                           metrics, a warning
+//!   a search ──> Recall::offer ──> Sample ──> answered again, at its pace ──> windows
+//!     ^                                                                          │
+//!     └── Recall::aim, so that it finds what it shall <──────────────────────────┤
+//!                              nearlake_stat_recall, metrics, a warning <────────┘
 //!   nearlake_recall() ──> measure ──> rows of the table and recent queries as queries ──> Estimate
 //! ```
 
+mod aim;
 mod estimate;
 mod live;
 mod measure;
+mod pace;
+mod windows;
 
 pub use estimate::{Answered, Estimate};
 pub use live::{Recall, RecallTask, Sample};

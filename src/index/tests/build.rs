@@ -139,7 +139,7 @@ fn a_build_goes_on_from_a_checkpoint_at_any_stage() {
     let all = vectors(ROWS, 94);
     let objects = Arc::new(Objects::default());
     let reopened = |index: &Index| {
-        let checkpoint = block_on(index.checkpoint(&*objects)).unwrap();
+        let checkpoint = block_on(index.checkpoint(&*objects, None)).unwrap();
         let json = serde_json::to_string(&checkpoint).unwrap();
         let checkpoint: IndexCheckpoint = serde_json::from_str(&json).unwrap();
         let store = PostingStore::new(Arc::clone(&objects) as Arc<dyn ObjectSource>, 1 << 20);

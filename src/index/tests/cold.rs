@@ -60,7 +60,7 @@ fn a_cold_search_takes_few_rounds_and_reads_little() {
     let all = coded_vectors(ROWS, 20);
     let index = coded_index(&all);
     let source = Arc::new(Counted::default());
-    let checkpoint = block_on(index.checkpoint(&source.objects)).unwrap();
+    let checkpoint = block_on(index.checkpoint(&source.objects, None)).unwrap();
     assert_eq!(checkpoint.postings.len(), 1, "so that a round asks once");
     let queries = coded_vectors(40, 21);
     let warm = right(&index, &all, &queries, 0.9);
@@ -87,7 +87,7 @@ fn scans_stay_in_memory_when_records_leave_it() {
     let all = coded_vectors(ROWS, 22);
     let index = coded_index(&all);
     let source = Arc::new(Counted::default());
-    let checkpoint = block_on(index.checkpoint(&source.objects)).unwrap();
+    let checkpoint = block_on(index.checkpoint(&source.objects, None)).unwrap();
     let scans: u64 = index
         .0
         .postings
@@ -119,7 +119,7 @@ fn scans_stay_in_memory_when_records_leave_it() {
 fn an_exact_search_finds_all_of_what_is_cold() {
     let all = coded_vectors(2000, 24);
     let source = Arc::new(Counted::default());
-    let checkpoint = block_on(coded_index(&all).checkpoint(&source.objects)).unwrap();
+    let checkpoint = block_on(coded_index(&all).checkpoint(&source.objects, None)).unwrap();
     let store = PostingStore::new(Arc::clone(&source) as Arc<dyn ObjectSource>, 1 << 30);
     let opened = block_on(Index::open(&checkpoint, &store)).unwrap();
     let found = right(&opened, &all, &coded_vectors(20, 25), 1.0);
@@ -131,7 +131,7 @@ fn damage_of_either_part_is_found_and_remembered() {
     let all = coded_vectors(3000, 26);
     let index = coded_index(&all);
     let source = Arc::new(Counted::default());
-    let checkpoint = block_on(index.checkpoint(&source.objects)).unwrap();
+    let checkpoint = block_on(index.checkpoint(&source.objects, None)).unwrap();
     let object = checkpoint.postings[0].name.clone();
     let whole = source.objects.0.lock()[&object].clone();
     let query = coded_vectors(1, 27);

@@ -2,7 +2,7 @@
 //! `NEARLAKE_TEST_UPDATE` draws the plans anew.
 
 use super::world::{bound, optimised};
-use crate::sql::Bound;
+use crate::sql::{Bound, utility::Utility};
 use std::{fmt::Write, fs, path::Path};
 
 fn check(name: &str, is_pushed: Option<bool>) {
@@ -12,9 +12,10 @@ fn check(name: &str, is_pushed: Option<bool>) {
     for block in expected.split("\n\n") {
         let (head, _) = block.split_once("----").unwrap();
         let sql = head.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
-        let Bound::Query(query) = bound(&sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"))
-        else {
-            panic!("{sql} is no query");
+        let query = match bound(&sql).unwrap_or_else(|error| panic!("{sql}: {error:?}")) {
+            Bound::Query(query) => query,
+            Bound::Utility(Utility::Declare(declare)) => *declare.query,
+            other => panic!("{sql} is no query: {other:?}"),
         };
         let plan =
             optimised(query.plan.logical()).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
@@ -42,6 +43,11 @@ fn nearest_rows_are_searched_for() {
 #[test]
 fn filters_travel_with_the_search() {
     check("filter", Some(true));
+}
+
+#[test]
+fn a_cursor_searches_as_far_as_it_is_fetched() {
+    check("cursor", None);
 }
 
 #[test]

@@ -129,6 +129,13 @@ pub struct SideMeta {
     pub head_crc: u32,
 }
 
+/// A row group of a segment, told apart from every other of a node: its rows never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GroupId {
+    segment: u128,
+    group: usize,
+}
+
 impl SegmentMeta {
     /// Behind the last row.
     #[must_use]
@@ -216,6 +223,11 @@ impl Segment {
     /// How many rows a row group has.
     pub(super) fn group_rows(&self, group: usize) -> usize {
         self.shared.side.groups[group].rows
+    }
+
+    /// What tells a row group apart.
+    pub(super) fn group_id(&self, group: usize) -> GroupId {
+        GroupId { segment: self.shared.number, group }
     }
 
     /// The range in which the ids of a row group lie.

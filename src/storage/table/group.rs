@@ -7,7 +7,7 @@ use crate::{
     storage::{
         columns::{ColumnSpec, columns_of},
         deletes::Deletes,
-        segment::RowIds,
+        segment::{GroupId, RowIds},
     },
 };
 use arrow::buffer::MutableBuffer;
@@ -93,6 +93,15 @@ impl Group {
         match &self.part {
             Part::Segment(_) => None,
             Part::Chunk(chunk) => Some(chunk.batch()),
+        }
+    }
+
+    /// What tells it apart, if it is of a segment: its rows never change then.
+    #[must_use]
+    pub fn segment(&self) -> Option<GroupId> {
+        match &self.part {
+            Part::Segment(segment) => Some(segment.group_id(self.at)),
+            Part::Chunk(_) => None,
         }
     }
 

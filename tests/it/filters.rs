@@ -1,0 +1,269 @@
+//! Filters of searches: postings that hold no match are passed over, before and after a restart,
+//! whatever happens to the rows; what conditions answered is kept; the dear ones are asked of few
+//! rows; a cursor goes on with its search. The right answer is that of the same query with the
+//! index turned off.
+
+use crate::support::{self, Running};
+use std::path::Path;
+use tokio_postgres::Client;
+
+const ROWS: usize = 12_000;
+const DIMS: usize = 24;
+const CENTRES: usize = 60;
+const SHOPS: usize = 3;
+
+/// Numbers that look random and are the same in every run.
+struct Seeded(u64);
+
+impl Seeded {
+    fn unit(&mut self) -> f32 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        f32::from(u16::try_from(self.0 >> 48).unwrap()) / f32::from(u16::MAX)
+    }
+
+    /// A vector near a centre.
+    fn near(&mut self, centre: usize) -> String {
+        let mut centre = Seeded(1 + centre as u64);
+        centre.unit();
+        let part = |_| (4.0 * centre.unit() + self.unit()).to_string();
+        let parts: Vec<String> = (0..DIMS).map(part).collect();
+        format!("[{}]", parts.join(","))
+    }
+}
+
+/// The rows from one id to another: each near the centre that its id names, in a shop that a third of
+/// the centres share.
+fn rows(seeded: &mut Seeded, from: usize, to: usize) -> String {
+    let row = |id: usize| {
+        let centre = id * 7 % CENTRES;
+        let shop = centre % SHOPS;
+        format!("({id}, {shop}, 'shop {shop}', {}, '{}')", shop == 1, seeded.near(centre))
+    };
+    let rows: Vec<String> = (from..to).map(row).collect();
+    format!("INSERT INTO t VALUES {}", rows.join(","))
+}
+
+async fn loaded(node: &Running) -> Client {
+    let client = node.client().await;
+    let columns = "id int PRIMARY KEY, shop int, name text, open bool";
+    let table = format!("CREATE TABLE t ({columns}, v vector({DIMS}))");
+    client.batch_execute(&table).await.unwrap();
+    let mut seeded = Seeded(7);
+    for first in (0..ROWS).step_by(2000) {
+        client.batch_execute(&rows(&mut seeded, first, first + 2000)).await.unwrap();
+    }
+    let index = "CREATE INDEX t_v ON t USING spfresh (v) INCLUDE (shop, name, open)";
+    client.batch_execute(index).await.unwrap();
+    client.batch_execute("CHECKPOINT").await.unwrap();
+    client
+}
+
+async fn lines(client: &Client, query: &str) -> String {
+    let rows = client.query(query, &[]).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect::<Vec<String>>().join("\n")
+}
+
+/// What EXPLAIN ANALYZE counted, to three digits.
+fn counted(plan: &str, what: &str) -> usize {
+    let from = plan.find(&format!("{what}=")).unwrap_or_else(|| panic!("no {what} in\n{plan}"));
+    let shown = plan[from + what.len() + 1..].split([',', ']']).next().unwrap();
+    let (digits, unit) = shown.split_once(' ').unwrap_or((shown, ""));
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let unit = if unit == "K" { 1000 } else { 1 };
+    let part: usize = format!("{part:0<3}").parse().unwrap();
+    whole.parse::<usize>().unwrap() * unit + part * unit / 1000
+}
+
+fn nearest(vector: &str, filter: &str) -> String {
+    format!("SELECT v <-> '{vector}' AS d FROM t WHERE {filter} ORDER BY d LIMIT 10")
+}
+
+async fn distances(client: &Client, query: &str) -> Vec<f64> {
+    client.query(query, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+/// Asks near every fifth centre: the share of the right answer, and how many postings were passed
+/// over in all. Always ten rows.
+async fn asked(client: &Client, filter: &str) -> (f64, usize) {
+    let (mut seeded, mut right, mut wanted, mut skipped) = (Seeded(99), 0_u32, 0_u32, 0);
+    for centre in (0..CENTRES).step_by(5) {
+        let query = nearest(&seeded.near(centre), filter);
+        client.batch_execute("SET enable_indexscan = off").await.unwrap();
+        let exact = distances(client, &query).await;
+        client.batch_execute("SET enable_indexscan = on").await.unwrap();
+        let found = distances(client, &query).await;
+        assert_eq!((exact.len(), found.len()), (10, 10), "{filter}");
+        for distance in found {
+            right += u32::from(distance <= exact[9] + 1e-6);
+            wanted += 1;
+        }
+        let plan = lines(client, &format!("EXPLAIN ANALYZE {query}")).await;
+        skipped += counted(&plan, "postings_skipped");
+    }
+    (f64::from(right) / f64::from(wanted), skipped)
+}
+
+/// Filters that a third of the rows meet, all of which tell of shop 1.
+const FILTERS: [&str; 8] = [
+    "shop = 1",
+    "shop IN (1, 9)",
+    "shop > 0 AND shop <= 1",
+    "shop BETWEEN 1 AND 1",
+    "name = 'shop 1'",
+    "name > 'shop 0' AND name < 'shop 2'",
+    "open",
+    "(shop = 1 OR name = 'nowhere') AND id >= 0",
+];
+
+async fn check_recall(client: &Client, when: &str) {
+    for filter in FILTERS {
+        let (recall, _) = asked(client, filter).await;
+        assert!(recall >= 0.95, "{when}: {filter}: {recall}");
+    }
+}
+
+/// Whether all filters find what they should, and pass over what they may.
+async fn check_all(client: &Client, when: &str) {
+    check_recall(client, when).await;
+    for filter in FILTERS {
+        let (_, skipped) = asked(client, filter).await;
+        assert!(skipped > 0, "{when}: {filter} passed no posting over");
+    }
+    for filter in ["id % 3 = 1", "shop <> 0", "shop = 1 OR id % 2 = 0", "NOT shop = 0"] {
+        let (recall, skipped) = asked(client, filter).await;
+        assert!(recall >= 0.95, "{when}: {filter}: {recall}");
+        assert_eq!(skipped, 0, "{when}: {filter} says nothing of a posting");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_passes_postings_over_that_hold_no_match() {
+    let data = tempfile::tempdir().unwrap();
+    let path = |data: &Path| data.to_str().unwrap().to_owned();
+    let node = support::start_on(&path(data.path()), &[]).await;
+    let client = loaded(&node).await;
+    let plan =
+        lines(&client, &format!("EXPLAIN {}", nearest(&Seeded(5).near(1), FILTERS[0]))).await;
+    assert!(plan.contains("prunes postings by shop ("), "{plan}");
+    let both = nearest(&Seeded(5).near(1), FILTERS[7]);
+    let plan = lines(&client, &format!("EXPLAIN {both}")).await;
+    assert!(plan.contains("prunes postings by shop, name ("), "{plan}");
+    check_all(&client, "at first").await;
+
+    // What is known of postings holds for their rows of that time; others come and go.
+    let moved = "UPDATE t SET shop = 1, name = 'shop 1', open = true WHERE id % 100 = 3";
+    let gone = "DELETE FROM t WHERE id % 10 = 4";
+    client.batch_execute(&format!("{moved}; {gone}")).await.unwrap();
+    client.batch_execute(&rows(&mut Seeded(8), ROWS, ROWS + 3000)).await.unwrap();
+    // Upkeep makes postings anew meanwhile, of which nothing is known until they are stored.
+    check_recall(&client, "after changes").await;
+    client.batch_execute("CHECKPOINT").await.unwrap();
+    check_recall(&client, "after changes and a checkpoint").await;
+    drop(client);
+    node.stop().await;
+
+    let node = support::start_on(&path(data.path()), &[]).await;
+    let client = node.client().await;
+    check_all(&client, "after a restart").await;
+    let shown = lines(&client, "SELECT pg_get_indexdef('t_v'::regclass)").await;
+    assert_eq!(
+        shown,
+        "CREATE INDEX t_v ON public.t USING spfresh (v vector_l2_ops) INCLUDE (shop, name, open)"
+    );
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_condition_is_asked_once_of_rows_in_segments() {
+    let node = support::start().await;
+    let client = loaded(&node).await;
+    let vector = Seeded(5).near(1);
+    let of = async |filter: &str| {
+        let query = nearest(&vector, filter);
+        let plan = lines(&client, &format!("EXPLAIN ANALYZE {query}")).await;
+        let counts = ["filter_groups_kept", "filter_groups_evaluated", "rows_matching"];
+        counts.map(|what| counted(&plan, what))
+    };
+    let [kept, evaluated, matching] = of("shop = 1").await;
+    assert!(kept == 0 && evaluated > 0 && matching == ROWS / 3, "{kept} {evaluated} {matching}");
+    assert_eq!(of("shop = 1").await, [evaluated, 0, matching]);
+    // Each condition by itself, in whatever company; another value is another condition.
+    let [kept, rest, _] = of("shop = 1 AND id >= 0").await;
+    assert_eq!((kept, rest), (evaluated, evaluated));
+    let [kept, rest, none] = of("shop = 8").await;
+    assert_eq!((kept, rest, none), (0, evaluated, 0));
+
+    // Parameters are values; what a row answered is not asked again after others changed.
+    let statement = "SELECT count(*) FROM (SELECT id FROM t WHERE shop = $1 ORDER BY v <-> \
+                     (SELECT v FROM t WHERE id = 1) LIMIT 10000) x";
+    for (shop, expected) in [(1, 4000_i64), (2, 4000), (1, 4000), (8, 0)] {
+        let count: i64 = client.query_one(statement, &[&shop]).await.unwrap().get(0);
+        assert_eq!(count, expected, "{shop}");
+    }
+    let gone = "DELETE FROM t WHERE shop = 1 AND id < 100; INSERT INTO t (id, shop) VALUES (-1, 1)";
+    client.batch_execute(gone).await.unwrap();
+    let left: i64 =
+        client.query_one("SELECT count(*) FROM t WHERE shop = 1", &[]).await.unwrap().get(0);
+    let count: i64 = client.query_one(statement, &[&1]).await.unwrap().get(0);
+    assert_eq!(count, left);
+    let [kept, _, matching] = of("shop = 1").await;
+    assert!(kept == evaluated && matching.abs_diff(usize::try_from(left).unwrap()) < 10);
+    // What holds at one time only is asked each time.
+    let now = "now() > '2020-01-01'::timestamptz + id * interval '1 second'";
+    let [_, first, _] = of(now).await;
+    let [kept, again, matching] = of(now).await;
+    assert!(kept == 0 && again == first && matching.abs_diff(ROWS - 33) < 100, "{kept} {again}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cursor_over_all_rows_gives_each_once_and_in_order() {
+    let node = support::start().await;
+    let client = loaded(&node).await;
+    let query = Seeded(5).near(1);
+    let order =
+        format!("SELECT id, v <-> '{query}' AS d FROM t WHERE shop < 2 ORDER BY v <-> '{query}'");
+    let plan = lines(&client, &format!("EXPLAIN DECLARE c CURSOR FOR {order}")).await;
+    assert!(plan.contains("k=all, as they are fetched") && plan.contains("index=t_v"), "{plan}");
+    let exact = client.query(&order, &[]).await.unwrap();
+
+    client.batch_execute(&format!("BEGIN; DECLARE c CURSOR FOR {order}")).await.unwrap();
+    let mut seen: Vec<(i32, f64)> = Vec::new();
+    let fetch = async |seen: &mut Vec<(i32, f64)>, count: &str| {
+        let rows = client.query(&format!("FETCH {count} FROM c"), &[]).await.unwrap();
+        seen.extend(rows.iter().map(|row| (row.get::<_, i32>(0), row.get::<_, f64>(1))));
+        rows.len()
+    };
+    for _ in 0..5 {
+        assert_eq!(fetch(&mut seen, "10").await, 10);
+    }
+    let right = seen.iter().filter(|(_, d)| *d <= exact[49].get::<_, f64>(1)).count();
+    assert!(right >= 47, "{right} of the first fifty");
+    // Rows that others change meanwhile do not show.
+    let other = node.client().await;
+    other.batch_execute("DELETE FROM t WHERE id % 2 = 0").await.unwrap();
+    while fetch(&mut seen, "777").await > 0 {}
+    assert_eq!(seen.len(), exact.len());
+    let back = seen.windows(2).filter(|pair| pair[1].1 < pair[0].1).count();
+    assert!(back <= 10, "{back} steps back");
+    let mut ids: Vec<i32> = seen.iter().map(|(id, _)| *id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), exact.len(), "each row once");
+    client.batch_execute("ROLLBACK").await.unwrap();
+
+    // Where nothing is missed the order is that of a sort; a bound ends it.
+    client.batch_execute("SET nearlake.recall_target = 1").await.unwrap();
+    let bound = f64::midpoint(exact[98].get(1), exact[99].get(1));
+    let near =
+        format!("{} WHERE v <-> '{query}' < {bound} ORDER BY v <-> '{query}'", "SELECT id FROM t");
+    let sorted = client.query(&near, &[]).await.unwrap();
+    client.batch_execute(&format!("BEGIN; DECLARE c CURSOR FOR {near}")).await.unwrap();
+    let fetched = client.query("FETCH ALL FROM c", &[]).await.unwrap();
+    let ids =
+        |rows: &[tokio_postgres::Row]| -> Vec<i32> { rows.iter().map(|row| row.get(0)).collect() };
+    assert_eq!(ids(&fetched), ids(&sorted));
+    client.batch_execute("COMMIT").await.unwrap();
+    node.stop().await;
+}
