@@ -557,4 +557,12 @@ impl pg::Live for LiveView {
     fn recall(&self) -> Vec<pg::RecallRow> {
         self.0.engine.runner.recall().rows()
     }
+
+    fn webhook(&self, webhook: Oid) -> pg::WebhookStat {
+        super::webhook::stat(self.0.engine.states.events(), webhook)
+    }
+
+    fn deliveries(&self, webhook: Oid) -> Vec<pg::DeliveryRow> {
+        super::webhook::deliveries(self.0.engine.states.events(), webhook)
+    }
 }

@@ -28,8 +28,10 @@ mod shape;
 mod stat;
 mod types;
 mod views;
+mod webhooks;
 
 pub use shape::{SystemColumn, SystemRelation, lookup, relation, relations};
+pub use webhooks::{DeliveryRow, WebhookStat};
 
 use super::{Catalog, Database, PUBLIC, Schema};
 use crate::ids::Oid;
@@ -67,6 +69,14 @@ pub trait Live: Debug + Send + Sync {
     fn live_rows(&self, table: Oid) -> u64;
     /// What is known of the recall of indexes.
     fn recall(&self) -> Vec<RecallRow>;
+    /// How a webhook does.
+    fn webhook(&self, _webhook: Oid) -> WebhookStat {
+        WebhookStat::default()
+    }
+    /// What waits for a webhook, what was given up, and what was delivered lately.
+    fn deliveries(&self, _webhook: Oid) -> Vec<DeliveryRow> {
+        Vec::new()
+    }
 }
 
 /// A row of `nearlake_stat_recall`: what is known of searches of one kind.

@@ -11,6 +11,7 @@ use crate::{
     clock::SharedClock,
     error::Result,
     exec::{
+        events::Alarm,
         state::States,
         topk::{Neighbour, Query, TopK, scan_group},
     },
@@ -219,6 +220,13 @@ impl Recall {
                 samples = known.queries,
                 "measured recall is below its target"
             );
+            self.states.events().alarm(Alarm {
+                index: sample.index,
+                filter: key.band.name(),
+                target,
+                measured: (known.recall, known.low, known.high),
+                samples: known.queries,
+            });
         }
         window.is_told = known.high < target || (window.is_told && known.recall < target);
     }
