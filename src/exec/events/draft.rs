@@ -190,7 +190,7 @@ impl<'a> Drafter<'a> {
                 continue;
             }
             for named in concerned.iter().filter(|named| named.is_built_index) {
-                let rest = format!("\"index\":{}", quoted(&named.name));
+                let rest = format!("\"index\":{}", quoted(&named.bare));
                 let table = named.table.and_then(|id| after.table(id)).cloned();
                 let kind = EventKind::IndexBuilt.word();
                 self.put(webhook, kind, table.as_deref(), (&rest, 0)).await?;
@@ -513,7 +513,9 @@ impl Told {
 struct Named {
     object: &'static str,
     action: &'static str,
+    /// With its schema, and without.
     name: String,
+    bare: String,
     table: Option<TableId>,
     /// None: it belongs to no database.
     database: Option<Oid>,
@@ -528,13 +530,14 @@ impl Named {
             if schema.is_some_and(|schema| schema.is_temporary()) {
                 return None;
             }
+            let bare = name.to_owned();
             let name = match schema {
                 Some(schema) => format!("{}.{name}", schema.name),
-                None => name.to_owned(),
+                None => bare.clone(),
             };
             let database = schema.and_then(|schema| schema.database);
             let action = if existed { "alter" } else { "create" };
-            Some(Self { object, action, name, table, database, is_built_index: false })
+            Some(Self { object, action, name, bare, table, database, is_built_index: false })
         };
         let gone = |named: Option<Self>| named.map(|named| Self { action: "drop", ..named });
         match change {

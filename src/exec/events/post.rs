@@ -180,7 +180,10 @@ impl Post {
             while let Ok((order, reply)) = self.orders.try_recv() {
                 self.order(order, reply).await;
             }
-            let worked = match self.look().await {
+            let looked = self.look().await;
+            // What was committed before an event counts when it is sent: another secret, another URL.
+            self.attend();
+            let worked = match looked {
                 Ok(()) => self.write().await,
                 failed => failed,
             };
