@@ -18,6 +18,7 @@ pub mod sql;
 
 pub mod catalog;
 pub mod index;
+pub mod webhook;
 
 pub mod storage;
 

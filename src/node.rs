@@ -2,8 +2,8 @@
 //! that knows every part.
 //!
 //! ```text
-//! start   store ─> recovery ─> commit task ─> maintenance, upkeep, builds ─> engine ─> server, namespaces, http
-//! stop    server ─> http ─> namespaces ─> upkeep, builds ─> maintenance (a last checkpoint) ─> commit task ─> lock
+//! start   store ─> recovery ─> commit task ─> maintenance, upkeep, builds ─> engine ─> post ─> server, namespaces, http
+//! stop    server ─> http ─> namespaces ─> upkeep, builds ─> post ─> maintenance (a last checkpoint) ─> commit task ─> lock
 //! ```
 
 mod observe;
@@ -16,6 +16,7 @@ use crate::{
         build::{Background, Builds, Limits},
         checkpoint::{Checkpointer, IndexObjects},
         commit::{Commit, Committer},
+        events::{Origin, Post, PostParts},
         maintenance::{Maintenance, MaintenanceOptions},
         nearest::Answers,
         recall::Recall,
@@ -30,7 +31,7 @@ use crate::{
     namespaces::Namespaces,
     scram,
     server::{self, Server},
-    session::{Engine, Services},
+    session::{Conditions, Engine, Services},
     storage::{
         columns::ColumnCache,
         lock::FolderLock,
@@ -39,6 +40,7 @@ use crate::{
         wal::WalOptions,
     },
     telemetry::Metrics,
+    webhook::address::Reach,
 };
 use async_trait::async_trait;
 use datafusion::execution::{
@@ -69,6 +71,8 @@ pub struct Node {
     upkeep: JoinHandle<()>,
     background: JoinHandle<()>,
     recall: JoinHandle<()>,
+    stop_post: CancellationToken,
+    post: JoinHandle<()>,
     stop_maintenance: CancellationToken,
     maintenance: JoinHandle<Result<()>>,
     /// However the node ends, its commit thread does.
@@ -107,6 +111,7 @@ impl Node {
 
         let recovered = recover(&store, &segments, &postings, &WalOptions::default()).await?;
         let Recovered { state, writer, replayed } = recovered;
+        let origin = Origin::of(&writer.manifest)?;
         tracing::info!(lsn = %state.lsn, replayed, "recovered");
         let states = Arc::new(States::new(state));
         let (committer, commit_task) = Committer::new(
@@ -184,6 +189,19 @@ impl Node {
             Arc::clone(&clock),
         );
         engine.drop_leftovers().await?;
+        let stop_post = CancellationToken::new();
+        let parts = PostParts {
+            states: Arc::clone(&states),
+            committer: committer.clone(),
+            segments: observed_segments.clone(),
+            store: store.clone(),
+            judge: Conditions::new(Arc::clone(&engine)),
+            reach: if config.webhook_allow_private { Reach::Private } else { Reach::Public },
+            io: Handle::current(),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+        };
+        let post = cpu.handle.spawn(Post::new(parts, origin)?.run(stop_post.clone()));
         set_password(&config, &engine, &committer, &clock).await?;
 
         let options = server::Options {
@@ -231,6 +249,8 @@ impl Node {
             upkeep,
             background,
             recall: recall_task,
+            stop_post,
+            post,
             stop_maintenance,
             maintenance: maintenance_handle,
             stop_commits: stop_commits.drop_guard(),
@@ -285,6 +305,8 @@ impl Node {
         ended(self.upkeep.await)?;
         ended(self.background.await)?;
         ended(self.recall.await)?;
+        self.stop_post.cancel();
+        ended(self.post.await)?;
         self.stop_maintenance.cancel();
         let checkpointed = ended(self.maintenance.await)?;
         drop(self.stop_commits);

@@ -9,14 +9,16 @@ mod index;
 pub mod pg;
 mod table;
 mod temporary;
+pub mod webhook;
 
 pub use index::{Index, IndexKind, RECALL_TARGET, RECALL_TARGET_OPTION};
 pub use table::{Column, Constraint, ConstraintKind, Identity, Table, nearest};
 pub use temporary::{OnCommit, PG_TEMP, schema_in_session, temporary_schema};
+pub use webhook::Webhook;
 
 use crate::{
     error::{Error, Result, SqlState},
-    ids::{FIRST_OID, IndexId, Oid, TableId},
+    ids::{FIRST_OID, IndexId, Lsn, Oid, TableId},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -44,6 +46,11 @@ pub struct Catalog {
     indexes: BTreeMap<IndexId, Arc<Index>>,
     sequences: BTreeMap<Oid, Arc<Sequence>>,
     views: BTreeMap<Oid, Arc<View>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    webhooks: BTreeMap<Oid, Arc<Webhook>>,
+    /// The commit with which webhooks began; events are told of those behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told_since: Option<Lsn>,
 }
 
 /// A database: schemas that see each other.
@@ -189,6 +196,8 @@ pub enum Change {
     DropSequence(Oid),
     View(Arc<View>),
     DropView(Oid),
+    Webhook(Arc<Webhook>),
+    DropWebhook(Oid),
 }
 
 impl Default for Catalog {
@@ -232,6 +241,8 @@ impl Default for Catalog {
             indexes: BTreeMap::new(),
             sequences: BTreeMap::new(),
             views: BTreeMap::new(),
+            webhooks: BTreeMap::new(),
+            told_since: None,
         }
         .skipping_type_oids()
     }
@@ -268,6 +279,8 @@ impl Catalog {
         sequence, sequences: Sequence;
         /// The view of an oid.
         view, views: View;
+        /// The webhook of an oid.
+        webhook, webhooks: Webhook;
     }
 
     /// Grows with every change: two pictures of one version are the same.
@@ -365,6 +378,7 @@ impl Catalog {
             Change::Table(new) => self.table(new.id).cloned().map(Change::Table),
             Change::Index(new) => self.index(new.id).cloned().map(Change::Index),
             Change::View(new) => self.view(new.id).cloned().map(Change::View),
+            Change::Webhook(new) => self.webhook(new.id).cloned().map(Change::Webhook),
             // Its value is nothing that a definition is made from.
             Change::Sequence(new) => self.sequence(new.id).map(|sequence| {
                 Change::Sequence(Arc::new(Sequence { last: None, ..Sequence::clone(sequence) }))
@@ -413,13 +427,24 @@ impl Catalog {
                 }
             }
             Change::View(view) => put(&mut self.views, next, view.id, view),
-            Change::DropDatabase(id) => drop(self.databases.remove(id)),
+            Change::Webhook(webhook) => {
+                put(&mut self.webhooks, next, webhook.id, webhook);
+                self.tables.entry(webhook::OUTBOX).or_insert_with(webhook::outbox);
+            }
+            Change::DropDatabase(id) => {
+                self.databases.remove(id);
+                self.webhooks.retain(|_, webhook| webhook.database != *id);
+            }
             Change::DropRole(id) => drop(self.roles.remove(id)),
             Change::DropSchema(id) => drop(self.schemas.remove(id)),
-            Change::DropTable(id) => drop(self.tables.remove(id)),
+            Change::DropTable(id) => {
+                self.tables.remove(id);
+                self.webhooks.retain(|_, webhook| webhook.table != Some(*id));
+            }
             Change::DropIndex(id) => drop(self.indexes.remove(id)),
             Change::DropSequence(id) => drop(self.sequences.remove(id)),
             Change::DropView(id) => drop(self.views.remove(id)),
+            Change::DropWebhook(id) => drop(self.webhooks.remove(id)),
         }
     }
 

@@ -17,7 +17,7 @@ mod machine;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod units;
+pub(crate) mod units;
 
 use crate::error::{Error, Result, SqlState};
 use clap::{Arg, ArgMatches, Command};
@@ -63,6 +63,8 @@ pub struct Config {
     pub checkpoint_interval: Duration,
     /// Bytes of log between checkpoints.
     pub checkpoint_size: u64,
+    /// Whether webhooks may go to private addresses.
+    pub webhook_allow_private: bool,
     /// How a line of the log looks.
     pub log_format: LogFormat,
     /// Which events are logged.
@@ -145,6 +147,7 @@ impl Default for Config {
             shutdown_timeout: Duration::from_secs(10),
             checkpoint_interval: Duration::from_secs(300),
             checkpoint_size: 256 << 20,
+            webhook_allow_private: false,
             log_format: LogFormat::Human,
             log_filter: "info".into(),
         }

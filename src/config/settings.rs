@@ -259,6 +259,22 @@ pub const SETTINGS: &[Setting] = &[
         show: |config| format_size(config.checkpoint_size),
     },
     Setting {
+        name: "webhook_allow_private",
+        default: "off",
+        bounds: "on or off",
+        help: "Whether webhooks may go to private addresses (this machine, its network), and there by http too.",
+        flag: Some("webhook-allow-private"),
+        set: |config, text| {
+            config.webhook_allow_private = match text {
+                "on" | "true" => true,
+                "off" | "false" => false,
+                _ => return Err("must be on or off".into()),
+            };
+            Ok(())
+        },
+        show: |config| if config.webhook_allow_private { "on".into() } else { "off".into() },
+    },
+    Setting {
         name: "log_format",
         default: "human",
         bounds: "human or json",

@@ -18,13 +18,13 @@ const DURATIONS_MS: [(&str, u64); 5] =
     [("ms", 1), ("s", 1_000), ("min", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Bytes from `1048576`, `512MB` (decimal) or `2GiB` (binary).
-pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     scaled(text, &SIZES, 1)
         .ok_or_else(|| "is not a size; write it like 512MB (decimal) or 2GiB (binary)".into())
 }
 
 /// A duration from `500ms`, `30s`, `5min`, `1h` or `1d`.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     // A bare number could mean seconds to one reader and milliseconds to another: only 0 has no unit.
     let ms = if text.trim() == "0" { Some(0) } else { scaled(text, &DURATIONS_MS, 0) };
     ms.map(Duration::from_millis)
@@ -45,7 +45,7 @@ fn scaled(text: &str, units: &[(&str, u64)], bare: u64) -> Option<u64> {
 }
 
 /// A size in the largest unit that divides it.
-pub(super) fn format_size(bytes: u64) -> String {
+pub(crate) fn format_size(bytes: u64) -> String {
     let (name, factor) = SIZES
         .iter()
         .filter(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor))
@@ -55,7 +55,7 @@ pub(super) fn format_size(bytes: u64) -> String {
 }
 
 /// A duration in the largest unit that divides it.
-pub(super) fn format_duration(duration: Duration) -> String {
+pub(crate) fn format_duration(duration: Duration) -> String {
     let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if ms == 0 {
         return "0".into();

@@ -25,6 +25,9 @@ pub async fn apply(store: &SegmentStore, state: &DbState, record: &Record) -> Re
         let changes: Vec<Change> = serde_json::from_slice(&record.catalog)
             .map_err(|error| damaged(record, format!("catalog changes: {error}")))?;
         apply_catalog(store, &mut next, &changes).await?;
+        if next.catalog.has_webhooks() != state.catalog.has_webhooks() {
+            Arc::make_mut(&mut next.catalog).begin_telling(&state.catalog, record.lsn);
+        }
     }
     for change in &record.tables {
         if next.catalog.table(change.table).is_none() {

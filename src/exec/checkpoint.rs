@@ -108,6 +108,7 @@ impl Checkpointer {
         manifest: &Manifest,
     ) -> Self {
         let last = Last::of(manifest, None);
+        states.events().stored_up_to(manifest.log_from());
         Self {
             store,
             segments,
@@ -132,6 +133,8 @@ impl Checkpointer {
     /// # Errors
     /// Those of the store; `Fenced` when another process writes here.
     pub async fn checkpoint(&self) -> Result<()> {
+        // Before the picture is taken: it has at least the events that are stored by now.
+        let tail = self.states.events().stored();
         let state = self.states.snapshot();
         let mut tables = HashMap::new();
         for table in state.catalog.tables() {
@@ -140,6 +143,7 @@ impl Checkpointer {
         }
         let (indexes, written) = self.write_indexes(&state).await?;
         let mut manifest = self.manifest(&state, &tables, indexes).await?;
+        manifest.tail = state.catalog.has_webhooks().then_some(tail);
         while let Err(error) = publish(&self.store, &manifest).await {
             // An earlier attempt took the number, and nobody learned of it until now.
             if error.kind() != ErrorKind::Conflict {
@@ -243,6 +247,7 @@ impl Checkpointer {
             writer: self.writer,
             time_micros: self.store.clock().now_micros(),
             lsn: state.lsn,
+            tail: None,
             catalog,
             tables: entries,
             indexes,

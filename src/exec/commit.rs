@@ -22,7 +22,7 @@ use super::{
     state::{DbState, States},
 };
 use crate::{
-    catalog::Change,
+    catalog::{Catalog, Change},
     clock::SharedClock,
     error::{Error, ErrorKind, Result, SqlState},
     ids::{IndexId, Lsn, TableId},
@@ -84,6 +84,8 @@ pub struct TableCommit {
     pub own_deletes: RoaringTreemap,
     /// Whether all rows of before are gone.
     pub truncate: bool,
+    /// What webhooks are told of the deletes, see [`TableChange::told`].
+    pub told: Option<RecordBatch>,
 }
 
 /// A change of the picture that is not in the log: a flush, a new version of an index.
@@ -210,6 +212,8 @@ impl CommitTask {
         let mut state = DbState::clone(&self.states.snapshot());
         let mut records = Vec::new();
         let mut replies = Vec::new();
+        // The names before and after each record.
+        let mut names = vec![Arc::clone(&state.catalog)];
         let mut bytes = 0;
         while bytes < GROUP_BYTES_MAX
             && let Some(Request::Commit(..)) = requests.peek()
@@ -219,6 +223,7 @@ impl CommitTask {
             match self.prepare(&state, records.len() as u64, commit).await {
                 Ok((record, after)) => {
                     state = after;
+                    names.push(Arc::clone(&state.catalog));
                     replies.push((reply, record.lsn));
                     records.push(record);
                 }
@@ -226,7 +231,7 @@ impl CommitTask {
             }
         }
         if !records.is_empty() {
-            self.write(state, &records, replies).await;
+            self.write(state, &records, &names, replies).await;
             return;
         }
         match requests.next() {
@@ -245,13 +250,18 @@ impl CommitTask {
         &mut self,
         state: DbState,
         records: &[Record],
+        names: &[Arc<Catalog>],
         replies: Vec<(oneshot::Sender<Result<Lsn>>, Lsn)>,
     ) {
         let (begun, bytes) = (self.clock.elapsed(), self.wal.stats().bytes);
         let error = match self.make_durable(records).await {
             Ok(()) => {
                 self.count(records.len(), begun, bytes);
+                let is_told = state.catalog.has_webhooks();
                 self.states.publish(state);
+                if is_told {
+                    self.states.events().committed(records, names);
+                }
                 for (reply, lsn) in replies {
                     let _ = reply.send(Ok(lsn));
                 }
@@ -352,6 +362,7 @@ impl TableCommit {
             deletes: RoaringTreemap::new(),
             own_deletes: RoaringTreemap::new(),
             truncate: false,
+            told: None,
         }
     }
 
@@ -371,10 +382,10 @@ impl TableCommit {
                     .map_err(|error| Error::internal("rows of one commit differ").source(error))?,
             ),
         };
-        let (mut deletes, truncate) = (self.deletes, self.truncate);
+        let (mut deletes, truncate, told) = (self.deletes, self.truncate, self.told);
         deletes.extend(self.own_deletes.iter().map(|ordinal| first_row.0 + ordinal));
         let segments = self.segments.iter().map(|segment| segment.meta().clone()).collect();
-        Ok(TableChange { table: self.table, first_row, rows, segments, deletes, truncate })
+        Ok(TableChange { table: self.table, first_row, rows, segments, deletes, truncate, told })
     }
 }
 

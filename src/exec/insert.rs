@@ -277,6 +277,10 @@ impl Inserter {
         // A changed key is checked with the old rows out of the way.
         transaction.delete(&self.table, snapshot.first_own_row(self.table.id), &changed.ids);
         check_keys(&self.table, &self.keys, &changed.rows, env, transaction).await?;
+        if snapshot.catalog().told_old_columns(&self.table).is_some() {
+            let first_own = snapshot.first_own_row(self.table.id);
+            transaction.replacing(&self.table, first_own, &changed.order);
+        }
         transaction.insert(&self.table, changed.rows.clone());
         Ok(changed)
     }

@@ -4,7 +4,7 @@
 //! a query     run ─> table, nearest (over a snapshot) ─> batches
 //! a change    insert, update ─> transaction (a private buffer) ─> commit ─> the log ─> apply ─> state
 //! a start     recovery: manifest ─> replay of the log ─────────────────────────────> apply ─> state
-//! meanwhile   maintenance: checkpoint, compaction, collection; upkeep: indexes
+//! meanwhile   maintenance: checkpoint, compaction, collection; upkeep: indexes; events: what webhooks are told
 //! ```
 
 pub mod apply;
@@ -14,6 +14,7 @@ pub mod changed;
 pub mod checkpoint;
 pub mod commit;
 pub mod ddl;
+pub mod events;
 mod failure;
 pub mod insert;
 pub mod kept;

@@ -4,6 +4,7 @@
 //! someone still holds are known ([`States::horizon`]), so that an index forgets a dead row, and
 //! the collector an object, only when nobody can ask for it any more.
 
+use super::events::Events;
 use crate::{
     catalog::Catalog,
     ids::{IndexId, Lsn, Oid, TableId},
@@ -80,6 +81,7 @@ pub struct States {
     alive: Mutex<VecDeque<Weak<DbState>>>,
     published: watch::Sender<Lsn>,
     next_oid: AtomicU32,
+    events: Arc<Events>,
 }
 
 impl States {
@@ -90,7 +92,8 @@ impl States {
         let alive = Mutex::new([Arc::downgrade(&state)].into());
         let published = watch::Sender::new(state.lsn);
         let next_oid = AtomicU32::new(state.catalog.next_oid().0);
-        Self { newest: ArcSwap::new(state), alive, published, next_oid }
+        let events = Arc::new(Events::new(state.lsn));
+        Self { newest: ArcSwap::new(state), alive, published, next_oid, events }
     }
 
     /// A snapshot of now.
@@ -102,6 +105,12 @@ impl States {
     /// An oid for a new object, given once: one whose transaction does not commit is left out.
     pub fn fresh_oid(&self) -> Oid {
         Oid(self.next_oid.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// What webhooks are to be told, and how they do.
+    #[must_use]
+    pub fn events(&self) -> &Arc<Events> {
+        &self.events
     }
 
     /// Makes a picture the newest. Only the commit task calls this.

@@ -7,6 +7,7 @@
 
 use super::{
     commit::{Base, Commit, Committer, TableCommit},
+    events,
     locks::{Locks, Owner, Party, TransactionId},
     snapshot::Snapshot,
     state::{DbState, States},
@@ -74,6 +75,8 @@ struct Buffer {
     deletes: RoaringTreemap,
     /// Whether the committed rows are all gone.
     truncate: bool,
+    /// Own rows, by ordinal, that took the place of committed ones: kept for webhooks.
+    replaced: BTreeMap<u64, RowId>,
 }
 
 impl Transaction {
@@ -244,6 +247,7 @@ impl Transaction {
             rows: super::apply::with_keys(TableState::empty(), table),
             deletes: RoaringTreemap::new(),
             truncate: false,
+            replaced: BTreeMap::new(),
         })
     }
 
@@ -253,6 +257,22 @@ impl Transaction {
             let buffer = self.buffer(table);
             buffer.rows = buffer.rows.append(&rows);
             self.refresh();
+        }
+    }
+
+    /// Says that the rows that are inserted next take the places of these, in this order. Wanted
+    /// only where webhooks are told of it.
+    pub fn replacing(&mut self, table: &Table, first_own: RowId, old: &[RowId]) {
+        let buffer = self.buffer(table);
+        let next = buffer.rows.next_row().0;
+        for (&row, ordinal) in old.iter().zip(next..) {
+            let origin = match row < first_own {
+                true => Some(row),
+                false => buffer.replaced.remove(&(row.0 - first_own.0)),
+            };
+            if let Some(origin) = origin {
+                buffer.replaced.insert(ordinal, origin);
+            }
         }
     }
 
@@ -282,6 +302,7 @@ impl Transaction {
         let buffer = self.buffer(table);
         buffer.rows = buffer.rows.truncate();
         buffer.deletes.clear();
+        buffer.replaced.clear();
         buffer.truncate = true;
         self.refresh();
     }
@@ -304,6 +325,12 @@ impl Transaction {
             buffer.rows = rows;
             self.refresh();
         }
+    }
+
+    /// What webhooks are to be told, and how they do.
+    #[must_use]
+    pub fn events(&self) -> &Arc<events::Events> {
+        self.states.events()
     }
 
     /// An oid for a new object.
@@ -448,6 +475,32 @@ impl Buffer {
         keys.fold(empty, |rows, key| rows.with_key(key.constraint, key.columns))
     }
 
+    /// The committed rows that are gone, each with the place of the row that took its place: the
+    /// offset from the first of the new rows.
+    fn told_of(&self) -> BTreeMap<RowId, Option<u64>> {
+        let mut gone: BTreeMap<RowId, Option<u64>> =
+            self.deletes.iter().map(|row| (RowId(row), None)).collect();
+        if self.replaced.is_empty() {
+            return gone;
+        }
+        // Rows of segments keep their ordinals; of the others only the live ones are committed.
+        let mut offset = self.rows.segments().map(|s| s.meta().end_row().0).max().unwrap_or(0);
+        for group in self.rows.groups() {
+            let (ids, mask) = (group.row_ids(), group.live_mask());
+            let is_segment = group.memtable_batch().is_none();
+            for (at, ordinal) in ids.iter().enumerate() {
+                if mask.as_ref().is_some_and(|mask| !mask.value(at)) {
+                    continue;
+                }
+                if let Some(origin) = self.replaced.get(&ordinal.0) {
+                    gone.insert(*origin, Some(if is_segment { ordinal.0 } else { offset }));
+                }
+                offset += u64::from(!is_segment);
+            }
+        }
+        gone
+    }
+
     async fn into_commit(self, table: TableId) -> Result<TableCommit> {
         let mut commit = TableCommit::new(table);
         commit.deletes = self.deletes;
@@ -477,8 +530,16 @@ impl Buffer {
 impl Work {
     async fn into_commit(self, states: &States) -> Result<Commit> {
         let mut tables = Vec::new();
+        let has_webhooks = states.snapshot().catalog.has_webhooks();
         for (id, buffer) in self.tables {
+            let told = match has_webhooks && !buffer.deletes.is_empty() {
+                true => {
+                    Box::pin(events::told(&buffer.told_of(), id, &self.changes, states)).await?
+                }
+                false => None,
+            };
             let mut table = buffer.into_commit(id).await?;
+            table.told = told;
             if table.rows.windows(2).any(|pair| pair[0].schema() != pair[1].schema()) {
                 // The columns changed between rows: all are committed with those of the end.
                 let catalog = states.snapshot().catalog.with(&self.changes);

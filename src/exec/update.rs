@@ -46,7 +46,8 @@ pub async fn update(
     let touched = |place: &usize| statement.changed.contains(&table.columns[*place].id);
     let mut keys = UniqueKey::of(table)?;
     keys.retain(|key| key.places.iter().any(touched));
-    let rules = Rules { checks: RowChecks::new(table, &env.context)?, keys };
+    let is_told = transaction.catalog().told_old_columns(table).is_some();
+    let rules = Rules { checks: RowChecks::new(table, &env.context)?, keys, is_told };
     let mark = transaction.mark();
     let (rows, new) = loop {
         if let Some(done) = replace(statement, &rules, env, transaction).await? {
@@ -63,6 +64,8 @@ struct Rules {
     checks: RowChecks,
     /// The keys that the statement changes.
     keys: Vec<UniqueKey>,
+    /// Whether webhooks are told which row took the place of which.
+    is_told: bool,
 }
 
 /// Replaces rows as they are found, in the snapshot as it was; how many, and the new ones where
@@ -90,6 +93,9 @@ async fn replace(
         rules.checks.check(&changed.rows, env).await?;
         transaction.delete(table, snapshot.first_own_row(table.id), &changed.ids);
         check_keys(table, &rules.keys, &changed.rows, env, transaction).await?;
+        if rules.is_told {
+            transaction.replacing(table, snapshot.first_own_row(table.id), &changed.order);
+        }
         transaction.insert(table, changed.rows.clone());
         env.spill.spill(table, transaction).await?;
         if statement.returning.is_some() {

@@ -5,6 +5,7 @@
 //!   GET /healthz    nothing is broken that only a restart could mend
 //!   GET /readyz     statements can be served now
 //!   GET /metrics    Prometheus' text format
+//!   /v1/webhooks    webhooks
 //!   /v1, /v2        namespaces: gate (who asks), body (JSON in and out), refusal (what fails)
 //! ```
 
@@ -16,6 +17,7 @@ mod namespaces;
 mod refusal;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use crate::{
     clock::SharedClock,

@@ -15,6 +15,7 @@ use super::{
     body::{self, Sent},
     gate,
     refusal::{self, Refusal},
+    webhooks,
 };
 use crate::namespaces::{Caller, List, MetadataPatch, Query, Recall, Start, Write};
 use axum::{
@@ -46,6 +47,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route("/v2/namespaces/{name}/explain_query", post(explain))
         .route("/v2/namespaces/{name}/metadata", get(metadata))
         .route("/v2/namespaces/{name}/async", post(start))
+        .merge(webhooks::routes())
         .route("/v1/{*rest}", axum::routing::any(nowhere))
         .route("/v2/{*rest}", axum::routing::any(nowhere))
         .method_not_allowed_fallback(no_method)
@@ -68,10 +70,10 @@ async fn no_method() -> Refusal {
 }
 
 /// What a request gives.
-type Answer<T> = Result<Json<T>, Refusal>;
+pub(super) type Answer<T> = Result<Json<T>, Refusal>;
 
 /// Parts of the address, or a refusal that says what is wrong with them.
-struct At<T>(T);
+pub(super) struct At<T>(pub(super) T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
     type Rejection = Refusal;
@@ -85,7 +87,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
 }
 
 /// The query string; names that mean nothing here are left alone, as clients send some.
-struct Asked<T>(T);
+pub(super) struct Asked<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     type Rejection = Refusal;
@@ -98,10 +100,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     }
 }
 
-type Shared = State<Arc<Api>>;
-type By = Extension<Caller>;
+pub(super) type Shared = State<Arc<Api>>;
+pub(super) type By = Extension<Caller>;
 
-fn answer<T: Serialize>(value: T) -> Answer<T> {
+pub(super) fn answer<T: Serialize>(value: T) -> Answer<T> {
     Ok(Json(value))
 }
 

@@ -11,6 +11,7 @@
 //!   value, cell  JSON becomes columns, columns become JSON   attribute: the types of both worlds
 //!   documents    a write's rows and columns together         write: upserts, patches, deletes
 //!   filter, rank conditions and orders in SQL                query, aggregate, multi, recall
+//!   webhooks     the SQL of webhooks, for clients that speak JSON
 //!   work         a session that a request borrows            background: what nobody waits for
 //! ```
 
@@ -34,6 +35,7 @@ mod schema;
 mod shape;
 mod sql;
 mod value;
+mod webhooks;
 mod work;
 mod write;
 
@@ -46,6 +48,7 @@ pub use request::{
     Consistency, Include, Level, Limit, List, MetadataPatch, MultiQuery, Per, Query, Recall, Start,
     Write,
 };
+pub use webhooks::{DeadLetters, Deliveries, NewWebhook, WebhookAction, WebhookPatch};
 pub use write::{WriteAnswer, WriteBilling, WritePerformance};
 
 use crate::{clock::SharedClock, session::Engine, telemetry::Metrics};

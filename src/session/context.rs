@@ -571,4 +571,12 @@ impl pg::Live for LiveView {
         // One that is recorded only is as built as it ever will be.
         snapshot.index(index).is_some() || !is_searched(entry, table)
     }
+
+    fn webhook(&self, webhook: Oid) -> pg::WebhookStat {
+        super::webhook::stat(self.0.engine.states.events(), webhook)
+    }
+
+    fn deliveries(&self, webhook: Oid) -> Vec<pg::DeliveryRow> {
+        super::webhook::deliveries(self.0.engine.states.events(), webhook)
+    }
 }

@@ -9,6 +9,7 @@
 //! - [`statement`]: prepares and runs one statement; [`utility`] those that are not queries.
 //! - [`transaction`]: BEGIN, COMMIT, savepoints, the implicit transaction.
 //! - [`api_key`]: keys of HTTP clients.
+//! - [`webhook`]: statements about webhooks, and what their conditions mean.
 //! - [`temporary`]: temporary relations until their end.
 //! - [`cursor`], [`copy`], [`explain`]: what their names say.
 
@@ -29,11 +30,13 @@ mod statement;
 mod temporary;
 mod transaction;
 mod utility;
+mod webhook;
 
 pub use cancel::{Canceller, Pace};
 pub use copy::{CopyIn, CopyOut};
 pub use engine::{Engine, Login, Services};
 pub use statement::{Given, Prepared};
+pub use webhook::Conditions;
 
 pub use crate::{
     exec::run::RowStream,

@@ -21,7 +21,9 @@ use crate::{
     pgtype::PgType,
     sql::{
         self, Bound, Context,
-        utility::{Declare, Discard, Execute, Name, SetValue, TransactionModes, Utility},
+        utility::{
+            AlterWebhook, Declare, Discard, Execute, Name, SetValue, TransactionModes, Utility,
+        },
     },
 };
 use arrow::{
@@ -41,6 +43,10 @@ pub(super) fn columns(
         Utility::Show(None) => Ok(Some(["name", "setting", "description"].map(text_column).into())),
         Utility::Fetch { cursor, moves: false, .. } => session.cursors.columns(cursor).map(Some),
         Utility::CreateApiKey { .. } => Ok(Some([super::api_key::column()].into())),
+        Utility::CreateWebhook(_)
+        | Utility::AlterWebhook { action: AlterWebhook::RotateSecret, .. } => {
+            Ok(Some([super::webhook::column()].into()))
+        }
         Utility::Execute(execute) => {
             let prepared = session.prepared_named(&execute.name)?;
             Ok(prepared.columns().map(Into::into))
@@ -192,6 +198,9 @@ pub(super) async fn run(
         }
         Utility::CreateApiKey { name, role } => {
             session.create_api_key(name, role.as_deref(), cancel).await
+        }
+        Utility::CreateWebhook(_) | Utility::AlterWebhook { .. } => {
+            Box::pin(session.webhook(statement, cancel)).await
         }
         ddl => session.ddl(ddl, cancel).await,
     }

@@ -14,6 +14,7 @@ use crate::{
             AlterDatabase, AlterRelation, AlterRole, AlterSequence, CreateIndex, Drop, Grant,
             IndexKey, Name, ObjectKind, RoleOptions, SequenceOptions, SetValue, Utility,
         },
+        webhook_ddl,
     },
 };
 use datafusion::sql::sqlparser::{ast, tokenizer::Token};
@@ -151,6 +152,7 @@ fn create_object(source: &Arc<Source>, cursor: &mut Cursor<'_>, or_replace: bool
             let role = if cursor.accept("FOR ROLE") { Some(cursor.identifier()?) } else { None };
             Utility::CreateApiKey { name, role }
         }
+        "WEBHOOK" => webhook_ddl::create(cursor)?,
         "SEQUENCE" => {
             let if_not_exists = cursor.if_not_exists();
             let name = cursor.name()?;
@@ -424,6 +426,7 @@ fn alter(cursor: &mut Cursor<'_>) -> Result<Utility> {
             let version = if cursor.accept("TO") { Some(cursor.value()?) } else { None };
             Utility::AlterExtension { name, version }
         }
+        "WEBHOOK" => webhook_ddl::alter(cursor)?,
         "" => return Err(start.unexpected()),
         other => return Err(start.unsupported(&format!("ALTER {other}"))),
     })
@@ -491,6 +494,9 @@ fn drop_objects(cursor: &mut Cursor<'_>) -> Result<Utility> {
     if cursor.accept("API KEY") {
         let if_exists = cursor.if_exists();
         return Ok(Utility::DropApiKey { name: cursor.identifier()?, if_exists });
+    }
+    if cursor.accept("WEBHOOK") {
+        return webhook_ddl::drop(cursor);
     }
     let start = cursor.clone();
     let Some(object) = object_kind(cursor) else {

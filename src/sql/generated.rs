@@ -144,7 +144,7 @@ fn invalid(message: String) -> Error {
     Error::new(SqlState::new(b"42P17"), message)
 }
 
-fn is_immutable(expr: &Expr) -> Result<bool> {
+pub(super) fn is_immutable(expr: &Expr) -> Result<bool> {
     let mut immutable = true;
     expr.apply(|part| {
         if let Expr::ScalarFunction(function) = part {

@@ -22,6 +22,7 @@ mod binder;
 mod calls;
 mod coerce;
 mod commands;
+mod condition;
 mod cursor;
 mod ddl;
 mod dml;
@@ -45,6 +46,7 @@ mod table_ddl;
 mod tokens;
 mod typed;
 pub mod utility;
+mod webhook_ddl;
 mod with;
 
 use crate::{
@@ -60,8 +62,9 @@ use std::{fmt, sync::Arc};
 
 pub use crate::catalog::pg::{ActivityRow, SettingRow};
 pub use bind::{bind, bind_arguments, bind_given};
+pub use condition::condition_columns;
 pub use generated::check_generated;
-pub use parse::{Statement, parse};
+pub use parse::{Statement, check_expression, parse};
 pub use plan::Plan;
 pub use push_down::optimizer_rules;
 pub use utility::Utility;

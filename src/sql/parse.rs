@@ -167,6 +167,14 @@ pub(crate) fn parse_expression(text: &str) -> Result<ast::Expr> {
     Ok(expression)
 }
 
+/// Checks that a text is one expression and nothing more.
+///
+/// # Errors
+/// 42601.
+pub fn check_expression(text: &str) -> Result<()> {
+    parse_expression(text).map(drop)
+}
+
 /// A query, as a view was kept.
 pub(crate) fn parse_query(text: &str) -> Result<Box<ast::Query>> {
     let statements = parse(text)?;

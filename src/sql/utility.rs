@@ -2,7 +2,7 @@
 //! whoever runs the statement looks them up in the catalog of that moment.
 
 use crate::{
-    catalog::{Identity, OnCommit},
+    catalog::{Identity, OnCommit, webhook::EventKind},
     pgtype::PgType,
     sql::{Query, parse::Statement},
 };
@@ -50,6 +50,9 @@ pub enum Utility {
     CreateRole { name: String, options: RoleOptions },
     CreateApiKey { name: String, role: Option<String> },
     DropApiKey { name: String, if_exists: bool },
+    CreateWebhook(CreateWebhook),
+    AlterWebhook { name: String, if_exists: bool, action: AlterWebhook },
+    DropWebhook { names: Vec<String>, if_exists: bool },
     CreateSequence { name: Name, if_not_exists: bool, options: SequenceOptions },
     CreateView(CreateView),
     Comment { object: ObjectKind, name: Name, column: Option<String>, comment: Option<String> },
@@ -355,6 +358,57 @@ pub struct CreateView {
     pub columns: Vec<(String, PgType)>,
     /// Its query, as SQL text.
     pub query: String,
+}
+
+/// CREATE WEBHOOK.
+#[derive(Debug, Clone)]
+pub struct CreateWebhook {
+    /// Its name.
+    pub name: String,
+    /// Leave one that is there.
+    pub if_not_exists: bool,
+    /// Whose changes it tells of.
+    pub of: WebhookOf,
+    /// `WHEN (…)`.
+    pub events: Vec<EventKind>,
+    /// `WHERE …`, as SQL text.
+    pub condition: Option<String>,
+    /// `TO …`.
+    pub url: String,
+    /// `WITH (…)`.
+    pub options: Vec<(String, String)>,
+}
+
+/// Whose changes a webhook tells of.
+#[derive(Debug, Clone)]
+pub enum WebhookOf {
+    /// One table's.
+    Table(Name),
+    /// All tables' of a database; none named: of this one.
+    Database(Option<String>),
+}
+
+/// A change of ALTER WEBHOOK.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each is the clause of its name")]
+pub enum AlterWebhook {
+    Rename(String),
+    Owner(String),
+    SetOptions(Vec<(String, String)>),
+    ResetOptions(Vec<String>),
+    Enable,
+    Disable,
+    RotateSecret,
+    Url(String),
+    Events {
+        events: Vec<EventKind>,
+        condition: Option<String>,
+    },
+    Test,
+    /// Of one event, or of all.
+    Replay(Option<String>),
+    /// Of one event, or of all.
+    Forget(Option<String>),
 }
 
 /// Options of CREATE and ALTER ROLE; `None` where the statement is silent.

@@ -210,7 +210,7 @@ struct Manifests {
     named: BTreeSet<ObjectPath>,
     /// No longer retained, oldest first, with sizes.
     obsolete: Vec<(ObjectPath, u64)>,
-    /// All retained ones contain the log up to here.
+    /// All retained ones, and webhooks, are done with the log up to here.
     covered: Lsn,
 }
 
@@ -239,7 +239,7 @@ impl Manifests {
                 .is_ok_and(|micros| Duration::from_micros(micros) <= options.retention);
             if retained < options.manifests_min || is_recent || replaced < 0 {
                 retained += 1;
-                all.covered = all.covered.min(manifest.lsn);
+                all.covered = all.covered.min(manifest.log_from());
                 all.live.extend(manifest.objects());
             } else {
                 let bytes = sizes.get(&manifest.path()).copied().unwrap_or_default();

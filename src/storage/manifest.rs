@@ -32,6 +32,9 @@ pub struct Manifest {
     pub time_micros: i64,
     /// The log up to here is contained in the objects.
     pub lsn: Lsn,
+    /// Up to which record webhooks' events are stored; the log behind it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<Lsn>,
     /// The catalog; storage does not look into it.
     pub catalog: serde_json::Value,
     /// The tables.
@@ -72,6 +75,12 @@ impl Manifest {
             table.segments.iter().flat_map(SegmentMeta::objects).chain(deletes)
         });
         tables.chain(self.indexes.iter().flat_map(|index| index.objects.iter().cloned()))
+    }
+
+    /// The log behind this is needed.
+    #[must_use]
+    pub fn log_from(&self) -> Lsn {
+        self.tail.map_or(self.lsn, |tail| tail.min(self.lsn))
     }
 
     /// Its name.

@@ -146,6 +146,27 @@ metrics! {
     index_builds: IntCounterVec = "nearlake_index_builds_total", "outcome";
     /// Time that a build of an index takes.
     index_build_seconds: Histogram = "nearlake_index_build_seconds", SECONDS;
+
+    /// Events that were written for webhooks, by kind.
+    webhook_events: IntCounterVec = "nearlake_webhook_events_total", "kind";
+    /// Requests to endpoints of webhooks, by outcome: delivered, failed; and events that were given up: dead.
+    webhook_attempts: IntCounterVec = "nearlake_webhook_attempts_total", "outcome";
+    /// Time that one request to an endpoint of a webhook takes.
+    webhook_attempt_seconds: Histogram = "nearlake_webhook_attempt_seconds", SECONDS;
+    /// Events that wait to be delivered.
+    webhook_queue: IntGauge = "nearlake_webhook_queue";
+    /// Bytes of these events.
+    webhook_queue_bytes: IntGauge = "nearlake_webhook_queue_bytes";
+    /// Age of the oldest event that waits to be delivered.
+    webhook_queue_age_seconds: IntGauge = "nearlake_webhook_queue_age_seconds";
+    /// Commits that were not yet looked at for webhooks.
+    webhook_lag_commits: IntGauge = "nearlake_webhook_lag_commits";
+    /// Events that were given up and are kept.
+    webhook_dead_letters: IntGauge = "nearlake_webhook_dead_letters";
+    /// Webhooks that are paused, since their endpoint does not answer.
+    webhooks_paused: IntGauge = "nearlake_webhooks_paused";
+    /// Events that were lost, since too many waited or their condition failed.
+    webhook_events_lost: IntCounter = "nearlake_webhook_events_lost_total";
 }
 
 /// Adds a metric to the registry.

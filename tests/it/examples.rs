@@ -40,6 +40,7 @@ examples! {
     filters "04_filters",
     upserts "05_upserts",
     index "06_index",
+    webhooks "09_webhooks",
 }
 
 /// The README's statements, each with what psql answers in the comments behind it.

@@ -45,5 +45,7 @@ mod stores;
 mod support;
 /// Temporary relations until their end.
 mod temporary;
+/// Webhooks, under faults of every kind.
+mod webhooks;
 /// The protocol, byte by byte.
 mod wire;

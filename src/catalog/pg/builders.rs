@@ -3,6 +3,7 @@
 use super::{
     SystemRelation, View, attribute, class, constraint, extension, functions, index,
     information_schema, objects, roles, rows::Rows, sequence, settings, stat, types, views,
+    webhooks,
 };
 use crate::error::Result;
 use arrow::array::RecordBatch;
@@ -72,6 +73,8 @@ fn build_of(schema: &str, name: &str) -> Build {
         ("pg_catalog", "pg_stat_all_indexes" | "pg_stat_user_indexes") => stat::indexes,
         ("pg_catalog", "pg_statio_all_tables" | "pg_statio_user_tables") => stat::tables,
         ("pg_catalog", "pg_statio_all_indexes" | "pg_statio_user_indexes") => stat::indexes,
+        ("pg_catalog", "nearlake_webhooks") => webhooks::nearlake_webhooks,
+        ("pg_catalog", "nearlake_webhook_deliveries") => webhooks::nearlake_webhook_deliveries,
         ("pg_catalog", "nearlake_stat_recall") => stat::nearlake_stat_recall,
         ("pg_catalog", "pg_statio_all_sequences" | "pg_statio_user_sequences") => {
             stat::sequences_read

@@ -28,8 +28,10 @@ mod shape;
 mod stat;
 mod types;
 mod views;
+mod webhooks;
 
 pub use shape::{SystemColumn, SystemRelation, lookup, relation, relations};
+pub use webhooks::{DeliveryRow, WebhookStat};
 
 use super::{Catalog, Database, PUBLIC, Schema};
 use crate::ids::Oid;
@@ -71,6 +73,14 @@ pub trait Live: Debug + Send + Sync {
     fn builds(&self) -> Vec<BuildRow>;
     /// Whether an index can be searched: it is not while it is built in the background.
     fn is_built(&self, index: Oid) -> bool;
+    /// How a webhook does.
+    fn webhook(&self, _webhook: Oid) -> WebhookStat {
+        WebhookStat::default()
+    }
+    /// What waits for a webhook, what was given up, and what was delivered lately.
+    fn deliveries(&self, _webhook: Oid) -> Vec<DeliveryRow> {
+        Vec::new()
+    }
 }
 
 /// A row of `pg_stat_progress_create_index`.

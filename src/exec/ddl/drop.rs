@@ -262,7 +262,8 @@ impl Ddl<'_> {
         let catalog = self.catalog();
         let owns = catalog.tables().any(|table| table.owner == role.id)
             || catalog.schemas().any(|schema| schema.owner == role.id)
-            || catalog.databases().any(|database| database.owner == role.id);
+            || catalog.databases().any(|database| database.owner == role.id)
+            || catalog.webhooks().any(|webhook| webhook.owner == role.id);
         if owns {
             return Err(Error::new(
                 SqlState::DEPENDENT_OBJECTS_STILL_EXIST,

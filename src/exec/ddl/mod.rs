@@ -10,6 +10,7 @@ mod index;
 mod object;
 mod reindex;
 mod table;
+mod webhook;
 
 use super::{
     commit::changed_meanwhile,
@@ -88,6 +89,9 @@ impl<'a> Ddl<'a> {
             }
             Utility::CreateRole { name, options } => self.create_role(name, options).await?,
             Utility::DropApiKey { name, if_exists } => self.drop_api_key(name, *if_exists).await?,
+            Utility::DropWebhook { names, if_exists } => {
+                self.drop_webhooks(names, *if_exists).await?
+            }
             Utility::CreateSequence { name, if_not_exists, options } => {
                 self.create_sequence_statement(name, *if_not_exists, options).await?
             }

@@ -16,6 +16,7 @@ use crate::{
     clock::SharedClock,
     error::Result,
     exec::{
+        events::Alarm,
         state::States,
         topk::{Neighbour, Query, TopK, scan_group},
     },
@@ -145,7 +146,16 @@ impl Recall {
         drop(recent);
 
         let key = Key::new(sample.index, sample.band, sample.target);
-        self.windows.lock().record(key, &sample.name, answered, &self.metrics);
+        let fallen = self.windows.lock().record(key, &sample.name, answered, &self.metrics);
+        if let Some(known) = fallen {
+            self.states.events().alarm(Alarm {
+                index: sample.index,
+                filter: sample.band.name(),
+                target: f64::from(sample.target),
+                measured: (known.recall, known.low, known.high),
+                samples: known.queries,
+            });
+        }
     }
 
     /// Lets go of indexes that are gone.

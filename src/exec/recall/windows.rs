@@ -48,8 +48,15 @@ struct Window {
 }
 
 impl Windows {
-    /// Another answer counts.
-    pub(super) fn record(&mut self, key: Key, name: &str, answered: Answered, metrics: &Metrics) {
+    /// Another answer counts; what is known when it shows, for the first time, that recall has
+    /// fallen below its target.
+    pub(super) fn record(
+        &mut self,
+        key: Key,
+        name: &str,
+        answered: Answered,
+        metrics: &Metrics,
+    ) -> Option<Estimate> {
         let window = self.0.entry(key).or_default();
         name.clone_into(&mut window.name);
         if window.answered.len() == WINDOW {
@@ -57,9 +64,8 @@ impl Windows {
         }
         window.answered.push_back(answered);
         window.aim.learn(answered, key.target());
-        if let Some(known) = window.estimate() {
-            window.tell(key, known, metrics);
-        }
+        let known = window.estimate()?;
+        window.tell(key, known, metrics).then_some(known)
     }
 
     /// What a search is to aim at so that it finds what it shall.
@@ -108,15 +114,16 @@ impl Window {
     }
 
     /// The metrics learn of what is known, and the log of recall that has fallen below its target:
-    /// once, until it has been as high as it shall be.
-    fn tell(&mut self, key: Key, known: Estimate, metrics: &Metrics) {
+    /// once, until it has been as high as it shall be. Whether the log was told.
+    fn tell(&mut self, key: Key, known: Estimate, metrics: &Metrics) -> bool {
         let target = key.target();
         let is_below = known.high < target;
         let labels = [self.name.as_str(), key.band.name()];
         metrics.recall.with_label_values(&labels).set(known.recall);
         metrics.recall_target.with_label_values(&labels).set(target);
         metrics.recall_below_target.with_label_values(&labels).set(i64::from(is_below));
-        if is_below && !self.is_told {
+        let is_news = is_below && !self.is_told;
+        if is_news {
             tracing::warn!(
                 index = %self.name,
                 filter = key.band.name(),
@@ -129,6 +136,7 @@ impl Window {
             );
         }
         self.is_told = is_below || (self.is_told && known.recall < target);
+        is_news
     }
 }
 

@@ -32,7 +32,7 @@ use crate::{
 use bytes::Bytes;
 use folder::FolderLog;
 use objects::ObjectLog;
-pub use record::{BODY_BYTES_MAX, HEADER_BYTES, Record, TableChange};
+pub use record::{BODY_BYTES_MAX, HEADER_BYTES, Record, TOLD_NEW, TOLD_ROW, TableChange};
 pub use replay::Replay;
 
 /// How the log is kept.
@@ -259,6 +259,15 @@ impl Wal {
             }
         }
     }
+}
+
+/// Reads the log behind `after` up to `end`, both of which are durable, while others append.
+///
+/// # Errors
+/// Those of the store.
+pub async fn read(store: &Store, after: Lsn, end: Lsn) -> Result<Replay> {
+    let firsts = objects::list(store).await?;
+    Ok(Replay::new(store, &firsts, after, Lsn(end.0 + 1)))
 }
 
 /// How handing over a group ended.

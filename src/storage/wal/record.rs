@@ -24,6 +24,7 @@ const MAGIC: [u8; 8] = *b"NLKWAL\x1a\n";
 const VERSION: u16 = 1;
 const HAS_ROWS: u8 = 1;
 const TRUNCATES: u8 = 2;
+const HAS_TOLD: u8 = 4;
 
 /// One commit.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +57,14 @@ pub struct TableChange {
     pub deletes: RoaringTreemap,
     /// Whether the table is emptied before the rest of this change happens.
     pub truncate: bool,
+    /// What webhooks are told of the rows that are no more: [`TOLD_ROW`], [`TOLD_NEW`], old values.
+    pub told: Option<RecordBatch>,
 }
+
+/// The column of [`TableChange::told`] that names the row that is no more.
+pub const TOLD_ROW: &str = "row";
+/// The one that says which row took its place: the offset from the first of the new rows, or NULL.
+pub const TOLD_NEW: &str = "new";
 
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,8 +174,10 @@ fn encode_body(record: &Record, out: &mut Vec<u8>) -> Result<()> {
     for change in &record.tables {
         out.extend_from_slice(&change.table.0.to_le_bytes());
         out.extend_from_slice(&change.first_row.0.to_le_bytes());
-        let has_rows = if change.rows.is_some() { HAS_ROWS } else { 0 };
-        out.push(has_rows | if change.truncate { TRUNCATES } else { 0 });
+        let flag = |bit, is_set| if is_set { bit } else { 0 };
+        let truncates = flag(TRUNCATES, change.truncate);
+        let told = flag(HAS_TOLD, change.told.is_some());
+        out.push(flag(HAS_ROWS, change.rows.is_some()) | truncates | told);
         sized(out, |out| match &change.rows {
             Some(rows) => encode_rows(rows, out),
             None => Ok(()),
@@ -183,6 +193,9 @@ fn encode_body(record: &Record, out: &mut Vec<u8>) -> Result<()> {
                 Error::internal("could not write deletes to the log").source(error)
             }),
         })?;
+        if let Some(told) = &change.told {
+            sized(out, |out| encode_rows(told, out))?;
+        }
     }
     Ok(())
 }
@@ -309,6 +322,13 @@ fn decode_table(body: &mut Body<'_>) -> Result<TableChange> {
     let table = Oid(u32::from_le_bytes(body.array()?));
     let first_row = RowId(u64::from_le_bytes(body.array()?));
     let [flags] = body.array()?;
+    if flags & !(HAS_ROWS | TRUNCATES | HAS_TOLD) != 0 {
+        let message =
+            format!("a log record has the flags {flags}, which this program does not know");
+        return Err(
+            Error::unsupported(message).hint("Use the program that wrote it, or a newer one.")
+        );
+    }
     let rows = body.sized()?;
     let rows = if flags & HAS_ROWS == 0 { None } else { Some(decode_rows(rows)?) };
     let segments = serde_json::from_slice(body.sized()?)
@@ -319,7 +339,8 @@ fn decode_table(body: &mut Body<'_>) -> Result<TableChange> {
             .map_err(|error| strange("deletes cannot be read").source(error))?,
     };
     let truncate = flags & TRUNCATES != 0;
-    Ok(TableChange { table, first_row, rows, segments, deletes, truncate })
+    let told = if flags & HAS_TOLD == 0 { None } else { Some(decode_rows(body.sized()?)?) };
+    Ok(TableChange { table, first_row, rows, segments, deletes, truncate, told })
 }
 
 fn decode_rows(bytes: &[u8]) -> Result<RecordBatch> {

@@ -33,13 +33,14 @@ fn rows(count: i64) -> RecordBatch {
 }
 
 fn record(lsn: u64) -> Record {
-    let change = |table, rows: Option<RecordBatch>| TableChange {
+    let change = |table, new: Option<RecordBatch>| TableChange {
         table: Oid(table),
         first_row: RowId(lsn * 1000),
-        rows,
+        rows: new,
         segments: Vec::new(),
         deletes: RoaringTreemap::from_iter([1, 70_000, u64::from(u32::MAX) + lsn]),
         truncate: table == 3,
+        told: (table == 2).then(|| rows(3)),
     };
     Record {
         lsn: Lsn(lsn),

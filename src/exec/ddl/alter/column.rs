@@ -161,6 +161,19 @@ impl Ddl<'_> {
             self.env.context.notice(Error::new(SqlState::new(b"00000"), message));
             self.drop_column(table, other, false, true)?;
         }
+        let webhooks = self.webhooks_reading(table.id, column.id);
+        if let Some(webhook) = webhooks.first().filter(|_| !cascade) {
+            return Err(Error::new(
+                SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+                format!(
+                    "cannot drop column {name} of table {} because other objects depend on it",
+                    table.name
+                ),
+            )
+            .detail(format!("webhook {} depends on column {name}", webhook.name))
+            .hint("Use DROP ... CASCADE to drop the dependent objects too."));
+        }
+        self.transaction.change(webhooks.iter().map(|webhook| Change::DropWebhook(webhook.id)));
         self.transaction.change(views.iter().map(|view| Change::DropView(view.id)));
         let uses = |kind: &ConstraintKind| match kind {
             ConstraintKind::PrimaryKey { columns }
@@ -187,11 +200,12 @@ impl Ddl<'_> {
 
     /// Expressions are kept as text, so that a column that they name cannot take another name.
     pub(super) fn refuse_named_in_checks(
-        &self,
+        &mut self,
         table: &Table,
         column: &str,
         verb: &str,
     ) -> Result<()> {
+        self.refuse_read_by_webhooks(table, column, verb)?;
         if let Some(other) = generated_from(table, column).next() {
             return Err(Error::unsupported(format!(
                 "cannot {verb} column \"{column}\" since generated column \"{}\" uses it",
@@ -229,6 +243,7 @@ impl Ddl<'_> {
             )
             .detail(format!("Column \"{name}\" is used by generated column \"{}\".", other.name)));
         }
+        self.refuse_read_by_webhooks(table, name, "alter type of")?;
         let widens = match (&column.kind, kind) {
             (from, to) if from == to => true,
             (PgType::Varchar(_) | PgType::Text, PgType::Text | PgType::Varchar(None)) => true,
