@@ -2,7 +2,11 @@
 //! are assigned, a group at a time. Reads and writes go on meanwhile; rows that come later are
 //! searched exactly until the index has them.
 
-use super::{run::Run, table::column_specs};
+use super::{
+    progress::{Build, Phase},
+    run::Run,
+    table::column_specs,
+};
 use crate::{
     catalog::{Index as Entry, IndexKind, Table},
     error::{Error, Result, SqlState},
@@ -63,23 +67,32 @@ impl Source {
     ///
     /// # Errors
     /// 57014 when cancelled; those of reading and of the core.
-    pub async fn build(self, run: &Run) -> Result<Index> {
+    pub async fn build(self, run: &Run, build: Arc<Build>) -> Result<Index> {
         let cancel = run.cancel().clone();
-        run.compute(async move { self.work(&cancel).await }).await
+        run.compute(async move { self.work(&cancel, Some(&build)).await }).await
     }
 
     /// Builds where the caller may be blocked.
     ///
     /// # Errors
     /// Those of [`Source::build`].
-    pub async fn work(&self, cancel: &CancellationToken) -> Result<Index> {
-        let watch = |_: f32| {
-            if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    pub async fn work(&self, cancel: &CancellationToken, build: Option<&Build>) -> Result<Index> {
+        let watch = |phase| {
+            move |part: f32| {
+                build.inspect(|build| build.at(phase, part));
+                if cancel.is_cancelled() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            }
         };
         let live = self.rows.live_rows();
+        build.inspect(|build| build.expect(live));
         let sample = self.sample(live).await?;
+        let training = watch(Phase::Training);
         let mut builder =
-            tokio::task::block_in_place(|| Builder::new(self.options, live, &sample, &watch))?;
+            tokio::task::block_in_place(|| Builder::new(self.options, live, &sample, &training))?;
         drop(sample);
         let mut end = RowId(0);
         for group in self.rows.groups() {
@@ -88,9 +101,12 @@ impl Source {
                 return Err(super::run::cancelled());
             }
             tokio::task::block_in_place(|| builder.add(&ids, &vectors))?;
+            build.inspect(|build| build.assigned(ids.len()));
             end = group.end_row();
         }
-        let index = tokio::task::block_in_place(|| builder.finish(&watch))?;
+        let settling = watch(Phase::Settling);
+        build.inspect(|build| build.at(Phase::Settling, 0.0));
+        let index = tokio::task::block_in_place(|| builder.finish(&settling))?;
         Ok(index.advance(end.max(self.rows.next_row()).min(self.end)))
     }
 

@@ -25,6 +25,7 @@ pub mod meetings;
 pub mod nearest;
 pub mod neighbours;
 mod parameter;
+pub mod progress;
 mod reader;
 pub mod recall;
 pub mod recovery;

@@ -6,6 +6,7 @@ use super::{
     failure::snapshot_of,
     nearest::NearestPlanner,
     parameter::{self, Parameters},
+    progress::Builds,
     recall::Recall,
     relations::Viewpoint,
     reuse::{Ready, Reusable},
@@ -51,6 +52,7 @@ pub struct Runner {
     template: Arc<SessionState>,
     metrics: Arc<Metrics>,
     recall: Arc<Recall>,
+    builds: Arc<Builds>,
     cpu: Handle,
 }
 
@@ -96,7 +98,8 @@ impl Runner {
         for rule in sql::optimizer_rules(table_of) {
             builder = builder.with_optimizer_rule(rule);
         }
-        Self { template: Arc::new(builder.build()), metrics, recall, cpu }
+        let (template, builds) = (Arc::new(builder.build()), Arc::default());
+        Self { template, metrics, recall, builds, cpu }
     }
 
     /// For one statement: on a snapshot, until cancelled.
@@ -124,6 +127,12 @@ impl Runner {
     #[must_use]
     pub fn recall(&self) -> &Recall {
         &self.recall
+    }
+
+    /// The builds of indexes that run.
+    #[must_use]
+    pub fn builds(&self) -> &Builds {
+        &self.builds
     }
 
     /// The memory that plans have.
@@ -184,6 +193,12 @@ impl Run {
     #[must_use]
     pub fn cancel(&self) -> &CancellationToken {
         &self.cancel
+    }
+
+    /// The builds of indexes that run on the node.
+    #[must_use]
+    pub fn builds(&self) -> &Builds {
+        &self.runner.builds
     }
 
     /// The physical plan for these very parameters, as EXPLAIN shows it.

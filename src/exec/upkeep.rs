@@ -107,7 +107,7 @@ impl Upkeep {
         let Some(source) = Source::new(entry, &table, rows, end)? else { return Ok(false) };
         let whole = |index: &&Index| !index.is_damaged();
         let Some(index) = state.indexes.get(&entry.id).filter(whole) else {
-            let index = source.work(stop).await?;
+            let index = source.work(stop, None).await?;
             self.publish(entry.id, index).await?;
             return Ok(true);
         };

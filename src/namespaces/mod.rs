@@ -11,6 +11,7 @@
 //!   value, cell  JSON becomes columns, columns become JSON   attribute: the types of both worlds
 //!   documents    a write's rows and columns together         write: upserts, patches, deletes
 //!   filter, rank conditions and orders in SQL                query, aggregate, multi, recall
+//!   config       all of how a namespace is, in one place
 //!   work         a session that a request borrows            background: what nobody waits for
 //! ```
 
@@ -18,6 +19,7 @@ mod aggregate;
 mod attribute;
 mod background;
 mod cell;
+mod config;
 mod copy;
 mod documents;
 mod fault;
@@ -38,6 +40,7 @@ mod work;
 mod write;
 
 pub use cell::VectorEncoding;
+pub use config::Config;
 pub use fault::{Answer, Fault, FaultKind};
 pub use manage::Page;
 pub use query::{MultiQueryAnswer, QueryAnswer, QueryBilling, QueryPerformance};

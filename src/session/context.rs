@@ -461,6 +461,17 @@ impl Context for SessionContext {
         })
     }
 
+    fn check_cancelled(&self) -> Result<()> {
+        if self.canceller.token().is_cancelled() {
+            return Err(crate::exec::run::cancelled());
+        }
+        Ok(())
+    }
+
+    fn forget_statements(&self) {
+        self.engine.statements.reset();
+    }
+
     fn cancel_backend(&self, process_id: i32) -> bool {
         let sessions = self.engine.sessions();
         let found = sessions.iter().find(|session| session.process_id == process_id);
@@ -556,5 +567,13 @@ impl pg::Live for LiveView {
 
     fn recall(&self) -> Vec<pg::RecallRow> {
         self.0.engine.runner.recall().rows()
+    }
+
+    fn statements(&self) -> Vec<pg::StatementRow> {
+        self.0.engine.statements.rows()
+    }
+
+    fn builds(&self) -> Vec<pg::BuildRow> {
+        self.0.engine.runner.builds().rows()
     }
 }

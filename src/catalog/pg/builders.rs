@@ -72,6 +72,8 @@ fn build_of(schema: &str, name: &str) -> Build {
         ("pg_catalog", "pg_statio_all_tables" | "pg_statio_user_tables") => stat::tables,
         ("pg_catalog", "pg_statio_all_indexes" | "pg_statio_user_indexes") => stat::indexes,
         ("pg_catalog", "nearlake_stat_recall") => stat::nearlake_stat_recall,
+        ("pg_catalog", "nearlake_stat_statements") => stat::nearlake_stat_statements,
+        ("pg_catalog", "pg_stat_progress_create_index") => stat::pg_stat_progress_create_index,
         ("pg_catalog", "pg_statio_all_sequences" | "pg_statio_user_sequences") => {
             stat::sequences_read
         }

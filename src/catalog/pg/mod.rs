@@ -67,6 +67,64 @@ pub trait Live: Debug + Send + Sync {
     fn live_rows(&self, table: Oid) -> u64;
     /// What is known of the recall of indexes.
     fn recall(&self) -> Vec<RecallRow>;
+    /// What statements cost.
+    fn statements(&self) -> Vec<StatementRow>;
+    /// The builds of indexes that run.
+    fn builds(&self) -> Vec<BuildRow>;
+}
+
+/// A row of `nearlake_stat_statements`: what statements of one form cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatementRow {
+    /// The role that ran them.
+    pub user: Oid,
+    /// The database that they ran in.
+    pub database: Oid,
+    /// The number of the form.
+    pub form: i64,
+    /// The form: the text without its constants.
+    pub text: Arc<str>,
+    /// `select`, `insert` …
+    pub kind: &'static str,
+    /// How many came to their end.
+    pub calls: i64,
+    /// How many failed.
+    pub errors: i64,
+    /// Rows that they gave or changed.
+    pub rows: i64,
+    /// The time that all took together, in milliseconds.
+    pub total_ms: f64,
+    /// The shortest.
+    pub min_ms: f64,
+    /// The longest.
+    pub max_ms: f64,
+    /// The mean.
+    pub mean_ms: f64,
+    /// The standard deviation.
+    pub deviation_ms: f64,
+    /// When the last one ended; microseconds since 1970.
+    pub last_call_micros: i64,
+}
+
+/// A row of `pg_stat_progress_create_index`: an index that is being built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildRow {
+    /// The backend that waits for it.
+    pub process_id: i32,
+    /// Its database.
+    pub database: Oid,
+    /// The table.
+    pub table: Oid,
+    /// The index; others do not see it yet.
+    pub index: Oid,
+    /// What the build does at the time.
+    pub phase: &'static str,
+    /// How much of that is done, in hundredths.
+    pub percent: i64,
+    /// The rows to assign.
+    pub rows: i64,
+    /// Those that are.
+    pub rows_done: i64,
 }
 
 /// A row of `nearlake_stat_recall`: what is known of searches of one kind.

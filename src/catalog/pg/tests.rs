@@ -242,6 +242,14 @@ impl Live for Idle {
     fn recall(&self) -> Vec<RecallRow> {
         Vec::new()
     }
+
+    fn statements(&self) -> Vec<StatementRow> {
+        Vec::new()
+    }
+
+    fn builds(&self) -> Vec<BuildRow> {
+        Vec::new()
+    }
 }
 
 /// The sample as its owner sees it.

@@ -7,7 +7,10 @@ use super::{
 use crate::{
     catalog::{Change, Constraint, ConstraintKind, Index, IndexKind, RECALL_TARGET_OPTION, Table},
     error::{Error, Result, SqlState},
-    exec::{build::Source, keys::UniqueKey, locks::Mode, table::column_specs, write::over_rows},
+    exec::{
+        build::Source, keys::UniqueKey, locks::Mode, progress::Subject, table::column_specs,
+        write::over_rows,
+    },
     ids::{ColumnId, RowId},
     index::indexed_metric,
     pgtype::PgType,
@@ -114,7 +117,14 @@ impl Ddl<'_> {
         let id = index.id;
         self.transaction.change([Change::Index(Arc::new(index))]);
         if let Some(source) = source {
-            let built = source.build(&self.env.run).await?;
+            let subject = Subject {
+                process_id: self.env.context.process_id(),
+                database: self.env.context.database(),
+                table: table.id,
+                index: id,
+            };
+            let build = self.env.run.builds().begin(subject);
+            let built = source.build(&self.env.run, build).await?;
             self.transaction.built(id, built);
         }
         Ok(())

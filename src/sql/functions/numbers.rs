@@ -224,8 +224,8 @@ pub(super) fn lcm(args: &Arguments<'_>) -> Result<ArrayRef> {
         while y != 0 {
             (x, y) = (y, x % y);
         }
-        let least =
-            if x == 0 { 0 } else { (a.unsigned_abs() / x).checked_mul(b.unsigned_abs())? };
+        let times = a.unsigned_abs().checked_div(x).unwrap_or(0);
+        let least = times.checked_mul(b.unsigned_abs())?;
         if narrow && i32::try_from(least).is_err() {
             return None;
         }
@@ -257,7 +257,7 @@ pub(super) fn factorial(args: &Arguments<'_>) -> Result<ArrayRef> {
 pub(super) fn log(args: &Arguments<'_>) -> Result<ArrayRef> {
     let state = SqlState::new(b"2201E");
     let positive = |x: f64| match x {
-        x if x == 0.0 => Err(Error::new(state, "cannot take logarithm of zero")),
+        0.0 => Err(Error::new(state, "cannot take logarithm of zero")),
         x if x < 0.0 => Err(Error::new(state, "cannot take logarithm of a negative number")),
         x => Ok(x),
     };
