@@ -28,6 +28,7 @@ if [ "$level" = test ]; then
   has psql || packages+=(postgresql-client)
   has node || packages+=(nodejs)
   has npm || packages+=(npm)
+  has chromium || packages+=(chromium)
   has python3 || packages+=(python3)
   python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 fi

@@ -1,6 +1,6 @@
 //! Bodies: JSON in, gzip or not, and bounded; JSON out, gzip where the client takes it.
 
-use super::{Api, refusal::Refusal};
+use super::{Api, refusal::Refusal, sql::LINES};
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, Request},
@@ -206,11 +206,12 @@ pub(super) fn shape(error: &serde_json::Error) -> Refusal {
 pub(super) async fn compressed(request: Request, next: Next) -> Response {
     let accepts = accepts_gzip(request.headers());
     let response = next.run(request).await;
-    if !accepts || response.headers().contains_key(header::CONTENT_ENCODING) {
+    let is_stream = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == LINES);
+    if !accepts || is_stream || response.headers().contains_key(header::CONTENT_ENCODING) {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    // Bodies are made whole before they are sent.
+    // Others are made whole before they are sent.
     let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
         let message = "the answer could not be made";
         return axum::response::IntoResponse::into_response(Refusal::new(

@@ -6,15 +6,19 @@
 //!   GET /readyz     statements can be served now
 //!   GET /metrics    Prometheus' text format
 //!   /v1/webhooks    webhooks
+//!   GET /            the console, and its parts under /console
+//!   POST /v1/sql    statements in a session of their own
 //!   /v1, /v2        namespaces: gate (who asks), body (JSON in and out), refusal (what fails)
 //! ```
 
 mod body;
+mod console;
 mod gate;
 mod health;
 mod metrics;
 mod namespaces;
 mod refusal;
+mod sql;
 #[cfg(test)]
 mod tests;
 mod webhooks;
@@ -50,6 +54,7 @@ pub struct Api {
     engine: Arc<Engine>,
     clock: SharedClock,
     room: body::Room,
+    sql: sql::Desk,
     known: gate::Known,
 }
 
@@ -62,6 +67,7 @@ impl Api {
             engine,
             clock,
             room: body::Room::default(),
+            sql: sql::Desk::default(),
             known: gate::Known::default(),
         })
     }
@@ -79,6 +85,7 @@ pub struct Sidecar {
     address: SocketAddr,
     stopping: CancellationToken,
     task: JoinHandle<std::io::Result<()>>,
+    api: Option<Arc<Api>>,
 }
 
 impl Sidecar {
@@ -94,11 +101,11 @@ impl Sidecar {
         };
         let listener = TcpListener::bind(address).await.map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
-        let stopping = CancellationToken::new();
+        let (stopping, api) = (CancellationToken::new(), state.api.clone());
         let served = axum::serve(listener, router(state))
             .with_graceful_shutdown(stopping.clone().cancelled_owned());
         let task = tokio::spawn(served.into_future());
-        Ok(Self { address, stopping, task })
+        Ok(Self { address, stopping, task, api })
     }
 
     /// Where it listens.
@@ -110,28 +117,30 @@ impl Sidecar {
     /// Takes no more requests, and ends with the last answer that is on its way, or with `grace`.
     pub async fn stop(self, grace: impl Future<Output = ()>) {
         self.stopping.cancel();
-        let ended = tokio::select! {
-            ended = self.task => ended,
-            () = grace => {
-                tracing::warn!("requests over HTTP were cut off");
-                return;
-            }
-        };
-        match ended {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the HTTP listener failed"),
-            Err(error) => tracing::error!(%error, "the HTTP task failed"),
+        tokio::select! {
+            ended = self.task => match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "the HTTP listener failed"),
+                Err(error) => tracing::error!(%error, "the HTTP task failed"),
+            },
+            () = grace => tracing::warn!("requests over HTTP were cut off"),
+        }
+        if let Some(api) = &self.api {
+            api.sql.stop().await;
         }
     }
 }
 
 fn router(state: State) -> Router {
-    let api = state.api.clone().map_or_else(Router::new, namespaces::router);
+    let api = state.api.clone().map_or_else(Router::new, |api| {
+        namespaces::router(Arc::clone(&api)).merge(sql::router(api))
+    });
     Router::new()
         .route("/livez", get(health::live))
         .route("/healthz", get(health::healthy))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::render))
         .with_state(state)
+        .merge(console::router())
         .merge(api)
 }

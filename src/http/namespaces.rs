@@ -7,6 +7,7 @@
 //!   GET    /v1/namespaces/{name}/hint_cache_warm       POST   /v2/namespaces/{name}/explain_query
 //!   POST   /v1/namespaces/{name}/_debug/recall         GET    /v2/namespaces/{name}/metadata
 //!   GET    /v1/namespaces/{name}/operations/{token}    POST   /v2/namespaces/{name}/async
+//!   GET    /v1/namespaces/{name}/config     PUT, POST
 //!   GET    /openapi.json
 //! ```
 
@@ -17,7 +18,7 @@ use super::{
     refusal::{self, Refusal},
     webhooks,
 };
-use crate::namespaces::{Caller, List, MetadataPatch, Query, Recall, Start, Write};
+use crate::namespaces::{Caller, Config, List, MetadataPatch, Query, Recall, Start, Write};
 use axum::{
     Extension, Json, Router,
     extract::{FromRequestParts, Path, Query as UrlQuery, State},
@@ -37,7 +38,8 @@ const OPENAPI: &str = include_str!("openapi.json");
 pub(super) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/v1/namespaces", get(list))
-        .route("/v1/namespaces/{name}/schema", get(schema).post(update_schema))
+        .route("/v1/namespaces/{name}/schema", get(schema).post(update_schema).put(update_schema))
+        .route("/v1/namespaces/{name}/config", get(config).post(configure).put(configure))
         .route("/v1/namespaces/{name}/metadata", patch(update_metadata).get(metadata))
         .route("/v1/namespaces/{name}/hint_cache_warm", get(warm))
         .route("/v1/namespaces/{name}/_debug/recall", post(recall))
@@ -170,6 +172,19 @@ async fn update_schema(
     sent: Sent<Map<String, Value>>,
 ) -> Answer<impl Serialize> {
     answer(api.namespaces.update_schema(&caller, &name, &sent.value).await?)
+}
+
+async fn config(State(api): Shared, At(name): At<String>) -> Answer<impl Serialize> {
+    answer(api.namespaces.config(&name)?)
+}
+
+async fn configure(
+    State(api): Shared,
+    Extension(caller): By,
+    At(name): At<String>,
+    sent: Sent<Config>,
+) -> Answer<impl Serialize> {
+    answer(api.namespaces.configure(&caller, &name, &sent.value).await?)
 }
 
 async fn metadata(State(api): Shared, At(name): At<String>) -> Answer<impl Serialize> {

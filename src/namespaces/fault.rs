@@ -85,6 +85,14 @@ impl Fault {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
+        Self::about(&error)
+    }
+}
+
+impl Fault {
+    /// What a client can make of an error of SQL.
+    #[must_use]
+    pub fn about(error: &Error) -> Self {
         let kind = match (error.kind(), error.state()) {
             (_, SqlState::FEATURE_NOT_SUPPORTED) => FaultKind::Unsupported,
             (_, SqlState::READ_ONLY_SQL_TRANSACTION | SqlState::INSUFFICIENT_PRIVILEGE) => {

@@ -86,7 +86,7 @@ impl Namespaces {
         self.schema(name)
     }
 
-    async fn define(&self, caller: &Caller, statements: Vec<String>) -> Answer<()> {
+    pub(super) async fn define(&self, caller: &Caller, statements: Vec<String>) -> Answer<()> {
         let mut work = self.pool.work(&caller.role).await?;
         for statement in statements {
             work.run(statement.into(), None).await?;

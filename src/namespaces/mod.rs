@@ -12,6 +12,7 @@
 //!   documents    a write's rows and columns together         write: upserts, patches, deletes
 //!   filter, rank conditions and orders in SQL                query, aggregate, multi, recall
 //!   webhooks     the SQL of webhooks, for clients that speak JSON
+//!   config       all of how a namespace is, in one place
 //!   work         a session that a request borrows            background: what nobody waits for
 //! ```
 
@@ -19,6 +20,7 @@ mod aggregate;
 mod attribute;
 mod background;
 mod cell;
+mod config;
 mod copy;
 mod documents;
 mod fault;
@@ -40,6 +42,7 @@ mod work;
 mod write;
 
 pub use cell::VectorEncoding;
+pub use config::Config;
 pub use fault::{Answer, Fault, FaultKind};
 pub use manage::Page;
 pub use query::{MultiQueryAnswer, QueryAnswer, QueryBilling, QueryPerformance};

@@ -2,14 +2,19 @@
 
 use super::{
     attribute::{AttributeType, Scalar},
+    config::check_target,
     fault::{Answer, Fault},
     names::{self, ID, SCHEMA, literal, quoted, shortened},
     request::{DistanceMetric, Document},
     shape::{Attribute, Flags, OPTION, Shape, VectorIndex, metric_word},
 };
-use crate::vector::{Metric, Space};
+use crate::{
+    catalog::RECALL_TARGET_OPTION,
+    vector::{Metric, Space},
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// The most attributes of a namespace.
 const ATTRIBUTES_MAX: usize = 1024;
@@ -146,6 +151,12 @@ pub(super) struct Wanted {
     /// Attributes that documents have, with the types that their values suggest.
     pub(super) inferred: Vec<(String, AttributeType)>,
     pub(super) metric: Option<Metric>,
+    /// Whether indexes by another metric are built anew, rather than the request refused.
+    pub(super) rebuilds: bool,
+    /// The share of the nearest that searches by every vector are to find.
+    pub(super) recall_target: Option<f64>,
+    /// The same by some vectors; `None` is the server's own.
+    pub(super) recall_targets: BTreeMap<String, Option<f64>>,
     pub(super) now_micros: i64,
 }
 
@@ -160,9 +171,9 @@ pub(super) struct Change {
 pub(super) fn change(mut shape: Shape, wanted: &Wanted) -> Answer<Change> {
     let before = shape.clone();
     let mut statements = Vec::new();
-    set_metric(&mut shape, wanted)?;
+    set_metric(&mut shape, wanted, &mut statements)?;
     for declared in &wanted.declared {
-        declare(&mut shape, declared, &mut statements)?;
+        declare(&mut shape, declared, wanted.rebuilds, &mut statements)?;
     }
     for (name, kind) in &wanted.inferred {
         if shape.attribute(name).is_none() {
@@ -175,6 +186,7 @@ pub(super) fn change(mut shape: Shape, wanted: &Wanted) -> Answer<Change> {
         return Err(Fault::invalid(format!("more than {ATTRIBUTES_MAX} attributes")));
     }
     index_new_vectors(&mut shape, &before, wanted)?;
+    set_recall_targets(&mut shape, wanted, &mut statements)?;
     if before.table.is_none() {
         shape.settings.created_micros = Some(wanted.now_micros);
         statements = create(&shape)?;
@@ -197,8 +209,16 @@ fn new_attribute(name: &str, kind: AttributeType) -> Attribute {
     Attribute { name: name.to_owned(), column: kind.column(), kind, generated: false, index: None }
 }
 
-fn set_metric(shape: &mut Shape, wanted: &Wanted) -> Answer<()> {
+fn set_metric(shape: &mut Shape, wanted: &Wanted, statements: &mut Vec<String>) -> Answer<()> {
     let Some(metric) = wanted.metric else { return Ok(()) };
+    if wanted.rebuilds {
+        let indexes = shape.attributes.iter_mut().filter_map(|attribute| attribute.index.as_mut());
+        for index in indexes.filter(|index| index.metric != metric) {
+            statements.push(rebuilt(index, metric));
+        }
+        shape.metric = Some(metric);
+        return Ok(());
+    }
     let vectors = shape.attributes.iter().filter(|attribute| attribute.kind.is_vector());
     let own: Vec<Metric> = vectors.map(|attribute| shape.metric_of(attribute)).collect();
     if let Some(&other) = own.first()
@@ -214,7 +234,54 @@ fn set_metric(shape: &mut Shape, wanted: &Wanted) -> Answer<()> {
     Ok(())
 }
 
-fn declare(shape: &mut Shape, declared: &Declared, statements: &mut Vec<String>) -> Answer<()> {
+/// Drops an index, which is to be built anew by another metric.
+fn rebuilt(index: &mut VectorIndex, metric: Metric) -> String {
+    (index.id, index.metric) = (None, metric);
+    format!("DROP INDEX {SCHEMA}.{}", quoted(&index.name))
+}
+
+/// Gives indexes the shares of the nearest that they are to find.
+fn set_recall_targets(
+    shape: &mut Shape,
+    wanted: &Wanted,
+    statements: &mut Vec<String>,
+) -> Answer<()> {
+    for name in wanted.recall_targets.keys() {
+        if shape.expect(name)?.index.is_none() {
+            return Err(Fault::invalid(format!(
+                "recall_target of \"{}\": it has no index",
+                shortened(name)
+            )));
+        }
+    }
+    for attribute in &mut shape.attributes {
+        let Some(index) = &mut attribute.index else { continue };
+        let own = wanted.recall_targets.get(&attribute.name).copied();
+        let Some(target) = own.or(wanted.recall_target.map(Some)) else { continue };
+        if let Some(target) = target {
+            check_target(target)?;
+        }
+        if index.recall_target == target {
+            continue;
+        }
+        index.recall_target = target;
+        if index.id.is_some() {
+            let change = match target {
+                Some(target) => format!("SET ({RECALL_TARGET_OPTION} = {target})"),
+                None => format!("RESET ({RECALL_TARGET_OPTION})"),
+            };
+            statements.push(format!("ALTER INDEX {SCHEMA}.{} {change}", quoted(&index.name)));
+        }
+    }
+    Ok(())
+}
+
+fn declare(
+    shape: &mut Shape,
+    declared: &Declared,
+    rebuilds: bool,
+    statements: &mut Vec<String>,
+) -> Answer<()> {
     let name = &declared.name;
     let fault = |message: String| Fault::invalid(format!("schema of \"{name}\": {message}"));
     let place = shape.attributes.iter().position(|attribute| attribute.name == *name);
@@ -249,7 +316,7 @@ fn declare(shape: &mut Shape, declared: &Declared, statements: &mut Vec<String>)
     if (declared.regex == Some(true) || declared.glob == Some(true)) && !is_text {
         return Err(fault("regex and glob go with the type string".to_owned()));
     }
-    declare_index(shape, place, declared, statements)?;
+    declare_index(shape, place, declared, rebuilds, statements)?;
     let mut flags = shape.flags(name);
     flags.filterable = declared.filterable.or(flags.filterable);
     flags.regex = declared.regex.unwrap_or(flags.regex);
@@ -266,6 +333,7 @@ fn declare_index(
     shape: &mut Shape,
     place: usize,
     declared: &Declared,
+    rebuilds: bool,
     statements: &mut Vec<String>,
 ) -> Answer<()> {
     let attribute = &shape.attributes[place];
@@ -277,7 +345,17 @@ fn declare_index(
         }
         (Some(Ann::Off), None) => None,
         (Some(Ann::On(metric)), Some(index)) => {
-            if metric.is_some_and(|metric| metric != index.metric) {
+            let other = metric.filter(|metric| *metric != index.metric);
+            if let Some(metric) = other.filter(|_| rebuilds) {
+                let mut index = index.clone();
+                if index.id.is_some() {
+                    statements.push(rebuilt(&mut index, metric));
+                }
+                index.metric = metric;
+                shape.attributes[place].index = Some(index);
+                return Ok(());
+            }
+            if other.is_some() {
                 return Err(Fault::invalid(format!(
                     "schema of \"{}\": its distance_metric is {} and cannot change; set ann: \
                      false first",
@@ -295,7 +373,7 @@ fn declare_index(
         }
         (Some(Ann::On(metric)), None) => {
             let metric = metric.or(shape.metric).ok_or_else(no_metric)?;
-            Some(VectorIndex { id: None, name: String::new(), metric })
+            Some(VectorIndex { id: None, name: String::new(), metric, recall_target: None })
         }
     };
     shape.attributes[place].index = index;
@@ -315,7 +393,8 @@ fn index_new_vectors(shape: &mut Shape, before: &Shape, wanted: &Wanted) -> Answ
         let is_new = before.attribute(&attribute.name).is_none();
         if attribute.kind.is_vector() && is_new && !is_off && attribute.index.is_none() {
             let metric = metric.ok_or_else(no_metric)?;
-            attribute.index = Some(VectorIndex { id: None, name: String::new(), metric });
+            let (id, name) = (None, String::new());
+            attribute.index = Some(VectorIndex { id, name, metric, recall_target: None });
         }
     }
     Ok(())
@@ -384,11 +463,14 @@ fn build(shape: &Shape) -> Vec<String> {
         let index = attribute.index.as_ref().filter(|index| index.id.is_none())?;
         let half = matches!(attribute.kind, AttributeType::Vector { half: true, .. });
         let space = if half { Space::Halfvec } else { Space::Vector };
+        let target = index.recall_target;
+        let with = target.map(|target| format!(" WITH ({RECALL_TARGET_OPTION} = {target})"));
         Some(format!(
-            "CREATE INDEX ON {} USING spfresh ({} {})",
+            "CREATE INDEX ON {} USING spfresh ({} {}){}",
             shape.sql(),
             quoted(&attribute.name),
-            space.operator_class(index.metric)
+            space.operator_class(index.metric),
+            with.unwrap_or_default()
         ))
     });
     indexed.collect()

@@ -6,7 +6,7 @@ use super::{
     names::{self, ID, SCHEMA},
 };
 use crate::{
-    catalog::{Catalog, IndexKind, POSTGRES_DATABASE, Table},
+    catalog::{Catalog, IndexKind, POSTGRES_DATABASE, RECALL_TARGET_OPTION, Table},
     ids::IndexId,
     pgtype::PgType,
     vector::Metric,
@@ -51,6 +51,8 @@ pub(super) struct VectorIndex {
     pub(super) id: Option<IndexId>,
     pub(super) name: String,
     pub(super) metric: Metric,
+    /// The share of the nearest that searches by it are to find, where it has one of its own.
+    pub(super) recall_target: Option<f64>,
 }
 
 /// What the catalog keeps of a namespace beside its table.
@@ -119,8 +121,13 @@ impl Shape {
                 IndexKind::Vector { column: of, metric, .. }
                     if index.table == table.id && *of == column =>
                 {
-                    let id = Some(index.id);
-                    Some(VectorIndex { id, name: index.name.clone(), metric: *metric })
+                    let target = index.options.get(RECALL_TARGET_OPTION);
+                    Some(VectorIndex {
+                        id: Some(index.id),
+                        name: index.name.clone(),
+                        metric: *metric,
+                        recall_target: target.and_then(|target| target.parse().ok()),
+                    })
                 }
                 _ => None,
             })

@@ -462,6 +462,17 @@ impl Context for SessionContext {
         })
     }
 
+    fn check_cancelled(&self) -> Result<()> {
+        if self.canceller.token().is_cancelled() {
+            return Err(crate::exec::run::cancelled());
+        }
+        Ok(())
+    }
+
+    fn forget_statements(&self) {
+        self.engine.statements.reset();
+    }
+
     fn cancel_backend(&self, process_id: i32) -> bool {
         let sessions = self.engine.sessions();
         let found = sessions.iter().find(|session| session.process_id == process_id);
@@ -578,5 +589,9 @@ impl pg::Live for LiveView {
 
     fn deliveries(&self, webhook: Oid) -> Vec<pg::DeliveryRow> {
         super::webhook::deliveries(self.0.engine.states.events(), webhook)
+    }
+
+    fn statements(&self) -> Vec<pg::StatementRow> {
+        self.0.engine.statements.rows()
     }
 }

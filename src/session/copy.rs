@@ -65,6 +65,9 @@ impl CopyIn {
         session.open_transaction();
         let rows = self.inserter.rows;
         session.engine.metrics.rows_written.with_label_values(&["copy"]).inc_by(rows);
+        if let Some(running) = &mut self.running {
+            running.gave(rows);
+        }
         Ok(format!("COPY {}", self.inserter.rows))
     }
 

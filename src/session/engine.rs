@@ -1,6 +1,6 @@
 //! What all sessions of a node share.
 
-use super::{context::SessionContext, sequence::Sequences};
+use super::{context::SessionContext, sequence::Sequences, statements::Statements};
 use crate::{
     catalog::Catalog,
     clock::SharedClock,
@@ -29,6 +29,7 @@ pub struct Engine {
     pub(super) clock: SharedClock,
     pub(super) sequences: Sequences,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) statements: Statements,
     sessions: Mutex<BTreeMap<i32, Weak<SessionContext>>>,
 }
 
@@ -69,6 +70,7 @@ impl Engine {
             locks: Locks::new(Arc::clone(&clock)),
             sequences: Sequences::new(Arc::clone(&states), committer.clone()),
             sessions: Mutex::default(),
+            statements: Statements::default(),
             metrics,
             states,
             committer,

@@ -8,6 +8,7 @@
 //! - [`settings`]: SET, SHOW, RESET.
 //! - [`statement`]: prepares and runs one statement; [`utility`] those that are not queries.
 //! - [`transaction`]: BEGIN, COMMIT, savepoints, the implicit transaction.
+//! - [`statements`]: what statements cost, by their forms.
 //! - [`api_key`]: keys of HTTP clients.
 //! - [`webhook`]: statements about webhooks, and what their conditions mean.
 //! - [`temporary`]: temporary relations until their end.
@@ -27,6 +28,7 @@ mod notify;
 mod sequence;
 pub mod settings;
 mod statement;
+mod statements;
 mod temporary;
 mod transaction;
 mod utility;
@@ -170,6 +172,8 @@ pub struct Session {
     /// Whether several statements of one message share an implicit transaction.
     implicit_block: bool,
     failed: bool,
+    /// Whether no transaction of the session may write, whatever its statements say.
+    is_read_only: bool,
     prepared: HashMap<String, Arc<Prepared>>,
     cursors: cursor::Cursors,
     events: Vec<Event>,
@@ -219,6 +223,7 @@ impl Engine {
             explicit: false,
             implicit_block: false,
             failed: false,
+            is_read_only: false,
             prepared: HashMap::new(),
             cursors: cursor::Cursors::default(),
             events: Vec::new(),
@@ -239,6 +244,11 @@ impl Session {
             (true, false) => TransactionStatus::InTransaction,
             (true, true) => TransactionStatus::Failed,
         }
+    }
+
+    /// Lets no transaction of the session write from now on, whatever its statements say.
+    pub fn forbid_writes(&mut self) {
+        self.is_read_only = true;
     }
 
     /// What stops the running statement from elsewhere.

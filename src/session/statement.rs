@@ -1,10 +1,11 @@
 //! Prepares and runs one statement.
 
 use super::{
-    Outcome, Rows, RowsTag, Session,
+    Engine, Outcome, Rows, RowsTag, Session,
     cancel::{Pace, Stop},
     explain,
     settings::Settings,
+    statements::RunOf,
     utility,
 };
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
     },
     ids::Oid,
     pgtype::PgType,
-    sql::{self, Bound, Context, OutputColumn, Query, Statement, Utility},
+    sql::{self, Bound, Context, Form, OutputColumn, Query, Statement, Utility},
     telemetry::Metrics,
 };
 use arrow::array::{ArrayRef, RecordBatch};
@@ -215,7 +216,7 @@ impl Session {
         let stop = self.context.canceller.renew();
         let limit = self.derived.timeout.map(|limit| (limit, Arc::clone(&self.engine.clock)));
         let pace = Pace::begin(self.context.canceller.clone(), stop.clone(), limit);
-        let counted = Counted::new(self, statement);
+        let mut counted = Counted::new(self, statement);
         let outcome = self.run(prepared, parameters, stop.token()).await;
         let outcome = outcome.map_err(|error| {
             let error = stop.reason(error);
@@ -437,18 +438,28 @@ impl Session {
 }
 
 /// Streams fail with the true reason of a cancellation; what lasts as long as they do goes along.
-fn watched(outcome: Outcome, stop: Stop, running: Running) -> Outcome {
-    if let Outcome::CopyIn(mut copy) = outcome {
-        copy.running = Some(running);
-        return Outcome::CopyIn(copy);
+fn watched(outcome: Outcome, stop: Stop, mut running: Running) -> Outcome {
+    match outcome {
+        Outcome::CopyIn(mut copy) => {
+            copy.running = Some(running);
+            return Outcome::CopyIn(copy);
+        }
+        // `INSERT 0 3`, `UPDATE 3`
+        Outcome::Done(tag) => {
+            let rows = tag.rsplit(' ').next().and_then(|rows| rows.parse().ok());
+            running.gave(rows.unwrap_or(0));
+            return Outcome::Done(tag);
+        }
+        _ => {}
     }
     let pace = Arc::clone(&running.pace);
     let watch = |stream: super::RowStream| -> super::RowStream {
         Box::pin(stream.map(move |batch| {
-            let counted = &running.counted;
+            let counted = &mut running.counted;
             match batch {
                 Ok(batch) => {
                     counted.metrics.rows_returned.inc_by(batch.num_rows() as u64);
+                    counted.rows += batch.num_rows() as u64;
                     Ok(batch)
                 }
                 Err(error) => {
@@ -486,12 +497,26 @@ pub(super) struct Running {
     counted: Counted,
 }
 
+impl Running {
+    /// The statement gave or changed rows.
+    pub(super) fn gave(&mut self, rows: u64) {
+        self.counted.rows += rows;
+    }
+}
+
 /// A statement as the counters see it, until its last row.
 #[derive(Debug)]
 struct Counted {
+    engine: Arc<Engine>,
     metrics: Arc<Metrics>,
     clock: SharedClock,
+    user: Oid,
+    database: Oid,
+    form: Arc<Form>,
     kind: &'static str,
+    /// Rows that it gave or changed.
+    rows: u64,
+    has_failed: bool,
     begun: Duration,
     /// From which duration on the statement is logged, and its text.
     slow: Option<(Duration, Arc<str>)>,
@@ -504,10 +529,23 @@ impl Counted {
         metrics.statements_running.inc();
         let begun = clock.elapsed();
         let slow = session.derived.slow.map(|limit| (limit, Arc::clone(statement.text())));
-        Self { metrics, clock, kind: statement.kind(), begun, slow }
+        Self {
+            engine: Arc::clone(&session.engine),
+            metrics,
+            clock,
+            user: session.context.user(),
+            database: session.context.database(),
+            form: Arc::clone(statement.form()),
+            kind: statement.kind(),
+            rows: 0,
+            has_failed: false,
+            begun,
+            slow,
+        }
     }
 
-    fn failed(&self, error: &Error) {
+    fn failed(&mut self, error: &Error) {
+        self.has_failed = true;
         self.metrics.errors.with_label_values(&[error.state().class()]).inc();
     }
 }
@@ -517,6 +555,17 @@ impl Drop for Counted {
         self.metrics.statements_running.dec();
         let took = self.clock.elapsed().saturating_sub(self.begun);
         self.metrics.statement(self.kind, took);
+        let run = RunOf {
+            user: self.user,
+            database: self.database,
+            form: &self.form,
+            kind: self.kind,
+            took,
+            rows: self.rows,
+            failed: self.has_failed,
+            now_micros: self.clock.now_micros(),
+        };
+        self.engine.statements.record(&run, &self.metrics);
         if let Some((limit, text)) = &self.slow
             && took >= *limit
         {

@@ -58,6 +58,7 @@ impl Session {
                 };
                 (isolation, settings.is_on("default_transaction_read_only"))
             });
+            let read_only = read_only || self.is_read_only;
             let (states, locks) = (Arc::clone(&self.engine.states), Arc::clone(&self.engine.locks));
             let party = self.context.party;
             let transaction = Transaction::begin(states, locks, party, isolation, read_only);
@@ -84,6 +85,7 @@ impl Session {
 
     /// SET TRANSACTION.
     pub(super) fn set_modes(&mut self, modes: &TransactionModes) -> Result<()> {
+        let may_only_read = self.is_read_only;
         let transaction = self.open_transaction();
         if let Some(level) = modes.isolation {
             let isolation = match level {
@@ -97,6 +99,12 @@ impl Session {
             transaction.set_isolation(isolation)?;
         }
         if let Some(read_only) = modes.read_only {
+            if may_only_read && !read_only {
+                return Err(Error::new(
+                    SqlState::READ_ONLY_SQL_TRANSACTION,
+                    "cannot set transaction read-write mode in a read-only session",
+                ));
+            }
             transaction.set_read_only(read_only);
         }
         if modes.deferrable == Some(true) {

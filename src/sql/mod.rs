@@ -28,6 +28,7 @@ mod ddl;
 mod dml;
 pub mod error;
 mod expression;
+mod form;
 mod from;
 pub mod functions;
 mod generated;
@@ -63,6 +64,7 @@ use std::{fmt, sync::Arc};
 pub use crate::catalog::pg::{ActivityRow, SettingRow};
 pub use bind::{bind, bind_arguments, bind_given};
 pub use condition::condition_columns;
+pub use form::Form;
 pub use generated::check_generated;
 pub use parse::{Statement, check_expression, parse};
 pub use plan::Plan;
@@ -148,6 +150,8 @@ pub trait Context: fmt::Debug + Send + Sync {
     /// 42809 for what is no vector index, 0A000 for one that is not searched, 55000 for one that is
     /// being built, 57014.
     fn measure_recall(&self, index: Oid, k: usize, queries: usize) -> Result<MeasuredRecall>;
+    /// Forgets what statements cost.
+    fn forget_statements(&self);
     /// Cancels another backend's statement; whether there was one.
     fn cancel_backend(&self, process_id: i32) -> bool;
     /// Asked by functions that take long.

@@ -14,6 +14,7 @@ use crate::{
         commands,
         cursor::Cursor,
         ddl,
+        form::Form,
         tokens::{Source, fold, table_as_select},
         utility::{CreateTable, ExplainOptions, Name, Utility},
     },
@@ -29,6 +30,7 @@ use std::sync::Arc;
 pub struct Statement {
     pub(crate) ast: Arc<Ast>,
     text: Arc<str>,
+    form: Arc<Form>,
     pub(crate) source: Arc<Source>,
 }
 
@@ -90,13 +92,20 @@ impl Statement {
         };
         let text = source.slice(first.span.start, last.span.end);
         let ast = statement(source, tokens)?;
-        Ok(Self { ast: Arc::new(ast), text: text.into(), source: Arc::clone(source) })
+        let (text, form) = (text.into(), Arc::new(Form::of(tokens)));
+        Ok(Self { ast: Arc::new(ast), text, form, source: Arc::clone(source) })
     }
 
     /// Its text, without the semicolon.
     #[must_use]
     pub fn text(&self) -> &Arc<str> {
         &self.text
+    }
+
+    /// Its text without its constants.
+    #[must_use]
+    pub fn form(&self) -> &Arc<Form> {
+        &self.form
     }
 
     /// The whole message that it came in: the same for all its statements.

@@ -79,6 +79,8 @@ metrics! {
 
     /// Time from receiving a statement to its last row, by kind of statement.
     statement_seconds: HistogramVec = "nearlake_statement_seconds", SECONDS, "kind";
+    /// Forms of statements that the statistics forgot to make room for others.
+    statement_forms_forgotten: IntCounter = "nearlake_statement_forms_forgotten_total";
     /// Statements that run.
     statements_running: IntGauge = "nearlake_statements_running";
     /// Errors that were sent to clients, by class of SQLSTATE.

@@ -77,6 +77,14 @@ async fn turbopuffer() {
     }
 }
 
+/// The console in Chromium.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn console() {
+    if !crate::peer::is_oracle() {
+        run("console_story.js", "node").await;
+    }
+}
+
 /// Requests of every kind that the OpenAPI document allows, and some that it does not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openapi() {

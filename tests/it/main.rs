@@ -39,6 +39,8 @@ mod prepared;
 mod recall;
 /// `tests/slt`.
 mod slt;
+/// SQL over HTTP, what statements cost, how namespaces are configured.
+mod sql_over_http;
 /// On object stores, good ones and bad ones.
 mod stores;
 /// A node, a client, stores that fail by seed.

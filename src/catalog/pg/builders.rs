@@ -76,6 +76,7 @@ fn build_of(schema: &str, name: &str) -> Build {
         ("pg_catalog", "nearlake_webhooks") => webhooks::nearlake_webhooks,
         ("pg_catalog", "nearlake_webhook_deliveries") => webhooks::nearlake_webhook_deliveries,
         ("pg_catalog", "nearlake_stat_recall") => stat::nearlake_stat_recall,
+        ("pg_catalog", "nearlake_stat_statements") => stat::nearlake_stat_statements,
         ("pg_catalog", "pg_statio_all_sequences" | "pg_statio_user_sequences") => {
             stat::sequences_read
         }

@@ -81,6 +81,41 @@ pub trait Live: Debug + Send + Sync {
     fn deliveries(&self, _webhook: Oid) -> Vec<DeliveryRow> {
         Vec::new()
     }
+    /// What statements cost.
+    fn statements(&self) -> Vec<StatementRow>;
+}
+
+/// A row of `nearlake_stat_statements`: what statements of one form cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatementRow {
+    /// The role that ran them.
+    pub user: Oid,
+    /// The database that they ran in.
+    pub database: Oid,
+    /// The number of the form.
+    pub form: i64,
+    /// The form: the text without its constants.
+    pub text: Arc<str>,
+    /// `select`, `insert` …
+    pub kind: &'static str,
+    /// How many came to their end.
+    pub calls: i64,
+    /// How many failed.
+    pub errors: i64,
+    /// Rows that they gave or changed.
+    pub rows: i64,
+    /// The time that all took together, in milliseconds.
+    pub total_ms: f64,
+    /// The shortest.
+    pub min_ms: f64,
+    /// The longest.
+    pub max_ms: f64,
+    /// The mean.
+    pub mean_ms: f64,
+    /// The standard deviation.
+    pub deviation_ms: f64,
+    /// When the last one ended; microseconds since 1970.
+    pub last_call_micros: i64,
 }
 
 /// A row of `pg_stat_progress_create_index`.

@@ -1,7 +1,9 @@
 //! What the server counts: sessions, and the rows of tables. Counters that Nearlake keeps in its
 //! metrics instead of here are NULL; those that PostgreSQL never leaves NULL are 0.
 
-use super::{RecallRow, SystemRelation, View, rows::Rows, sequence::sequences, views};
+use super::{
+    RecallRow, StatementRow, SystemRelation, View, rows::Rows, sequence::sequences, views,
+};
 use crate::{
     catalog::{Index, IndexKind, RECALL_TARGET, Table},
     error::Result,
@@ -160,5 +162,32 @@ pub(super) fn nearlake_stat_recall(
         .set("confidence_low", |row| row.2.low)
         .set("confidence_high", |row| row.2.high)
         .set("samples", |row| row.2.samples)
+        .finish()
+}
+
+/// What statements cost, by form, role and database. Forms of other roles are shown to superusers
+/// alone.
+pub(super) fn nearlake_stat_statements(
+    relation: &'static SystemRelation,
+    view: &View,
+) -> Result<RecordBatch> {
+    let sees_all = view.catalog.role(view.user).is_some_and(|role| role.superuser);
+    let statements = view.live.statements();
+    let is_shown = |row: &StatementRow| sees_all || row.user == view.user;
+    Rows::of(relation, &statements)
+        .set("userid", |row| row.user)
+        .set("dbid", |row| row.database)
+        .set("queryid", |row| is_shown(row).then_some(row.form))
+        .set("query", |row| if is_shown(row) { &row.text } else { "<insufficient privilege>" })
+        .set("kind", |row| row.kind)
+        .set("calls", |row| row.calls)
+        .set("errors", |row| row.errors)
+        .set("total_exec_time", |row| row.total_ms)
+        .set("min_exec_time", |row| row.min_ms)
+        .set("max_exec_time", |row| row.max_ms)
+        .set("mean_exec_time", |row| row.mean_ms)
+        .set("stddev_exec_time", |row| row.deviation_ms)
+        .set("rows", |row| row.rows)
+        .set("last_call", |row| row.last_call_micros)
         .finish()
 }

@@ -250,6 +250,10 @@ impl Live for Idle {
     fn recall(&self) -> Vec<RecallRow> {
         Vec::new()
     }
+
+    fn statements(&self) -> Vec<StatementRow> {
+        Vec::new()
+    }
 }
 
 /// The sample as its owner sees it.

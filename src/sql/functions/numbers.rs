@@ -224,11 +224,8 @@ pub(super) fn lcm(args: &Arguments<'_>) -> Result<ArrayRef> {
         while y != 0 {
             (x, y) = (y, x % y);
         }
-        // Both are 0: then so is what they have in common.
-        let least = match a.unsigned_abs().checked_div(x) {
-            Some(times) => times.checked_mul(b.unsigned_abs())?,
-            None => 0,
-        };
+        let times = a.unsigned_abs().checked_div(x).unwrap_or(0);
+        let least = times.checked_mul(b.unsigned_abs())?;
         if narrow && i32::try_from(least).is_err() {
             return None;
         }

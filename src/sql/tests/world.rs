@@ -121,6 +121,7 @@ impl Context for World {
     fn measure_recall(&self, _: Oid, _: usize, _: usize) -> Result<crate::sql::MeasuredRecall> {
         Err(Error::unsupported("there is no index"))
     }
+    fn forget_statements(&self) {}
     fn cancel_backend(&self, _: i32) -> bool {
         false
     }
@@ -162,6 +163,9 @@ impl Live for Still {
         0
     }
     fn recall(&self) -> Vec<RecallRow> {
+        Vec::new()
+    }
+    fn statements(&self) -> Vec<pg::StatementRow> {
         Vec::new()
     }
 }

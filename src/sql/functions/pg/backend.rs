@@ -30,6 +30,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(call.context.cancel_backend(process).into())
     })
     .volatile(),
+    Function::new("nearlake_stat_statements_reset", &[], Void, |call| {
+        let user = call.catalog.role(call.context.user());
+        if !user.is_some_and(|role| role.superuser) {
+            return Err(Error::new(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                "permission denied for function nearlake_stat_statements_reset",
+            ));
+        }
+        call.context.forget_statements();
+        Ok(Value::Null)
+    })
+    .volatile(),
     Function::new("pg_terminate_backend", &[Int4, Int8], Bool, |_| {
         Err(Error::unsupported("pg_terminate_backend is not supported")
             .hint("pg_cancel_backend stops what a session runs."))

@@ -134,6 +134,8 @@ impl Context for Fake {
         Err(Error::unsupported("there is no index"))
     }
 
+    fn forget_statements(&self) {}
+
     fn cancel_backend(&self, process_id: i32) -> bool {
         process_id == 8
     }
