@@ -41,7 +41,7 @@ impl Ddl<'_> {
         let table = match &create.of {
             WebhookOf::Table(name) => Some(self.expect_table(name)?),
             WebhookOf::Database(name) => {
-                self.check_database(name.as_deref())?;
+                self.check_own_database(name.as_deref())?;
                 None
             }
         };
@@ -216,7 +216,7 @@ impl Ddl<'_> {
     }
 
     /// A database is told of in its own sessions only.
-    fn check_database(&mut self, name: Option<&str>) -> Result<()> {
+    fn check_own_database(&mut self, name: Option<&str>) -> Result<()> {
         let own = self.env.context.database();
         if let Some(name) = name
             && self.database(name)?.id != own
