@@ -270,9 +270,13 @@ impl Store {
     /// lie close together are read at once, parts that do not at the same time.
     pub async fn ranges(&self, path: &ObjectPath, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let found = match &self.0.cache {
-            Some(cache) => cache.ranges(path, ranges, |missing| self.fetch(path, missing)).await?,
-            None if self.0.folder.is_some() => self.pread(path, ranges).await?,
-            None => self.fetch_coalesced(path, ranges).await?,
+            Some(cache) => cache.ranges(path, ranges, |missing| self.fetch(path, missing)).await,
+            None if self.0.folder.is_some() => self.pread(path, ranges).await,
+            None => self.fetch_coalesced(path, ranges).await,
+        };
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return Err(self.cut_off(path, ranges).await.unwrap_or(error)),
         };
         for (range, bytes) in ranges.iter().zip(&found) {
             let wanted = range.end.saturating_sub(range.start);
@@ -284,6 +288,17 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// Why parts could not be read, if that is since the object is shorter than it was: stores have
+    /// no word of their own for a part that begins behind the end.
+    async fn cut_off(&self, path: &ObjectPath, ranges: &[Range<u64>]) -> Option<Error> {
+        self.0.counters.reads.fetch_add(1, Relaxed);
+        let size = self.0.objects.head(&self.location(path)).await.ok()?.size;
+        let range = ranges.iter().find(|range| range.end > size)?;
+        let what =
+            format_args!("it ends before bytes {} to {}", range.start, range.end).to_string();
+        Some(Error::corrupt(path, what))
     }
 
     /// The objects of a folder and their sizes, in the order of their names.

@@ -525,6 +525,9 @@ pub(crate) fn ordinals(lists: Vec<Expr>, context: &Arc<dyn Context>) -> Expr {
 /// The most rows that one call of `generate_series` makes: its list is held in memory.
 pub(super) const SERIES_MAX: usize = 50_000_000;
 
+/// After so many rows a series looks whether it is still wanted.
+const CHECK_EVERY: i128 = 1 << 16;
+
 /// A series that is longer.
 pub(super) fn series_too_long() -> Error {
     Error::new(
@@ -561,7 +564,10 @@ pub(crate) fn series(args: &Arguments<'_>) -> Result<ArrayRef> {
         }
         let before = values.len();
         let mut value = Some(start);
-        for _ in 0..count {
+        for at in 0..count {
+            if at % CHECK_EVERY == 0 {
+                args.context.check_cancelled()?;
+            }
             values.extend(value);
             value = value.and_then(|value| value.checked_add(step));
         }
