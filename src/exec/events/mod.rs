@@ -10,7 +10,7 @@
 //!
 //! [`Events`] is where all of them meet; it belongs to the pictures ([`States`](super::state::States)).
 //! [`Post`] is the one task that writes the outbox. What it promises is in
-//! `docs/adr/0009-webhook-outbox.md`: an event is stored, or counted in a gap, before the log behind it may
+//! `docs/adr/0008-webhook-outbox.md`: an event is stored, or counted in a gap, before the log behind it may
 //! be collected; what is stored is sent in the order of commits until it is delivered or dead.
 
 mod committed;
