@@ -165,27 +165,16 @@ pub(crate) fn regexp_replace(args: &Arguments<'_>) -> Result<ArrayRef> {
     args.texts(|row| {
         let flags = flags(args, 3, row);
         let regex = known.get(args.text(1).value(row), flags)?;
-        // `\1` and `\&` become `${1}` and `${0}`; a dollar is a dollar.
-        let mut replacement = String::new();
-        let mut chars = args.text(2).value(row).chars();
-        while let Some(c) = chars.next() {
-            match c {
-                '$' => replacement.push_str("$$"),
-                '\\' => match chars.next() {
-                    Some(digit @ '1'..='9') => replacement.push_str(&format!("${{{digit}}}")),
-                    Some('&') => replacement.push_str("${0}"),
-                    Some(other) => replacement.push(other),
-                    None => replacement.push('\\'),
-                },
-                other => replacement.push(other),
-            }
-        }
+        let filled = |found: &regex::Captures<'_>| {
+            let mut part = String::new();
+            super::regexp::expand(args.text(2).value(row), found, &mut part);
+            part
+        };
         let text = args.text(0).value(row);
-        let replacement = replacement.as_str();
         Ok(Some(if flags.contains('g') {
-            regex.replace_all(text, replacement).into_owned()
+            regex.replace_all(text, filled).into_owned()
         } else {
-            regex.replace(text, replacement).into_owned()
+            regex.replace(text, filled).into_owned()
         }))
     })
 }

@@ -188,7 +188,7 @@ pub(crate) fn replace_from(args: &Arguments<'_>) -> Result<ArrayRef> {
 }
 
 /// A replacement with `\1` to `\9` and `\&` filled in.
-fn expand(replacement: &str, found: &Captures<'_>, out: &mut String) {
+pub(super) fn expand(replacement: &str, found: &Captures<'_>, out: &mut String) {
     let group = |at: usize| found.get(at).map_or("", |part| part.as_str());
     let mut signs = replacement.chars();
     while let Some(sign) = signs.next() {
