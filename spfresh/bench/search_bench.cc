@@ -2,7 +2,7 @@
 //
 //   search_bench --dims=384 --base=base.f32 --queries=queries.f32 [--k=10] [--metric=l2|ip|cosine]
 //                [--allowed=bytes.u8] [--inserts] [--churn] [--bits=8|4|32]
-//                [--targets=0.9,0.95,0.99,32]
+//                [--targets=0.9,0.95,0.99,32] [--most=queries]
 //
 // "--inserts" fills the index by inserts of 256 rows with upkeep in between instead of a bulk
 // build;
@@ -49,6 +49,29 @@ std::vector<T> ReadFile(const std::string& path) {
   values.resize(read);
   return values;
 }
+
+// Rows that stay in the cache while all queries are compared with them.
+constexpr size_t kTile = 512;
+
+// The k least of the distances offered.
+class Nearest {
+ public:
+  explicit Nearest(size_t k) : k_(k) {}
+  void Offer(double distance) {
+    if (heap_.size() == k_) {
+      if (!(distance < heap_.front())) return;
+      std::pop_heap(heap_.begin(), heap_.end());
+      heap_.pop_back();
+    }
+    heap_.push_back(distance);
+    std::push_heap(heap_.begin(), heap_.end());
+  }
+  double kth() const { return heap_.front(); }
+
+ private:
+  size_t k_;
+  std::vector<double> heap_;
+};
 
 // What is asked of an index, and what is right.
 struct Questions {
@@ -122,7 +145,10 @@ int main(int argc, char** argv) {
   if (flags.contains("nospill")) options.spill = false;
   const size_t dims = options.dims, k = std::stoul(flags["k"]);
   std::vector<float> base = ReadFile<float>(flags["base"]);
-  const std::vector<float> queries = ReadFile<float>(flags["queries"]);
+  std::vector<float> queries = ReadFile<float>(flags["queries"]);
+  if (flags.contains("most")) {
+    queries.resize(std::min(queries.size(), std::stoul(flags["most"]) * dims));
+  }
   size_t rows = base.size() / dims;
   std::printf("kernels %s, %zu rows of %zu\n", spfresh::KernelTarget(), rows, dims);
 
@@ -154,7 +180,8 @@ int main(int argc, char** argv) {
   std::printf("built in %.2f s CPU: %u postings, %.2f entries a row\n", CpuSeconds() - start,
               index.version().postings(), each(index.version().entries()));
   std::printf("bytes a row: %.1f scans, %.1f records, %.1f centroids\n", each(scans), each(records),
-              each(uint64_t{index.version().postings()} * index.version().stride() * 4));
+              each(uint64_t{index.version().postings()} *
+                   (index.version().stride() * (options.record_bits() == 32 ? 4 : 1) + 12)));
   if (flags.contains("churn")) {
     start = CpuSeconds();
     const size_t before = rows;
@@ -189,16 +216,19 @@ int main(int argc, char** argv) {
   const spfresh::Allowed allowed{0, words};
   const size_t count = queries.size() / dims;
   const auto kind = static_cast<spfresh::SqlDistance>(options.metric);
-  std::vector<double> kth(count), distances(rows);
-  for (size_t q = 0; q < count; ++q) {
-    spfresh::Distances(kind, queries.data() + q * dims, {base.data(), rows, dims, dims}, distances);
-    std::vector<double> kept;
-    for (size_t row = 0; row < rows; ++row) {
-      if (allowed.Contains(row)) kept.push_back(distances[row]);
+  std::vector<double> kth(count), distances(kTile);
+  std::vector<Nearest> nearest(count, Nearest(k));
+  for (size_t from = 0; from < rows; from += kTile) {
+    const size_t n = std::min(kTile, rows - from);
+    const spfresh::Rows tile{base.data() + from * dims, n, dims, dims};
+    for (size_t q = 0; q < count; ++q) {
+      spfresh::Distances(kind, queries.data() + q * dims, tile, {distances.data(), n});
+      for (size_t i = 0; i < n; ++i) {
+        if (allowed.Contains(from + i)) nearest[q].Offer(distances[i]);
+      }
     }
-    std::nth_element(kept.begin(), kept.begin() + static_cast<ptrdiff_t>(k - 1), kept.end());
-    kth[q] = kept[k - 1];
   }
+  for (size_t q = 0; q < count; ++q) kth[q] = nearest[q].kth();
   std::printf("%8s %8s %8s %9s %9s %9s %9s\n", "target", "recall", "probes", "scanned", "refined",
               "hits", "us CPU");
   std::fflush(stdout);

@@ -2,14 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <vector>
 
 #include "centroids.h"
 
 namespace spfresh {
-
-inline constexpr uint32_t kNowhere = std::numeric_limits<uint32_t>::max();
 
 struct Assignment {
   uint32_t primary = kNowhere;

@@ -5,8 +5,8 @@
 #include <limits>
 #include <map>
 
-#include "cluster.h"
 #include "spfresh/distance.h"
+#include "trainer.h"
 #include "version_state.h"
 
 namespace spfresh {
@@ -58,7 +58,7 @@ Status Builder::Begin(const Options& options, uint64_t rows, std::span<const flo
       static_cast<uint32_t>(std::min<uint64_t>({wanted, placed / kSamplePerCentroid, 1U << 24}));
   if (clusters > 1) {
     impl->trainer = std::make_unique<Trainer>(Vectors{impl->sample.data(), placed, space.stride()},
-                                              clusters, options.seed);
+                                              clusters, impl->state.codec, options.seed);
   }
   out->reset(new Builder(std::move(impl)));
   return {};
@@ -71,8 +71,10 @@ bool Builder::Train() {
     const std::vector<float>& centroids = impl_->trainer->centroids();
     const uint32_t stride = impl_->state.space.stride();
     for (size_t c = 0; c < centroids.size(); c += stride) {
-      impl_->state.centroids.Add(centroids.data() + c);
+      const auto id = static_cast<uint32_t>(c / stride);
+      impl_->state.centroids.Place(id, centroids.data() + c);
     }
+    impl_->state.centroids.Group(impl_->state.options.seed);
   }
   impl_->trainer.reset();
   impl_->sample = {};

@@ -6,6 +6,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "centroid_order.h"
 #include "entries.h"
 #include "random.h"
 #include "spfresh/distance.h"
@@ -150,11 +151,11 @@ void Calibrator::AddSample(const Chunk& chunk) {
   const size_t most = std::min<size_t>({kSamplePerChunk, wanted(), chunk.size()});
   const Version::State& state = version_->state();
   if (!state.Fits(chunk)) return;
-  const float* centroid = state.centroids.centroid(chunk.kind().posting);
+  const std::vector<float> centroid = state.centroids.centroid(chunk.kind().posting);
   for (size_t i = 0; i < most; ++i) {
     const auto entry = static_cast<uint32_t>(random.Below(chunk.size()));
     sample_.resize(sample_.size() + chunk.stride());
-    state.codec.Decode(chunk.record(entry), centroid,
+    state.codec.Decode(chunk.record(entry), centroid.data(),
                        sample_.data() + sample_.size() - chunk.stride());
   }
 }
@@ -192,7 +193,7 @@ Status Calibrator::AddPosting(uint32_t posting, const Chunk& chunk, std::span<co
   if (queries_.empty()) MakeQueries();
   const Space& space = state.space;
   const float* vectors =
-      VectorsOf(state.codec, chunk, state.centroids.centroid(posting), &decoded_);
+      VectorsOf(state.codec, chunk, state.centroids.centroid(posting).data(), &decoded_);
   const size_t stride = space.stride(), n = chunk.size();
   const bool inner_product = space.metric() == Metric::kInnerProduct;
   dots_.resize(queries_.size() * n);
@@ -243,17 +244,11 @@ std::shared_ptr<const Version> Calibrator::Finish() {
   std::vector<Ranked> order;
   for (size_t q = 0; q < queries_.size(); ++q) {
     order.clear();
-    float distances2[kPage];
-    for (uint32_t page = 0; page < centroids.pages(); ++page) {
-      state.space.ToCentroids(places_.data() + q * centroids.stride(),
-                              centroids.page(page).rows.data(), kPage, distances2);
-      for (uint32_t i = 0; i < kPage; ++i) {
-        const uint32_t id = page * kPage + i;
-        if (centroids.in_use(id)) order.push_back({distances2[i], id});
-      }
+    CentroidOrder nearest(centroids, state.space, places_.data() + q * centroids.stride(), nullptr);
+    while (const CentroidOrder::Near* near = nearest.Nearest()) {
+      order.push_back({near->distance2, near->posting});
+      nearest.Pop();
     }
-    std::sort(order.begin(), order.end(),
-              [](const Ranked& a, const Ranked& b) { return a.distance2 < b.distance2; });
     std::unordered_map<uint32_t, uint32_t> rank_of;
     for (uint32_t i = 0; i < order.size(); ++i) rank_of[order[i].posting] = i;
 

@@ -62,7 +62,7 @@ Status Rebuild::AddOwn(const Chunk& chunk, std::span<const uint8_t> live) {
     return Status::Internal("a chunk does not fit the rebuild of posting " +
                             std::to_string(posting_));
   }
-  counts_.dropped += own_->AddLive(chunk, state.centroids.centroid(posting_), live);
+  counts_.dropped += own_->AddLive(chunk, state.centroids.centroid(posting_).data(), live);
   return {};
 }
 
@@ -70,7 +70,8 @@ Status Rebuild::Plan(std::vector<uint32_t>* neighbours) {
   const Version::State& state = version_->state();
   const Options& options = state.options;
   const uint32_t stride = version_->stride();
-  const float* old = state.centroids.centroid(posting_);
+  const std::vector<float> old_row = state.centroids.centroid(posting_);
+  const float* old = old_row.data();
   neighbours->clear();
   own_->DropSecondCopies();
 
@@ -113,6 +114,10 @@ Status Rebuild::Plan(std::vector<uint32_t>* neighbours) {
       if (moved_) centroids_ = std::move(mean);
     }
   }
+  // Checked against what they will be when they are kept.
+  for (size_t c = 0; c < centroids_.size(); c += stride) {
+    state.centroids.Round(centroids_.data() + c);
+  }
   if (!moved_ || alone) return {};
 
   // A member v of B can prefer a new centroid A only if |v-A| < |v-B| <= r_B, so |A-B| < 2 r_B.
@@ -126,8 +131,8 @@ Status Rebuild::Plan(std::vector<uint32_t>* neighbours) {
     if (!posting.in_use || id == posting_ || posting.primaries == 0) continue;
     float nearest2 = std::numeric_limits<float>::infinity();
     for (size_t c = 0; c < centroids_.size(); c += stride) {
-      nearest2 = std::min(nearest2,
-                          Distance2(centroids_.data() + c, state.centroids.centroid(id), stride));
+      nearest2 = std::min(
+          nearest2, Distance2(centroids_.data() + c, state.centroids.centroid(id).data(), stride));
     }
     if (nearest2 < 4 * posting.radius * posting.radius) reach.push_back({nearest2, id});
   }
@@ -149,6 +154,7 @@ bool Rebuild::Mergeable() const {
   const Version::State& state = version_->state();
   Centroids others = state.centroids;
   others.Remove(posting_);
+  others.Encode();
   std::vector<Assignment> assignments;
   Assign(others, own_->vectors(), own_->size(), state.options.spill ? Spill::kYes : Spill::kNo,
          state.options.spill_lambda, &assignments);
@@ -173,15 +179,14 @@ Status Rebuild::AddNeighbour(uint32_t posting, const Chunk& chunk, std::span<con
                             std::to_string(posting_));
   }
   found->added = true;
-  found->dead += found->members.AddLive(chunk, state.centroids.centroid(posting), live);
+  found->dead += found->members.AddLive(chunk, state.centroids.centroid(posting).data(), live);
   return {};
 }
 
 Status Rebuild::Finish(Change* out) {
   const Version::State& state = version_->state();
   const uint32_t stride = version_->stride();
-  const std::vector<float> old(state.centroids.centroid(posting_),
-                               state.centroids.centroid(posting_) + stride);
+  const std::vector<float> old = state.centroids.centroid(posting_);
   for (const Neighbour& neighbour : neighbours_) {
     if (!neighbour.added && state.centroids.posting(neighbour.posting).entries > 0) {
       return Status::Internal("posting " + std::to_string(neighbour.posting) +
@@ -202,6 +207,8 @@ Status Rebuild::Finish(Change* out) {
       ids.push_back(next.centroids.Add(centroids_.data() + c));
     }
   }
+
+  next.centroids.Encode();
 
   // 2. Who must look for a place among all centroids: own first copies, whose second copy depends
   // on
@@ -225,11 +232,11 @@ Status Rebuild::Finish(Change* out) {
   }
   for (size_t n = 0; n < neighbours_.size(); ++n) {
     const Neighbour& neighbour = neighbours_[n];
-    const float* centroid = state.centroids.centroid(neighbour.posting);
+    const std::vector<float> centroid = state.centroids.centroid(neighbour.posting);
     const size_t count = neighbour.members.size();
     std::vector<float> to_own(count), to_old(count), to_new(count), to_one(count);
     const Rows rows{neighbour.members.vectors(), count, stride, stride};
-    L2Squared(centroid, rows, to_own.data());
+    L2Squared(centroid.data(), rows, to_own.data());
     L2Squared(old.data(), rows, to_old.data());
     std::fill(to_new.begin(), to_new.end(), std::numeric_limits<float>::infinity());
     for (size_t c = 0; c < centroids_.size(); c += stride) {
@@ -305,13 +312,13 @@ Status Rebuild::Finish(Change* out) {
         const Settler& at = copy->second;
         const uint32_t now = at.group == kOwn ? posting_ : neighbours_[at.group].posting;
         const bool gone = at.group == kOwn && moved_;
-        const float* centroid = gone || now == to.primary ? nullptr : next.centroids.centroid(now);
-        moves = now != to.spill &&
-                (centroid == nullptr || centroids_.empty() ||
-                 SpillLoss(vector, next.centroids.centroid(to.primary),
-                           next.centroids.centroid(to.spill), stride, state.options.spill_lambda) <
-                     kWorthMoving * SpillLoss(vector, next.centroids.centroid(to.primary), centroid,
-                                              stride, state.options.spill_lambda));
+        const auto loss_at = [&](uint32_t other) {
+          return SpillLoss(vector, next.centroids.centroid(to.primary).data(),
+                           next.centroids.centroid(other).data(), stride,
+                           state.options.spill_lambda);
+        };
+        moves = now != to.spill && (gone || now == to.primary || centroids_.empty() ||
+                                    loss_at(to.spill) < kWorthMoving * loss_at(now));
         if (moves || gone) leave(at);
         moves = moves || gone;
       }
@@ -349,13 +356,13 @@ Status Rebuild::Finish(Change* out) {
   // 5. The chunks. A neighbour that only loses is written anew; one that also gains, with it.
   Change change;
   const auto write = [&](uint32_t id, const Entries& members) {
-    return members.ToChunk(id, next.centroids.centroid(id), moved_ && id == posting_);
+    return members.ToChunk(id, next.centroids.centroid(id).data(), moved_ && id == posting_);
   };
   const auto replace = [&](uint32_t id, Entries& members) {
     members.DropSecondCopies();
     Posting& posting = next.centroids.Change(id);
     next.entries -= posting.entries;
-    members.Describe(next.centroids.centroid(id), &posting);
+    members.Describe(next.centroids.centroid(id).data(), &posting);
     posting.added = 0;
     next.entries += posting.entries;
     change.postings.push_back({id, PostingChange::Kind::kReplace, write(id, members)});
@@ -408,7 +415,7 @@ Status Rebuild::Finish(Change* out) {
     Entries& members = arrivals.at(id);
     members.DropSecondCopies();
     Posting joined;
-    members.Describe(next.centroids.centroid(id), &joined);
+    members.Describe(next.centroids.centroid(id).data(), &joined);
     Posting& posting = next.centroids.Change(id);
     posting.entries += joined.entries;
     posting.primaries += joined.primaries;

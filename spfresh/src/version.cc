@@ -66,8 +66,8 @@ const Posting* Version::posting(uint32_t id) const {
   return state_->centroids.in_use(id) ? &state_->centroids.posting(id) : nullptr;
 }
 
-std::span<const float> Version::centroid(uint32_t id) const {
-  return {state_->centroids.centroid(id), stride()};
+std::vector<float> Version::centroid(uint32_t id) const {
+  return state_->centroids.centroid(id);
 }
 
 bool Version::HasPlace(std::span<const float> vector) const {
@@ -101,7 +101,12 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
   const Placed placed = PlaceAll(next.space, rows, vectors, &change.left_out);
   const uint32_t stride = next.space.stride();
   if (!placed.rows.empty()) {
-    if (next.centroids.count() == 0) next.centroids.Add(Mean(placed, stride).data());
+    if (next.centroids.count() == 0) {
+      const std::vector<float> mean = Mean(placed, stride);
+      if (next.centroids.capacity() == 0) next.centroids.SetOrigin(mean.data());
+      next.centroids.Add(mean.data());
+      next.centroids.Encode();
+    }
     std::vector<Assignment> assignments;
     Assign(next.centroids, placed.vectors.data(), placed.rows.size(),
            options().spill ? Spill::kYes : Spill::kNo, options().spill_lambda, &assignments);
@@ -145,7 +150,8 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
       const uint32_t id = entries[from].posting;
       change.postings.push_back(
           {id, PostingChange::Kind::kAppend,
-           EncodeChunk(next.codec, id, next.centroids.centroid(id), words, gathered.data())});
+           EncodeChunk(next.codec, id, next.centroids.centroid(id).data(), words,
+                       gathered.data())});
       from = to;
     }
     next.entries += entries.size();

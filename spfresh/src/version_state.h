@@ -12,7 +12,7 @@ namespace spfresh {
 struct Version::State {
   explicit State(const Options& o) : State(o, Space(o, 0)) {}
   State(const Options& o, const Space& s)
-      : options(o), space(s), codec(o, s.stride()), centroids(s.stride()) {}
+      : options(o), space(s), codec(o, s.stride()), centroids(codec) {}
 
   Chunk::Kind KindOf(uint32_t posting) const { return {posting, codec.stride(), codec.bits()}; }
   // Whether this is a chunk of a posting of this version.
@@ -38,7 +38,7 @@ struct Version::State {
 };
 
 inline std::shared_ptr<const Version> Seal(Version::State state) {
-  state.centroids.Encode(state.codec);
+  state.centroids.Encode();
   return std::make_shared<Version>(std::make_unique<const Version::State>(std::move(state)));
 }
 

@@ -36,7 +36,8 @@ void CheckStructure(const test::TestIndex& index,
     ASSERT_NE(posting, nullptr) << "posting " << id;
     uint32_t count = 0, first = 0;
     for (const auto& chunk : chunks) {
-      const float* centroid = index.version().centroid(id).data();
+      const std::vector<float> row = index.version().centroid(id);
+      const float* centroid = row.data();
       const uint32_t stride = chunk->stride();
       std::vector<float> buffer;
       const float* vectors = VectorsOf(index.version().state().codec, *chunk, centroid, &buffer);

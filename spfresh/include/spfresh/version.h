@@ -71,7 +71,7 @@ class Version : public std::enable_shared_from_this<Version> {
   std::vector<uint8_t> Serialize() const;
 
   // Adds vectors: each to its nearest posting, and a copy where SOAR's rule says. Splits nothing.
-  // O(n * postings() * dims). REQUIRES: rows ascending and below 2^60.
+  // Of a large index each looks at some of the centroids by their codes. REQUIRES: rows ascending and below 2^60.
   Status Insert(std::span<const uint64_t> rows, std::span<const float> vectors, Change* out) const;
 
   // A posting that wants work by its size alone, the largest need first, or kNone.
@@ -92,7 +92,7 @@ class Version : public std::enable_shared_from_this<Version> {
   // nullptr when the id is not in use.
   const Posting* posting(uint32_t id) const;
   // REQUIRES: the id is in use.
-  std::span<const float> centroid(uint32_t id) const;
+  std::vector<float> centroid(uint32_t id) const;
   // Whether a search for this vector can find anything: false for one without a place.
   bool HasPlace(std::span<const float> vector) const;
   // The entries when the stop rule was last calibrated from the ground up; 0 = never, and searches
