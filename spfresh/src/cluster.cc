@@ -94,6 +94,16 @@ void Means::Write(std::vector<float>* centroids) const {
   }
 }
 
+std::vector<float> MeanOf(const std::vector<float>& rows, size_t stride) {
+  std::vector<double> sum(stride);
+  for (size_t i = 0; i < rows.size(); ++i) sum[i % stride] += static_cast<double>(rows[i]);
+  std::vector<float> mean;
+  for (const double x : sum) {
+    mean.push_back(static_cast<float>(x / static_cast<double>(rows.size() / stride)));
+  }
+  return mean;
+}
+
 std::vector<uint32_t> NearestOf(const std::vector<float>& centroids, const Vectors& vectors) {
   std::vector<uint32_t> nearest(vectors.count);
   Nearest(centroids, vectors.stride).Each(vectors, {}, {}, [&](size_t i, uint32_t cluster) {

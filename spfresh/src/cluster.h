@@ -28,6 +28,9 @@ struct Vectors {
 std::vector<float> KMeans(const Vectors& vectors, const std::vector<uint32_t>& members, uint32_t k,
                           uint32_t rounds, Random* random, std::vector<uint32_t>* cluster_of);
 
+// The mean of rows that lie one behind the other.
+std::vector<float> MeanOf(const std::vector<float>& rows, size_t stride);
+
 // The number of the nearest centroid for each vector.
 std::vector<uint32_t> NearestOf(const std::vector<float>& centroids, const Vectors& vectors);
 

@@ -66,16 +66,7 @@ void Trainer::Prepare() {
   if (step_ > kPasses) return;
   auto tree = std::make_unique<Centroids>(codec_);
   const auto k = static_cast<uint32_t>(centroids_.size() / sample_.stride);
-  std::vector<double> sum(sample_.stride);
-  for (size_t i = 0; i < centroids_.size(); ++i) {
-    sum[i % sample_.stride] += static_cast<double>(centroids_[i]);
-  }
-  const std::vector<float> origin = [&] {
-    std::vector<float> mean;
-    for (const double x : sum) mean.push_back(static_cast<float>(x / k));
-    return mean;
-  }();
-  tree->SetOrigin(origin.data());
+  tree->SetOrigin(MeanOf(centroids_, sample_.stride).data());
   for (uint32_t id = 0; id < k; ++id) tree->Place(id, centroids_.data() + id * sample_.stride);
   tree->Group(step_);
   tree->Encode();

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "assign.h"
+#include "cluster.h"
 #include "entries.h"
 #include "spfresh/distance.h"
 #include "version_state.h"
@@ -34,20 +35,6 @@ Placed PlaceAll(const Space& space, std::span<const uint64_t> rows, std::span<co
   }
   placed.vectors.resize(placed.rows.size() * space.stride());
   return placed;
-}
-
-std::vector<float> Mean(const Placed& placed, uint32_t stride) {
-  std::vector<double> sum(stride);
-  for (size_t i = 0; i < placed.rows.size(); ++i) {
-    for (uint32_t j = 0; j < stride; ++j) {
-      sum[j] += static_cast<double>(placed.vectors[i * stride + j]);
-    }
-  }
-  std::vector<float> mean(stride);
-  for (uint32_t j = 0; j < stride; ++j) {
-    mean[j] = static_cast<float>(sum[j] / static_cast<double>(placed.rows.size()));
-  }
-  return mean;
 }
 
 }  // namespace
@@ -102,7 +89,7 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
   const uint32_t stride = next.space.stride();
   if (!placed.rows.empty()) {
     if (next.centroids.count() == 0) {
-      const std::vector<float> mean = Mean(placed, stride);
+      const std::vector<float> mean = MeanOf(placed.vectors, stride);
       if (next.centroids.capacity() == 0) next.centroids.SetOrigin(mean.data());
       next.centroids.Add(mean.data());
       next.centroids.Encode();

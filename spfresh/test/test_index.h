@@ -2,10 +2,13 @@
 // the live rows, and drives the library. For tests and the bench.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <thread>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -29,17 +32,25 @@ class TestIndex {
   explicit TestIndex(const Options& options) { Must(Version::Empty(options, &version_)); }
 
   // Rows 0 to count, from a sample of all of them.
-  void Build(const float* vectors, size_t count) {
+  void Build(const float* vectors, size_t count, size_t threads = 1) {
     const size_t dims = version_->options().dims;
     std::unique_ptr<Builder> builder;
     Must(Builder::Begin(version_->options(), count, {vectors, count * dims}, &builder));
-    while (builder->Train()) {
-    }
-    std::vector<uint64_t> rows;
-    for (size_t from = 0; from < count; from += rows.size()) {
-      rows.clear();
-      for (size_t i = from; i < count && rows.size() < 1024; ++i) rows.push_back(i);
-      Must(builder->Add(rows, {vectors + from * dims, rows.size() * dims}));
+    do {
+      InParallel(builder->train_units(), threads, [&](size_t unit) {
+        builder->RunTrainUnit(static_cast<uint32_t>(unit));
+      });
+    } while (builder->Train());
+    // Slices of a round are placed at once and taken in order.
+    for (size_t from = 0; from < count; from += threads * kSlice) {
+      std::vector<Change> placed(std::min(threads, (count - from + kSlice - 1) / kSlice));
+      InParallel(placed.size(), threads, [&](size_t slice) {
+        std::vector<uint64_t> rows;
+        const size_t begin = from + slice * kSlice;
+        for (size_t i = begin; i < count && rows.size() < kSlice; ++i) rows.push_back(i);
+        Must(builder->Place(rows, {vectors + begin * dims, rows.size() * dims}, &placed[slice]));
+      });
+      for (Change& change : placed) Must(builder->Take(std::move(change)));
     }
     Change change;
     Must(builder->Finish(&change));
@@ -62,10 +73,12 @@ class TestIndex {
   bool IsLive(uint64_t row) const { return row < watermark_ && !dead_.contains(row); }
   uint64_t live_count() const { return watermark_ - dead_.size(); }
 
-  // Does what the sizes of postings ask for. Returns how many steps it took.
+  // Does what the sizes of postings ask for, and makes one of too many chunks, as
+  // src/index/upkeep.rs does. Returns how many steps it took.
   size_t Upkeep(size_t steps_max = ~size_t{0}) {
     size_t steps = 0;
-    for (uint32_t posting; steps < steps_max && version_->NextWork(&posting) != Work::kNone;) {
+    for (uint32_t posting; steps < steps_max && (version_->NextWork(&posting) != Work::kNone ||
+                                                 Scattered(&posting));) {
       RebuildOne(posting);
       if (++steps > 10 * (version_->entries() + 1000)) {
         Must(Status::Internal("upkeep does not come to an end"));
@@ -157,10 +170,39 @@ class TestIndex {
   uint64_t moved = 0;
 
  private:
+  static constexpr size_t kSlice = 4096;
+  static constexpr size_t kChunksMax = 4;
+
+  // A posting in too many chunks.
+  bool Scattered(uint32_t* posting) {
+    while (!appended_.empty()) {
+      *posting = appended_.back();
+      const auto found = chunks_.find(*posting);
+      if (found != chunks_.end() && found->second.size() > kChunksMax) return true;
+      appended_.pop_back();
+    }
+    return false;
+  }
+
+
+  // Calls work(i) for each i below "count".
+  template <class Work>
+  static void InParallel(size_t count, size_t threads, Work work) {
+    std::atomic<size_t> next{0};
+    const auto run = [&] {
+      for (size_t i; (i = next++) < count;) work(i);
+    };
+    std::vector<std::thread> others;
+    for (size_t t = 1; t < threads; ++t) others.emplace_back(run);
+    run();
+    for (std::thread& other : others) other.join();
+  }
+
   void Take(Change change) {
     version_ = std::move(change.version);
     for (PostingChange& posting : change.postings) {
       auto& chunks = chunks_[posting.posting];
+      if (posting.kind == PostingChange::Kind::kAppend) appended_.push_back(posting.posting);
       if (posting.kind != PostingChange::Kind::kAppend) chunks.clear();
       if (posting.chunk != nullptr) chunks.push_back(std::move(posting.chunk));
       if (posting.kind == PostingChange::Kind::kRemove) chunks_.erase(posting.posting);
@@ -170,6 +212,8 @@ class TestIndex {
 
   std::shared_ptr<const Version> version_;
   std::map<uint32_t, std::vector<std::shared_ptr<const Chunk>>> chunks_;
+  // Postings that may be in too many chunks.
+  std::vector<uint32_t> appended_;
   std::unordered_set<uint64_t> dead_;
   std::vector<uint64_t> left_out_;
   uint64_t watermark_ = 0;

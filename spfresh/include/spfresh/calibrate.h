@@ -52,13 +52,13 @@ class Calibrator {
   size_t most_queries() const;
   std::shared_ptr<const Version> Unchanged() const;
   void MakeQueries();
+  void OfferCodes(uint32_t posting, const Chunk& chunk, std::span<const uint8_t> live);
+  void OfferVectors(uint32_t posting, const Chunk& chunk, std::span<const uint8_t> live);
 
   const std::shared_ptr<const Version> version_;
   std::vector<float> sample_;
   std::vector<Query> queries_;
   std::vector<float> places_;
-  std::vector<float> dots_;
-  std::vector<float> decoded_;
 };
 
 }  // namespace spfresh
