@@ -114,6 +114,7 @@ Status Builder::Finish(Change* out) {
         {id, PostingChange::Kind::kReplace, Chunk::Make(next.KindOf(id), words, records)});
     // The centroids were learnt from these very vectors, or a fair sample of them.
     next.centroids.Change(id).added = 0;
+    next.centroids.Change(id).unrefined = 0;
   }
   for (uint32_t id = 0; id < next.centroids.capacity(); ++id) {
     if (next.centroids.in_use(id) && next.centroids.posting(id).entries == 0) {

@@ -12,7 +12,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the formats are little-endian");
 
 constexpr uint32_t kMagic = 0x56'50'4C'4E;  // "NLPV"
-constexpr uint32_t kFormat = 2;
+constexpr uint32_t kFormat = 3;
 constexpr uint32_t kCapacityMax = 1U << 28;
 
 class Writer {
@@ -81,6 +81,8 @@ std::vector<uint8_t> Version::Serialize() const {
   w.Put(s.stop.entries());
   w.Put(s.stop.bias());
   for (const auto& line : s.stop.thresholds()) w.PutAll(line.data(), line.size());
+  w.Put(s.scrub_from);
+  w.Put(static_cast<uint32_t>(s.scrub_again));
   w.Put(s.centroids.count());
   for (uint32_t id = 0; id < s.centroids.capacity(); ++id) {
     const Posting& p = s.centroids.posting(id);
@@ -90,7 +92,10 @@ std::vector<uint8_t> Version::Serialize() const {
     w.Put(p.primaries);
     w.Put(p.added);
     w.Put(p.stuck);
+    w.Put(p.unrefined);
     w.Put(p.radius);
+    w.Put(p.spread);
+    w.PutAll(p.shift.data(), p.shift.size());
     w.PutAll(s.centroids.centroid(id), s.centroids.stride());
   }
   return w.Take();
@@ -119,6 +124,8 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
   const auto stop_bias = r.Get<float>();
   Stop::Thresholds thresholds{};
   for (auto& line : thresholds) r.GetAll(line.data(), line.size());
+  const auto scrub_from = r.Get<uint32_t>();
+  const bool scrub_again = r.Get<uint32_t>() != 0;
   if (r.cut_short()) return Status::Corrupt("an index version is cut short");
   if (const Status status = o.Check(); !status.ok()) {
     return Status::Corrupt("an index version has bad options: " + status.message());
@@ -128,10 +135,12 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
   }
   State s(o, Space(o, norm_bound));
   s.stop = Stop(stop_bias, thresholds, stop_entries);
+  s.scrub_from = scrub_from;
+  s.scrub_again = scrub_again;
 
   const auto count = r.Get<uint32_t>();
   const uint32_t stride = s.space.stride();
-  const size_t record = 6 * sizeof(uint32_t) + stride * sizeof(float);
+  const size_t record = 6 * sizeof(uint32_t) + (2 + Posting{}.shift.size() + stride) * sizeof(float);
   if (r.left() != count * record) {
     return Status::Corrupt("an index version of " + std::to_string(count) + " postings has " +
                            std::to_string(r.left()) + " bytes for them");
@@ -145,10 +154,14 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
     p.primaries = r.Get<uint32_t>();
     p.added = r.Get<uint32_t>();
     p.stuck = r.Get<uint32_t>();
+    p.unrefined = r.Get<uint32_t>();
     p.radius = r.Get<float>();
+    p.spread = r.Get<float>();
+    r.GetAll(p.shift.data(), p.shift.size());
     p.in_use = true;
     r.GetAll(centroid.data(), stride);
-    bool finite = std::isfinite(p.radius) && p.radius >= 0;
+    bool finite = std::isfinite(p.radius) && p.radius >= 0 && std::isfinite(p.spread);
+    for (const float x : p.shift) finite = finite && std::isfinite(x);
     for (const float x : centroid) finite = finite && std::isfinite(x);
     // Ids ascend. Room for at most as many holes again as a healthy index can have.
     if (id < free_from || id >= kCapacityMax || id / 1024 > count || p.primaries > p.entries ||

@@ -92,7 +92,40 @@ class TestIndex {
   void RebuildOne(uint32_t posting) {
     std::unique_ptr<Rebuild> rebuild;
     Must(Rebuild::Begin(version_, posting, &rebuild));
-    for (const auto& chunk : chunks_[posting]) Must(rebuild->AddOwn(*chunk, Live(*chunk)));
+    Run(rebuild.get());
+  }
+
+  // What is done when there is nothing else to do: the worst neighbourhood refined, or a posting
+  // scrubbed. False when there is nothing of that either.
+  bool Tend() {
+    uint32_t posting;
+    std::unique_ptr<Rebuild> rebuild;
+    if (version_->NextRefine(&posting)) {
+      Must(Rebuild::Refine(version_, posting, &rebuild));
+      ++refined;
+    } else if (version_->NextScrub(&posting)) {
+      Must(Rebuild::Scrub(version_, posting, &rebuild));
+      ++scrubbed;
+    } else {
+      return false;
+    }
+    Run(rebuild.get());
+    return true;
+  }
+
+  // Until there is nothing left to do.
+  void Idle() {
+    for (size_t steps = 0; Upkeep() > 0 || Tend(); ++steps) {
+      if (steps > 100 * (version_->postings() + 1000)) {
+        Must(Status::Internal("tending does not come to an end"));
+      }
+    }
+  }
+
+  void Run(Rebuild* rebuild) {
+    for (const uint32_t own : rebuild->own()) {
+      for (const auto& chunk : chunks_[own]) Must(rebuild->AddOwn(*chunk, Live(*chunk)));
+    }
     std::vector<uint32_t> neighbours;
     Must(rebuild->Plan(&neighbours));
     for (const uint32_t neighbour : neighbours) {
@@ -155,6 +188,8 @@ class TestIndex {
 
   uint64_t checked = 0;
   uint64_t moved = 0;
+  uint64_t refined = 0;
+  uint64_t scrubbed = 0;
 
  private:
   void Take(Change change) {

@@ -1,0 +1,119 @@
+#include "refine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "spfresh/distance.h"
+
+namespace spfresh {
+namespace {
+
+constexpr int kRounds = 8;
+// As long as clusters hold this part of what they should, and up to so many times as much, their
+// number is left alone: splits and mergers mend the rest.
+constexpr double kFillMin = 0.6;
+constexpr double kFillMax = 1.4;
+
+float Distance2(const float* a, const float* b, size_t stride) {
+  float distance2;
+  L2Squared(a, {b, 1, stride, stride}, &distance2);
+  return distance2;
+}
+
+// Which cluster each vector is nearest to, and how far.
+struct Clusters {
+  Clusters(const Vectors& vectors, const std::vector<float>& centroids)
+      : of(vectors.count), distance2(vectors.count), sizes(centroids.size() / vectors.stride) {
+    const size_t stride = vectors.stride;
+    std::vector<float> to(sizes.size());
+    for (size_t i = 0; i < vectors.count; ++i) {
+      L2Squared(vectors[i], {centroids.data(), sizes.size(), stride, stride}, to.data());
+      of[i] = static_cast<size_t>(std::min_element(to.begin(), to.end()) - to.begin());
+      distance2[i] = to[of[i]];
+      ++sizes[of[i]];
+    }
+  }
+  std::vector<size_t> of;
+  std::vector<float> distance2;
+  std::vector<size_t> sizes;
+};
+
+void Remove(size_t cluster, size_t stride, std::vector<float>* centroids) {
+  // The last takes its place, so that the others keep theirs.
+  std::copy_n(centroids->end() - static_cast<ptrdiff_t>(stride), stride,
+              centroids->begin() + static_cast<ptrdiff_t>(cluster * stride));
+  centroids->resize(centroids->size() - stride);
+}
+
+void MakeAsMany(const Vectors& vectors, size_t wanted, std::vector<float>* centroids) {
+  while (centroids->size() / vectors.stride != wanted) {
+    const Clusters clusters(vectors, *centroids);
+    if (clusters.sizes.size() > wanted) {
+      const auto smallest = std::min_element(clusters.sizes.begin(), clusters.sizes.end());
+      Remove(static_cast<size_t>(smallest - clusters.sizes.begin()), vectors.stride, centroids);
+      continue;
+    }
+    // A new one at the vector that is worst off.
+    const auto farthest = std::max_element(clusters.distance2.begin(), clusters.distance2.end());
+    if (!(*farthest > 0)) return;
+    const float* vector =
+        vectors[static_cast<size_t>(farthest - clusters.distance2.begin())];
+    centroids->insert(centroids->end(), vector, vector + vectors.stride);
+  }
+}
+
+}  // namespace
+
+std::vector<uint32_t> Neighbourhood(const Centroids& centroids, uint32_t posting, size_t most) {
+  struct Near {
+    float distance2;
+    uint32_t id;
+  };
+  std::vector<Near> near;
+  const size_t stride = centroids.stride();
+  for (uint32_t id = 0; id < centroids.capacity(); ++id) {
+    if (!centroids.in_use(id)) continue;
+    const float distance2 =
+        id == posting ? -1 : Distance2(centroids.centroid(posting), centroids.centroid(id), stride);
+    near.push_back({distance2, id});
+  }
+  most = std::min(most, near.size());
+  std::partial_sort(near.begin(), near.begin() + static_cast<ptrdiff_t>(most), near.end(),
+                    [](const Near& a, const Near& b) {
+                      return a.distance2 < b.distance2 ||
+                             (a.distance2 == b.distance2 && a.id < b.id);
+                    });
+  std::vector<uint32_t> ids;
+  for (size_t i = 0; i < most; ++i) ids.push_back(near[i].id);
+  return ids;
+}
+
+void Refine(const Vectors& vectors, size_t per_cluster, std::vector<float>* centroids) {
+  const size_t stride = vectors.stride;
+  if (vectors.count == 0) return;
+  const auto ideal = static_cast<double>(vectors.count) / static_cast<double>(per_cluster);
+  const double fill = ideal / static_cast<double>(centroids->size() / stride);
+  if (fill < kFillMin || fill > kFillMax) {
+    MakeAsMany(vectors, std::max<size_t>(1, static_cast<size_t>(std::lround(ideal))), centroids);
+  }
+  std::vector<double> sums;
+  for (int round = 0; round < kRounds; ++round) {
+    const Clusters clusters(vectors, *centroids);
+    sums.assign(centroids->size(), 0);
+    for (size_t i = 0; i < vectors.count; ++i) {
+      double* sum = sums.data() + clusters.of[i] * stride;
+      for (size_t j = 0; j < stride; ++j) sum[j] += static_cast<double>(vectors[i][j]);
+    }
+    for (size_t c = 0; c < clusters.sizes.size(); ++c) {
+      if (clusters.sizes[c] == 0) continue;
+      const auto n = static_cast<double>(clusters.sizes[c]);
+      for (size_t j = 0; j < stride; ++j) {
+        (*centroids)[c * stride + j] = static_cast<float>(sums[c * stride + j] / n);
+      }
+    }
+  }
+}
+
+}  // namespace spfresh
