@@ -105,6 +105,18 @@ Status Rebuild::Take(size_t from, size_t to, const Chunk& chunk, std::span<const
                           std::to_string(sources_[0].posting));
 }
 
+// A posting that was not handed in would be lost, not empty.
+Status Rebuild::AllAdded(size_t from, size_t to) const {
+  for (size_t s = from; s < to; ++s) {
+    const Source& source = sources_[s];
+    if (source.added || version_->posting(source.posting)->entries == 0) continue;
+    return Status::Internal("posting " + std::to_string(source.posting) +
+                            " was not handed to the rebuild of posting " +
+                            std::to_string(sources_[0].posting));
+  }
+  return {};
+}
+
 Status Rebuild::AddOwn(const Chunk& chunk, std::span<const uint8_t> live) {
   return Take(0, layout_->own, chunk, live);
 }
@@ -120,6 +132,7 @@ Status Rebuild::Plan(std::vector<uint32_t>* neighbours) {
   const Version::State& state = version_->state();
   const uint32_t stride = version_->stride();
   neighbours->clear();
+  if (Status status = AllAdded(0, layout_->own); !status.ok()) return status;
   for (Source& source : sources_) {
     counts_.dropped += source.dead;
     source.members.DropSecondCopies();
@@ -264,13 +277,7 @@ bool Rebuild::Mergeable() const {
 }
 
 Status Rebuild::Finish(Change* out) {
-  for (size_t s = layout_->own; s < sources_.size(); ++s) {
-    const Source& source = sources_[s];
-    if (!source.added && version_->posting(source.posting)->entries > 0) {
-      return Status::Internal("posting " + std::to_string(source.posting) +
-                              " was not handed to the rebuild of its neighbour");
-    }
-  }
+  if (Status status = AllAdded(layout_->own, sources_.size()); !status.ok()) return status;
   Relocation relocation(*version_, *layout_, &sources_, &counts_);
   relocation.MoveCentroids();
   relocation.FindSettlers();

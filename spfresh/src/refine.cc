@@ -10,10 +10,16 @@
 namespace spfresh {
 namespace {
 
-constexpr int kRounds = 8;
+constexpr int kRounds = 10;
+// In the first rounds, clusters are moved from where they are too many to where they are too few:
+// from one with less than this part of what it should hold to one with more than so many times as
+// much, which would have to be split.
+constexpr int kRebalanced = 6;
+constexpr double kSmall = 0.6;
+constexpr double kLarge = 1.5;
 // As long as clusters hold this part of what they should, and up to so many times as much, their
 // number is left alone: splits and mergers mend the rest.
-constexpr double kFillMin = 0.6;
+constexpr double kFillMin = 0.8;
 constexpr double kFillMax = 1.4;
 
 float Distance2(const float* a, const float* b, size_t stride) {
@@ -62,6 +68,29 @@ void MakeAsMany(const Vectors& vectors, size_t wanted, std::vector<float>* centr
         vectors[static_cast<size_t>(farthest - clusters.distance2.begin())];
     centroids->insert(centroids->end(), vector, vector + vectors.stride);
   }
+}
+
+// Lays the smallest cluster into the largest, where both are out of proportion.
+void Rebalance(const Vectors& vectors, const Clusters& clusters, size_t per_cluster,
+               std::vector<float>* centroids) {
+  const auto [small, large] = std::minmax_element(clusters.sizes.begin(), clusters.sizes.end());
+  const auto share = static_cast<double>(per_cluster);
+  if (static_cast<double>(*small) > kSmall * share || static_cast<double>(*large) < kLarge * share) {
+    return;
+  }
+  const auto from = static_cast<size_t>(small - clusters.sizes.begin());
+  const auto to = static_cast<size_t>(large - clusters.sizes.begin());
+  size_t farthest = vectors.count;
+  for (size_t i = 0; i < vectors.count; ++i) {
+    if (clusters.of[i] != to) continue;
+    if (farthest == vectors.count || clusters.distance2[i] > clusters.distance2[farthest]) {
+      farthest = i;
+    }
+  }
+  // Equal vectors stay together.
+  if (!(clusters.distance2[farthest] > 0)) return;
+  std::copy_n(vectors[farthest], vectors.stride,
+              centroids->begin() + static_cast<ptrdiff_t>(from * vectors.stride));
 }
 
 }  // namespace
@@ -113,6 +142,7 @@ void Refine(const Vectors& vectors, size_t per_cluster, std::vector<float>* cent
         (*centroids)[c * stride + j] = static_cast<float>(sums[c * stride + j] / n);
       }
     }
+    if (round < kRebalanced) Rebalance(vectors, clusters, per_cluster, centroids);
   }
 }
 

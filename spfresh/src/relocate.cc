@@ -46,14 +46,16 @@ void Relocation::MoveCentroids() {
     const float* centroid = layout_.centroids.data() + c * stride_;
     if (c >= layout_.own) {
       ids_.push_back(next_.centroids.Add(centroid));
-      next_.scrub_again = changes_ = true;
+      changes_ = true;
       continue;
     }
     ids_.push_back(sources_[c].posting);
     if (!layout_.moved[c]) continue;
     next_.centroids.Move(ids_.back(), centroid);
-    next_.scrub_again = changes_ = true;
+    changes_ = true;
   }
+  // A round that has not begun will see what moved.
+  if (changes_ && next_.scrub_from > 0) next_.scrub_again = true;
   for (size_t i = count; i < layout_.own; ++i) {
     next_.centroids.Remove(sources_[i].posting);
     changes_ = true;

@@ -34,6 +34,8 @@ struct Version::State {
   // Entries that came, moved or were dropped since the stop rule was last calibrated. Begins at nothing
   // when a version is opened.
   uint64_t changed = 0;
+  // The same since it was calibrated from the ground up, as of the last calibration.
+  uint64_t reshaped = 0;
   // The scrubber's way round: the posting at which it goes on, beyond all postings when it has been
   // everywhere; and whether a centroid was moved or added since it set out.
   uint32_t scrub_from = 0;

@@ -59,7 +59,48 @@ class TestIndex {
   }
 
   void Delete(uint64_t row) { dead_.insert(row); }
+
+  // What a checkpoint keeps.
+  struct Image {
+    struct Stored {
+      uint32_t posting;
+      std::vector<uint8_t> scan, records;
+    };
+    std::vector<uint8_t> version;
+    std::vector<Stored> chunks;
+    std::vector<uint64_t> left_out;
+    uint64_t watermark = 0;
+  };
+
+  Image Checkpoint() const {
+    Image image{version_->Serialize(), {}, left_out_, watermark_};
+    const auto bytes = [](std::span<const uint8_t> from) {
+      return std::vector<uint8_t>(from.begin(), from.end());
+    };
+    for (const auto& [id, chunks] : chunks_) {
+      for (const auto& chunk : chunks) {
+        image.chunks.push_back({id, bytes(chunk->scan_bytes()), bytes(chunk->record_bytes())});
+      }
+    }
+    return image;
+  }
+
+  // The index as it was then. Which rows are dead is the table's, and stays.
+  void Open(const Image& image) {
+    Must(Version::Open(image.version, &version_));
+    chunks_.clear();
+    for (const Image::Stored& stored : image.chunks) {
+      std::shared_ptr<const Chunk> scan, chunk;
+      Must(Chunk::Parse(stored.scan, version_->stride(), &scan));
+      Must(scan->WithRecords(stored.records, &chunk));
+      chunks_[stored.posting].push_back(std::move(chunk));
+    }
+    left_out_ = image.left_out;
+    watermark_ = image.watermark;
+  }
   bool IsLive(uint64_t row) const { return row < watermark_ && !dead_.contains(row); }
+  // Rows below exist, whether or not the index was given them.
+  void SetWatermark(uint64_t watermark) { watermark_ = watermark; }
   uint64_t live_count() const { return watermark_ - dead_.size(); }
 
   // Does what the sizes of postings ask for. Returns how many steps it took.

@@ -87,6 +87,7 @@ class Rebuild {
   static Status Make(std::shared_ptr<const Version> version, uint32_t posting, Task task,
                      std::unique_ptr<Rebuild>* out);
   Status Take(size_t from, size_t to, const Chunk& chunk, std::span<const uint8_t> live);
+  Status AllAdded(size_t from, size_t to) const;
   // Decide on the new centroids.
   void PlanOne();
   void PlanRefinement();
