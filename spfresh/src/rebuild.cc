@@ -246,7 +246,8 @@ void Rebuild::PlanRefinement() {
   if (count == 0) return;
   // What brings postings to their target, second copies and all.
   const size_t per_posting = std::max<size_t>(1, state.options.posting_target * count / entries);
-  spfresh::Refine({primaries.data(), count, stride}, per_posting, &layout_->centroids);
+  const size_t least = state.options.posting_min * count / entries;
+  spfresh::Refine({primaries.data(), count, stride}, per_posting, least, &layout_->centroids);
   const size_t parts = layout_->centroids.size() / stride;
   layout_->moved.resize(parts);
   for (size_t c = 0; c < parts; ++c) {
@@ -257,7 +258,7 @@ void Rebuild::PlanRefinement() {
   }
 }
 
-// A merge that fills another posting near to its maximum would come back as a split, for ever.
+// A merge that fills another posting above its maximum would come back as a split, for ever.
 bool Rebuild::Mergeable() const {
   const Version::State& state = version_->state();
   const Entries& own = sources_[0].members;
@@ -266,14 +267,16 @@ bool Rebuild::Mergeable() const {
   std::vector<Assignment> assignments;
   Assign(others, own.vectors(), own.size(), state.options.spill ? Spill::kYes : Spill::kNo,
          state.options.spill_lambda, &assignments);
-  const uint32_t most = (state.options.posting_max + state.options.posting_target) / 2;
   std::unordered_map<uint32_t, uint32_t> arrivals;
   const auto is_full = [&](uint32_t id) {
-    return id != kNowhere && others.posting(id).entries + ++arrivals[id] > most;
+    return id != kNowhere && others.posting(id).entries + ++arrivals[id] > state.options.posting_max;
   };
-  return std::none_of(assignments.begin(), assignments.end(), [&](const Assignment& to) {
-    return is_full(to.primary) || is_full(to.spill);
-  });
+  for (size_t i = 0; i < own.size(); ++i) {
+    if (is_full(assignments[i].primary)) return false;
+    // Second copies that are elsewhere stay there.
+    if (IsAlone(own.word(i)) && is_full(assignments[i].spill)) return false;
+  }
+  return true;
 }
 
 Status Rebuild::Finish(Change* out) {

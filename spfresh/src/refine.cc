@@ -53,20 +53,33 @@ void Remove(size_t cluster, size_t stride, std::vector<float>* centroids) {
   centroids->resize(centroids->size() - stride);
 }
 
+// A member of the cluster that is neither at its centre nor an outlier; none where all are equal.
+const float* Between(const Vectors& vectors, const Clusters& clusters, size_t cluster) {
+  std::vector<size_t> members;
+  for (size_t i = 0; i < vectors.count; ++i) {
+    if (clusters.of[i] == cluster && clusters.distance2[i] > 0) members.push_back(i);
+  }
+  if (members.empty()) return nullptr;
+  const auto middle = members.begin() + static_cast<ptrdiff_t>(members.size() / 2);
+  std::nth_element(members.begin(), middle, members.end(), [&](size_t a, size_t b) {
+    return clusters.distance2[a] < clusters.distance2[b] ||
+           (clusters.distance2[a] == clusters.distance2[b] && a < b);
+  });
+  return vectors[*middle];
+}
+
 void MakeAsMany(const Vectors& vectors, size_t wanted, std::vector<float>* centroids) {
   while (centroids->size() / vectors.stride != wanted) {
     const Clusters clusters(vectors, *centroids);
+    const auto [small, large] = std::minmax_element(clusters.sizes.begin(), clusters.sizes.end());
     if (clusters.sizes.size() > wanted) {
-      const auto smallest = std::min_element(clusters.sizes.begin(), clusters.sizes.end());
-      Remove(static_cast<size_t>(smallest - clusters.sizes.begin()), vectors.stride, centroids);
+      Remove(static_cast<size_t>(small - clusters.sizes.begin()), vectors.stride, centroids);
       continue;
     }
-    // A new one at the vector that is worst off.
-    const auto farthest = std::max_element(clusters.distance2.begin(), clusters.distance2.end());
-    if (!(*farthest > 0)) return;
-    const float* vector =
-        vectors[static_cast<size_t>(farthest - clusters.distance2.begin())];
-    centroids->insert(centroids->end(), vector, vector + vectors.stride);
+    const float* seed =
+        Between(vectors, clusters, static_cast<size_t>(large - clusters.sizes.begin()));
+    if (seed == nullptr) return;
+    centroids->insert(centroids->end(), seed, seed + vectors.stride);
   }
 }
 
@@ -78,19 +91,38 @@ void Rebalance(const Vectors& vectors, const Clusters& clusters, size_t per_clus
   if (static_cast<double>(*small) > kSmall * share || static_cast<double>(*large) < kLarge * share) {
     return;
   }
-  const auto from = static_cast<size_t>(small - clusters.sizes.begin());
-  const auto to = static_cast<size_t>(large - clusters.sizes.begin());
-  size_t farthest = vectors.count;
+  const float* seed =
+      Between(vectors, clusters, static_cast<size_t>(large - clusters.sizes.begin()));
+  // Equal vectors stay together.
+  if (seed == nullptr) return;
+  std::copy_n(seed, vectors.stride,
+              centroids->begin() +
+                  (small - clusters.sizes.begin()) * static_cast<ptrdiff_t>(vectors.stride));
+}
+
+// The smallest cluster, if it is smaller than "least" and not the only one.
+bool RemoveSmallest(const Clusters& clusters, size_t stride, size_t least,
+                    std::vector<float>* centroids) {
+  const auto small = std::min_element(clusters.sizes.begin(), clusters.sizes.end());
+  if (*small >= least || clusters.sizes.size() == 1) return false;
+  Remove(static_cast<size_t>(small - clusters.sizes.begin()), stride, centroids);
+  return true;
+}
+
+void Recentre(const Vectors& vectors, const Clusters& clusters, std::vector<float>* centroids) {
+  const size_t stride = vectors.stride;
+  std::vector<double> sums(centroids->size());
   for (size_t i = 0; i < vectors.count; ++i) {
-    if (clusters.of[i] != to) continue;
-    if (farthest == vectors.count || clusters.distance2[i] > clusters.distance2[farthest]) {
-      farthest = i;
+    double* sum = sums.data() + clusters.of[i] * stride;
+    for (size_t j = 0; j < stride; ++j) sum[j] += static_cast<double>(vectors[i][j]);
+  }
+  for (size_t c = 0; c < clusters.sizes.size(); ++c) {
+    if (clusters.sizes[c] == 0) continue;
+    const auto n = static_cast<double>(clusters.sizes[c]);
+    for (size_t j = 0; j < stride; ++j) {
+      (*centroids)[c * stride + j] = static_cast<float>(sums[c * stride + j] / n);
     }
   }
-  // Equal vectors stay together.
-  if (!(clusters.distance2[farthest] > 0)) return;
-  std::copy_n(vectors[farthest], vectors.stride,
-              centroids->begin() + static_cast<ptrdiff_t>(from * vectors.stride));
 }
 
 }  // namespace
@@ -119,30 +151,23 @@ std::vector<uint32_t> Neighbourhood(const Centroids& centroids, uint32_t posting
   return ids;
 }
 
-void Refine(const Vectors& vectors, size_t per_cluster, std::vector<float>* centroids) {
-  const size_t stride = vectors.stride;
+void Refine(const Vectors& vectors, size_t per_cluster, size_t least,
+            std::vector<float>* centroids) {
   if (vectors.count == 0) return;
   const auto ideal = static_cast<double>(vectors.count) / static_cast<double>(per_cluster);
-  const double fill = ideal / static_cast<double>(centroids->size() / stride);
+  const double fill = ideal / static_cast<double>(centroids->size() / vectors.stride);
   if (fill < kFillMin || fill > kFillMax) {
     MakeAsMany(vectors, std::max<size_t>(1, static_cast<size_t>(std::lround(ideal))), centroids);
   }
-  std::vector<double> sums;
   for (int round = 0; round < kRounds; ++round) {
     const Clusters clusters(vectors, *centroids);
-    sums.assign(centroids->size(), 0);
-    for (size_t i = 0; i < vectors.count; ++i) {
-      double* sum = sums.data() + clusters.of[i] * stride;
-      for (size_t j = 0; j < stride; ++j) sum[j] += static_cast<double>(vectors[i][j]);
-    }
-    for (size_t c = 0; c < clusters.sizes.size(); ++c) {
-      if (clusters.sizes[c] == 0) continue;
-      const auto n = static_cast<double>(clusters.sizes[c]);
-      for (size_t j = 0; j < stride; ++j) {
-        (*centroids)[c * stride + j] = static_cast<float>(sums[c * stride + j] / n);
-      }
-    }
+    Recentre(vectors, clusters, centroids);
     if (round < kRebalanced) Rebalance(vectors, clusters, per_cluster, centroids);
+  }
+  for (bool removed = true; removed;) {
+    const Clusters clusters(vectors, *centroids);
+    removed = RemoveSmallest(clusters, vectors.stride, least, centroids);
+    if (!removed) Recentre(vectors, clusters, centroids);
   }
 }
 
