@@ -11,68 +11,17 @@
 // says so.
 // "--targets=-" reads targets from the standard input, one a line, and answers each at once, so
 // that compare.py can take turns with other indexes.
-#include <algorithm>
-#include <cstdio>
-#include <cstdlib>
-#include <ctime>
 #include <iostream>
-#include <map>
 #include <sstream>
-#include <string>
-#include <vector>
 
-#include "spfresh/distance.h"
-#include "spfresh/search.h"
+#include "bench.h"
 #include "test_index.h"
 
 namespace {
 
+using spfresh::bench::CpuSeconds;
+using spfresh::bench::ReadFile;
 using spfresh::test::TestIndex;
-
-double CpuSeconds() {
-  timespec now;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
-template <class T>
-std::vector<T> ReadFile(const std::string& path) {
-  std::FILE* file = std::fopen(path.c_str(), "rb");
-  if (file == nullptr) {
-    std::fprintf(stderr, "cannot open %s\n", path.c_str());
-    std::exit(1);
-  }
-  std::fseek(file, 0, SEEK_END);
-  std::vector<T> values(static_cast<size_t>(std::ftell(file)) / sizeof(T));
-  std::rewind(file);
-  const size_t read = std::fread(values.data(), sizeof(T), values.size(), file);
-  std::fclose(file);
-  values.resize(read);
-  return values;
-}
-
-// Rows that stay in the cache while all queries are compared with them.
-constexpr size_t kTile = 512;
-
-// The k least of the distances offered.
-class Nearest {
- public:
-  explicit Nearest(size_t k) : k_(k) {}
-  void Offer(double distance) {
-    if (heap_.size() == k_) {
-      if (!(distance < heap_.front())) return;
-      std::pop_heap(heap_.begin(), heap_.end());
-      heap_.pop_back();
-    }
-    heap_.push_back(distance);
-    std::push_heap(heap_.begin(), heap_.end());
-  }
-  double kth() const { return heap_.front(); }
-
- private:
-  size_t k_;
-  std::vector<double> heap_;
-};
 
 // What is asked of an index, and what is right.
 struct Questions {
@@ -126,19 +75,11 @@ void Ask(const TestIndex& index, const Questions& on, const std::string& target)
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::map<std::string, std::string> flags = {
-      {"k", "10"}, {"metric", "l2"}, {"targets", "0.9,0.95,0.99"}, {"dims", "0"}};
-  for (int i = 1; i < argc; ++i) {
-    const std::string flag = argv[i];
-    const size_t equals = flag.find('=');
-    flags[flag.substr(2, equals - 2)] = equals == std::string::npos ? "1" : flag.substr(equals + 1);
-  }
+  auto flags = spfresh::bench::Flags(
+      argc, argv, {{"k", "10"}, {"metric", "l2"}, {"targets", "0.9,0.95,0.99"}, {"dims", "0"}});
   spfresh::Options options;
   options.dims = static_cast<uint32_t>(std::stoul(flags["dims"]));
-  const std::string metric = flags["metric"];
-  options.metric = metric == "ip"       ? spfresh::Metric::kInnerProduct
-                   : metric == "cosine" ? spfresh::Metric::kCosine
-                                        : spfresh::Metric::kL2;
+  options.metric = spfresh::bench::MetricOf(flags["metric"]);
   if (flags.contains("target")) options.posting_target = std::stoul(flags["target"]);
   if (flags.contains("min")) options.posting_min = std::stoul(flags["min"]);
   if (flags.contains("max")) options.posting_max = std::stoul(flags["max"]);
@@ -226,21 +167,9 @@ int main(int argc, char** argv) {
     }
   }
   const spfresh::Allowed allowed{0, words};
-  const size_t count = queries.size() / dims;
   const auto kind = static_cast<spfresh::SqlDistance>(options.metric);
-  std::vector<double> kth(count), distances(kTile);
-  std::vector<Nearest> nearest(count, Nearest(k));
-  for (size_t from = 0; from < rows; from += kTile) {
-    const size_t n = std::min(kTile, rows - from);
-    const spfresh::Rows tile{base.data() + from * dims, n, dims, dims};
-    for (size_t q = 0; q < count; ++q) {
-      spfresh::Distances(kind, queries.data() + q * dims, tile, {distances.data(), n});
-      for (size_t i = 0; i < n; ++i) {
-        if (allowed.Contains(from + i)) nearest[q].Offer(distances[i]);
-      }
-    }
-  }
-  for (size_t q = 0; q < count; ++q) kth[q] = nearest[q].kth();
+  const std::vector<double> kth =
+      spfresh::bench::KthNearest(kind, queries, base, dims, k, allowed);
   std::printf("%8s %8s %8s %9s %9s %9s %9s\n", "target", "recall", "probes", "scanned", "refined",
               "hits", "us CPU");
   std::fflush(stdout);

@@ -13,48 +13,41 @@ namespace spfresh {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-// How sure the codes of centroids must be: the nearest of 1000 vectors is missed for some.
+// How sure the codes of centroids must be.
 constexpr float kSure = 0.99F;
-constexpr float kDeviations = 1.5F;
-// How much nearer than a node's mean its nearest child is expected, for a first copy alone, and
-// where a second copy has more looked at anyway. Of a hundred vectors some find the second nearest
-// posting in the first way, and one in four hundred in the second (docs/adr/0006).
-constexpr float kReachAlone = 2, kReach = 1.5F;
+
+// How much nearer than a node's mean its nearest child is expected, and how much nearer than its
+// estimate a centroid, both in standard deviations.
+struct Effort {
+  float reach;
+  float deviations;
+};
+
+Effort EffortOf(Spill spill, Care care) {
+  if (care == Care::kSure) return {1e9F, 4};
+  // Where a second copy has more looked at, less is needed for the first.
+  if (spill == Spill::kYes) return {1.5F, 1.5F};
+  return {care == Care::kQuick ? 2.0F : 3.0F, 2};
+}
+
 // SOAR's loss lies between |r'|^2 and (1 + lambda) |r'|^2, so the best is among the near ones.
 constexpr size_t kSpillCandidates = 32;
 
 // Finds the places of vectors, one after the other.
 class Assigner {
  public:
-  Assigner(const Centroids& centroids, Spill spill, float lambda)
+  Assigner(const Centroids& centroids, Spill spill, float lambda, Care care)
+      : Assigner(centroids, EffortOf(spill, care),
+                 spill == Spill::kYes ? kSpillCandidates + 1 : 1, lambda) {}
+  // One that finds the nearest of all.
+  Assigner(const Centroids& centroids, Effort effort, size_t wanted, float lambda)
       : centroids_(centroids),
-        spill_(spill),
+        effort_(effort),
+        wanted_(wanted),
         lambda_(lambda),
         residual_(centroids.stride()),
         other_(centroids.stride()) {}
 
-  Assignment Place(const float* vector) {
-    near_.clear();
-    const CentroidTree& tree = centroids_.tree();
-    if (tree.levels() == 0) return {};
-    const CentroidQuery query(centroids_, vector);
-    if (tree.codec().coded()) {
-      Walk(query, QueryCode(tree.codec(), Metric::kL2, vector, kSure));
-    } else {
-      for (uint32_t id = 0; id < centroids_.capacity(); ++id) {
-        if (centroids_.in_use(id)) Offer({query.Distance2(id), id});
-      }
-    }
-    std::sort_heap(near_.begin(), near_.end());
-    Assignment to;
-    to.primary = near_[0].posting;
-    to.primary_distance2 = near_[0].distance2;
-    // A vector that equals its centroid has no residual to be orthogonal to, and no copy.
-    if (spill_ == Spill::kYes && to.primary_distance2 > 0) PlaceSpill(vector, &to);
-    return to;
-  }
-
- private:
   struct Near {
     float distance2;
     uint32_t posting;
@@ -64,10 +57,37 @@ class Assigner {
     }
   };
 
+  // Those wanted, or all that there are, nearest first.
+  const std::vector<Near>& Nearest(const float* vector) {
+    near_.clear();
+    const CentroidTree& tree = centroids_.tree();
+    if (tree.levels() == 0) return near_;
+    const CentroidQuery query(centroids_, vector);
+    if (tree.codec().coded()) {
+      Walk(query, QueryCode(tree.codec(), Metric::kL2, vector, kSure));
+    } else {
+      for (uint32_t id = 0; id < centroids_.capacity(); ++id) {
+        if (centroids_.in_use(id)) Offer({query.Distance2(id), id});
+      }
+    }
+    std::sort_heap(near_.begin(), near_.end());
+    return near_;
+  }
+
+  Assignment Place(const float* vector, Spill spill) {
+    Assignment to;
+    if (Nearest(vector).empty()) return to;
+    to.primary = near_[0].posting;
+    to.primary_distance2 = near_[0].distance2;
+    // A vector that equals its centroid has no residual to be orthogonal to, and no copy.
+    if (spill == Spill::kYes && to.primary_distance2 > 0) PlaceSpill(vector, &to);
+    return to;
+  }
+
+ private:
   // Node after node, as long as one may hold what is nearer than what is needed.
   void Walk(const CentroidQuery& query, const QueryCode& code) {
-    const float reach = spill_ == Spill::kYes ? kReach : kReachAlone;
-    NodeQueue nodes(centroids_.tree(), query, &code, reach);
+    NodeQueue nodes(centroids_.tree(), query, &code, effort_.reach);
     nodes.Start();
     while (const CentroidNode* node = nodes.Next(Bound())) {
       const Chunk::Scan scan = node->codes->scan();
@@ -76,7 +96,7 @@ class Assigner {
       within_.resize(scan.blocks);
       found_.clear();
       const auto beside = QueryCode::Beside::At(query.Distance2(node->rounded), 0);
-      code.ScanWithin(kDeviations, beside, scan, Bound(), lows_.data(), within_.data());
+      code.ScanWithin(effort_.deviations, beside, scan, Bound(), lows_.data(), within_.data());
       for (uint32_t block = 0; block < scan.blocks; ++block) {
         for (uint32_t rest = within_[block]; rest != 0; rest &= rest - 1) {
           const auto i = static_cast<uint32_t>(block * kScanBlock + std::countr_zero(rest));
@@ -94,11 +114,10 @@ class Assigner {
     }
   }
 
-  size_t wanted() const { return spill_ == Spill::kYes ? kSpillCandidates + 1 : 1; }
-  float Bound() const { return near_.size() < wanted() ? kInfinity : near_.front().distance2; }
+  float Bound() const { return near_.size() < wanted_ ? kInfinity : near_.front().distance2; }
 
   void Offer(const Near& near) {
-    if (near_.size() == wanted()) {
+    if (near_.size() == wanted_) {
       if (!(near < near_.front())) return;
       std::pop_heap(near_.begin(), near_.end());
       near_.back() = near;
@@ -130,7 +149,8 @@ class Assigner {
   }
 
   const Centroids& centroids_;
-  const Spill spill_;
+  const Effort effort_;
+  const size_t wanted_;
   const float lambda_;
   // A heap of the nearest.
   std::vector<Near> near_;
@@ -155,12 +175,20 @@ float SpillLoss(const float* vector, const float* primary, const float* other, s
 }
 
 void Assign(const Centroids& centroids, const float* vectors, size_t count, Spill spill,
-            float lambda, std::vector<Assignment>* out) {
+            float lambda, std::vector<Assignment>* out, Care care) {
   out->resize(count);
-  Assigner assigner(centroids, spill, lambda);
+  Assigner assigner(centroids, spill, lambda, care);
   for (size_t i = 0; i < count; ++i) {
-    (*out)[i] = assigner.Place(vectors + i * centroids.stride());
+    (*out)[i] = assigner.Place(vectors + i * centroids.stride(), spill);
   }
+}
+
+std::vector<std::pair<uint32_t, float>> NearestPostings(const Centroids& centroids,
+                                                        const float* place, size_t most) {
+  std::vector<std::pair<uint32_t, float>> nearest;
+  Assigner assigner(centroids, EffortOf(Spill::kYes, Care::kUsual), most, 0);
+  for (const auto& near : assigner.Nearest(place)) nearest.push_back({near.posting, near.distance2});
+  return nearest;
 }
 
 }  // namespace spfresh

@@ -29,9 +29,7 @@ struct Builder::Impl {
   std::shared_ptr<const Version> version;
   // Of each posting, what was taken so far.
   struct Members {
-    uint32_t entries = 0;
-    uint32_t primaries = 0;
-    float radius = 0;
+    Posting counts;
     std::vector<std::shared_ptr<const Chunk>> chunks;
   };
   std::map<uint32_t, Members> members;
@@ -142,9 +140,11 @@ Status Builder::Take(Change placed) {
       return Status::Internal("what was placed is none of this builder's");
     }
     Impl::Members& members = impl_->members[posting.posting];
-    members.entries += counts->entries;
-    members.primaries += counts->primaries;
-    members.radius = std::max(members.radius, counts->radius);
+    members.counts.entries += counts->entries;
+    members.counts.primaries += counts->primaries;
+    members.counts.radius = std::max(members.counts.radius, counts->radius);
+    members.counts.spread += counts->spread;
+    for (size_t i = 0; i < counts->shift.size(); ++i) members.counts.shift[i] += counts->shift[i];
     impl_->rows += counts->primaries;
     impl_->entries += counts->entries;
     members.chunks.push_back(std::move(posting.chunk));
@@ -169,11 +169,11 @@ Status Builder::Finish(Change* out) {
     }
     change.postings.push_back(
         {id, PostingChange::Kind::kReplace, Chunk::Make(next.KindOf(id), words, records)});
-    // The centroids were learnt from these very vectors, or a fair sample of them: none is "added".
+    // The centroids were learnt from these very vectors, or a fair sample of them: none is "added",
+    // and there is nothing to refine.
     Posting& posting = next.centroids.Change(id);
-    posting.entries = members.entries;
-    posting.primaries = members.primaries;
-    posting.radius = members.radius;
+    posting = members.counts;
+    posting.in_use = true;
   }
   impl_->members.clear();
   next.entries = next.changed = impl_->entries;

@@ -145,8 +145,11 @@ size_t Calibrator::wanted() const {
 }
 
 bool Calibrator::follows() const {
-  const Stop& stop = version_->state().stop;
+  const Version::State& state = version_->state();
+  const Stop& stop = state.stop;
+  // An index of which half is other than it was may want the other bias.
   return stop.Suits(version_->entries()) &&
+         2 * (state.reshaped + state.changed) <= version_->entries() &&
          std::find(kBiases.begin(), kBiases.end(), stop.bias()) != kBiases.end();
 }
 
@@ -251,6 +254,7 @@ void Calibrator::OfferVectors(uint32_t posting, const Chunk& chunk, std::span<co
 // Nothing was learned; what changed so far is no reason to try again.
 std::shared_ptr<const Version> Calibrator::Unchanged() const {
   Version::State next = version_->state();
+  next.reshaped += next.changed;
   next.changed = 0;
   return Seal(std::move(next));
 }
@@ -366,6 +370,7 @@ std::shared_ptr<const Version> Calibrator::Finish() {
     }
   }
   Version::State next = state;
+  next.reshaped = follows() ? state.reshaped + state.changed : 0;
   next.changed = 0;
   next.stop = follows() ? state.stop.Toward(thresholds, 1.0F / kFollowPart)
                         : Stop(kBiases[best_bias], thresholds, state.entries);

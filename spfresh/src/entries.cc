@@ -4,6 +4,7 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "drift.h"
 #include "spfresh/distance.h"
 
 namespace spfresh {
@@ -97,16 +98,19 @@ void Entries::DropSecondCopies() {
 }
 
 void Entries::Describe(const float* centroid, Posting* posting) const {
-  posting->entries = static_cast<uint32_t>(size());
-  posting->primaries = static_cast<uint32_t>(
-      std::count_if(words_.begin(), words_.end(), [](uint64_t w) { return !IsSpilled(w); }));
   const size_t stride = codec_->stride();
   std::vector<float> distances2(size());
   L2Squared(centroid, {vectors_.data(), size(), stride, stride}, distances2.data());
-  posting->radius = 0;
+  posting->entries = static_cast<uint32_t>(size());
+  posting->primaries = 0;
+  posting->radius = posting->spread = 0;
+  posting->shift.fill(0);
   for (size_t i = 0; i < size(); ++i) {
     const float error = codec_->coded() ? errors_[i] : 0.0F;
     posting->radius = std::max(posting->radius, std::sqrt(distances2[i]) + error);
+    if (IsSpilled(words_[i])) continue;
+    ++posting->primaries;
+    CountIn(vector(i), centroid, stride, distances2[i], posting);
   }
 }
 

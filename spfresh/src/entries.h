@@ -39,7 +39,8 @@ class Entries {
   // Of several copies of a row one stays, the primary if it is among them.
   void DropSecondCopies();
 
-  // What a posting of these entries around this centroid is: its sizes and its radius.
+  // What a posting of these entries around this centroid is: its sizes, its radius, its
+  // spread and its drift.
   void Describe(const float* centroid, Posting* posting) const;
 
   // The entries as a chunk of "posting", null when there are none. Entries that have their code

@@ -87,6 +87,8 @@ std::vector<uint8_t> Version::Serialize() const {
   w.Put(s.stop.entries());
   w.Put(s.stop.bias());
   for (const auto& line : s.stop.thresholds()) w.PutAll(line.data(), line.size());
+  w.Put(s.scrub_from);
+  w.Put(static_cast<uint32_t>(s.scrub_again));
   const Centroids& centroids = s.centroids;
   w.PutAll(centroids.origin().data(), centroids.stride());
   w.Put(centroids.count());
@@ -98,7 +100,10 @@ std::vector<uint8_t> Version::Serialize() const {
     w.Put(p.primaries);
     w.Put(p.added);
     w.Put(p.stuck);
+    w.Put(p.unrefined);
     w.Put(p.radius);
+    w.Put(p.spread);
+    w.PutAll(p.shift.data(), p.shift.size());
     if (centroids.coded()) {
       w.Put(centroids.scale(id));
       w.PutAll(centroids.bytes(id), centroids.stride());
@@ -150,6 +155,8 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
   const auto stop_bias = r.Get<float>();
   Stop::Thresholds thresholds{};
   for (auto& line : thresholds) r.GetAll(line.data(), line.size());
+  const auto scrub_from = r.Get<uint32_t>();
+  const bool scrub_again = r.Get<uint32_t>() != 0;
   if (r.cut_short()) return Status::Corrupt("an index version is cut short");
   if (const Status status = o.Check(); !status.ok()) {
     return Status::Corrupt("an index version has bad options: " + status.message());
@@ -159,18 +166,20 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
   }
   State s(o, Space(o, norm_bound));
   s.stop = Stop(stop_bias, thresholds, stop_entries);
+  s.scrub_from = scrub_from;
+  s.scrub_again = scrub_again;
 
   const uint32_t stride = s.space.stride();
   std::vector<float> row(stride);
-  const auto all_finite = [&] {
-    return std::all_of(row.begin(), row.end(), [](float x) { return std::isfinite(x); });
+  const auto all_finite = [](std::span<const float> values) {
+    return std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
   };
   r.GetAll(row.data(), stride);
-  if (!all_finite()) return Status::Corrupt("an index version has numbers that cannot be");
+  if (!all_finite(row)) return Status::Corrupt("an index version has numbers that cannot be");
   s.centroids.SetOrigin(row.data());
   const auto count = r.Get<uint32_t>();
-  const size_t record =
-      6 * sizeof(uint32_t) + (s.codec.coded() ? sizeof(float) + stride : stride * sizeof(float));
+  const size_t record = 6 * sizeof(uint32_t) + (2 + Posting{}.shift.size()) * sizeof(float) +
+                        (s.codec.coded() ? sizeof(float) + stride : stride * sizeof(float));
   if (r.cut_short() || r.left() / record < count) {
     return Status::Corrupt("an index version of " + std::to_string(count) + " postings has " +
                            std::to_string(r.left()) + " bytes for them");
@@ -184,7 +193,10 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
     p.primaries = r.Get<uint32_t>();
     p.added = r.Get<uint32_t>();
     p.stuck = r.Get<uint32_t>();
+    p.unrefined = r.Get<uint32_t>();
     p.radius = r.Get<float>();
+    p.spread = r.Get<float>();
+    r.GetAll(p.shift.data(), p.shift.size());
     p.in_use = true;
     float scale = 0;
     if (s.codec.coded()) {
@@ -193,8 +205,8 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
     } else {
       r.GetAll(row.data(), stride);
     }
-    const bool finite =
-        std::isfinite(p.radius) && p.radius >= 0 && std::isfinite(scale) && scale >= 0 && all_finite();
+    const bool finite = std::isfinite(p.radius) && p.radius >= 0 && std::isfinite(p.spread) &&
+                        std::isfinite(scale) && scale >= 0 && all_finite(p.shift) && all_finite(row);
     // Ids ascend. Room for at most as many holes again as a healthy index can have.
     if (id < free_from || id >= kCapacityMax || id / 1024 > count || p.primaries > p.entries ||
         !finite) {

@@ -6,12 +6,16 @@
 
 #include "assign.h"
 #include "cluster.h"
+#include "drift.h"
 #include "entries.h"
 #include "spfresh/distance.h"
 #include "version_state.h"
 
 namespace spfresh {
 namespace {
+
+// A posting of which one in so many is new to refinements is reason enough for one.
+constexpr uint32_t kUnrefinedPart = 4;
 
 // The vectors of an insert that have a place, with their rows.
 struct Placed {
@@ -35,6 +39,14 @@ Placed PlaceAll(const Space& space, std::span<const uint64_t> rows, std::span<co
   }
   placed.vectors.resize(placed.rows.size() * space.stride());
   return placed;
+}
+
+// Whether re-centring is worth a look. A look that moves nothing counts as one, so that it comes to
+// an end: what is asked here is also how much came since.
+bool MayHaveDrifted(const Posting& p) {
+  if (p.added <= 16) return false;
+  if (p.added * 2 > p.primaries) return true;
+  return p.added * 8 > p.primaries && DriftShare2(p) > kDrift * kDrift;
 }
 
 }  // namespace
@@ -105,6 +117,7 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
       uint64_t mark;
     };
     std::vector<Entry> entries;
+    std::vector<float> centroid(stride);
     entries.reserve(2 * placed.rows.size());
     for (uint32_t i = 0; i < placed.rows.size(); ++i) {
       const Assignment& to = assignments[i];
@@ -112,6 +125,10 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
       primary.radius = std::max(primary.radius, std::sqrt(to.primary_distance2));
       ++primary.primaries;
       ++primary.added;
+      ++primary.unrefined;
+      next.centroids.Read(to.primary, centroid.data());
+      CountIn(placed.vectors.data() + size_t{i} * stride, centroid.data(), stride,
+              to.primary_distance2, &primary);
       ++primary.entries;
       const bool alone = options().spill && to.spill == kNowhere;
       entries.push_back({to.primary, i, alone ? kAlone : 0});
@@ -167,12 +184,50 @@ Work Version::NextWork(uint32_t* posting) const {
                p.entries != p.stuck) {
       work = Work::kMerge;
       *posting = id;
-    } else if (work == Work::kNone && p.added > 16 && p.added * 4 > p.primaries) {
+    } else if (work == Work::kNone && MayHaveDrifted(p)) {
       work = Work::kRecentre;
       *posting = id;
     }
   }
   return work;
+}
+
+// What a refinement would have to do here: the squared distance that is owed to primaries that none
+// has seen. At least so great a part of the posting must be of them.
+bool Version::NextRefine(uint32_t* posting) const {
+  const Centroids& centroids = state_->centroids;
+  if (centroids.count() < 2) return false;
+  float most = 0;
+  for (uint32_t id = 0; id < centroids.capacity(); ++id) {
+    const Posting& p = centroids.posting(id);
+    if (!p.in_use || p.unrefined * kUnrefinedPart < p.primaries) continue;
+    const float owed = p.spread * static_cast<float>(p.unrefined) /
+                       static_cast<float>(std::max(1U, p.primaries));
+    if (owed > most) {
+      most = owed;
+      *posting = id;
+    }
+  }
+  return most > 0;
+}
+
+bool Version::NextScrub(uint32_t* posting) const {
+  const Centroids& centroids = state_->centroids;
+  if (centroids.count() < 2) return false;
+  const auto next = [&](uint32_t from) {
+    while (from < centroids.capacity() && !centroids.in_use(from)) ++from;
+    *posting = from;
+    return from < centroids.capacity();
+  };
+  return next(state_->scrub_from) || (state_->scrub_again && next(0));
+}
+
+std::shared_ptr<const Version> Version::State::Scrubbed(uint32_t posting) const {
+  State next = *this;
+  // Whoever comes again before where we were has begun another round.
+  if (posting < scrub_from) next.scrub_again = false;
+  next.scrub_from = posting + 1;
+  return Seal(std::move(next));
 }
 
 }  // namespace spfresh

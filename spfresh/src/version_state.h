@@ -31,9 +31,17 @@ struct Version::State {
   // otherwise feed each other for ever; so each merge is paid by changes from outside, and upkeep
   // ends. Begins at nothing when a version is opened.
   uint64_t merge_credit = 0;
-  // Entries that came or were dropped since the stop rule was last calibrated. Begins at nothing
+  // Entries that came, moved or were dropped since the stop rule was last calibrated. Begins at nothing
   // when a version is opened.
   uint64_t changed = 0;
+  // The same since it was calibrated from the ground up, as of the last calibration.
+  uint64_t reshaped = 0;
+  // The scrubber's way round: the posting at which it goes on, beyond all postings when it has been
+  // everywhere; and whether a centroid was moved or added since it set out.
+  uint32_t scrub_from = 0;
+  bool scrub_again = false;
+  // The same with this posting scrubbed.
+  std::shared_ptr<const Version> Scrubbed(uint32_t posting) const;
   uint64_t merge_price() const { return options.posting_min / 2 + 1; }
 };
 

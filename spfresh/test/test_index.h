@@ -70,7 +70,48 @@ class TestIndex {
   }
 
   void Delete(uint64_t row) { dead_.insert(row); }
+
+  // What a checkpoint keeps.
+  struct Image {
+    struct Stored {
+      uint32_t posting;
+      std::vector<uint8_t> scan, records;
+    };
+    std::vector<uint8_t> version;
+    std::vector<Stored> chunks;
+    std::vector<uint64_t> left_out;
+    uint64_t watermark = 0;
+  };
+
+  Image Checkpoint() const {
+    Image image{version_->Serialize(), {}, left_out_, watermark_};
+    const auto bytes = [](std::span<const uint8_t> from) {
+      return std::vector<uint8_t>(from.begin(), from.end());
+    };
+    for (const auto& [id, chunks] : chunks_) {
+      for (const auto& chunk : chunks) {
+        image.chunks.push_back({id, bytes(chunk->scan_bytes()), bytes(chunk->record_bytes())});
+      }
+    }
+    return image;
+  }
+
+  // The index as it was then. Which rows are dead is the table's, and stays.
+  void Open(const Image& image) {
+    Must(Version::Open(image.version, &version_));
+    chunks_.clear();
+    for (const Image::Stored& stored : image.chunks) {
+      std::shared_ptr<const Chunk> scan, chunk;
+      Must(Chunk::Parse(stored.scan, version_->stride(), &scan));
+      Must(scan->WithRecords(stored.records, &chunk));
+      chunks_[stored.posting].push_back(std::move(chunk));
+    }
+    left_out_ = image.left_out;
+    watermark_ = image.watermark;
+  }
   bool IsLive(uint64_t row) const { return row < watermark_ && !dead_.contains(row); }
+  // Rows below exist, whether or not the index was given them.
+  void SetWatermark(uint64_t watermark) { watermark_ = watermark; }
   uint64_t live_count() const { return watermark_ - dead_.size(); }
 
   // Does what the sizes of postings ask for, and makes one of too many chunks, as
@@ -105,7 +146,40 @@ class TestIndex {
   void RebuildOne(uint32_t posting) {
     std::unique_ptr<Rebuild> rebuild;
     Must(Rebuild::Begin(version_, posting, &rebuild));
-    for (const auto& chunk : chunks_[posting]) Must(rebuild->AddOwn(*chunk, Live(*chunk)));
+    Run(rebuild.get());
+  }
+
+  // What is done when there is nothing else to do: the worst neighbourhood refined, or a posting
+  // scrubbed. False when there is nothing of that either.
+  bool Tend() {
+    uint32_t posting;
+    std::unique_ptr<Rebuild> rebuild;
+    if (version_->NextRefine(&posting)) {
+      Must(Rebuild::Refine(version_, posting, &rebuild));
+      ++refined;
+    } else if (version_->NextScrub(&posting)) {
+      Must(Rebuild::Scrub(version_, posting, &rebuild));
+      ++scrubbed;
+    } else {
+      return false;
+    }
+    Run(rebuild.get());
+    return true;
+  }
+
+  // Until there is nothing left to do.
+  void Idle() {
+    for (size_t steps = 0; Upkeep() > 0 || Tend(); ++steps) {
+      if (steps > 100 * (version_->postings() + 1000)) {
+        Must(Status::Internal("tending does not come to an end"));
+      }
+    }
+  }
+
+  void Run(Rebuild* rebuild) {
+    for (const uint32_t own : rebuild->own()) {
+      for (const auto& chunk : chunks_[own]) Must(rebuild->AddOwn(*chunk, Live(*chunk)));
+    }
     std::vector<uint32_t> neighbours;
     Must(rebuild->Plan(&neighbours));
     for (const uint32_t neighbour : neighbours) {
@@ -168,6 +242,8 @@ class TestIndex {
 
   uint64_t checked = 0;
   uint64_t moved = 0;
+  uint64_t refined = 0;
+  uint64_t scrubbed = 0;
 
  private:
   static constexpr size_t kSlice = 4096;

@@ -6,7 +6,8 @@
 // of rows pushed off by the difference of two others, and the thresholds leave a part of the
 // allowed miss unused.
 //
-// An index that is of the size for which it was calibrated is followed: a quarter of the queries,
+// An index that is of the size for which it was calibrated, and half of which at least is as it was
+// then, is followed: a quarter of the queries,
 // the bias kept, and each threshold moved a quarter of the way to what they say, so that it costs
 // little enough to be done whenever a twentieth of the entries changed, and four steps together
 // know as much as one from the ground up.

@@ -7,6 +7,7 @@
 // Thread safety: const methods may run concurrently; nothing else touches a version.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -28,8 +29,15 @@ struct Posting {
   uint32_t added = 0;
   // Its entries when a split or a merge was last found to be of no use; 0 = never.
   uint32_t stuck = 0;
+  // Primaries that came since a refinement last settled the centroids around here.
+  uint32_t unrefined = 0;
   // No entry lies farther from the centroid.
   float radius = 0;
+  // Of the primaries, the sum of the squared distances to the centroid.
+  float spread = 0;
+  // Of the primaries, a sketch of the sum of their differences from the centroid (src/drift.h):
+  // what tells that the mean has left the centroid, without a second vector for each posting.
+  std::array<float, 16> shift{};
   bool in_use = false;
 };
 
@@ -59,7 +67,7 @@ enum class Work : uint8_t {
   kNone = 0,
   kSplit = 1,     // more than posting_max entries
   kMerge = 2,     // fewer than posting_min entries
-  kRecentre = 3,  // grown by a quarter since its centroid was computed
+  kRecentre = 3,  // its mean has drifted off its centroid, or it grew by half since it was computed
 };
 
 class Version : public std::enable_shared_from_this<Version> {
@@ -74,8 +82,15 @@ class Version : public std::enable_shared_from_this<Version> {
   // Of a large index each looks at some of the centroids by their codes. REQUIRES: rows ascending and below 2^60.
   Status Insert(std::span<const uint64_t> rows, std::span<const float> vectors, Change* out) const;
 
-  // A posting that wants work by its size alone, the largest need first, or kNone.
+  // A posting that wants work by its size or its drift, the largest need first, or kNone.
+  // O(postings()).
   Work NextWork(uint32_t* posting) const;
+  // The posting in whose neighbourhood the centroids are worst: a Rebuild::Refine there helps most.
+  // False when none is bad enough. O(postings()).
+  bool NextRefine(uint32_t* posting) const;
+  // The posting that a Rebuild::Scrub should look at next. False when, since the last time round,
+  // no centroid moved. O(postings()).
+  bool NextScrub(uint32_t* posting) const;
 
   // All postings in an order in which those that are near to each other are mostly near too: in
   // which to store them. A function of the centroids alone. O(postings() * log(postings()) * dims).
