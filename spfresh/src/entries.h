@@ -33,6 +33,8 @@ class Entries {
 
   // Adds the live entries of a chunk. Returns how many are dead.
   uint64_t AddLive(const Chunk& chunk, const float* centroid, std::span<const uint8_t> live);
+  // Adds one entry of a chunk.
+  void AddOne(const Chunk& chunk, uint32_t i, const float* centroid);
   // Adds entry i of "from" with this word.
   void Add(const Entries& from, size_t i, uint64_t word);
 

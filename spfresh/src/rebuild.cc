@@ -51,7 +51,7 @@ Rebuild::Rebuild(std::shared_ptr<const Version> version, std::span<const uint32_
   layout_->own = own.size();
   layout_->all_look = task != Task::kRebuild;
   for (const uint32_t posting : own) {
-    sources_.push_back({posting, Entries(version_->state().codec)});
+    sources_.emplace_back(posting, version_->state().codec);
   }
 }
 
@@ -98,7 +98,13 @@ Status Rebuild::Take(size_t from, size_t to, const Chunk& chunk, std::span<const
     if (source.posting != posting) continue;
     if (!state.Fits(chunk) || live.size() != chunk.size() || !chunk.has_records()) break;
     source.added = true;
-    source.dead += source.members.AddLive(chunk, state.centroids.centroid(posting).data(), live);
+    if (s < layout_->own) {
+      source.dead +=
+          source.members.AddLive(chunk, state.centroids.centroid(posting).data(), live);
+    } else {
+      source.unread.push_back({chunk, {live.begin(), live.end()}});
+      source.dead += static_cast<uint64_t>(std::count(live.begin(), live.end(), 0));
+    }
     return {};
   }
   return Status::Internal("a chunk does not fit the rebuild of posting " +
@@ -185,7 +191,7 @@ Status Rebuild::Plan(std::vector<uint32_t>* neighbours) {
                     });
   for (size_t i = 0; i < most; ++i) {
     neighbours->push_back(reach[i].posting);
-    sources_.push_back({reach[i].posting, Entries(state.codec)});
+    sources_.emplace_back(reach[i].posting, state.codec);
   }
   return {};
 }

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cassert>
 #include <limits>
+#include <unordered_set>
 
+#include "code_kernels.h"
 #include "spfresh/distance.h"
 
 namespace spfresh {
@@ -12,6 +14,10 @@ namespace {
 // A second copy is moved when that makes its loss smaller than this share of what it was.
 constexpr float kWorthMoving = 0.9F;
 constexpr float kFar = std::numeric_limits<float>::infinity();
+// How sure codes must be that a member of a neighbour stays.
+constexpr float kSure = 0.99F, kDeviations = 3;
+// What is stored of an entry's distance from its centroid is a little off.
+constexpr float kOwnSlack = 1.001F;
 
 // Of each row, the squared distance to the nearest of some centroids.
 std::vector<float> ToNearest(const std::vector<std::vector<float>>& centroids, const Rows& rows) {
@@ -25,6 +31,21 @@ std::vector<float> ToNearest(const std::vector<std::vector<float>>& centroids, c
 
 }  // namespace
 
+size_t Source::size() const {
+  size_t size = members.size();
+  for (const Unread& each : unread) {
+    size += static_cast<size_t>(each.live.size()) -
+            static_cast<size_t>(std::count(each.live.begin(), each.live.end(), 0));
+  }
+  return size;
+}
+
+void Source::Read(const Version::State& state) {
+  const std::vector<float> centroid = state.centroids.centroid(posting);
+  for (const Unread& each : unread) members.AddLive(each.chunk, centroid.data(), each.live);
+  unread.clear();
+}
+
 Relocation::Relocation(const Version& version, const Layout& layout, std::vector<Source>* sources,
                        Rebuild::Counts* counts)
     : state_(version.state()),
@@ -34,7 +55,7 @@ Relocation::Relocation(const Version& version, const Layout& layout, std::vector
       stride_(version.stride()),
       next_(version.state()),
       settling_(state_.codec) {
-  for (const Source& source : sources_) left_.emplace_back(source.members.size());
+  for (const Source& source : sources_) left_.emplace_back(source.size());
 }
 
 void Relocation::MoveCentroids() {
@@ -85,26 +106,80 @@ void Relocation::FindSettlers() {
       settling_.Add(members, i, members.word(i));
     }
   }
-  std::vector<std::vector<float>> before, after;
   for (size_t s = 0; s < layout_.own; ++s) {
-    before.push_back(state_.centroids.centroid(sources_[s].posting));
+    before_.push_back(state_.centroids.centroid(sources_[s].posting));
   }
+  // An inner product's codes do not tell distances.
+  const bool by_codes = state_.codec.coded() && state_.options.metric != Metric::kInnerProduct;
   for (size_t c = 0; c < ids_.size(); ++c) {
     const float* centroid = layout_.centroids.data() + c * stride_;
-    after.emplace_back(centroid, centroid + stride_);
+    after_.emplace_back(centroid, centroid + stride_);
+  }
+  for (size_t c = 0; c < ids_.size() && by_codes; ++c) {
+    if (!layout_.moved[c]) continue;
+    codes_.push_back(
+        std::make_unique<QueryCode>(state_.codec, Metric::kL2, after_[c].data(), kSure));
   }
   for (size_t s = layout_.own; s < sources_.size(); ++s) {
-    const Entries& members = sources_[s].members;
-    const Rows rows{members.vectors(), members.size(), stride_, stride_};
-    const std::vector<float> to_own =
-        ToNearest({state_.centroids.centroid(sources_[s].posting)}, rows);
-    const std::vector<float> to_before = ToNearest(before, rows), to_after = ToNearest(after, rows);
-    counts_.checked += members.size();
-    for (size_t i = 0; i < members.size(); ++i) {
-      if (IsSpilled(members.word(i))) continue;
-      if (!(to_after[i] < to_before[i] && to_after[i] < to_own[i])) continue;
-      settlers_.push_back({s, i});
-      settling_.Add(members, i, members.word(i));
+    counts_.checked += sources_[s].size();
+    if (by_codes) {
+      FindByCodes(s);
+    } else {
+      sources_[s].Read(state_);
+      FindIn(s);
+    }
+  }
+}
+
+// By condition 2, all members measured.
+void Relocation::FindIn(size_t s) {
+  const Entries& members = sources_[s].members;
+  const Rows rows{members.vectors(), members.size(), stride_, stride_};
+  const std::vector<float> to_own =
+      ToNearest({state_.centroids.centroid(sources_[s].posting)}, rows);
+  const std::vector<float> to_before = ToNearest(before_, rows), to_after = ToNearest(after_, rows);
+  for (size_t i = 0; i < members.size(); ++i) {
+    if (IsSpilled(members.word(i))) continue;
+    if (!(to_after[i] < to_before[i] && to_after[i] < to_own[i])) continue;
+    settlers_.push_back({s, i});
+    settling_.Add(members, i, members.word(i));
+  }
+}
+
+// The same: by one bit a coordinate first, which nearly none survives, and then measured.
+void Relocation::FindByCodes(size_t s) {
+  const Source& source = sources_[s];
+  const std::vector<float> own = state_.centroids.centroid(source.posting);
+  const size_t code_bytes = Codec::CodeBytes(stride_, state_.codec.bits());
+  std::vector<float> vector(stride_);
+  const Rows row{vector.data(), 1, stride_, stride_};
+  size_t before = 0;
+  for (const Source::Unread& unread : source.unread) {
+    const Chunk& chunk = unread.chunk;
+    const Chunk::Scan scan = chunk.scan();
+    const size_t in_blocks = std::min<size_t>(chunk.size(), scan.blocks * kScanBlock);
+    std::vector<float> least(chunk.size(), kFar), lows(scan.blocks * kScanBlock);
+    std::fill(least.begin() + static_cast<ptrdiff_t>(in_blocks), least.end(), -kFar);
+    std::vector<uint32_t> within(scan.blocks);
+    for (const auto& code : codes_) {
+      code->ScanWithin(kDeviations, code->PlaceBeside(own.data(), 0), scan, 0, lows.data(),
+                       within.data());
+      for (size_t i = 0; i < in_blocks; ++i) least[i] = std::min(least[i], lows[i]);
+    }
+    const float radius = state_.centroids.posting(source.posting).radius;
+    const Words words = chunk.words();
+    for (uint32_t i = 0; i < chunk.size(); ++i) {
+      if (unread.live[i] == 0) continue;
+      const size_t entry = before++;
+      if (least[i] >= radius * radius || IsSpilled(words[i])) continue;
+      if (least[i] >= kOwnSlack * Codec::FactorsOf(chunk.record(i), code_bytes).Residual2(stride_)) {
+        continue;
+      }
+      state_.codec.Decode(chunk.record(i), own.data(), vector.data());
+      const float to_after = ToNearest(after_, row)[0];
+      if (!(to_after < ToNearest(before_, row)[0] && to_after < ToNearest({own}, row)[0])) continue;
+      settlers_.push_back({s, entry});
+      settling_.AddOne(chunk, i, own.data());
     }
   }
 }
@@ -123,10 +198,20 @@ void Relocation::Leave(const At& at) {
 
 void Relocation::FindCopies() {
   if (!state_.options.spill || settlers_.empty()) return;
+  std::unordered_set<uint64_t> rows;
+  for (size_t i = 0; i < settling_.size(); ++i) rows.insert(RowOf(settling_.word(i)));
+  const auto note = [&](uint64_t word, const At& at) {
+    if (IsSpilled(word) && rows.contains(RowOf(word))) copies_.try_emplace(RowOf(word), at);
+  };
   for (size_t s = 0; s < sources_.size(); ++s) {
+    size_t entry = 0;
     const Entries& members = sources_[s].members;
-    for (size_t i = 0; i < members.size(); ++i) {
-      if (IsSpilled(members.word(i))) copies_.try_emplace(RowOf(members.word(i)), At{s, i});
+    for (; entry < members.size(); ++entry) note(members.word(entry), {s, entry});
+    for (const Source::Unread& unread : sources_[s].unread) {
+      const Words words = unread.chunk.words();
+      for (size_t i = 0; i < words.size(); ++i) {
+        if (unread.live[i] != 0) note(words[i], {s, entry++});
+      }
     }
   }
 }
@@ -188,6 +273,7 @@ void Relocation::Settle() {
       Arrive(to.primary, word, s);
     } else if (word != settling_.word(s)) {
       // It stays, with another mark.
+      sources_[from.source].Read(state_);
       sources_[from.source].members.set_word(from.entry, word);
       sources_[from.source].changed = true;
     }
@@ -266,6 +352,7 @@ void Relocation::WriteNeighbours() {
   for (size_t s = layout_.own; s < sources_.size(); ++s) {
     Source& source = sources_[s];
     if (!source.changed) continue;
+    source.Read(state_);
     Entries kept(state_.codec);
     for (size_t i = 0; i < source.members.size(); ++i) {
       if (!left_[s][i]) kept.Add(source.members, i, source.members.word(i));

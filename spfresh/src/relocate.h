@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
 #include "assign.h"
 #include "entries.h"
+#include "query_code.h"
 #include "spfresh/rebuild.h"
 #include "version_state.h"
 
@@ -14,6 +16,8 @@ namespace spfresh {
 
 // A posting that was read.
 struct Source {
+  Source(uint32_t posting_, const Codec& codec) : posting(posting_), members(codec) {}
+
   uint32_t posting;
   Entries members;
   // Whether a chunk of it was handed in.
@@ -21,6 +25,18 @@ struct Source {
   uint64_t dead = 0;
   // Whether it is to be written anew although it is a neighbour.
   bool changed = false;
+
+  // Of a neighbour, chunks instead of members, until something of it changes: nearly all of what is
+  // read of neighbours stays as it is, and is neither copied nor decoded.
+  struct Unread {
+    Chunk chunk;
+    std::vector<uint8_t> live;
+  };
+  std::vector<Unread> unread;
+
+  // Live entries; their order is that of the members to be.
+  size_t size() const;
+  void Read(const Version::State& state);
 };
 
 // What is to be made of the first sources.
@@ -75,6 +91,8 @@ class Relocation {
   void Arrive(uint32_t posting, uint64_t word, size_t settler);
   void Leave(const At& at);
   void FindCopies();
+  void FindIn(size_t source);
+  void FindByCodes(size_t source);
   // Whether the second copy at this place is clearly better at "spill".
   bool CopyMoves(const At& copy, const Assignment& to, const float* vector) const;
   void Replace(uint32_t id, Entries& members, bool moved);
@@ -91,6 +109,10 @@ class Relocation {
   Version::State next_;
   // Of the new centroids.
   std::vector<uint32_t> ids_;
+  // The centroids of the postings made anew, as they were and as they will be.
+  std::vector<std::vector<float>> before_, after_;
+  // Those that moved, to be compared with codes.
+  std::vector<std::unique_ptr<const QueryCode>> codes_;
   std::vector<At> settlers_;
   Entries settling_;
   // Where second copies are known to be, by row.
