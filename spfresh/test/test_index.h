@@ -247,7 +247,7 @@ class TestIndex {
 
  private:
   static constexpr size_t kSlice = 4096;
-  static constexpr size_t kChunksMax = 4;
+  static constexpr size_t kChunksMax = 4, kJoinMax = 32;
 
   // A posting in too many chunks.
   bool Scattered(uint32_t* posting) {
@@ -278,7 +278,14 @@ class TestIndex {
     version_ = std::move(change.version);
     for (PostingChange& posting : change.postings) {
       auto& chunks = chunks_[posting.posting];
-      if (posting.kind == PostingChange::Kind::kAppend) appended_.push_back(posting.posting);
+      if (posting.kind == PostingChange::Kind::kAppend) {
+        // Small ones are joined, as src/index/posting.rs does.
+        if (!chunks.empty() && chunks.back()->size() + posting.chunk->size() <= kJoinMax) {
+          posting.chunk = Chunk::Join(*chunks.back(), *posting.chunk);
+          chunks.pop_back();
+        }
+        appended_.push_back(posting.posting);
+      }
       if (posting.kind != PostingChange::Kind::kAppend) chunks.clear();
       if (posting.chunk != nullptr) chunks.push_back(std::move(posting.chunk));
       if (posting.kind == PostingChange::Kind::kRemove) chunks_.erase(posting.posting);
