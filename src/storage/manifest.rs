@@ -194,6 +194,7 @@ mod tests {
     use super::*;
     use crate::{clock::SeededClock, error::ErrorKind};
     use object_store::memory::InMemory;
+    use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
     use std::sync::Arc;
 
     fn store() -> Store {

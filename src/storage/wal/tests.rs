@@ -18,6 +18,7 @@ use arrow::{
     datatypes::Schema,
 };
 use object_store::memory::InMemory;
+use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 use roaring::RoaringTreemap;
 use std::{
     fs,
