@@ -5,11 +5,11 @@
 namespace spfresh {
 namespace {
 
-// A sign for each coordinate: by the parity of some bits of a multiple of its number, so that
-// neighbouring coordinates and those of one sum have signs of their own.
+// A sign for each coordinate, as if drawn by chance: neighbours in one sum must not go together.
 float SignOf(size_t coordinate) {
-  const uint64_t mixed = (coordinate + 1) * 0x9E37'79B9'7F4A'7C15;
-  return (mixed >> 40 & 1) != 0 ? 1.0F : -1.0F;
+  uint64_t mixed = (coordinate + 1) * 0x9E37'79B9'7F4A'7C15;
+  mixed = (mixed ^ (mixed >> 30)) * 0xBF58'476D'1CE4'E5B9;
+  return (mixed >> 63) != 0 ? 1.0F : -1.0F;
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ pub use checkpoint::{IndexCheckpoint, ObjectRef};
 pub use options::{IndexOptions, indexed_metric};
 pub use search::{Found, Hit, Search};
 pub use store::{ObjectSink, ObjectSource, PostingStore};
-pub use verify::Report;
+pub use verify::{Check, Report, Verification};
 
 use crate::{
     error::{Error, ErrorKind, Result, SqlState},

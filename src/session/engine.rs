@@ -5,7 +5,10 @@ use crate::{
     catalog::Catalog,
     clock::SharedClock,
     error::{Error, Result, SqlState},
-    exec::{commit::Committer, locks::Locks, run::Runner, spill::Spill, state::States},
+    exec::{
+        commit::Committer, locks::Locks, pressure::Pressure, run::Runner, spill::Spill,
+        state::States,
+    },
     sql::Context,
     telemetry::Metrics,
 };
@@ -21,6 +24,7 @@ pub struct Engine {
     pub(super) states: Arc<States>,
     pub(super) locks: Arc<Locks>,
     pub(super) committer: Committer,
+    pub(super) pressure: Pressure,
     pub(super) runner: Runner,
     pub(super) spill: Spill,
     pub(super) clock: SharedClock,
@@ -47,6 +51,7 @@ impl Engine {
     pub fn new(
         states: Arc<States>,
         committer: Committer,
+        pressure: Pressure,
         runner: Runner,
         spill: Spill,
         maintenance: crate::exec::maintenance::Maintenance,
@@ -60,6 +65,7 @@ impl Engine {
             metrics,
             states,
             committer,
+            pressure,
             runner,
             spill,
             maintenance,

@@ -136,6 +136,12 @@ metrics! {
     recall_target: GaugeVec = "nearlake_recall_target", "index", "filter";
     /// Committed rows that wait to be indexed.
     index_pending_rows: IntGauge = "nearlake_index_pending_rows";
+    /// Steps of the upkeep of indexes, by kind: settle, sweep, tend.
+    index_steps: IntCounterVec = "nearlake_index_steps_total", "kind";
+    /// Failures of the upkeep of an index; it is tried again, later each time.
+    index_upkeep_failures: IntCounter = "nearlake_index_upkeep_failures_total";
+    /// Commits that were held back since something lagged behind them, by what: index, memtables.
+    commits_held: IntCounterVec = "nearlake_commits_held_total", "by";
 }
 
 /// Adds a metric to the registry.
