@@ -32,8 +32,7 @@ class CentroidOrder {
     }
   };
 
-  // "code" is that of the tree (CentroidTree::codec), or null to measure all at once. All outlive
-  // this.
+  // "code" is the place's, by any metric, or null to measure all at once. All outlive this.
   CentroidOrder(const Centroids& centroids, const Space& space, const float* place,
                 const QueryCode* code);
 

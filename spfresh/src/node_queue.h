@@ -15,7 +15,7 @@ namespace spfresh {
 
 class NodeQueue {
  public:
-  // "code" is that of the tree. The nearest child of a node is expected nearer than most by "reach"
+  // "code" is the place's, by any metric. The nearest child of a node is expected nearer than most by "reach"
   // standard deviations of its children. All outlive this.
   NodeQueue(const CentroidTree& tree, const CentroidQuery& query, const QueryCode* code,
             float reach)

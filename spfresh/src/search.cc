@@ -88,13 +88,10 @@ Status Search::Begin(std::shared_ptr<const Version> version, std::span<const flo
                                                 request.recall_target);
   }
 
-  // By the codes of centroids where some of the answer may be missed, else by all that they are.
-  if (search->code_ != nullptr && !search->code_->certain()) {
-    search->centroid_code_ = std::make_unique<QueryCode>(state.centroids.tree().codec(),
-                                                         Metric::kL2, placed, request.recall_target);
-  }
+  // Centroids go by their codes where some of the answer may be missed, else by all that they are.
+  const bool scans = search->code_ != nullptr && !search->code_->certain();
   search->order_ = std::make_unique<CentroidOrder>(state.centroids, state.space, placed,
-                                                   search->centroid_code_.get());
+                                                   scans ? search->code_.get() : nullptr);
   if (const auto* nearest = search->order_->Nearest()) search->nearest2_ = nearest->distance2;
   *out = std::move(search);
   return {};

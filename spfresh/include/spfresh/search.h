@@ -121,8 +121,6 @@ class Search {
   float query_norm2_ = 0;
   // Null where vectors are kept whole.
   std::unique_ptr<QueryCode> code_;
-  // The same for the codes of centroids.
-  std::unique_ptr<QueryCode> centroid_code_;
   std::unique_ptr<CentroidOrder> order_;
   float nearest2_ = 0;
   // The postings that Next named, and the distances of their centroids.
