@@ -17,7 +17,7 @@
 namespace spfresh {
 namespace {
 
-constexpr size_t kQueries = 512;
+constexpr size_t kQueries = 1024;
 // Of these, and of the way to new thresholds, what an index that is followed takes at a time.
 constexpr size_t kFollowPart = 4;
 constexpr size_t kSamplePerChunk = 4;

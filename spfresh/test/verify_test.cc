@@ -94,7 +94,7 @@ TEST(Verify, FindsAnEntryTooManyAndFarFromHome) {
     ASSERT_TRUE(state.space.Place(far.data(), place.data()));
     const uint64_t row = 5;
     const auto chunk =
-        EncodeChunk(state.codec, id, state.centroids.centroid(id), {&row, 1}, place.data());
+        EncodeChunk(state.codec, id, state.centroids.centroid(id).data(), {&row, 1}, place.data());
     const uint8_t live = 1;
     test::Must(verifier->AddChunk(id, *chunk, {&live, 1}));
     EXPECT_EQ(verifier->found().outside, 1U);
@@ -113,9 +113,10 @@ TEST(Verify, FindsRowsNearerToAnotherCentroid) {
   // The other's members as if they were of this posting.
   std::vector<float> buffer;
   const float* vectors =
-      VectorsOf(state.codec, *stranger, state.centroids.centroid(other), &buffer);
+      VectorsOf(state.codec, *stranger, state.centroids.centroid(other).data(), &buffer);
   const std::vector<uint64_t> words(stranger->size(), 3);
-  const auto chunk = EncodeChunk(state.codec, home, state.centroids.centroid(home), words, vectors);
+  const auto chunk = EncodeChunk(state.codec, home, state.centroids.centroid(home).data(), words,
+                                 vectors);
   test::Must(verifier->AddChunk(home, *chunk, std::vector<uint8_t>(chunk->size(), 1)));
   EXPECT_GT(verifier->found().misplaced, before + chunk->size() / 2);
 }
