@@ -76,7 +76,12 @@ class Assigner {
 
   Assignment Place(const float* vector, Spill spill) {
     Assignment to;
-    if (Nearest(vector).empty()) return to;
+    if (centroids_.tree().levels() == 0) return to;
+    if (Nearest(vector).empty()) {
+      // What is no number, out of damaged bytes, is near nothing and must be somewhere.
+      to.primary = centroids_.tree().FirstPosting();
+      return to;
+    }
     to.primary = near_[0].posting;
     to.primary_distance2 = near_[0].distance2;
     // A vector that equals its centroid has no residual to be orthogonal to, and no copy.

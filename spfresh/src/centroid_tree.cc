@@ -125,6 +125,12 @@ uint32_t CentroidTree::NearestNode(uint32_t level, const float* row) const {
   return at;
 }
 
+uint32_t CentroidTree::FirstPosting() const {
+  uint32_t first = 0;
+  for (uint32_t level = levels(); level-- > 0;) first = node(level, first).children[0];
+  return first;
+}
+
 void CentroidTree::Add(uint32_t posting, const float* row, const CentroidRows& rows) {
   if (levels_.empty()) {
     levels_.emplace_back();

@@ -91,6 +91,9 @@ class CentroidTree {
   }
   bool in_use(uint32_t level, uint32_t at) const { return levels_[level].nodes[at].node != nullptr; }
 
+  // Any posting. REQUIRES: there is one.
+  uint32_t FirstPosting() const;
+
   // Adds a posting to the node that is nearest. REQUIRES: it is not in the tree.
   void Add(uint32_t posting, const float* row, const CentroidRows& rows);
   // REQUIRES: it is in the tree.
