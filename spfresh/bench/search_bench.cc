@@ -111,12 +111,13 @@ int main(int argc, char** argv) {
     const size_t built = flags.contains("grow") ? rows - std::stoul(flags["grow"]) : rows;
     index.Build(base.data(), built, threads);
     const double seconds = CpuSeconds() - start;
-    std::printf("%zu rows built at %.0f a second of CPU\n", built, static_cast<double>(built) / seconds);
+    std::printf("%zu rows built at %.0f a second of CPU\n", built,
+                static_cast<double>(built) / seconds);
     std::fflush(stdout);
     if (built < rows) {
       const double begin = CpuSeconds();
       insert(built, rows);
-      std::printf("%zu rows inserted at %.0f a second of CPU, upkeep and calibration included\n",
+      std::printf("%zu rows inserted at %.0f a second of CPU, upkeep included\n",
                   rows - built, static_cast<double>(rows - built) / (CpuSeconds() - begin));
     }
   }

@@ -192,7 +192,9 @@ std::vector<std::pair<uint32_t, float>> NearestPostings(const Centroids& centroi
                                                         const float* place, size_t most) {
   std::vector<std::pair<uint32_t, float>> nearest;
   Assigner assigner(centroids, EffortOf(Spill::kYes, Care::kUsual), most, 0);
-  for (const auto& near : assigner.Nearest(place)) nearest.push_back({near.posting, near.distance2});
+  for (const auto& near : assigner.Nearest(place)) {
+    nearest.push_back({near.posting, near.distance2});
+  }
   return nearest;
 }
 

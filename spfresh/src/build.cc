@@ -174,8 +174,8 @@ Status Builder::Finish(Change* out) {
     Posting& posting = next.centroids.Change(id);
     posting = members.counts;
     posting.in_use = true;
-    // Few vectors apart from all others are best left there: merged, they lie far from where a search
-    // looks for them (probes for .99 on hard embeddings: 200, with such mergers 580).
+    // Few vectors apart from all others are best left there: merged, they lie far from where a
+    // search looks for them (probes for .99 on hard embeddings: 200, with such mergers 580).
     if (posting.entries < next.options.posting_min) posting.stuck = posting.entries;
   }
   impl_->members.clear();

@@ -127,7 +127,8 @@ void CentroidOrder::Raise() {
 
 const CentroidOrder::Near* CentroidOrder::Nearest() {
   while (true) {
-    const float far = !far_.empty() ? far_.front().distance2 : taken_ < scanned_ ? limit_ : kInfinity;
+    const float beyond = taken_ < scanned_ ? limit_ : kInfinity;
+    const float far = far_.empty() ? beyond : far_.front().distance2;
     const float near = near_.empty() ? kInfinity : near_.front().distance2;
     if (nodes_.bound2() < std::min(far, near)) {
       if (const CentroidNode* node = nodes_.Next(std::min(far, near))) Open(*node);

@@ -193,8 +193,8 @@ void CentroidTree::SplitRoot(const CentroidRows& rows) {
     uint32_t& at = node_of[cluster_of[i]];
     if (at == kNowhere) {
       at = NewNode(level);
-      Own(level, at).mean.assign(means.begin() + static_cast<ptrdiff_t>(cluster_of[i] * stride),
-                                 means.begin() + static_cast<ptrdiff_t>((cluster_of[i] + 1) * stride));
+      const float* mean = means.data() + cluster_of[i] * stride;
+      Own(level, at).mean.assign(mean, mean + stride);
       Own(level + 1, root).children.push_back(at);
       SetHome(level + 1, at, root);
     }
@@ -395,7 +395,8 @@ void CentroidTree::Measure(uint32_t level, CentroidNode* node,
   }
   node->spread2 = static_cast<float>(spread / static_cast<double>(n));
   const double along2 = pairs > 0 ? along / static_cast<double>(pairs) : 0.0;
-  node->reach = node->spread2 > 0 ? static_cast<float>(std::sqrt(along2 / double{node->spread2})) : 0;
+  const double share = node->spread2 > 0 ? along2 / double{node->spread2} : 0.0;
+  node->reach = static_cast<float>(std::sqrt(share));
   node->spreads2.clear();
   node->reaches.clear();
   if (level == 0) return;

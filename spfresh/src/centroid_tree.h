@@ -89,7 +89,9 @@ class CentroidTree {
   uint32_t nodes(uint32_t level) const {
     return static_cast<uint32_t>(levels_[level].nodes.size());
   }
-  bool in_use(uint32_t level, uint32_t at) const { return levels_[level].nodes[at].node != nullptr; }
+  bool in_use(uint32_t level, uint32_t at) const {
+    return levels_[level].nodes[at].node != nullptr;
+  }
 
   // Any posting. REQUIRES: there is one.
   uint32_t FirstPosting() const;

@@ -15,8 +15,8 @@ namespace spfresh {
 
 class NodeQueue {
  public:
-  // "code" is the place's, by any metric. The nearest child of a node is expected nearer than most by "reach"
-  // standard deviations of its children. All outlive this.
+  // "code" is the place's, by any metric. The nearest child of a node is expected nearer than most
+  // by "reach" standard deviations of its children. All outlive this.
   NodeQueue(const CentroidTree& tree, const CentroidQuery& query, const QueryCode* code,
             float reach)
       : tree_(tree), query_(query), code_(code), reach_(reach) {}

@@ -172,9 +172,8 @@ void Relocation::FindByCodes(size_t s) {
       if (unread.live[i] == 0) continue;
       const size_t entry = before++;
       if (least[i] >= radius * radius || IsSpilled(words[i])) continue;
-      if (least[i] >= kOwnSlack * Codec::FactorsOf(chunk.record(i), code_bytes).Residual2(stride_)) {
-        continue;
-      }
+      const Factors factors = Codec::FactorsOf(chunk.record(i), code_bytes);
+      if (least[i] >= kOwnSlack * factors.Residual2(stride_)) continue;
       state_.codec.Decode(chunk.record(i), own.data(), vector.data());
       const float to_after = ToNearest(after_, row)[0];
       if (!(to_after < ToNearest(before_, row)[0] && to_after < ToNearest({own}, row)[0])) continue;

@@ -206,7 +206,8 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
       r.GetAll(row.data(), stride);
     }
     const bool finite = std::isfinite(p.radius) && p.radius >= 0 && std::isfinite(p.spread) &&
-                        std::isfinite(scale) && scale >= 0 && all_finite(p.shift) && all_finite(row);
+                        std::isfinite(scale) && scale >= 0 && all_finite(p.shift) &&
+                        all_finite(row);
     // Ids ascend. Room for at most as many holes again as a healthy index can have.
     if (id < free_from || id >= kCapacityMax || id / 1024 > count || p.primaries > p.entries ||
         !finite) {
