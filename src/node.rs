@@ -17,6 +17,7 @@ use crate::{
         checkpoint::{Checkpointer, IndexObjects},
         commit::{Commit, Committer},
         maintenance::{Maintenance, MaintenanceOptions},
+        pressure::{Pressure, PressureOptions},
         recall::Recall,
         recovery::{Recovered, recover},
         run::Runner,
@@ -144,7 +145,12 @@ impl Node {
         let maintenance_handle = tokio::spawn(maintenance_task.run(stop_maintenance.clone()));
 
         let cpu = Cpu::start()?;
-        let upkeep = Upkeep::new(Arc::clone(&states), committer.clone(), Arc::clone(&clock));
+        let upkeep = Upkeep::new(
+            Arc::clone(&states),
+            committer.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        );
         let upkeep = cpu.handle.spawn(upkeep.run(stop_upkeep.clone()));
         let builds = Builds::new(
             segments.clone(),
@@ -168,11 +174,21 @@ impl Node {
         let recall_task = cpu.handle.spawn(recall_task.run(stop_upkeep.clone()));
 
         let runner = runner(share(SHARES.queries), &cpu.handle, &metrics, recall)?;
+        let pressure = Pressure::new(
+            Arc::clone(&states),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+            PressureOptions {
+                unindexed_rows_max: config.unindexed_rows_max,
+                flush_bytes: config.checkpoint_size,
+            },
+        );
         let observed_segments = segments.clone();
         let spill = Spill { segments, bytes_max: SPILL_BYTES };
         let engine = Engine::new(
             Arc::clone(&states),
             committer.clone(),
+            pressure,
             runner,
             Services { spill, maintenance, builds },
             Arc::clone(&metrics),

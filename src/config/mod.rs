@@ -63,6 +63,8 @@ pub struct Config {
     pub checkpoint_interval: Duration,
     /// Bytes of log between checkpoints.
     pub checkpoint_size: u64,
+    /// Rows that an index may be behind its table before commits wait.
+    pub unindexed_rows_max: u64,
     /// How a line of the log looks.
     pub log_format: LogFormat,
     /// Which events are logged.
@@ -145,6 +147,7 @@ impl Default for Config {
             shutdown_timeout: Duration::from_secs(10),
             checkpoint_interval: Duration::from_secs(300),
             checkpoint_size: 256 << 20,
+            unindexed_rows_max: 100_000,
             log_format: LogFormat::Human,
             log_filter: "info".into(),
         }

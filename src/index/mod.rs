@@ -45,7 +45,7 @@ pub use options::{IndexOptions, indexed_metric};
 pub use posting::Hold;
 pub use search::{Found, Hit, Search};
 pub use store::{ObjectSink, ObjectSource, PostingStore, Put};
-pub use verify::Report;
+pub use verify::{Check, Report, Verification};
 
 use crate::{
     error::{Error, ErrorKind, Result, SqlState},

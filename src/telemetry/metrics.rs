@@ -142,6 +142,12 @@ metrics! {
     index_builds: IntCounterVec = "nearlake_index_builds_total", "outcome";
     /// Time that a build of an index takes.
     index_build_seconds: Histogram = "nearlake_index_build_seconds", SECONDS;
+    /// Steps of the upkeep of indexes, by kind: settle, sweep, tend.
+    index_steps: IntCounterVec = "nearlake_index_steps_total", "kind";
+    /// Failures of the upkeep of an index; it is tried again, later each time.
+    index_upkeep_failures: IntCounter = "nearlake_index_upkeep_failures_total";
+    /// Commits that were held back since something lagged behind them, by what: index, memtables.
+    commits_held: IntCounterVec = "nearlake_commits_held_total", "by";
 }
 
 /// Adds a metric to the registry.

@@ -43,5 +43,7 @@ mod stores;
 mod support;
 /// Temporary relations until their end.
 mod temporary;
+/// Indexes while rows come and go.
+mod upkeep;
 /// The protocol, byte by byte.
 mod wire;
