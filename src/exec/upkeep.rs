@@ -203,9 +203,13 @@ impl Upkeep {
                 continue;
             }
             match self.swept_once(entry, index, &state, &horizon, stop).await {
-                Ok(true) => drop(self.swept.insert(entry.id, deleted)),
+                Ok(true) => {
+                    self.swept.insert(entry.id, deleted);
+                }
                 Ok(false) => {}
-                Err(error) => drop(self.failed(entry, &error)),
+                Err(error) => {
+                    self.failed(entry, &error);
+                }
             }
         }
     }
