@@ -17,6 +17,7 @@ mod cache;
 mod cancel;
 mod context;
 mod copy;
+mod copy_file;
 mod cursor;
 mod engine;
 mod explain;
