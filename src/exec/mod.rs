@@ -42,8 +42,8 @@ pub mod topk;
 pub mod transaction;
 pub mod update;
 pub mod upkeep;
-pub mod verify;
 mod values;
+pub mod verify;
 pub mod with;
 pub mod write;
 

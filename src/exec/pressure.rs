@@ -87,7 +87,10 @@ impl Pressure {
                 SqlState::OUT_OF_MEMORY,
                 "memory for rows that are not flushed yet is full",
             )
-            .detail(format!("{} bytes wait to be written.", self.states.snapshot().memtable_bytes()))
+            .detail(format!(
+                "{} bytes wait to be written.",
+                self.states.snapshot().memtable_bytes()
+            ))
             .hint("The store may be slow or away: see the log. Nothing was committed.")),
         }
     }

@@ -203,7 +203,10 @@ impl Verification {
                 "bounds",
                 share(found.unbounded, found.estimates),
                 UNBOUNDED_MAX,
-                format!("{} of {} estimates, outside their bounds", found.unbounded, found.estimates),
+                format!(
+                    "{} of {} estimates, outside their bounds",
+                    found.unbounded, found.estimates
+                ),
             ),
         ];
         checks.push(Check {

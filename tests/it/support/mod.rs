@@ -48,7 +48,9 @@ pub(crate) async fn verify_index(client: &Client, index: &str) {
     const PASSING: [&str; 4] = ["nearest_partition", "stale_entries", "posting_size", "fill"];
     let clock = SystemClock::shared();
     let begun = clock.elapsed();
-    let query = format!("SELECT \"check\", ok, measured, bound, detail FROM nearlake_verify_index('{index}')");
+    let query = format!(
+        "SELECT \"check\", ok, measured, bound, detail FROM nearlake_verify_index('{index}')"
+    );
     loop {
         let (wrong, passes) = match client.query(&query, &[]).await {
             Ok(checks) => {
