@@ -243,11 +243,6 @@ uint32_t version_entries_of(const spfresh::Version& version, uint32_t posting) {
   return p == nullptr ? 0 : p->entries;
 }
 
-uint32_t version_primaries_of(const spfresh::Version& version, uint32_t posting) {
-  const spfresh::Posting* p = version.posting(posting);
-  return p == nullptr ? 0 : p->primaries;
-}
-
 std::shared_ptr<spfresh::Version> change_version(const spfresh::Change& change) {
   return Shared(change.version);
 }

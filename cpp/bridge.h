@@ -69,7 +69,6 @@ bool version_has_place(const spfresh::Version& version, Floats vector);
 uint32_t version_dims(const spfresh::Version& version);
 bool version_in_use(const spfresh::Version& version, uint32_t posting);
 uint32_t version_entries_of(const spfresh::Version& version, uint32_t posting);
-uint32_t version_primaries_of(const spfresh::Version& version, uint32_t posting);
 
 std::shared_ptr<spfresh::Version> change_version(const spfresh::Change& change);
 size_t change_postings(const spfresh::Change& change);

@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 
+#include "drift.h"
 #include "spfresh/distance.h"
 #include "trainer.h"
 #include "version_state.h"
@@ -145,8 +146,7 @@ Status Builder::Take(Change placed) {
     members.counts.entries += counts->entries;
     members.counts.primaries += counts->primaries;
     members.counts.radius = std::max(members.counts.radius, counts->radius);
-    members.counts.spread += counts->spread;
-    for (size_t i = 0; i < counts->shift.size(); ++i) members.counts.shift[i] += counts->shift[i];
+    AddSums(*counts, &members.counts);
     impl_->rows += counts->primaries;
     impl_->entries += counts->entries;
     members.chunks.push_back(std::move(posting.chunk));

@@ -23,6 +23,11 @@ void CountIn(const float* vector, const float* centroid, size_t stride, float di
   }
 }
 
+void AddSums(const Posting& sums, Posting* posting) {
+  posting->spread += sums.spread;
+  for (size_t i = 0; i < sums.shift.size(); ++i) posting->shift[i] += sums.shift[i];
+}
+
 float DriftShare2(const Posting& posting) {
   if (!(posting.spread > 0) || posting.primaries == 0) return 0;
   float shift2 = 0;

@@ -15,6 +15,8 @@ namespace spfresh {
 // Takes a primary into the posting's spread and shift.
 void CountIn(const float* vector, const float* centroid, size_t stride, float distance2,
              Posting* posting);
+// Takes the spread and the shift of some primaries that were counted by themselves.
+void AddSums(const Posting& sums, Posting* posting);
 
 // A posting's mean may be off its centroid by this share of the mean distance of its primaries:
 // moving it would cost reading its neighbours and change hardly an assignment.

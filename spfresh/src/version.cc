@@ -117,7 +117,6 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
       uint64_t mark;
     };
     std::vector<Entry> entries;
-    std::vector<float> centroid(stride);
     entries.reserve(2 * placed.rows.size());
     for (uint32_t i = 0; i < placed.rows.size(); ++i) {
       const Assignment& to = assignments[i];
@@ -126,9 +125,6 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
       ++primary.primaries;
       ++primary.added;
       ++primary.unrefined;
-      next.centroids.Read(to.primary, centroid.data());
-      CountIn(placed.vectors.data() + size_t{i} * stride, centroid.data(), stride,
-              to.primary_distance2, &primary);
       ++primary.entries;
       const bool alone = options().spill && to.spill == kNowhere;
       entries.push_back({to.primary, i, alone ? kAlone : 0});
@@ -142,20 +138,27 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
                      [](const Entry& a, const Entry& b) { return a.posting < b.posting; });
     std::vector<uint64_t> words;
     std::vector<float> gathered;
+    std::vector<float> centroid(stride);
     for (size_t from = 0; from < entries.size();) {
       words.clear();
       gathered.clear();
-      size_t to = from;
-      for (; to < entries.size() && entries[to].posting == entries[from].posting; ++to) {
-        words.push_back(placed.rows[entries[to].at] | entries[to].mark);
-        const float* vector = placed.vectors.data() + size_t{entries[to].at} * stride;
-        gathered.insert(gathered.end(), vector, vector + stride);
-      }
       const uint32_t id = entries[from].posting;
+      next.centroids.Read(id, centroid.data());
+      // Summed up by themselves first: it is the same then whether slices come in a row or merge.
+      Posting sums;
+      size_t to = from;
+      for (; to < entries.size() && entries[to].posting == id; ++to) {
+        const auto [posting, at, mark] = entries[to];
+        words.push_back(placed.rows[at] | mark);
+        const float* vector = placed.vectors.data() + size_t{at} * stride;
+        gathered.insert(gathered.end(), vector, vector + stride);
+        if (IsSpilled(mark)) continue;
+        CountIn(vector, centroid.data(), stride, assignments[at].primary_distance2, &sums);
+      }
+      AddSums(sums, &next.centroids.Change(id));
       change.postings.push_back(
           {id, PostingChange::Kind::kAppend,
-           EncodeChunk(next.codec, id, next.centroids.centroid(id).data(), words,
-                       gathered.data())});
+           EncodeChunk(next.codec, id, centroid.data(), words, gathered.data())});
       from = to;
     }
     next.entries += entries.size();

@@ -164,7 +164,6 @@ mod bridge {
         fn version_has_place(version: &Version, vector: &[f32]) -> bool;
         fn version_in_use(version: &Version, posting: u32) -> bool;
         fn version_entries_of(version: &Version, posting: u32) -> u32;
-        fn version_primaries_of(version: &Version, posting: u32) -> u32;
         fn version_dims(version: &Version) -> u32;
         fn stride(self: &Version) -> u32;
         fn postings(self: &Version) -> u32;
@@ -524,10 +523,6 @@ impl Version {
 
     pub(super) fn entries_of(&self, posting: u32) -> u32 {
         bridge::version_entries_of(&self.0, posting)
-    }
-
-    pub(super) fn primaries_of(&self, posting: u32) -> u32 {
-        bridge::version_primaries_of(&self.0, posting)
     }
 
     pub(super) fn dims(&self) -> u32 {
