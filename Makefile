@@ -54,8 +54,16 @@ recall: ## Recall of a running server: make recall ARGS="5432 FOLDER --load"
 	@scripts/setup.sh test
 	$(PYTHON) scripts/recall.py $(ARGS)
 
-soak: ## Kill the server at random moments under load, and check what it promised
+soak: ## Kill the server at random moments under load, and check what it promised; OPERATIONS=10000000 for the index alone
 	@scripts/setup.sh test
+	cmake -S spfresh -B "$(CARGO_TARGET_DIR)/spfresh" -DSPFRESH_TESTS=ON >/dev/null
+	cmake --build "$(CARGO_TARGET_DIR)/spfresh" --target spfresh_soak
+	"$(CARGO_TARGET_DIR)/spfresh/spfresh_soak" --operations=$(or $(OPERATIONS),1000000)
+	for kind in address,undefined thread; do \
+	  build="$(CARGO_TARGET_DIR)/spfresh-$$kind"; \
+	  cmake -S spfresh -B "$$build" -DSPFRESH_TESTS=ON -DSPFRESH_SANITIZE=$$kind >/dev/null && \
+	  cmake --build "$$build" && ctest --test-dir "$$build" --output-on-failure || exit 1; \
+	done
 	cargo build --profile quick
 	$(PYTHON) scripts/soak.py "$(CARGO_TARGET_DIR)/quick/nearlake" $(ARGS)
 

@@ -215,7 +215,16 @@ Status version_order(const spfresh::Version& version, rust::Vec<uint32_t>& posti
 
 Work version_next_work(const spfresh::Version& version) {
   Work work{};
-  work.kind = static_cast<uint8_t>(version.NextWork(&work.posting));
+  const bool wanted = version.NextWork(&work.posting) != spfresh::Work::kNone;
+  work.task = wanted ? Task::Rebuild : Task::None;
+  return work;
+}
+
+Work version_next_tending(const spfresh::Version& version) {
+  Work work{};
+  work.task = version.NextRefine(&work.posting)  ? Task::Refine
+              : version.NextScrub(&work.posting) ? Task::Scrub
+                                                 : Task::None;
   return work;
 }
 
@@ -234,11 +243,6 @@ uint32_t version_entries_of(const spfresh::Version& version, uint32_t posting) {
   return p == nullptr ? 0 : p->entries;
 }
 
-uint32_t version_primaries_of(const spfresh::Version& version, uint32_t posting) {
-  const spfresh::Posting* p = version.posting(posting);
-  return p == nullptr ? 0 : p->primaries;
-}
-
 std::shared_ptr<spfresh::Version> change_version(const spfresh::Change& change) {
   return Shared(change.version);
 }
@@ -254,10 +258,29 @@ Words change_left_out(const spfresh::Change& change) {
   return {change.left_out.data(), change.left_out.size()};
 }
 
-MadeRebuild rebuild_begin(const std::shared_ptr<spfresh::Version>& version, uint32_t posting) {
+MadeRebuild rebuild_begin(const std::shared_ptr<spfresh::Version>& version, Task task,
+                          uint32_t posting) {
   MadeRebuild made;
-  made.status = Land([&] { return spfresh::Rebuild::Begin(version, posting, &made.value); });
+  made.status = Land([&] {
+    switch (task) {
+      case Task::Rebuild:
+        return spfresh::Rebuild::Begin(version, posting, &made.value);
+      case Task::Refine:
+        return spfresh::Rebuild::Refine(version, posting, &made.value);
+      case Task::Scrub:
+        return spfresh::Rebuild::Scrub(version, posting, &made.value);
+      default:
+        return spfresh::Status::Internal("there is no such task");
+    }
+  });
   return made;
+}
+
+Status rebuild_own(const spfresh::Rebuild& rebuild, rust::Vec<uint32_t>& postings) {
+  return Land([&] {
+    Append(rebuild.own(), postings);
+    return spfresh::Status();
+  });
 }
 
 Status rebuild_add_own(spfresh::Rebuild& rebuild, const spfresh::Chunk& chunk, Bytes live) {
@@ -427,6 +450,48 @@ MadeVersion calibrator_finish(spfresh::Calibrator& calibrator) {
     return spfresh::Status();
   });
   return made;
+}
+
+MadeVerifier verifier_begin(const std::shared_ptr<spfresh::Version>& version) {
+  MadeVerifier made;
+  made.status = Land([&] {
+    made.value = spfresh::Verifier::Begin(version);
+    return spfresh::Status();
+  });
+  return made;
+}
+
+Status verifier_add_chunk(spfresh::Verifier& verifier, uint32_t posting,
+                          const spfresh::Chunk& chunk, Bytes live) {
+  return Land([&] { return verifier.AddChunk(posting, chunk, Span(live)); });
+}
+
+Status verifier_compare(spfresh::Verifier& verifier, const spfresh::Chunk& chunk, uint32_t entry,
+                        Floats vector, Floats query) {
+  return Land([&] { return verifier.Compare(chunk, entry, Span(vector), Span(query)); });
+}
+
+Verified verifier_found(const spfresh::Verifier& verifier) {
+  Verified verified;
+  verified.status = Land([&] {
+    const spfresh::Verifier::Found& found = verifier.found();
+    verified.entries = found.entries;
+    verified.dead = found.dead;
+    verified.placed = found.placed;
+    verified.misplaced = found.misplaced;
+    verified.outside = found.outside;
+    verified.compared = found.compared;
+    verified.untrue = found.untrue;
+    verified.estimates = found.estimates;
+    verified.unbounded = found.unbounded;
+    verified.largest = found.largest;
+    verified.overfull = verifier.Overfull();
+    for (const std::string& fault : verifier.Faults()) {
+      verified.faults.push_back(rust::String::lossy(fault));
+    }
+    return spfresh::Status();
+  });
+  return verified;
 }
 
 }  // namespace nearlake

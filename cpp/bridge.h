@@ -14,6 +14,7 @@
 #include "spfresh/distance.h"
 #include "spfresh/rebuild.h"
 #include "spfresh/search.h"
+#include "spfresh/verify.h"
 #include "spfresh/version.h"
 
 namespace nearlake {
@@ -28,6 +29,9 @@ struct MadeVersion;
 struct MadeChunk;
 struct MadeChange;
 struct MadeRebuild;
+struct MadeVerifier;
+struct Verified;
+enum class Task : uint8_t;
 struct MadeSearch;
 struct MadeBuilder;
 struct MadeCalibrator;
@@ -60,18 +64,20 @@ MadeVersion version_merge(const spfresh::Version& version, const spfresh::Versio
 MadeVersion version_loaded(const spfresh::Version& version);
 Status version_order(const spfresh::Version& version, rust::Vec<uint32_t>& postings);
 Work version_next_work(const spfresh::Version& version);
+Work version_next_tending(const spfresh::Version& version);
 bool version_has_place(const spfresh::Version& version, Floats vector);
 uint32_t version_dims(const spfresh::Version& version);
 bool version_in_use(const spfresh::Version& version, uint32_t posting);
 uint32_t version_entries_of(const spfresh::Version& version, uint32_t posting);
-uint32_t version_primaries_of(const spfresh::Version& version, uint32_t posting);
 
 std::shared_ptr<spfresh::Version> change_version(const spfresh::Change& change);
 size_t change_postings(const spfresh::Change& change);
 ChangedPosting change_posting(const spfresh::Change& change, size_t at);
 Words change_left_out(const spfresh::Change& change);
 
-MadeRebuild rebuild_begin(const std::shared_ptr<spfresh::Version>& version, uint32_t posting);
+MadeRebuild rebuild_begin(const std::shared_ptr<spfresh::Version>& version, Task task,
+                          uint32_t posting);
+Status rebuild_own(const spfresh::Rebuild& rebuild, rust::Vec<uint32_t>& postings);
 Status rebuild_add_own(spfresh::Rebuild& rebuild, const spfresh::Chunk& chunk, Bytes live);
 Status rebuild_plan(spfresh::Rebuild& rebuild, rust::Vec<uint32_t>& neighbours);
 Status rebuild_add_neighbour(spfresh::Rebuild& rebuild, uint32_t posting,
@@ -104,5 +110,12 @@ Status calibrator_add_sample(spfresh::Calibrator& calibrator, const spfresh::Chu
 Status calibrator_add_posting(spfresh::Calibrator& calibrator, uint32_t posting,
                               const spfresh::Chunk& chunk, Bytes live);
 MadeVersion calibrator_finish(spfresh::Calibrator& calibrator);
+
+MadeVerifier verifier_begin(const std::shared_ptr<spfresh::Version>& version);
+Status verifier_add_chunk(spfresh::Verifier& verifier, uint32_t posting,
+                          const spfresh::Chunk& chunk, Bytes live);
+Status verifier_compare(spfresh::Verifier& verifier, const spfresh::Chunk& chunk, uint32_t entry,
+                        Floats vector, Floats query);
+Verified verifier_found(const spfresh::Verifier& verifier);
 
 }  // namespace nearlake

@@ -19,6 +19,7 @@ use crate::{
         events::{Origin, Post, PostParts},
         maintenance::{Maintenance, MaintenanceOptions},
         nearest::Answers,
+        pressure::{Pressure, PressureOptions},
         recall::Recall,
         recovery::{Recovered, recover},
         run::Runner,
@@ -151,7 +152,12 @@ impl Node {
         let maintenance_handle = tokio::spawn(maintenance_task.run(stop_maintenance.clone()));
 
         let cpu = Cpu::start()?;
-        let upkeep = Upkeep::new(Arc::clone(&states), committer.clone(), Arc::clone(&clock));
+        let upkeep = Upkeep::new(
+            Arc::clone(&states),
+            committer.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        );
         let upkeep = cpu.handle.spawn(upkeep.run(stop_upkeep.clone()));
         let builds = Builds::new(
             segments.clone(),
@@ -178,11 +184,21 @@ impl Node {
         let answers = Arc::new(Answers::new(answers, Arc::clone(&clock)));
         let runner =
             runner(share(SHARES.queries), &cpu.handle, &metrics, recall, Arc::clone(&answers))?;
+        let pressure = Pressure::new(
+            Arc::clone(&states),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+            PressureOptions {
+                unindexed_rows_max: config.unindexed_rows_max,
+                flush_bytes: config.checkpoint_size,
+            },
+        );
         let observed_segments = segments.clone();
         let spill = Spill { segments, bytes_max: SPILL_BYTES };
         let engine = Engine::new(
             Arc::clone(&states),
             committer.clone(),
+            pressure,
             runner,
             Services { spill, maintenance, builds },
             Arc::clone(&metrics),

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Takes turns between search_bench and the indexes of hnswlib and faiss over the same raw files, on one thread each.
+"""Takes turns between search_bench and the indexes of hnswlib, faiss and ScaNN over the same raw files, on one thread each.
 
-    pip install numpy hnswlib faiss-cpu
+    pip install numpy hnswlib faiss-cpu scann
     compare.py --bench build/search_bench --base base.f32 --queries queries.f32 --dims 384
 
 Every index is tuned first: the cheapest of its knobs that reaches the recall. Then all are asked in turn, round after
 round, and the least CPU time of each is kept, so that a busy machine is busy for all. What matters are the ratios.
+ScaNN is left out where it is not installed, and where vectors are not of unit length, which its SOAR wants.
 """
 
 import argparse
@@ -15,6 +16,11 @@ import time
 import faiss
 import hnswlib
 import numpy as np
+
+try:
+    import scann
+except ImportError:
+    scann = None
 
 EFS = [10, 16, 24, 32, 40, 50, 60, 70, 80, 100, 120, 150, 180, 220, 260, 300, 400, 500, 700, 1000]
 PROBES = [1, 2, 4, 6, 8, 10, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128, 160, 200, 256]
@@ -83,6 +89,18 @@ class FaissPq(Peer):
         return self.index.search(self.queries, self.k)[1]
 
 
+class Scann(Peer):
+    name, knobs = "ScaNN tree 256, AH, SOAR, reorder", PROBES
+
+    def build(self):
+        builder = scann.scann_ops_pybind.builder(self.base, self.k, "dot_product")
+        tree = builder.tree(256, 32, training_sample_size=len(self.base), soar_lambda=1.5)
+        self.index = tree.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(40).build()
+
+    def search(self, leaves):
+        return self.index.search_batched(self.queries, leaves_to_search=leaves, pre_reorder_num_neighbors=60)[0].astype(np.int64)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("bench", "base", "queries"):
@@ -96,6 +114,8 @@ def main():
     kth = np.sqrt(faiss.knn(queries, base, args.k)[0][:, -1])
     ours = Spfresh(args)
     indexes = [ours, Hnswlib(args, base, queries, kth), FaissPq(args, base, queries, kth)]
+    if scann is not None and np.allclose(np.linalg.norm(base[:1000], axis=1), 1, atol=1e-3):
+        indexes.append(Scann(args, base, queries, kth))
 
     points = []
     for target in (0.95, 0.99):

@@ -2,53 +2,26 @@
 //
 //   search_bench --dims=384 --base=base.f32 --queries=queries.f32 [--k=10] [--metric=l2|ip|cosine]
 //                [--allowed=bytes.u8] [--inserts] [--churn] [--bits=8|4|32]
-//                [--targets=0.9,0.95,0.99,32]
+//                [--targets=0.9,0.95,0.99,32] [--most=queries] [--threads=1] [--grow=0]
 //
+// "--grow=n" builds of all but the last n rows and inserts these. "--threads" is for the build.
 // "--inserts" fills the index by inserts of 256 rows with upkeep in between instead of a bulk
 // build;
 // "--churn" then deletes a tenth and updates three tenths of the rows, and calibrates when upkeep
 // says so.
 // "--targets=-" reads targets from the standard input, one a line, and answers each at once, so
 // that compare.py can take turns with other indexes.
-#include <algorithm>
-#include <cstdio>
-#include <cstdlib>
-#include <ctime>
 #include <iostream>
-#include <map>
 #include <sstream>
-#include <string>
-#include <vector>
 
-#include "spfresh/distance.h"
-#include "spfresh/search.h"
+#include "bench.h"
 #include "test_index.h"
 
 namespace {
 
+using spfresh::bench::CpuSeconds;
+using spfresh::bench::ReadFile;
 using spfresh::test::TestIndex;
-
-double CpuSeconds() {
-  timespec now;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
-template <class T>
-std::vector<T> ReadFile(const std::string& path) {
-  std::FILE* file = std::fopen(path.c_str(), "rb");
-  if (file == nullptr) {
-    std::fprintf(stderr, "cannot open %s\n", path.c_str());
-    std::exit(1);
-  }
-  std::fseek(file, 0, SEEK_END);
-  std::vector<T> values(static_cast<size_t>(std::ftell(file)) / sizeof(T));
-  std::rewind(file);
-  const size_t read = std::fread(values.data(), sizeof(T), values.size(), file);
-  std::fclose(file);
-  values.resize(read);
-  return values;
-}
 
 // What is asked of an index, and what is right.
 struct Questions {
@@ -102,19 +75,11 @@ void Ask(const TestIndex& index, const Questions& on, const std::string& target)
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::map<std::string, std::string> flags = {
-      {"k", "10"}, {"metric", "l2"}, {"targets", "0.9,0.95,0.99"}, {"dims", "0"}};
-  for (int i = 1; i < argc; ++i) {
-    const std::string flag = argv[i];
-    const size_t equals = flag.find('=');
-    flags[flag.substr(2, equals - 2)] = equals == std::string::npos ? "1" : flag.substr(equals + 1);
-  }
+  auto flags = spfresh::bench::Flags(
+      argc, argv, {{"k", "10"}, {"metric", "l2"}, {"targets", "0.9,0.95,0.99"}, {"dims", "0"}});
   spfresh::Options options;
   options.dims = static_cast<uint32_t>(std::stoul(flags["dims"]));
-  const std::string metric = flags["metric"];
-  options.metric = metric == "ip"       ? spfresh::Metric::kInnerProduct
-                   : metric == "cosine" ? spfresh::Metric::kCosine
-                                        : spfresh::Metric::kL2;
+  options.metric = spfresh::bench::MetricOf(flags["metric"]);
   if (flags.contains("target")) options.posting_target = std::stoul(flags["target"]);
   if (flags.contains("min")) options.posting_min = std::stoul(flags["min"]);
   if (flags.contains("max")) options.posting_max = std::stoul(flags["max"]);
@@ -122,7 +87,10 @@ int main(int argc, char** argv) {
   if (flags.contains("nospill")) options.spill = false;
   const size_t dims = options.dims, k = std::stoul(flags["k"]);
   std::vector<float> base = ReadFile<float>(flags["base"]);
-  const std::vector<float> queries = ReadFile<float>(flags["queries"]);
+  std::vector<float> queries = ReadFile<float>(flags["queries"]);
+  if (flags.contains("most")) {
+    queries.resize(std::min(queries.size(), std::stoul(flags["most"]) * dims));
+  }
   size_t rows = base.size() / dims;
   std::printf("kernels %s, %zu rows of %zu\n", spfresh::KernelTarget(), rows, dims);
 
@@ -139,7 +107,19 @@ int main(int argc, char** argv) {
     insert(0, rows);
     index.Calibrate();
   } else {
-    index.Build(base.data(), rows);
+    const size_t threads = flags.contains("threads") ? std::stoul(flags["threads"]) : 1;
+    const size_t built = flags.contains("grow") ? rows - std::stoul(flags["grow"]) : rows;
+    index.Build(base.data(), built, threads);
+    const double seconds = CpuSeconds() - start;
+    std::printf("%zu rows built at %.0f a second of CPU\n", built,
+                static_cast<double>(built) / seconds);
+    std::fflush(stdout);
+    if (built < rows) {
+      const double begin = CpuSeconds();
+      insert(built, rows);
+      std::printf("%zu rows inserted at %.0f a second of CPU, upkeep included\n",
+                  rows - built, static_cast<double>(rows - built) / (CpuSeconds() - begin));
+    }
   }
   uint64_t scans = 0, records = 0;
   for (const auto& [id, chunks] : index.chunks()) {
@@ -154,7 +134,8 @@ int main(int argc, char** argv) {
   std::printf("built in %.2f s CPU: %u postings, %.2f entries a row\n", CpuSeconds() - start,
               index.version().postings(), each(index.version().entries()));
   std::printf("bytes a row: %.1f scans, %.1f records, %.1f centroids\n", each(scans), each(records),
-              each(uint64_t{index.version().postings()} * index.version().stride() * 4));
+              each(uint64_t{index.version().postings()} *
+                   (index.version().stride() * (options.record_bits() == 32 ? 4 : 1) + 12)));
   if (flags.contains("churn")) {
     start = CpuSeconds();
     const size_t before = rows;
@@ -187,18 +168,9 @@ int main(int argc, char** argv) {
     }
   }
   const spfresh::Allowed allowed{0, words};
-  const size_t count = queries.size() / dims;
   const auto kind = static_cast<spfresh::SqlDistance>(options.metric);
-  std::vector<double> kth(count), distances(rows);
-  for (size_t q = 0; q < count; ++q) {
-    spfresh::Distances(kind, queries.data() + q * dims, {base.data(), rows, dims, dims}, distances);
-    std::vector<double> kept;
-    for (size_t row = 0; row < rows; ++row) {
-      if (allowed.Contains(row)) kept.push_back(distances[row]);
-    }
-    std::nth_element(kept.begin(), kept.begin() + static_cast<ptrdiff_t>(k - 1), kept.end());
-    kth[q] = kept[k - 1];
-  }
+  const std::vector<double> kth =
+      spfresh::bench::KthNearest(kind, queries, base, dims, k, allowed);
   std::printf("%8s %8s %8s %9s %9s %9s %9s\n", "target", "recall", "probes", "scanned", "refined",
               "hits", "us CPU");
   std::fflush(stdout);

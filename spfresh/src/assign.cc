@@ -1,138 +1,170 @@
 #include "assign.h"
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
+#include <limits>
 
+#include "code_kernels.h"
+#include "node_queue.h"
+#include "query_code.h"
 #include "spfresh/distance.h"
 
 namespace spfresh {
 namespace {
 
-// Vectors that are compared with all centroids together: a block of a page times these stays in the
-// second-level cache.
-constexpr size_t kTile = 32;
-// SOAR's loss lies between |r'|^2 and (1 + lambda) |r'|^2, so the best is among the near ones.
-constexpr size_t kSpillCandidates = 48;
-// |x|^2 + |c|^2 - 2 x.c is wrong by some units in the last place of its parts.
-constexpr float kRounding = 4e-6F;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+// How sure the codes of centroids must be.
+constexpr float kSure = 0.99F;
 
-struct Candidate {
-  float distance2;
-  uint32_t id;
+// How much nearer than a node's mean its nearest child is expected, and how much nearer than its
+// estimate a centroid, both in standard deviations.
+struct Effort {
+  float reach;
+  float deviations;
 };
 
-float Distance2(const float* a, const float* b, size_t stride) {
-  float distance2;
-  L2Squared(a, {b, 1, stride, stride}, &distance2);
-  return distance2;
+Effort EffortOf(Spill spill, Care care) {
+  if (care == Care::kSure) return {1e9F, 4};
+  // Where a second copy has more looked at, less is needed for the first.
+  if (spill == Spill::kYes) return {1.5F, 1.5F};
+  return {care == Care::kQuick ? 2.0F : 3.0F, 2};
 }
 
+// SOAR's loss lies between |r'|^2 and (1 + lambda) |r'|^2, so the best is among the near ones.
+constexpr size_t kSpillCandidates = 32;
+
+// Finds the places of vectors, one after the other.
 class Assigner {
  public:
-  Assigner(const Centroids& centroids, Spill spill, float lambda)
-      : centroids_(centroids), spill_(spill), lambda_(lambda) {
-    for (uint32_t page = 0; page < centroids.pages(); ++page) {
-      for (uint32_t i = 0; i < kPage; ++i) {
-        if (centroids.posting_page(page).postings[i].in_use) ids_.push_back(page * kPage + i);
+  Assigner(const Centroids& centroids, Spill spill, float lambda, Care care)
+      : Assigner(centroids, EffortOf(spill, care),
+                 spill == Spill::kYes ? kSpillCandidates + 1 : 1, lambda) {}
+  // One that finds the nearest of all.
+  Assigner(const Centroids& centroids, Effort effort, size_t wanted, float lambda)
+      : centroids_(centroids),
+        effort_(effort),
+        wanted_(wanted),
+        lambda_(lambda),
+        residual_(centroids.stride()),
+        other_(centroids.stride()) {}
+
+  struct Near {
+    float distance2;
+    uint32_t posting;
+    // The order of a heap whose top is the farthest.
+    friend bool operator<(const Near& a, const Near& b) {
+      return a.distance2 < b.distance2 || (a.distance2 == b.distance2 && a.posting < b.posting);
+    }
+  };
+
+  // Those wanted, or all that there are, nearest first.
+  const std::vector<Near>& Nearest(const float* vector) {
+    near_.clear();
+    const CentroidTree& tree = centroids_.tree();
+    if (tree.levels() == 0) return near_;
+    const CentroidQuery query(centroids_, vector);
+    if (tree.codec().coded()) {
+      Walk(query, QueryCode(tree.codec(), Metric::kL2, vector, kSure));
+    } else {
+      for (uint32_t id = 0; id < centroids_.capacity(); ++id) {
+        if (centroids_.in_use(id)) Offer({query.Distance2(id), id});
       }
     }
-    dots_.resize(kTile * kPage);
-    distances_.resize(kTile * ids_.size());
+    std::sort_heap(near_.begin(), near_.end());
+    return near_;
   }
 
-  void Tile(const float* vectors, size_t count, Assignment* out) {
-    const size_t stride = centroids_.stride();
-    size_t done = 0;
-    for (uint32_t page = 0; page < centroids_.pages(); ++page) {
-      DotMany({vectors, count, stride, stride},
-              {centroids_.page(page).rows.data(), kPage, stride, stride}, dots_.data());
-      const auto& norm2 = centroids_.page(page).norm2;
-      for (; done < ids_.size() && ids_[done] / kPage == page; ++done) {
-        const uint32_t slot = ids_[done] % kPage;
-        for (size_t v = 0; v < count; ++v) {
-          distances_[v * ids_.size() + done] = norm2[slot] - 2 * dots_[v * kPage + slot];
-        }
-      }
-    }
-    for (size_t v = 0; v < count; ++v) {
-      out[v] = One(vectors + v * stride, distances_.data() + v * ids_.size());
-    }
-  }
-
- private:
-  // "distance2" lacks |x|^2, which is the same for all.
-  Assignment One(const float* vector, const float* distance2) {
-    const size_t stride = centroids_.stride();
-    const size_t n = ids_.size();
-    const size_t nearest = std::min_element(distance2, distance2 + n) - distance2;
-    float norm2;
-    Dot(vector, {vector, 1, stride, stride}, &norm2);
-    // What rounding may have put in the wrong order is measured again.
-    const float slack = kRounding * (norm2 + std::fabs(distance2[nearest]) + norm2);
+  Assignment Place(const float* vector, Spill spill) {
     Assignment to;
-    to.primary_distance2 = std::numeric_limits<float>::infinity();
-    for (size_t i = 0; i < n; ++i) {
-      if (distance2[i] > distance2[nearest] + slack) continue;
-      const float exact = Distance2(vector, centroids_.centroid(ids_[i]), stride);
-      if (exact < to.primary_distance2) {
-        to.primary = ids_[i];
-        to.primary_distance2 = exact;
-      }
+    if (centroids_.tree().levels() == 0) return to;
+    if (Nearest(vector).empty()) {
+      // What is no number, out of damaged bytes, is near nothing and must be somewhere.
+      to.primary = centroids_.tree().FirstPosting();
+      return to;
     }
-    if (to.primary == kNowhere) to.primary = ids_[nearest];
-    if (spill_ == Spill::kYes && n > 1 && to.primary_distance2 > 0)
-      PlaceSpill(vector, distance2, &to);
+    to.primary = near_[0].posting;
+    to.primary_distance2 = near_[0].distance2;
+    // A vector that equals its centroid has no residual to be orthogonal to, and no copy.
+    if (spill == Spill::kYes && to.primary_distance2 > 0) PlaceSpill(vector, &to);
     return to;
   }
 
-  // A vector that equals its centroid has no residual to be orthogonal to, and no copy.
-  void PlaceSpill(const float* vector, const float* distance2, Assignment* to) {
-    const size_t stride = centroids_.stride();
-    near_.clear();
-    // The bound of the near ones is found on a sample, so that few candidates are sorted.
-    for (size_t i = 0; i < ids_.size(); ++i) {
-      if (ids_[i] == to->primary) continue;
-      if (near_.size() >= kSpillCandidates && distance2[i] >= near_.front().distance2) continue;
-      near_.push_back({distance2[i], ids_[i]});
-      std::push_heap(near_.begin(), near_.end(), Nearer);
-      if (near_.size() > kSpillCandidates) {
-        std::pop_heap(near_.begin(), near_.end(), Nearer);
-        near_.pop_back();
+ private:
+  // Node after node, as long as one may hold what is nearer than what is needed.
+  void Walk(const CentroidQuery& query, const QueryCode& code) {
+    NodeQueue nodes(centroids_.tree(), query, &code, effort_.reach);
+    nodes.Start();
+    while (const CentroidNode* node = nodes.Next(Bound())) {
+      const Chunk::Scan scan = node->codes->scan();
+      const auto count = static_cast<uint32_t>(node->children.size());
+      lows_.resize(scan.blocks * kScanBlock);
+      within_.resize(scan.blocks);
+      found_.clear();
+      const auto beside = QueryCode::Beside::At(query.Distance2(node->rounded), 0);
+      code.ScanWithin(effort_.deviations, beside, scan, Bound(), lows_.data(), within_.data());
+      for (uint32_t block = 0; block < scan.blocks; ++block) {
+        for (uint32_t rest = within_[block]; rest != 0; rest &= rest - 1) {
+          const auto i = static_cast<uint32_t>(block * kScanBlock + std::countr_zero(rest));
+          if (i >= count) continue;
+          found_.push_back(i);
+          centroids_.Prefetch(node->children[i]);
+        }
       }
-    }
-    residual_.resize(stride);
-    const float* centroid = centroids_.centroid(to->primary);
-    for (size_t i = 0; i < stride; ++i) residual_[i] = vector[i] - centroid[i];
-    float along_vector;
-    Dot(residual_.data(), {vector, 1, stride, stride}, &along_vector);
-    float best = std::numeric_limits<float>::infinity();
-    for (const Candidate& candidate : near_) {
-      const float* other = centroids_.centroid(candidate.id);
-      const float length2 = Distance2(vector, other, stride);
-      float along_other;
-      Dot(residual_.data(), {other, 1, stride, stride}, &along_other);
-      const float parallel = along_vector - along_other;
-      const float loss = length2 + lambda_ * parallel * parallel / to->primary_distance2;
-      if (loss < best) {
-        best = loss;
-        to->spill = candidate.id;
-        to->spill_distance2 = length2;
+      for (const uint32_t i : found_) {
+        if (lows_[i] <= Bound()) Offer({query.Distance2(node->children[i]), node->children[i]});
+      }
+      for (auto i = static_cast<uint32_t>(scan.blocks * kScanBlock); i < count; ++i) {
+        Offer({query.Distance2(node->children[i]), node->children[i]});
       }
     }
   }
 
-  static bool Nearer(const Candidate& a, const Candidate& b) {
-    return a.distance2 < b.distance2 || (a.distance2 == b.distance2 && a.id < b.id);
+  float Bound() const { return near_.size() < wanted_ ? kInfinity : near_.front().distance2; }
+
+  void Offer(const Near& near) {
+    if (near_.size() == wanted_) {
+      if (!(near < near_.front())) return;
+      std::pop_heap(near_.begin(), near_.end());
+      near_.back() = near;
+    } else {
+      near_.push_back(near);
+    }
+    std::push_heap(near_.begin(), near_.end());
+  }
+
+  void PlaceSpill(const float* vector, Assignment* to) {
+    const size_t stride = centroids_.stride();
+    centroids_.Read(to->primary, residual_.data());
+    for (size_t i = 0; i < stride; ++i) residual_[i] = vector[i] - residual_[i];
+    const Rows residual{residual_.data(), 1, stride, stride};
+    float along_vector;
+    Dot(vector, residual, &along_vector);
+    float best = kInfinity;
+    for (size_t i = 1; i < near_.size() && near_[i].distance2 < best; ++i) {
+      centroids_.Read(near_[i].posting, other_.data());
+      float along_other;
+      Dot(other_.data(), residual, &along_other);
+      const float parallel = along_vector - along_other;
+      const float loss = near_[i].distance2 + lambda_ * parallel * parallel / to->primary_distance2;
+      if (loss >= best) continue;
+      best = loss;
+      to->spill = near_[i].posting;
+      to->spill_distance2 = near_[i].distance2;
+    }
   }
 
   const Centroids& centroids_;
-  const Spill spill_;
+  const Effort effort_;
+  const size_t wanted_;
   const float lambda_;
-  std::vector<uint32_t> ids_;
-  std::vector<float> dots_;
-  std::vector<float> distances_;
+  // A heap of the nearest.
+  std::vector<Near> near_;
+  // Spare room.
   std::vector<float> residual_;
-  std::vector<Candidate> near_;
+  std::vector<float> other_;
+  std::vector<float> lows_;
+  std::vector<uint32_t> within_;
+  std::vector<uint32_t> found_;
 };
 
 }  // namespace
@@ -141,19 +173,29 @@ float SpillLoss(const float* vector, const float* primary, const float* other, s
                 float lambda) {
   float parallel = 0;
   for (size_t i = 0; i < stride; ++i) parallel += (vector[i] - primary[i]) * (vector[i] - other[i]);
-  const float length2 = Distance2(vector, primary, stride);
-  const float along = length2 > 0 ? lambda * parallel * parallel / length2 : 0.0F;
-  return Distance2(vector, other, stride) + along;
+  float length2, loss;
+  L2Squared(vector, {primary, 1, stride, stride}, &length2);
+  L2Squared(vector, {other, 1, stride, stride}, &loss);
+  return loss + (length2 > 0 ? lambda * parallel * parallel / length2 : 0.0F);
 }
 
 void Assign(const Centroids& centroids, const float* vectors, size_t count, Spill spill,
-            float lambda, std::vector<Assignment>* out) {
+            float lambda, std::vector<Assignment>* out, Care care) {
   out->resize(count);
-  Assigner assigner(centroids, spill, lambda);
-  for (size_t from = 0; from < count; from += kTile) {
-    assigner.Tile(vectors + from * centroids.stride(), std::min(kTile, count - from),
-                  out->data() + from);
+  Assigner assigner(centroids, spill, lambda, care);
+  for (size_t i = 0; i < count; ++i) {
+    (*out)[i] = assigner.Place(vectors + i * centroids.stride(), spill);
   }
+}
+
+std::vector<std::pair<uint32_t, float>> NearestPostings(const Centroids& centroids,
+                                                        const float* place, size_t most) {
+  std::vector<std::pair<uint32_t, float>> nearest;
+  Assigner assigner(centroids, EffortOf(Spill::kYes, Care::kUsual), most, 0);
+  for (const auto& near : assigner.Nearest(place)) {
+    nearest.push_back({near.posting, near.distance2});
+  }
+  return nearest;
 }
 
 }  // namespace spfresh

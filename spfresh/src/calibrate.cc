@@ -1,12 +1,15 @@
 #include "spfresh/calibrate.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <string>
 #include <unordered_map>
 
-#include "entries.h"
+#include "centroid_order.h"
+#include "code_kernels.h"
+#include "query_code.h"
 #include "random.h"
 #include "spfresh/distance.h"
 #include "version_state.h"
@@ -14,7 +17,7 @@
 namespace spfresh {
 namespace {
 
-constexpr size_t kQueries = 512;
+constexpr size_t kQueries = 1024;
 // Of these, and of the way to new thresholds, what an index that is followed takes at a time.
 constexpr size_t kFollowPart = 4;
 constexpr size_t kSamplePerChunk = 4;
@@ -25,6 +28,8 @@ constexpr std::array<float, 2> kBiases = {0.35F, 0.7F};
 // Queries lie this far off a row, in the difference of two others as unit: nearer, and farther.
 constexpr std::array<float, 2> kWays = {0.5F, 0.8F};
 constexpr size_t kEnough = 8;
+// How sure the codes are that keep a row out of a query's truth.
+constexpr float kSure = 0.99F, kDeviations = 2.5F;
 // Of the allowed miss, what the sample may use up: all but so much, and at least this share. The
 // rest is for queries harder than it.
 constexpr double kMissSpare = 0.03;
@@ -41,6 +46,8 @@ struct Calibrator::Query {
     friend bool operator<(const Found& a, const Found& b) { return a.score < b.score; }
   };
   float norm2 = 0;
+  // Null where vectors are kept whole.
+  std::unique_ptr<const QueryCode> code;
   // The best kTruth found so far; sorted and cut when twice as many.
   std::vector<Found> found;
   float worst = std::numeric_limits<float>::infinity();
@@ -138,8 +145,11 @@ size_t Calibrator::wanted() const {
 }
 
 bool Calibrator::follows() const {
-  const Stop& stop = version_->state().stop;
+  const Version::State& state = version_->state();
+  const Stop& stop = state.stop;
+  // An index of which half is other than it was may want the other bias.
   return stop.Suits(version_->entries()) &&
+         2 * (state.reshaped + state.changed) <= version_->entries() &&
          std::find(kBiases.begin(), kBiases.end(), stop.bias()) != kBiases.end();
 }
 
@@ -150,11 +160,11 @@ void Calibrator::AddSample(const Chunk& chunk) {
   const size_t most = std::min<size_t>({kSamplePerChunk, wanted(), chunk.size()});
   const Version::State& state = version_->state();
   if (!state.Fits(chunk)) return;
-  const float* centroid = state.centroids.centroid(chunk.kind().posting);
+  const std::vector<float> centroid = state.centroids.centroid(chunk.kind().posting);
   for (size_t i = 0; i < most; ++i) {
     const auto entry = static_cast<uint32_t>(random.Below(chunk.size()));
     sample_.resize(sample_.size() + chunk.stride());
-    state.codec.Decode(chunk.record(entry), centroid,
+    state.codec.Decode(chunk.record(entry), centroid.data(),
                        sample_.data() + sample_.size() - chunk.stride());
   }
 }
@@ -182,6 +192,11 @@ void Calibrator::MakeQueries() {
     queries_.push_back(std::move(query));
   }
   places_.resize(queries_.size() * stride);
+  const Codec& codec = version_->state().codec;
+  for (size_t q = 0; q < queries_.size() && codec.coded(); ++q) {
+    queries_[q].code =
+        std::make_unique<QueryCode>(codec, space.metric(), places_.data() + q * stride, kSure);
+  }
 }
 
 Status Calibrator::AddPosting(uint32_t posting, const Chunk& chunk, std::span<const uint8_t> live) {
@@ -190,36 +205,56 @@ Status Calibrator::AddPosting(uint32_t posting, const Chunk& chunk, std::span<co
     return Status::Internal("a chunk does not fit the calibration");
   }
   if (queries_.empty()) MakeQueries();
-  const Space& space = state.space;
-  const float* vectors =
-      VectorsOf(state.codec, chunk, state.centroids.centroid(posting), &decoded_);
-  const size_t stride = space.stride(), n = chunk.size();
-  const bool inner_product = space.metric() == Metric::kInnerProduct;
-  dots_.resize(queries_.size() * n);
-  DotMany({places_.data(), queries_.size(), stride, stride}, {vectors, n, stride, stride},
-          dots_.data());
-  std::vector<float> norms2(n);
-  if (!inner_product) {
-    for (size_t i = 0; i < n; ++i) {
-      const float* vector = vectors + i * stride;
-      Dot(vector, {vector, 1, stride, stride}, &norms2[i]);
-    }
-  }
-  for (size_t q = 0; q < queries_.size(); ++q) {
-    for (size_t i = 0; i < n; ++i) {
-      if (live[i] == 0) continue;
-      const float dot = dots_[q * n + i];
-      const float score =
-          inner_product ? -dot : std::max(0.0F, queries_[q].norm2 + norms2[i] - 2 * dot);
-      queries_[q].Offer({score, RowOf(chunk.words()[i]), posting});
-    }
+  if (state.codec.coded()) {
+    OfferCodes(posting, chunk, live);
+  } else {
+    OfferVectors(posting, chunk, live);
   }
   return {};
+}
+
+// By one bit a coordinate, and the whole code where that leaves it open.
+void Calibrator::OfferCodes(uint32_t posting, const Chunk& chunk, std::span<const uint8_t> live) {
+  const Version::State& state = version_->state();
+  const std::vector<float> centroid = state.centroids.centroid(posting);
+  const Chunk::Scan scan = chunk.scan();
+  const Words words = chunk.words();
+  const auto in_blocks = static_cast<uint32_t>(scan.blocks * kScanBlock);
+  std::vector<float> lows(in_blocks);
+  std::vector<uint32_t> within(scan.blocks);
+  for (Query& query : queries_) {
+    const QueryCode::Beside beside = query.code->PlaceBeside(centroid.data(), 0);
+    const auto offer = [&](uint32_t i) {
+      if (live[i] == 0) return;
+      query.Offer({query.code->Refine(beside, chunk.record(i)).score, RowOf(words[i]), posting});
+    };
+    query.code->ScanWithin(kDeviations, beside, scan, query.worst, lows.data(), within.data());
+    for (uint32_t block = 0; block < scan.blocks; ++block) {
+      for (uint32_t rest = within[block]; rest != 0; rest &= rest - 1) {
+        const auto i = static_cast<uint32_t>(block * kScanBlock + std::countr_zero(rest));
+        if (i < words.size() && lows[i] < query.worst) offer(i);
+      }
+    }
+    for (uint32_t i = in_blocks; i < words.size(); ++i) offer(i);
+  }
+}
+
+void Calibrator::OfferVectors(uint32_t posting, const Chunk& chunk, std::span<const uint8_t> live) {
+  const Space& space = version_->state().space;
+  const size_t stride = space.stride(), n = chunk.size();
+  std::vector<float> scores(n);
+  for (size_t q = 0; q < queries_.size(); ++q) {
+    space.Scores(places_.data() + q * stride, chunk.vectors(), n, scores.data());
+    for (size_t i = 0; i < n; ++i) {
+      if (live[i] != 0) queries_[q].Offer({scores[i], RowOf(chunk.words()[i]), posting});
+    }
+  }
 }
 
 // Nothing was learned; what changed so far is no reason to try again.
 std::shared_ptr<const Version> Calibrator::Unchanged() const {
   Version::State next = version_->state();
+  next.reshaped += next.changed;
   next.changed = 0;
   return Seal(std::move(next));
 }
@@ -243,17 +278,11 @@ std::shared_ptr<const Version> Calibrator::Finish() {
   std::vector<Ranked> order;
   for (size_t q = 0; q < queries_.size(); ++q) {
     order.clear();
-    float distances2[kPage];
-    for (uint32_t page = 0; page < centroids.pages(); ++page) {
-      state.space.ToCentroids(places_.data() + q * centroids.stride(),
-                              centroids.page(page).rows.data(), kPage, distances2);
-      for (uint32_t i = 0; i < kPage; ++i) {
-        const uint32_t id = page * kPage + i;
-        if (centroids.in_use(id)) order.push_back({distances2[i], id});
-      }
+    CentroidOrder nearest(centroids, state.space, places_.data() + q * centroids.stride(), nullptr);
+    while (const CentroidOrder::Near* near = nearest.Nearest()) {
+      order.push_back({near->distance2, near->posting});
+      nearest.Pop();
     }
-    std::sort(order.begin(), order.end(),
-              [](const Ranked& a, const Ranked& b) { return a.distance2 < b.distance2; });
     std::unordered_map<uint32_t, uint32_t> rank_of;
     for (uint32_t i = 0; i < order.size(); ++i) rank_of[order[i].posting] = i;
 
@@ -341,6 +370,7 @@ std::shared_ptr<const Version> Calibrator::Finish() {
     }
   }
   Version::State next = state;
+  next.reshaped = follows() ? state.reshaped + state.changed : 0;
   next.changed = 0;
   next.stop = follows() ? state.stop.Toward(thresholds, 1.0F / kFollowPart)
                         : Stop(kBiases[best_bias], thresholds, state.entries);

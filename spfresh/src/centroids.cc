@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 
-#include "entries.h"
+#include "code_kernels.h"
 #include "spfresh/distance.h"
 
 namespace spfresh {
 namespace {
+
+// The byte that stands for the origin, and how far the others go.
+constexpr float kMiddle = 128, kFarthest = 127;
 
 template <class T>
 T& Own(std::shared_ptr<const T>* page, bool* owns) {
@@ -16,14 +20,36 @@ T& Own(std::shared_ptr<const T>* page, bool* owns) {
   return const_cast<T&>(**page);
 }
 
+float Scale(const float* centroid, const float* origin, size_t stride) {
+  float most = 0;
+  for (size_t i = 0; i < stride; ++i) most = std::max(most, std::fabs(centroid[i] - origin[i]));
+  return most / kFarthest;
+}
+
+float Byte(float centroid, float origin, float scale) {
+  const float steps = scale > 0 ? (centroid - origin) / scale : 0.0F;
+  return kMiddle + std::clamp(std::nearbyint(steps), -kFarthest, kFarthest);
+}
+
 }  // namespace
+
+Centroids::Centroids(const Codec& codec)
+    : stride_(codec.stride()), coded_(codec.coded()), origin_(stride_), tree_(codec) {}
 
 Centroids::Centroids(const Centroids& other)
     : stride_(other.stride_),
+      coded_(other.coded_),
       count_(other.count_),
       free_from_(other.free_from_),
-      pages_(other.pages_) {
+      origin_(other.origin_),
+      pages_(other.pages_),
+      tree_(other.tree_) {
   for (Page& page : pages_) page.owns_centroids = page.owns_postings = false;
+}
+
+void Centroids::SetOrigin(const float* origin) {
+  assert(pages_.empty());
+  origin_.assign(origin, origin + stride_);
 }
 
 CentroidPage& Centroids::OwnCentroids(uint32_t page) {
@@ -34,60 +60,161 @@ PostingPage& Centroids::OwnPostings(uint32_t page) {
   return Own(&pages_[page].postings, &pages_[page].owns_postings);
 }
 
-uint32_t Centroids::Add(const float* centroid) {
-  uint32_t id = free_from_;
-  while (id < capacity() && posting(id).in_use) ++id;
-  AddAt(id, centroid);
-  free_from_ = id + 1;
-  return id;
+std::vector<float> Centroids::centroid(uint32_t id) const {
+  std::vector<float> row(stride_);
+  Read(id, row.data());
+  return row;
 }
 
-void Centroids::AddAt(uint32_t id, const float* centroid) {
+void Centroids::Read(uint32_t id, float* row) const {
+  if (!coded_) {
+    std::copy_n(floats(id), stride_, row);
+    return;
+  }
+  // Reconstruct's middle is half a step below ours.
+  Reconstruct(bytes(id), scale(id), 128, origin_.data(), stride_, row);
+  const float half = scale(id) / 2;
+  for (uint32_t i = 0; i < stride_; ++i) row[i] -= half;
+}
+
+RoundedCentroid Centroids::Round(float* centroid) const {
+  RoundedCentroid rounded;
+  if (!coded_) return rounded;
+  rounded.scale = Scale(centroid, origin_.data(), stride_);
+  rounded.bytes.resize(stride_);
+  for (uint32_t i = 0; i < stride_; ++i) {
+    const float byte = Byte(centroid[i], origin_[i], rounded.scale);
+    rounded.bytes[i] = static_cast<uint8_t>(byte);
+    centroid[i] = origin_[i] + rounded.scale * (byte - kMiddle);
+  }
+  L2Squared(origin_.data(), {centroid, 1, stride_, stride_}, &rounded.offset2);
+  return rounded;
+}
+
+void Centroids::Write(uint32_t id, const float* centroid) {
+  CentroidPage& page = OwnCentroids(id / kPage);
+  if (coded_) {
+    const float scale = Scale(centroid, origin_.data(), stride_);
+    uint8_t* to = page.bytes.data() + size_t{id % kPage} * stride_;
+    for (uint32_t i = 0; i < stride_; ++i) {
+      to[i] = static_cast<uint8_t>(Byte(centroid[i], origin_[i], scale));
+    }
+    page.scale[id % kPage] = scale;
+  } else {
+    std::copy_n(centroid, stride_, page.floats.data() + size_t{id % kPage} * stride_);
+  }
+  WriteNorm(id);
+}
+
+void Centroids::WriteNorm(uint32_t id) {
+  const std::vector<float> row = centroid(id);
+  CentroidPage& page = OwnCentroids(id / kPage);
+  const Rows rows{row.data(), 1, stride_, stride_};
+  Dot(row.data(), rows, &page.norm2[id % kPage]);
+  L2Squared(origin_.data(), rows, &page.offset2[id % kPage]);
+}
+
+void Centroids::Take(uint32_t id) {
   while (id >= capacity()) {
-    pages_.push_back(
-        {std::make_shared<CentroidPage>(stride_), std::make_shared<PostingPage>(), true, true});
+    auto page = std::make_shared<CentroidPage>();
+    if (coded_) {
+      page->bytes.assign(size_t{kPage} * stride_, static_cast<uint8_t>(kMiddle));
+    } else {
+      page->floats.resize(size_t{kPage} * stride_);
+    }
+    pages_.push_back({std::move(page), std::make_shared<PostingPage>(), true, true});
   }
   Posting& posting = Change(id);
   assert(!posting.in_use);
   posting = Posting{};
   posting.in_use = true;
   ++count_;
-  Move(id, centroid);
+}
+
+uint32_t Centroids::Add(const float* centroid) {
+  uint32_t id = free_from_;
+  while (id < capacity() && posting(id).in_use) ++id;
+  Place(id, centroid);
+  free_from_ = id + 1;
+  const std::vector<float> row = this->centroid(id);
+  tree_.Add(id, row.data(), *this);
+  return id;
+}
+
+void Centroids::Place(uint32_t id, const float* centroid) {
+  Take(id);
+  Write(id, centroid);
+}
+
+void Centroids::Place(uint32_t id, const uint8_t* bytes, float scale) {
+  Take(id);
+  CentroidPage& page = OwnCentroids(id / kPage);
+  std::copy_n(bytes, stride_, page.bytes.data() + size_t{id % kPage} * stride_);
+  page.scale[id % kPage] = scale;
+  WriteNorm(id);
 }
 
 void Centroids::Remove(uint32_t id) {
   assert(in_use(id));
+  tree_.Remove(id, *this);
   Change(id) = Posting{};
   --count_;
   free_from_ = std::min(free_from_, id);
 }
 
 void Centroids::Move(uint32_t id, const float* centroid) {
-  CentroidPage& page = OwnCentroids(id / kPage);
-  float* row = page.rows.data() + size_t{id % kPage} * stride_;
-  std::copy_n(centroid, stride_, row);
-  Dot(row, {row, 1, stride_, stride_}, &page.norm2[id % kPage]);
+  Write(id, centroid);
+  const std::vector<float> row = this->centroid(id);
+  tree_.Move(id, row.data(), *this);
 }
 
-void Centroids::Encode(const Codec& codec) {
-  if (!codec.coded()) return;
-  for (uint32_t page = 0; page < pages(); ++page) {
-    if (!pages_[page].owns_centroids) continue;
-    CentroidPage& owned = OwnCentroids(page);
-    std::vector<uint64_t> words;
-    std::vector<float> rows, mean(stride_);
-    for (uint32_t id = page * kPage; id < (page + 1) * kPage; ++id) {
-      if (!in_use(id)) continue;
-      words.push_back(id);
-      rows.insert(rows.end(), centroid(id), centroid(id) + stride_);
-      for (uint32_t i = 0; i < stride_; ++i) mean[i] += centroid(id)[i];
-    }
-    owned.codes = nullptr;
-    if (words.empty()) continue;
-    for (float& x : mean) x /= static_cast<float>(words.size());
-    owned.codes = EncodeChunk(codec, page, mean.data(), words, rows.data())->WithoutRecords();
-    owned.mean = std::move(mean);
+void Centroids::Group(uint64_t seed) {
+  std::vector<uint32_t> ids;
+  for (uint32_t id = 0; id < capacity(); ++id) {
+    if (posting(id).in_use) ids.push_back(id);
   }
+  tree_.Group(ids, seed, *this);
+}
+
+bool Centroids::Restore(const std::vector<std::vector<std::vector<uint32_t>>>& levels) {
+  size_t held = 0;
+  if (!levels.empty()) {
+    for (const auto& children : levels[0]) {
+      held += children.size();
+      for (const uint32_t id : children) {
+        if (!in_use(id)) return false;
+      }
+    }
+  }
+  return held == count_ && tree_.Restore(levels, capacity());
+}
+
+CentroidQuery::CentroidQuery(const Centroids& centroids, const float* place)
+    : centroids_(centroids), place_(place) {
+  if (!centroids.coded()) return;
+  const size_t stride = centroids.stride();
+  offset_.resize(stride);
+  for (size_t i = 0; i < stride; ++i) {
+    offset_[i] = place[i] - centroids.origin()[i];
+    sum_ += offset_[i];
+  }
+  Dot(offset_.data(), {offset_.data(), 1, stride, stride}, &offset2_);
+}
+
+float CentroidQuery::Distance2(uint32_t posting) const {
+  const size_t stride = centroids_.stride();
+  if (!centroids_.coded()) {
+    float distance2;
+    L2Squared(place_, {centroids_.floats(posting), 1, stride, stride}, &distance2);
+    return distance2;
+  }
+  return Distance2(centroids_.bytes(posting), centroids_.scale(posting),
+                   centroids_.offset2(posting));
+}
+
+float CentroidQuery::Distance2(const uint8_t* bytes, float scale, float offset2) const {
+  const float steps = DotBytes(offset_.data(), bytes, centroids_.stride()) - kMiddle * sum_;
+  return std::max(0.0F, offset2_ + offset2 - 2 * scale * steps);
 }
 
 }  // namespace spfresh

@@ -15,7 +15,6 @@ constexpr uint32_t kFanOut = 32;
 // Vectors a cluster that k-means learns from: more change the centroids little.
 constexpr size_t kLearnPerCluster = 128;
 constexpr uint32_t kRounds = 8;
-constexpr uint32_t kPasses = 4;
 
 // The nearest of "centroids" to each of the members, with what "extra" adds to a squared distance.
 class Nearest {
@@ -77,30 +76,41 @@ float Distance2(const float* a, const float* b, size_t stride) {
   return distance2;
 }
 
-// Sums in double would be exact enough for anything; floats are, for the counts of a cluster.
-struct Means {
-  Means(size_t k, size_t stride_) : stride(stride_), sums(k * stride), counts(k) {}
-  void Add(uint32_t cluster, const float* vector) {
-    float* sum = sums.data() + cluster * stride;
-    for (size_t j = 0; j < stride; ++j) sum[j] += vector[j];
-    ++counts[cluster];
-  }
-  // Writes the means; clusters without members keep what they were.
-  void Write(std::vector<float>* centroids) const {
-    for (size_t c = 0; c < counts.size(); ++c) {
-      if (counts[c] == 0) continue;
-      const float scale = 1.0F / static_cast<float>(counts[c]);
-      for (size_t j = 0; j < stride; ++j) {
-        (*centroids)[c * stride + j] = sums[c * stride + j] * scale;
-      }
+}  // namespace
+
+void Means::Add(uint32_t cluster, const float* vector) {
+  float* sum = sums.data() + cluster * stride;
+  for (size_t j = 0; j < stride; ++j) sum[j] += vector[j];
+  ++counts[cluster];
+}
+
+void Means::Write(std::vector<float>* centroids) const {
+  for (size_t c = 0; c < counts.size(); ++c) {
+    if (counts[c] == 0) continue;
+    const float scale = 1.0F / static_cast<float>(counts[c]);
+    for (size_t j = 0; j < stride; ++j) {
+      (*centroids)[c * stride + j] = sums[c * stride + j] * scale;
     }
   }
-  size_t stride;
-  std::vector<float> sums;
-  std::vector<uint32_t> counts;
-};
+}
 
-}  // namespace
+std::vector<float> MeanOf(const std::vector<float>& rows, size_t stride) {
+  std::vector<double> sum(stride);
+  for (size_t i = 0; i < rows.size(); ++i) sum[i % stride] += static_cast<double>(rows[i]);
+  std::vector<float> mean;
+  for (const double x : sum) {
+    mean.push_back(static_cast<float>(x / static_cast<double>(rows.size() / stride)));
+  }
+  return mean;
+}
+
+std::vector<uint32_t> NearestOf(const std::vector<float>& centroids, const Vectors& vectors) {
+  std::vector<uint32_t> nearest(vectors.count);
+  Nearest(centroids, vectors.stride).Each(vectors, {}, {}, [&](size_t i, uint32_t cluster) {
+    nearest[i] = cluster;
+  });
+  return nearest;
+}
 
 std::vector<float> KMeans(const Vectors& vectors, const std::vector<uint32_t>& members, uint32_t k,
                           uint32_t rounds, Random* random, std::vector<uint32_t>* cluster_of) {
@@ -180,90 +190,63 @@ std::vector<float> KMeans(const Vectors& vectors, const std::vector<uint32_t>& m
   return centroids;
 }
 
-Trainer::Trainer(const Vectors& sample, uint32_t clusters, uint64_t seed)
-    : sample_(sample), clusters_(clusters), random_(seed) {}
-
-float Trainer::progress() const {
-  return static_cast<float>(step_) / static_cast<float>(1 + kPasses);
-}
-
-bool Trainer::Step() {
-  if (step_ > kPasses) return false;
-  if (step_ == 0) {
-    std::vector<uint32_t> all(sample_.count);
-    std::iota(all.begin(), all.end(), 0U);
-    Divide(std::move(all), clusters_);
-  } else {
-    // The last two passes leave the number of clusters alone, so that they settle.
-    Refine(step_ + 2 <= kPasses);
-  }
-  ++step_;
-  return step_ <= kPasses;
-}
+namespace {
 
 // Each part gets leaves in proportion to its members, so that leaves come out of like size.
-void Trainer::Divide(std::vector<uint32_t> members, uint32_t clusters) {
+std::vector<Part> DivideOnce(const Vectors& vectors, Part whole) {
+  Random random(whole.seed);
   std::vector<uint32_t> part_of;
-  const uint32_t parts =
-      clusters <= kFanOut
-          ? clusters
-          : std::min(kFanOut, static_cast<uint32_t>(std::ceil(std::sqrt(clusters))));
-  const std::vector<float> centroids = KMeans(sample_, members, parts, kRounds, &random_, &part_of);
-  const size_t found = centroids.size() / sample_.stride;
-  if (parts == clusters || found == 1) {
-    centroids_.insert(centroids_.end(), centroids.begin(), centroids.end());
-    return;
+  const uint32_t count =
+      whole.clusters <= kFanOut
+          ? whole.clusters
+          : std::min(kFanOut, static_cast<uint32_t>(std::ceil(std::sqrt(whole.clusters))));
+  const std::vector<float> centroids =
+      KMeans(vectors, whole.members, count, kRounds, &random, &part_of);
+  std::vector<Part> parts(centroids.size() / vectors.stride);
+  for (size_t i = 0; i < whole.members.size(); ++i) {
+    parts[part_of[i]].members.push_back(whole.members[i]);
   }
-  std::vector<std::vector<uint32_t>> divided(found);
-  for (size_t i = 0; i < members.size(); ++i) divided[part_of[i]].push_back(members[i]);
-  const double share = static_cast<double>(clusters) / static_cast<double>(members.size());
-  members = {};
-  for (auto& part : divided) {
-    if (part.empty()) continue;
-    const auto leaves =
-        static_cast<uint32_t>(std::max(1.0, std::round(share * static_cast<double>(part.size()))));
-    Divide(std::move(part), leaves);
+  const double share =
+      static_cast<double>(whole.clusters) / static_cast<double>(whole.members.size());
+  whole.members = {};
+  std::erase_if(parts, [](const Part& part) { return part.members.empty(); });
+  for (Part& part : parts) {
+    const double leaves = std::round(share * static_cast<double>(part.members.size()));
+    part.clusters = static_cast<uint32_t>(std::max(1.0, leaves));
+    part.seed = random.Next();
   }
+  return parts;
 }
 
-// One pass of Lloyd's over all leaves. Rebalancing gives the place of a leaf with far too few
-// members to half of one with far too many.
-void Trainer::Refine(bool rebalance) {
-  const size_t stride = sample_.stride;
-  const size_t k = centroids_.size() / stride;
-  Means means(k, stride);
-  std::vector<uint32_t> cluster_of(sample_.count);
-  Nearest(centroids_, stride).Each(sample_, {}, {}, [&](size_t i, uint32_t cluster) {
-    means.Add(cluster, sample_[i]);
-    cluster_of[i] = cluster;
-  });
-  means.Write(&centroids_);
-  if (!rebalance) return;
+}  // namespace
 
-  const size_t share = sample_.count / k;
-  std::vector<std::vector<uint32_t>> crowded(k);
-  for (size_t i = 0; i < sample_.count; ++i) {
-    if (means.counts[cluster_of[i]] > 2 * share + 1) {
-      crowded[cluster_of[i]].push_back(static_cast<uint32_t>(i));
-    }
+std::vector<Part> Divide(const Vectors& vectors, uint32_t clusters, Random* random) {
+  std::vector<uint32_t> all(vectors.count);
+  std::iota(all.begin(), all.end(), 0U);
+  return DivideOnce(vectors, {std::move(all), clusters, random->Next()});
+}
+
+std::vector<float> Conquer(const Vectors& vectors, Part part) {
+  if (part.clusters <= kFanOut) {
+    Random random(part.seed);
+    std::vector<uint32_t> ignored;
+    return KMeans(vectors, part.members, part.clusters, kRounds, &random, &ignored);
   }
-  std::vector<float> next;
-  next.reserve(centroids_.size());
-  std::vector<uint32_t> ignored;
-  for (size_t c = 0; c < k; ++c) {
-    if (means.counts[c] * 5 < share || means.counts[c] == 0) continue;
-    if (crowded[c].empty()) {
-      next.insert(next.end(), centroids_.begin() + static_cast<ptrdiff_t>(c * stride),
-                  centroids_.begin() + static_cast<ptrdiff_t>((c + 1) * stride));
-      continue;
-    }
-    const auto parts = static_cast<uint32_t>(
-        std::min<size_t>(kFanOut, (crowded[c].size() + share / 2) / std::max<size_t>(1, share)));
-    const std::vector<float> halves =
-        KMeans(sample_, crowded[c], std::max(2U, parts), kRounds, &random_, &ignored);
-    next.insert(next.end(), halves.begin(), halves.end());
+  std::vector<Part> parts = DivideOnce(vectors, std::move(part));
+  std::vector<float> centroids;
+  // Equal vectors cannot be divided.
+  if (parts.size() == 1) parts[0].clusters = 1;
+  for (Part& each : parts) {
+    const std::vector<float> leaves = Conquer(vectors, std::move(each));
+    centroids.insert(centroids.end(), leaves.begin(), leaves.end());
   }
-  if (!next.empty()) centroids_ = std::move(next);
+  return centroids;
+}
+
+std::vector<float> Hierarchy(const Vectors& vectors, uint32_t clusters, Random* random) {
+  std::vector<uint32_t> all(vectors.count);
+  std::iota(all.begin(), all.end(), 0U);
+  return Conquer(vectors, {std::move(all), clusters, random->Next()});
 }
 
 }  // namespace spfresh

@@ -1,5 +1,5 @@
 // k-means, in the two forms that the index needs: a few centroids for the members of one posting,
-// and the many of a whole index from a sample.
+// and a hierarchy of many.
 //
 // Everything here is a function of its arguments; ties go to the lower number.
 #pragma once
@@ -28,29 +28,38 @@ struct Vectors {
 std::vector<float> KMeans(const Vectors& vectors, const std::vector<uint32_t>& members, uint32_t k,
                           uint32_t rounds, Random* random, std::vector<uint32_t>* cluster_of);
 
-// Centroids for a whole index, trained in steps so that a caller may stop in between.
-class Trainer {
- public:
-  // REQUIRES: sample outlives this; 1 <= clusters <= sample.count
-  Trainer(const Vectors& sample, uint32_t clusters, uint64_t seed);
+// The mean of rows that lie one behind the other.
+std::vector<float> MeanOf(const std::vector<float>& rows, size_t stride);
 
-  // Does the next step: first the hierarchy, then passes over its leaves. False when done.
-  bool Step();
-  // Of all steps, those done.
-  float progress() const;
+// The number of the nearest centroid for each vector.
+std::vector<uint32_t> NearestOf(const std::vector<float>& centroids, const Vectors& vectors);
 
-  // Row after row. In the order of the hierarchy: what is near is mostly numbered near.
-  const std::vector<float>& centroids() const { return centroids_; }
+// k-means divided by size: parts that get leaves in proportion to their members, until a part has
+// few leaves. About "clusters" centroids, in the order of the hierarchy: what is near is mostly
+// numbered near.
+std::vector<float> Hierarchy(const Vectors& vectors, uint32_t clusters, Random* random);
 
- private:
-  void Divide(std::vector<uint32_t> members, uint32_t clusters);
-  void Refine(bool rebalance);
+// The same in two steps, of which the second may run in parallel: the parts of the top, and the
+// centroids of one part.
+struct Part {
+  std::vector<uint32_t> members;
+  uint32_t clusters;
+  uint64_t seed;
+};
+std::vector<Part> Divide(const Vectors& vectors, uint32_t clusters, Random* random);
+std::vector<float> Conquer(const Vectors& vectors, Part part);
 
-  const Vectors sample_;
-  const uint32_t clusters_;
-  Random random_;
-  uint32_t step_ = 0;
-  std::vector<float> centroids_;
+// The means of what is added.
+struct Means {
+  Means(size_t k, size_t stride_) : stride(stride_), sums(k * stride), counts(k) {}
+  void Add(uint32_t cluster, const float* vector);
+  // Clusters without members keep what they were.
+  void Write(std::vector<float>* centroids) const;
+
+  size_t stride;
+  // Doubles would be exact enough for anything; floats are, for the counts of a cluster.
+  std::vector<float> sums;
+  std::vector<uint32_t> counts;
 };
 
 }  // namespace spfresh

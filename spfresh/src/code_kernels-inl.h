@@ -7,8 +7,10 @@
 #define SPFRESH_CODE_KERNELS_INL_H_
 #endif
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "code_kernels.h"
 #include "hwy/cache_control.h"
@@ -105,6 +107,70 @@ void FastScanKernel(const ScanTable& table, const ScanLine& line, size_t blocks,
     add += kScanBlock;
     rescale += kScanBlock;
     out += kScanBlock;
+  }
+}
+
+float WidestLookupKernel(const float* HWY_RESTRICT query, size_t dims) {
+  float widest = 0;
+  for (size_t i = 0; i < dims; i += kLookupDims) {
+    const float sum = (std::fabs(query[i]) + std::fabs(query[i + 1])) +
+                      (std::fabs(query[i + 2]) + std::fabs(query[i + 3]));
+    widest = sum > widest ? sum : widest;
+  }
+  return widest;
+}
+
+TableSums FillTableKernel(const float* HWY_RESTRICT query, size_t dims, float steps_per_unit,
+                          uint8_t* HWY_RESTRICT table) {
+  // Which coordinates each entry sums.
+  HWY_ALIGN static constexpr float kSet[kLookupDims][kLookupBytes] = {
+      {0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1},
+      {0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1},
+      {0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1},
+      {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}};
+  const hn::CappedTag<float, 16> d;
+  const hn::Rebind<int32_t, decltype(d)> di;
+  const hn::Rebind<uint8_t, decltype(d)> d8;
+  const auto steps = hn::Set(d, steps_per_unit);
+  TableSums sums{0, 0};
+  for (size_t at = 0; at < dims; at += kLookupDims, table += kLookupBytes) {
+    const float* q = query + at;
+    float low = 0, abs = 0;
+    for (size_t j = 0; j < kLookupDims; ++j) {
+      low += q[j] < 0 ? q[j] : 0.0F;
+      abs += std::fabs(q[j]);
+    }
+    sums.low += low;
+    sums.abs += abs;
+    // The half rounds; of the widest lookup the last entry stays below 256.
+    const auto start = hn::Set(d, 0.499F - low * steps_per_unit);
+    const auto q0 = hn::Set(d, q[0]), q1 = hn::Set(d, q[1]);
+    const auto q2 = hn::Set(d, q[2]), q3 = hn::Set(d, q[3]);
+    for (size_t i = 0; i < kLookupBytes; i += hn::Lanes(d)) {
+      auto sum = hn::Mul(q0, hn::Load(d, kSet[0] + i));
+      sum = hn::MulAdd(q1, hn::Load(d, kSet[1] + i), sum);
+      sum = hn::MulAdd(q2, hn::Load(d, kSet[2] + i), sum);
+      sum = hn::MulAdd(q3, hn::Load(d, kSet[3] + i), sum);
+      const auto entry = hn::ConvertTo(di, hn::MulAdd(sum, steps, start));
+      hn::StoreU(hn::DemoteTo(d8, entry), d8, table + i);
+    }
+  }
+  return sums;
+}
+
+void FindWithinKernel(const float* HWY_RESTRICT values, size_t count, float above, float at_most,
+                      std::vector<uint32_t>* found) {
+  const hn::CappedTag<float, 16> d;
+  const auto low = hn::Set(d, above), high = hn::Set(d, at_most);
+  for (size_t i = 0; i < count; i += hn::Lanes(d)) {
+    const auto x = hn::LoadU(d, values + i);
+    const auto within = hn::And(hn::Gt(x, low), hn::Le(x, high));
+    if (HWY_LIKELY(hn::AllFalse(d, within))) continue;
+    uint8_t bits[8] = {};
+    hn::StoreMaskBits(d, within, bits);
+    for (uint32_t rest = uint32_t{bits[0]} | uint32_t{bits[1]} << 8; rest != 0; rest &= rest - 1) {
+      found->push_back(static_cast<uint32_t>(i + hwy::Num0BitsBelowLS1Bit_Nonzero32(rest)));
+    }
   }
 }
 

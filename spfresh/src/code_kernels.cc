@@ -15,6 +15,9 @@
 namespace spfresh {
 
 HWY_EXPORT(FastScanKernel);
+HWY_EXPORT(FindWithinKernel);
+HWY_EXPORT(WidestLookupKernel);
+HWY_EXPORT(FillTableKernel);
 HWY_EXPORT(DotBytesKernel);
 HWY_EXPORT(DotNibblesKernel);
 HWY_EXPORT(ResidualKernel);
@@ -26,6 +29,19 @@ void FastScan(const ScanTable& table, const ScanLine& line, size_t blocks, const
               uint32_t* within) {
   HWY_DYNAMIC_DISPATCH(FastScanKernel)
   (table, line, blocks, planes, add, rescale, bound, out, within);
+}
+
+float WidestLookup(const float* query, size_t dims) {
+  return HWY_DYNAMIC_DISPATCH(WidestLookupKernel)(query, dims);
+}
+
+TableSums FillTable(const float* query, size_t dims, float steps_per_unit, uint8_t* table) {
+  return HWY_DYNAMIC_DISPATCH(FillTableKernel)(query, dims, steps_per_unit, table);
+}
+
+void FindWithin(const float* values, size_t count, float above, float at_most,
+                std::vector<uint32_t>* found) {
+  HWY_DYNAMIC_DISPATCH(FindWithinKernel)(values, count, above, at_most, found);
 }
 
 float DotBytes(const float* query, const uint8_t* codes, size_t dims) {

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace spfresh {
 
@@ -46,6 +47,23 @@ struct ScanLine {
 void FastScan(const ScanTable& table, const ScanLine& line, size_t blocks, const uint8_t* planes,
               const uint16_t* add, const uint16_t* rescale, float bound, float* out,
               uint32_t* within);
+
+// The largest sum of the sizes of the four coordinates of a lookup.
+float WidestLookup(const float* query, size_t dims);
+
+// What is summed of a query: of its negative coordinates, and of the sizes of all.
+struct TableSums {
+  float low;
+  float abs;
+};
+// Fills a query's table: an entry is what its sum lies above the least of its lookup, times
+// steps_per_unit, rounded. REQUIRES: steps_per_unit times WidestLookup is at most 255
+TableSums FillTable(const float* query, size_t dims, float steps_per_unit, uint8_t* table);
+
+// Appends to *found the places of values within (above, at_most], in order.
+// REQUIRES: count is a multiple of kScanBlock
+void FindWithin(const float* values, size_t count, float above, float at_most,
+                std::vector<uint32_t>* found);
 
 // Puts the sign bits of up to kScanBlock entries into a block. "signs" has a byte for each
 // coordinate of each entry: its highest bit is taken, of entries that are null none.

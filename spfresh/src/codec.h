@@ -40,6 +40,14 @@ struct Factors {
   float scan_rescale;
   // sqrt(1 - a^2), a the cosine of r and its signs: the error's length in the unit of s |y|.
   float scan_spread;
+
+  // |r|^2. REQUIRES: of squared distances
+  float Residual2(size_t stride) const {
+    const auto dims = static_cast<float>(stride);
+    const float height = scan_rescale / -4;
+    const float cosine2 = 1 - scan_spread * scan_spread * (dims - 1) / dims;
+    return cosine2 * height * height * dims;
+  }
 };
 
 class Codec {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "drift.h"
 #include "spfresh/distance.h"
 
 namespace spfresh {
@@ -31,24 +32,26 @@ std::shared_ptr<const Chunk> EncodeChunk(const Codec& codec, uint32_t posting,
 
 uint64_t Entries::AddLive(const Chunk& chunk, const float* centroid,
                           std::span<const uint8_t> live) {
-  uint64_t dead = 0;
-  const size_t stride = codec_->stride();
+  const auto dead = static_cast<uint64_t>(std::count(live.begin(), live.end(), 0));
+  const size_t more = live.size() - dead;
+  vectors_.reserve(vectors_.size() + more * codec_->stride());
+  if (codec_->coded()) records_.reserve(records_.size() + more * codec_->record_bytes());
   for (uint32_t i = 0; i < chunk.size(); ++i) {
-    if (live[i] == 0) {
-      ++dead;
-      continue;
-    }
-    const uint8_t* record = chunk.record(i);
-    words_.push_back(chunk.words()[i]);
-    vectors_.resize(vectors_.size() + stride);
-    const float error =
-        codec_->Decode(record, centroid, vectors_.data() + vectors_.size() - stride);
-    if (!codec_->coded()) continue;
-    errors_.push_back(error);
-    records_.insert(records_.end(), record, record + codec_->record_bytes());
-    homes_.push_back(chunk.kind().posting);
+    if (live[i] != 0) AddOne(chunk, i, centroid);
   }
   return dead;
+}
+
+void Entries::AddOne(const Chunk& chunk, uint32_t i, const float* centroid) {
+  const size_t stride = codec_->stride();
+  const uint8_t* record = chunk.record(i);
+  words_.push_back(chunk.words()[i]);
+  vectors_.resize(vectors_.size() + stride);
+  const float error = codec_->Decode(record, centroid, vectors_.data() + vectors_.size() - stride);
+  if (!codec_->coded()) return;
+  errors_.push_back(error);
+  records_.insert(records_.end(), record, record + codec_->record_bytes());
+  homes_.push_back(chunk.kind().posting);
 }
 
 void Entries::Add(const Entries& from, size_t i, uint64_t word) {
@@ -97,16 +100,19 @@ void Entries::DropSecondCopies() {
 }
 
 void Entries::Describe(const float* centroid, Posting* posting) const {
-  posting->entries = static_cast<uint32_t>(size());
-  posting->primaries = static_cast<uint32_t>(
-      std::count_if(words_.begin(), words_.end(), [](uint64_t w) { return !IsSpilled(w); }));
   const size_t stride = codec_->stride();
   std::vector<float> distances2(size());
   L2Squared(centroid, {vectors_.data(), size(), stride, stride}, distances2.data());
-  posting->radius = 0;
+  posting->entries = static_cast<uint32_t>(size());
+  posting->primaries = 0;
+  posting->radius = posting->spread = 0;
+  posting->shift.fill(0);
   for (size_t i = 0; i < size(); ++i) {
     const float error = codec_->coded() ? errors_[i] : 0.0F;
     posting->radius = std::max(posting->radius, std::sqrt(distances2[i]) + error);
+    if (IsSpilled(words_[i])) continue;
+    ++posting->primaries;
+    CountIn(vector(i), centroid, stride, distances2[i], posting);
   }
 }
 

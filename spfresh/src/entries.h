@@ -33,13 +33,16 @@ class Entries {
 
   // Adds the live entries of a chunk. Returns how many are dead.
   uint64_t AddLive(const Chunk& chunk, const float* centroid, std::span<const uint8_t> live);
+  // Adds one entry of a chunk.
+  void AddOne(const Chunk& chunk, uint32_t i, const float* centroid);
   // Adds entry i of "from" with this word.
   void Add(const Entries& from, size_t i, uint64_t word);
 
   // Of several copies of a row one stays, the primary if it is among them.
   void DropSecondCopies();
 
-  // What a posting of these entries around this centroid is: its sizes and its radius.
+  // What a posting of these entries around this centroid is: its sizes, its radius, its
+  // spread and its drift.
   void Describe(const float* centroid, Posting* posting) const;
 
   // The entries as a chunk of "posting", null when there are none. Entries that have their code

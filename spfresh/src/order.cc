@@ -23,10 +23,10 @@ class Halver {
 
   void Halve(std::span<Place> places) {
     if (places.size() <= kLeaf) return;
-    const float* left = Farthest(places, centroids_.centroid(places[0].posting));
-    const float* right = Farthest(places, left);
+    const std::vector<float> left = Farthest(places, centroids_.centroid(places[0].posting));
+    const std::vector<float> right = Farthest(places, left);
     for (Place& place : places) {
-      const float* centroid = centroids_.centroid(place.posting);
+      const std::vector<float> centroid = centroids_.centroid(place.posting);
       place.along = Distance2(centroid, left) - Distance2(centroid, right);
     }
     const size_t half = places.size() / 2;
@@ -39,20 +39,20 @@ class Halver {
   }
 
  private:
-  float Distance2(const float* a, const float* b) const {
+  float Distance2(const std::vector<float>& a, const std::vector<float>& b) const {
     float distance2;
-    L2Squared(a, {b, 1, centroids_.stride(), centroids_.stride()}, &distance2);
+    L2Squared(a.data(), {b.data(), 1, centroids_.stride(), centroids_.stride()}, &distance2);
     return distance2;
   }
 
-  const float* Farthest(std::span<const Place> places, const float* from) const {
-    const float* farthest = from;
+  std::vector<float> Farthest(std::span<const Place> places, const std::vector<float>& from) const {
+    std::vector<float> farthest = from;
     float most = -1;
     for (const Place& place : places) {
-      const float* centroid = centroids_.centroid(place.posting);
+      std::vector<float> centroid = centroids_.centroid(place.posting);
       if (const float distance2 = Distance2(centroid, from); distance2 > most) {
         most = distance2;
-        farthest = centroid;
+        farthest = std::move(centroid);
       }
     }
     return farthest;

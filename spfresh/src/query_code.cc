@@ -15,7 +15,6 @@ constexpr float kRounding = 1e-6F;
 // Errors of a lookup's 8 bits are independent and add up to about this many standard deviations.
 constexpr float kTableDeviations = 3;
 constexpr float kRefineDeviations = 3;
-constexpr float kSafeDeviations = 3.5F;
 // Coordinates below this do not count: what is divided by them might not be finite.
 constexpr float kNothing = 1e-30F;
 
@@ -43,31 +42,13 @@ QueryCode::QueryCode(const Codec& codec, Metric metric, const float* place, floa
 
   // One step for all tables, so that their entries may be summed.
   const size_t lookups = stride_ / kLookupDims;
-  float widest = 0;
-  for (size_t t = 0; t < lookups; ++t) {
-    const float* q = place + t * kLookupDims;
-    widest =
-        std::max(widest, std::fabs(q[0]) + std::fabs(q[1]) + std::fabs(q[2]) + std::fabs(q[3]));
-  }
+  const float widest = WidestLookup(place, stride_);
   step_ = widest / 255;
   const float steps_per_unit = widest > kNothing ? 255 / widest : 0.0F;
   table_.resize(lookups * kLookupBytes);
-  for (size_t t = 0; t < lookups; ++t) {
-    const float* q = place + t * kLookupDims;
-    float low = 0, sums[kLookupBytes] = {};
-    for (size_t j = 0; j < kLookupDims; ++j) {
-      low += std::min(0.0F, q[j]);
-      for (size_t i = 0; i < size_t{1} << j; ++i) sums[(size_t{1} << j) + i] = sums[i] + q[j];
-    }
-    lows_ += low;
-    for (size_t j = 0; j < kLookupDims; ++j) most_ += std::fabs(q[j]) / 2;
-    // The half rounds; of the widest table the last entry stays below 256.
-    uint8_t* to = table_.data() + t * kLookupBytes;
-    const float start = 0.499F - low * steps_per_unit;
-    for (size_t i = 0; i < kLookupBytes; ++i) {
-      to[i] = static_cast<uint8_t>(static_cast<int32_t>(sums[i] * steps_per_unit + start));
-    }
-  }
+  const TableSums sums = FillTable(place, stride_, steps_per_unit, table_.data());
+  lows_ = sums.low;
+  most_ = sums.abs / 2;
 }
 
 QueryCode::Beside QueryCode::PlaceBeside(const float* centroid, float radius) const {
@@ -77,17 +58,12 @@ QueryCode::Beside QueryCode::PlaceBeside(const float* centroid, float radius) co
     return {-value, norm_, radius};
   }
   L2Squared(place_, {centroid, 1, stride_, stride_}, &value);
-  return {value, std::sqrt(value), radius};
+  return Beside::At(value, radius);
 }
 
 void QueryCode::Scan(const Beside& beside, const Chunk::Scan& scan, float bound, float* low,
                      uint32_t* within) const {
   ScanWithin(scan_deviations_, beside, scan, bound, low, within);
-}
-
-void QueryCode::ScanSafely(const Beside& beside, const Chunk::Scan& scan, float* low,
-                           uint32_t* within) const {
-  ScanWithin(kSafeDeviations, beside, scan, 0, low, within);
 }
 
 float QueryCode::Unsure(float deviations, const Beside& beside, const Chunk::Scan& scan) const {

@@ -5,6 +5,7 @@
 // Thread safety: const methods may run concurrently.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -32,6 +33,11 @@ class QueryCode {
     // The length by which an error of a residual is multiplied: |q - c|, or |q|.
     float reach;
     float radius;
+
+    // Of a squared distance that is known.
+    static Beside At(float distance2, float radius) {
+      return {distance2, std::sqrt(distance2), radius};
+    }
   };
   Beside PlaceBeside(const float* centroid, float radius) const;
 
@@ -41,9 +47,9 @@ class QueryCode {
   // higher the recall target. REQUIRES: !certain()
   void Scan(const Beside& beside, const Chunk::Scan& scan, float bound, float* low,
             uint32_t* within) const;
-  // The same with bounds that hardly ever fail.
-  void ScanSafely(const Beside& beside, const Chunk::Scan& scan, float* low,
-                  uint32_t* within) const;
+  // The same with bounds of so many standard deviations.
+  void ScanWithin(float deviations, const Beside& beside, const Chunk::Scan& scan, float bound,
+                  float* low, uint32_t* within) const;
 
   // By how much the lower bounds of Scan lie below the estimates, each by a share of its own: bound
   // + width(i) is the estimate of entry i, bound + 2 width(i) an upper bound as sure as the lower.
@@ -74,8 +80,6 @@ class QueryCode {
   // is.
   float Unsure(float deviations, const Beside& beside, const Chunk::Scan& scan) const;
   float Slack(const Chunk::Scan& scan) const;
-  void ScanWithin(float deviations, const Beside& beside, const Chunk::Scan& scan, float bound,
-                  float* low, uint32_t* within) const;
 
   const Codec& codec_;
   const bool is_product_;

@@ -31,10 +31,25 @@ constexpr float kLateDeviations = 4;
 // first, save most of the others from it.
 constexpr size_t kSortedMin = 12;
 constexpr size_t kCacheLine = 64;
+// Among so many postings it is cheaper to look for a distance than to measure it again.
+constexpr size_t kNamedLately = 64;
 // Of entries whose records are not there, so many are wanted at once, and so many more for each of
 // k.
 constexpr size_t kOpenMost = 96;
 constexpr size_t kOpenShare = 4;
+
+// The query of "code" beside a posting, whose distance is known when it was named not long ago.
+QueryCode::Beside PlaceBeside(const Version::State& state, const QueryCode& code, uint32_t posting,
+                              std::span<const uint32_t> named, std::span<const float> named2) {
+  const float radius = state.centroids.posting(posting).radius;
+  if (!code.certain() && state.space.metric() != Metric::kInnerProduct) {
+    const size_t end = named.size(), from = end - std::min(end, kNamedLately);
+    for (size_t i = end; i-- > from;) {
+      if (named[i] == posting) return QueryCode::Beside::At(named2[i], radius);
+    }
+  }
+  return code.PlaceBeside(state.centroids.centroid(posting).data(), radius);
+}
 
 void Prefetch(const uint8_t* from, size_t bytes) {
   for (size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(from + at);
@@ -73,9 +88,10 @@ Status Search::Begin(std::shared_ptr<const Version> version, std::span<const flo
                                                 request.recall_target);
   }
 
+  // Centroids go by their codes where some of the answer may be missed, else by all that they are.
   const bool scans = search->code_ != nullptr && !search->code_->certain();
-  search->order_ =
-      std::make_unique<CentroidOrder>(state, placed, scans ? search->code_.get() : nullptr);
+  search->order_ = std::make_unique<CentroidOrder>(state.centroids, state.space, placed,
+                                                   scans ? search->code_.get() : nullptr);
   if (const auto* nearest = search->order_->Nearest()) search->nearest2_ = nearest->distance2;
   *out = std::move(search);
   return {};
@@ -91,6 +107,7 @@ void Search::Next(uint32_t most, std::vector<uint32_t>* postings) {
     order_->Pop();
     if (probes_ >= request_.probes_min && CannotHold(next.posting, next.distance2)) continue;
     postings->push_back(next.posting);
+    named_.push_back(next.posting);
     named2_.push_back(next.distance2);
     ++probes_;
     ++named;
@@ -211,8 +228,7 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<
   const uint32_t posting = chunk.kind().posting;
   scanned_ += chunk.size();
 
-  const QueryCode::Beside beside = code_->PlaceBeside(state.centroids.centroid(posting),
-                                                      state.centroids.posting(posting).radius);
+  const QueryCode::Beside beside = PlaceBeside(state, *code_, posting, named_, named2_);
   const Words words = chunk.words();
   const size_t record_bytes = state.codec.record_bytes();
   const uint8_t* const records = open == nullptr ? chunk.records().data() : nullptr;
@@ -326,12 +342,10 @@ void Search::ScoreRecords(const Chunk& chunk, uint32_t number) {
   std::vector<Open>& open = found->second.entries;
   const uint64_t seen = found->second.seen;
   const Words words = chunk.words();
-  const uint32_t posting = chunk.kind().posting;
   const bool whole = code_ == nullptr;
   const QueryCode::Beside beside =
       whole ? QueryCode::Beside{}
-            : code_->PlaceBeside(state.centroids.centroid(posting),
-                                 state.centroids.posting(posting).radius);
+            : PlaceBeside(state, *code_, chunk.kind().posting, named_, named2_);
   size_t kept = 0;
   for (const Open& entry : open) {
     if (entry.entry >= words.size() || entry.low > candidates_->bound()) continue;

@@ -1,4 +1,5 @@
 // A version as bytes, and back: docs/format/index.md.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -12,8 +13,12 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the formats are little-endian");
 
 constexpr uint32_t kMagic = 0x56'50'4C'4E;  // "NLPV"
-constexpr uint32_t kFormat = 2;
+constexpr uint32_t kFormat = 3;
 constexpr uint32_t kCapacityMax = 1U << 28;
+// More than can be: a level has twelve times as many nodes as the one above it, or more.
+constexpr uint32_t kLevelsMax = 16;
+// The mean of vectors that have a place (space.cc) is no longer than they are, but for rounding.
+constexpr float kNorm2Max = 2e30F;
 
 class Writer {
  public:
@@ -23,9 +28,10 @@ class Writer {
     const auto* from = reinterpret_cast<const uint8_t*>(&value);
     bytes_.insert(bytes_.end(), from, from + sizeof(T));
   }
-  void PutAll(const float* values, size_t count) {
+  template <class T>
+  void PutAll(const T* values, size_t count) {
     const auto* from = reinterpret_cast<const uint8_t*>(values);
-    bytes_.insert(bytes_.end(), from, from + count * sizeof(float));
+    bytes_.insert(bytes_.end(), from, from + count * sizeof(T));
   }
   std::vector<uint8_t> Take() { return std::move(bytes_); }
 
@@ -81,7 +87,11 @@ std::vector<uint8_t> Version::Serialize() const {
   w.Put(s.stop.entries());
   w.Put(s.stop.bias());
   for (const auto& line : s.stop.thresholds()) w.PutAll(line.data(), line.size());
-  w.Put(s.centroids.count());
+  w.Put(s.scrub_from);
+  w.Put(static_cast<uint32_t>(s.scrub_again));
+  const Centroids& centroids = s.centroids;
+  w.PutAll(centroids.origin().data(), centroids.stride());
+  w.Put(centroids.count());
   for (uint32_t id = 0; id < s.centroids.capacity(); ++id) {
     const Posting& p = s.centroids.posting(id);
     if (!p.in_use) continue;
@@ -90,8 +100,34 @@ std::vector<uint8_t> Version::Serialize() const {
     w.Put(p.primaries);
     w.Put(p.added);
     w.Put(p.stuck);
+    w.Put(p.unrefined);
     w.Put(p.radius);
-    w.PutAll(s.centroids.centroid(id), s.centroids.stride());
+    w.Put(p.spread);
+    w.PutAll(p.shift.data(), p.shift.size());
+    if (centroids.coded()) {
+      w.Put(centroids.scale(id));
+      w.PutAll(centroids.bytes(id), centroids.stride());
+    } else {
+      w.PutAll(centroids.floats(id), centroids.stride());
+    }
+  }
+  const CentroidTree& tree = centroids.tree();
+  w.Put(tree.levels());
+  for (uint32_t level = 0; level < tree.levels(); ++level) {
+    uint32_t nodes = 0;
+    for (uint32_t at = 0; at < tree.nodes(level); ++at) nodes += tree.in_use(level, at) ? 1 : 0;
+    w.Put(nodes);
+    // Children that are nodes are told by their rank: numbers are close again when read.
+    std::vector<uint32_t> rank_of;
+    for (uint32_t at = 0, rank = 0; level > 0 && at < tree.nodes(level - 1); ++at) {
+      rank_of.push_back(tree.in_use(level - 1, at) ? rank++ : 0);
+    }
+    for (uint32_t at = 0; at < tree.nodes(level); ++at) {
+      if (!tree.in_use(level, at)) continue;
+      const CentroidNode& node = tree.node(level, at);
+      w.Put(static_cast<uint32_t>(node.children.size()));
+      for (const uint32_t child : node.children) w.Put(level == 0 ? child : rank_of[child]);
+    }
   }
   return w.Take();
 }
@@ -119,6 +155,8 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
   const auto stop_bias = r.Get<float>();
   Stop::Thresholds thresholds{};
   for (auto& line : thresholds) r.GetAll(line.data(), line.size());
+  const auto scrub_from = r.Get<uint32_t>();
+  const bool scrub_again = r.Get<uint32_t>() != 0;
   if (r.cut_short()) return Status::Corrupt("an index version is cut short");
   if (const Status status = o.Check(); !status.ok()) {
     return Status::Corrupt("an index version has bad options: " + status.message());
@@ -128,15 +166,25 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
   }
   State s(o, Space(o, norm_bound));
   s.stop = Stop(stop_bias, thresholds, stop_entries);
+  s.scrub_from = scrub_from;
+  s.scrub_again = scrub_again;
 
-  const auto count = r.Get<uint32_t>();
   const uint32_t stride = s.space.stride();
-  const size_t record = 6 * sizeof(uint32_t) + stride * sizeof(float);
-  if (r.left() != count * record) {
+  std::vector<float> row(stride);
+  const auto all_finite = [](std::span<const float> values) {
+    return std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
+  };
+  r.GetAll(row.data(), stride);
+  if (!all_finite(row)) return Status::Corrupt("an index version has numbers that cannot be");
+  s.centroids.SetOrigin(row.data());
+  const auto count = r.Get<uint32_t>();
+  const size_t record = 6 * sizeof(uint32_t) + (2 + Posting{}.shift.size()) * sizeof(float) +
+                        (s.codec.coded() ? sizeof(float) + stride : stride * sizeof(float));
+  if (r.cut_short() || r.left() / record < count) {
     return Status::Corrupt("an index version of " + std::to_string(count) + " postings has " +
                            std::to_string(r.left()) + " bytes for them");
   }
-  std::vector<float> centroid(stride);
+  std::vector<uint8_t> steps(stride);
   uint32_t free_from = 0;
   for (uint32_t i = 0; i < count; ++i) {
     const auto id = r.Get<uint32_t>();
@@ -145,11 +193,21 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
     p.primaries = r.Get<uint32_t>();
     p.added = r.Get<uint32_t>();
     p.stuck = r.Get<uint32_t>();
+    p.unrefined = r.Get<uint32_t>();
     p.radius = r.Get<float>();
+    p.spread = r.Get<float>();
+    r.GetAll(p.shift.data(), p.shift.size());
     p.in_use = true;
-    r.GetAll(centroid.data(), stride);
-    bool finite = std::isfinite(p.radius) && p.radius >= 0;
-    for (const float x : centroid) finite = finite && std::isfinite(x);
+    float scale = 0;
+    if (s.codec.coded()) {
+      scale = r.Get<float>();
+      r.GetAll(steps.data(), stride);
+    } else {
+      r.GetAll(row.data(), stride);
+    }
+    const bool finite = std::isfinite(p.radius) && p.radius >= 0 && std::isfinite(p.spread) &&
+                        std::isfinite(scale) && scale >= 0 && all_finite(p.shift) &&
+                        all_finite(row);
     // Ids ascend. Room for at most as many holes again as a healthy index can have.
     if (id < free_from || id >= kCapacityMax || id / 1024 > count || p.primaries > p.entries ||
         !finite) {
@@ -157,9 +215,28 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
                              " that cannot be");
     }
     free_from = id + 1;
-    s.centroids.AddAt(id, centroid.data());
+    if (s.codec.coded()) {
+      s.centroids.Place(id, steps.data(), scale);
+    } else {
+      s.centroids.Place(id, row.data());
+    }
+    if (!(s.centroids.norm2(id) <= kNorm2Max)) {
+      return Status::Corrupt("an index version has a centroid that cannot be");
+    }
     s.centroids.Change(id) = p;
     s.entries += p.entries;
+  }
+
+  std::vector<std::vector<std::vector<uint32_t>>> levels(std::min(r.Get<uint32_t>(), kLevelsMax));
+  for (auto& lists : levels) {
+    lists.resize(std::min<size_t>(r.Get<uint32_t>(), r.left() / sizeof(uint32_t)));
+    for (auto& children : lists) {
+      children.resize(std::min<size_t>(r.Get<uint32_t>(), r.left() / sizeof(uint32_t)));
+      r.GetAll(children.data(), children.size());
+    }
+  }
+  if (r.cut_short() || r.left() > 0 || !s.centroids.Restore(levels)) {
+    return Status::Corrupt("an index version has a tree that is none of its postings");
   }
   *out = Seal(std::move(s));
   return {};

@@ -118,22 +118,4 @@ float Space::Shown(float score) const {
   return score;
 }
 
-void Space::ToCentroids(const float* query_place, const float* centroids, size_t count,
-                        float* distance2) const {
-  if (metric_ != Metric::kInnerProduct) {
-    L2Squared(query_place, {centroids, count, stride(), stride()}, distance2);
-    return;
-  }
-  // Long vectors, beyond M, must not look far: their norm counts as M.
-  const float bound2 = norm_bound_ * norm_bound_;
-  const float query_norm2 = Norm2(query_place, stride_);
-  for (size_t i = 0; i < count; ++i) {
-    const float* centroid = centroids + i * stride();
-    const Rows row{centroid, 1, stride(), stride()};
-    float dot, norm2;
-    DotAndNorm(query_place, row, &dot, &norm2);
-    distance2[i] = std::max(0.0F, query_norm2 + std::min(norm2, bound2) - 2 * dot);
-  }
-}
-
 }  // namespace spfresh

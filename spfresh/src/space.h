@@ -47,10 +47,6 @@ class Space {
   // A score as the SQL operator shows it.
   float Shown(float score) const;
 
-  // Squared distances in this space of a query to centroids, by which postings are ordered.
-  void ToCentroids(const float* query_place, const float* centroids, size_t count,
-                   float* distance2) const;
-
  private:
   // Before rotation.
   bool Fill(const float* vector, float* place) const;

@@ -5,12 +5,17 @@
 #include <string>
 
 #include "assign.h"
+#include "cluster.h"
+#include "drift.h"
 #include "entries.h"
 #include "spfresh/distance.h"
 #include "version_state.h"
 
 namespace spfresh {
 namespace {
+
+// A posting of which one in so many is new to refinements is reason enough for one.
+constexpr uint32_t kUnrefinedPart = 4;
 
 // The vectors of an insert that have a place, with their rows.
 struct Placed {
@@ -36,18 +41,12 @@ Placed PlaceAll(const Space& space, std::span<const uint64_t> rows, std::span<co
   return placed;
 }
 
-std::vector<float> Mean(const Placed& placed, uint32_t stride) {
-  std::vector<double> sum(stride);
-  for (size_t i = 0; i < placed.rows.size(); ++i) {
-    for (uint32_t j = 0; j < stride; ++j) {
-      sum[j] += static_cast<double>(placed.vectors[i * stride + j]);
-    }
-  }
-  std::vector<float> mean(stride);
-  for (uint32_t j = 0; j < stride; ++j) {
-    mean[j] = static_cast<float>(sum[j] / static_cast<double>(placed.rows.size()));
-  }
-  return mean;
+// Whether re-centring is worth a look. A look that moves nothing counts as one, so that it comes to
+// an end: what is asked here is also how much came since.
+bool MayHaveDrifted(const Posting& p) {
+  if (p.added <= 16) return false;
+  if (p.added * 2 > p.primaries) return true;
+  return p.added * 8 > p.primaries && DriftShare2(p) > kDrift * kDrift;
 }
 
 }  // namespace
@@ -66,8 +65,8 @@ const Posting* Version::posting(uint32_t id) const {
   return state_->centroids.in_use(id) ? &state_->centroids.posting(id) : nullptr;
 }
 
-std::span<const float> Version::centroid(uint32_t id) const {
-  return {state_->centroids.centroid(id), stride()};
+std::vector<float> Version::centroid(uint32_t id) const {
+  return state_->centroids.centroid(id);
 }
 
 bool Version::HasPlace(std::span<const float> vector) const {
@@ -101,7 +100,12 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
   const Placed placed = PlaceAll(next.space, rows, vectors, &change.left_out);
   const uint32_t stride = next.space.stride();
   if (!placed.rows.empty()) {
-    if (next.centroids.count() == 0) next.centroids.Add(Mean(placed, stride).data());
+    if (next.centroids.count() == 0) {
+      const std::vector<float> mean = MeanOf(placed.vectors, stride);
+      if (next.centroids.capacity() == 0) next.centroids.SetOrigin(mean.data());
+      next.centroids.Add(mean.data());
+      next.centroids.Encode();
+    }
     std::vector<Assignment> assignments;
     Assign(next.centroids, placed.vectors.data(), placed.rows.size(),
            options().spill ? Spill::kYes : Spill::kNo, options().spill_lambda, &assignments);
@@ -120,6 +124,7 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
       primary.radius = std::max(primary.radius, std::sqrt(to.primary_distance2));
       ++primary.primaries;
       ++primary.added;
+      ++primary.unrefined;
       ++primary.entries;
       const bool alone = options().spill && to.spill == kNowhere;
       entries.push_back({to.primary, i, alone ? kAlone : 0});
@@ -133,19 +138,27 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
                      [](const Entry& a, const Entry& b) { return a.posting < b.posting; });
     std::vector<uint64_t> words;
     std::vector<float> gathered;
+    std::vector<float> centroid(stride);
     for (size_t from = 0; from < entries.size();) {
       words.clear();
       gathered.clear();
-      size_t to = from;
-      for (; to < entries.size() && entries[to].posting == entries[from].posting; ++to) {
-        words.push_back(placed.rows[entries[to].at] | entries[to].mark);
-        const float* vector = placed.vectors.data() + size_t{entries[to].at} * stride;
-        gathered.insert(gathered.end(), vector, vector + stride);
-      }
       const uint32_t id = entries[from].posting;
+      next.centroids.Read(id, centroid.data());
+      // Summed up by themselves first: it is the same then whether slices come in a row or merge.
+      Posting sums;
+      size_t to = from;
+      for (; to < entries.size() && entries[to].posting == id; ++to) {
+        const auto [posting, at, mark] = entries[to];
+        words.push_back(placed.rows[at] | mark);
+        const float* vector = placed.vectors.data() + size_t{at} * stride;
+        gathered.insert(gathered.end(), vector, vector + stride);
+        if (IsSpilled(mark)) continue;
+        CountIn(vector, centroid.data(), stride, assignments[at].primary_distance2, &sums);
+      }
+      AddSums(sums, &next.centroids.Change(id));
       change.postings.push_back(
           {id, PostingChange::Kind::kAppend,
-           EncodeChunk(next.codec, id, next.centroids.centroid(id), words, gathered.data())});
+           EncodeChunk(next.codec, id, centroid.data(), words, gathered.data())});
       from = to;
     }
     next.entries += entries.size();
@@ -163,21 +176,23 @@ Status Version::Merge(const Version& base, const Version& sibling,
   const Centroids& after = sibling.state().centroids;
   State next = *state_;
   if (before.count() == 0 || before.count() != after.count() ||
-      before.count() != next.centroids.count() || before.pages() != after.pages() ||
-      before.pages() != next.centroids.pages()) {
+      before.count() != next.centroids.count() || before.capacity() != after.capacity() ||
+      before.capacity() != next.centroids.capacity()) {
     return Status::Internal("versions of other centroids do not merge");
   }
-  for (uint32_t page = 0; page < before.pages(); ++page) {
-    if (&before.posting_page(page) == &after.posting_page(page)) continue;
-    for (uint32_t id = page * kPage; id < (page + 1) * kPage; ++id) {
-      const Posting& from = before.posting(id);
-      const Posting& to = after.posting(id);
-      if (to.entries == from.entries) continue;
-      Posting& posting = next.centroids.Change(id);
-      posting.entries += to.entries - from.entries;
-      posting.primaries += to.primaries - from.primaries;
-      posting.added += to.added - from.added;
-      posting.radius = std::max(posting.radius, to.radius);
+  for (uint32_t id = 0; id < before.capacity(); ++id) {
+    const Posting& from = before.posting(id);
+    const Posting& to = after.posting(id);
+    if (to.entries == from.entries) continue;
+    Posting& posting = next.centroids.Change(id);
+    posting.entries += to.entries - from.entries;
+    posting.primaries += to.primaries - from.primaries;
+    posting.added += to.added - from.added;
+    posting.unrefined += to.unrefined - from.unrefined;
+    posting.radius = std::max(posting.radius, to.radius);
+    posting.spread += to.spread - from.spread;
+    for (size_t i = 0; i < posting.shift.size(); ++i) {
+      posting.shift[i] += to.shift[i] - from.shift[i];
     }
   }
   next.entries += sibling.state().entries - base.state().entries;
@@ -193,9 +208,13 @@ std::shared_ptr<const Version> Version::Loaded() const {
     if (!next.centroids.in_use(id)) continue;
     if (next.centroids.posting(id).entries == 0) {
       next.centroids.Remove(id);
-    } else if (next.centroids.posting(id).added > 0) {
-      next.centroids.Change(id).added = 0;
+      continue;
     }
+    Posting& posting = next.centroids.Change(id);
+    posting.added = posting.unrefined = 0;
+    // Few vectors apart from all others are best left there: merged, they lie far from where a
+    // search looks for them (probes for .99 on hard embeddings: 200, with such mergers 580).
+    if (posting.entries < next.options.posting_min) posting.stuck = posting.entries;
   }
   return Seal(std::move(next));
 }
@@ -217,12 +236,50 @@ Work Version::NextWork(uint32_t* posting) const {
                p.entries != p.stuck) {
       work = Work::kMerge;
       *posting = id;
-    } else if (work == Work::kNone && p.added > 16 && p.added * 4 > p.primaries) {
+    } else if (work == Work::kNone && MayHaveDrifted(p)) {
       work = Work::kRecentre;
       *posting = id;
     }
   }
   return work;
+}
+
+// What a refinement would have to do here: the squared distance that is owed to primaries that none
+// has seen. At least so great a part of the posting must be of them.
+bool Version::NextRefine(uint32_t* posting) const {
+  const Centroids& centroids = state_->centroids;
+  if (centroids.count() < 2) return false;
+  float most = 0;
+  for (uint32_t id = 0; id < centroids.capacity(); ++id) {
+    const Posting& p = centroids.posting(id);
+    if (!p.in_use || p.unrefined * kUnrefinedPart < p.primaries) continue;
+    const float owed = p.spread * static_cast<float>(p.unrefined) /
+                       static_cast<float>(std::max(1U, p.primaries));
+    if (owed > most) {
+      most = owed;
+      *posting = id;
+    }
+  }
+  return most > 0;
+}
+
+bool Version::NextScrub(uint32_t* posting) const {
+  const Centroids& centroids = state_->centroids;
+  if (centroids.count() < 2) return false;
+  const auto next = [&](uint32_t from) {
+    while (from < centroids.capacity() && !centroids.in_use(from)) ++from;
+    *posting = from;
+    return from < centroids.capacity();
+  };
+  return next(state_->scrub_from) || (state_->scrub_again && next(0));
+}
+
+std::shared_ptr<const Version> Version::State::Scrubbed(uint32_t posting) const {
+  State next = *this;
+  // Whoever comes again before where we were has begun another round.
+  if (posting < scrub_from) next.scrub_again = false;
+  next.scrub_from = posting + 1;
+  return Seal(std::move(next));
 }
 
 }  // namespace spfresh

@@ -96,6 +96,8 @@ TEST(Build, LoadedForgetsEmptyPostingsAndWantsNoRecentring) {
   EXPECT_EQ(loaded->entries(), change.version->entries());
   uint32_t posting = 0;
   EXPECT_NE(loaded->NextWork(&posting), Work::kRecentre);
+  EXPECT_NE(loaded->NextWork(&posting), Work::kMerge);
+  EXPECT_FALSE(loaded->NextRefine(&posting));
   EXPECT_EQ(change.version->NextWork(&posting) == Work::kNone, false);
 }
 

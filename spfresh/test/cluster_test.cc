@@ -1,12 +1,19 @@
-#include "cluster.h"
+#include "trainer.h"
 
 #include <algorithm>
 #include <set>
 
+#include "codec.h"
 #include "gtest/gtest.h"
 
 namespace spfresh {
 namespace {
+
+Codec WholeCodec(uint32_t dims) {
+  Options options;
+  options.dims = dims;
+  return {options, dims};
+}
 
 TEST(KMeans, FindsTheGroups) {
   std::vector<float> data;
@@ -48,7 +55,8 @@ TEST(Trainer, MakesClustersOfLikeSize) {
     const float scale = i % 2 == 0 ? 0.1F : 1.0F;
     for (size_t j = 0; j < kDims; ++j) data[i * kDims + j] = scale * (random.Unit() - 0.5F);
   }
-  Trainer trainer({data.data(), kCount, kDims}, 100, 5);
+  const Codec codec = WholeCodec(kDims);
+  Trainer trainer({data.data(), kCount, kDims}, 100, codec, 5);
   while (trainer.Step()) {
   }
   EXPECT_FLOAT_EQ(trainer.progress(), 1.0F);
@@ -80,7 +88,8 @@ TEST(Trainer, IsAFunctionOfItsSeed) {
   std::vector<float> data(4000);
   for (float& x : data) x = random.Unit();
   const auto train = [&](uint64_t seed) {
-    Trainer trainer({data.data(), 1000, 4}, 40, seed);
+    const Codec codec = WholeCodec(4);
+    Trainer trainer({data.data(), 1000, 4}, 40, codec, seed);
     while (trainer.Step()) {
     }
     return trainer.centroids();

@@ -2,10 +2,13 @@
 // the live rows, and drives the library. For tests and the bench.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <thread>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -29,17 +32,25 @@ class TestIndex {
   explicit TestIndex(const Options& options) { Must(Version::Empty(options, &version_)); }
 
   // Rows 0 to count, from a sample of all of them.
-  void Build(const float* vectors, size_t count) {
+  void Build(const float* vectors, size_t count, size_t threads = 1) {
     const size_t dims = version_->options().dims;
     std::unique_ptr<Builder> builder;
     Must(Builder::Begin(version_->options(), count, {vectors, count * dims}, &builder));
-    while (builder->Train()) {
-    }
-    std::vector<uint64_t> rows;
-    for (size_t from = 0; from < count; from += rows.size()) {
-      rows.clear();
-      for (size_t i = from; i < count && rows.size() < 1024; ++i) rows.push_back(i);
-      Must(builder->Add(rows, {vectors + from * dims, rows.size() * dims}));
+    do {
+      InParallel(builder->train_units(), threads, [&](size_t unit) {
+        builder->RunTrainUnit(static_cast<uint32_t>(unit));
+      });
+    } while (builder->Train());
+    // Slices of a round are placed at once and taken in order.
+    for (size_t from = 0; from < count; from += threads * kSlice) {
+      std::vector<Change> placed(std::min(threads, (count - from + kSlice - 1) / kSlice));
+      InParallel(placed.size(), threads, [&](size_t slice) {
+        std::vector<uint64_t> rows;
+        const size_t begin = from + slice * kSlice;
+        for (size_t i = begin; i < count && rows.size() < kSlice; ++i) rows.push_back(i);
+        Must(builder->Place(rows, {vectors + begin * dims, rows.size() * dims}, &placed[slice]));
+      });
+      for (Change& change : placed) Must(builder->Take(std::move(change)));
     }
     Change change;
     Must(builder->Finish(&change));
@@ -59,13 +70,56 @@ class TestIndex {
   }
 
   void Delete(uint64_t row) { dead_.insert(row); }
+
+  // What a checkpoint keeps.
+  struct Image {
+    struct Stored {
+      uint32_t posting;
+      std::vector<uint8_t> scan, records;
+    };
+    std::vector<uint8_t> version;
+    std::vector<Stored> chunks;
+    std::vector<uint64_t> left_out;
+    uint64_t watermark = 0;
+  };
+
+  Image Checkpoint() const {
+    Image image{version_->Serialize(), {}, left_out_, watermark_};
+    const auto bytes = [](std::span<const uint8_t> from) {
+      return std::vector<uint8_t>(from.begin(), from.end());
+    };
+    for (const auto& [id, chunks] : chunks_) {
+      for (const auto& chunk : chunks) {
+        image.chunks.push_back({id, bytes(chunk->scan_bytes()), bytes(chunk->record_bytes())});
+      }
+    }
+    return image;
+  }
+
+  // The index as it was then. Which rows are dead is the table's, and stays.
+  void Open(const Image& image) {
+    Must(Version::Open(image.version, &version_));
+    chunks_.clear();
+    for (const Image::Stored& stored : image.chunks) {
+      std::shared_ptr<const Chunk> scan, chunk;
+      Must(Chunk::Parse(stored.scan, version_->stride(), &scan));
+      Must(scan->WithRecords(stored.records, &chunk));
+      chunks_[stored.posting].push_back(std::move(chunk));
+    }
+    left_out_ = image.left_out;
+    watermark_ = image.watermark;
+  }
   bool IsLive(uint64_t row) const { return row < watermark_ && !dead_.contains(row); }
+  // Rows below exist, whether or not the index was given them.
+  void SetWatermark(uint64_t watermark) { watermark_ = watermark; }
   uint64_t live_count() const { return watermark_ - dead_.size(); }
 
-  // Does what the sizes of postings ask for. Returns how many steps it took.
+  // Does what the sizes of postings ask for, and makes one of too many chunks, as
+  // src/index/upkeep.rs does. Returns how many steps it took.
   size_t Upkeep(size_t steps_max = ~size_t{0}) {
     size_t steps = 0;
-    for (uint32_t posting; steps < steps_max && version_->NextWork(&posting) != Work::kNone;) {
+    for (uint32_t posting; steps < steps_max && (version_->NextWork(&posting) != Work::kNone ||
+                                                 Scattered(&posting));) {
       RebuildOne(posting);
       if (++steps > 10 * (version_->entries() + 1000)) {
         Must(Status::Internal("upkeep does not come to an end"));
@@ -92,7 +146,40 @@ class TestIndex {
   void RebuildOne(uint32_t posting) {
     std::unique_ptr<Rebuild> rebuild;
     Must(Rebuild::Begin(version_, posting, &rebuild));
-    for (const auto& chunk : chunks_[posting]) Must(rebuild->AddOwn(*chunk, Live(*chunk)));
+    Run(rebuild.get());
+  }
+
+  // What is done when there is nothing else to do: the worst neighbourhood refined, or a posting
+  // scrubbed. False when there is nothing of that either.
+  bool Tend() {
+    uint32_t posting;
+    std::unique_ptr<Rebuild> rebuild;
+    if (version_->NextRefine(&posting)) {
+      Must(Rebuild::Refine(version_, posting, &rebuild));
+      ++refined;
+    } else if (version_->NextScrub(&posting)) {
+      Must(Rebuild::Scrub(version_, posting, &rebuild));
+      ++scrubbed;
+    } else {
+      return false;
+    }
+    Run(rebuild.get());
+    return true;
+  }
+
+  // Until there is nothing left to do.
+  void Idle() {
+    for (size_t steps = 0; Upkeep() > 0 || Tend(); ++steps) {
+      if (steps > 100 * (version_->postings() + 1000)) {
+        Must(Status::Internal("tending does not come to an end"));
+      }
+    }
+  }
+
+  void Run(Rebuild* rebuild) {
+    for (const uint32_t own : rebuild->own()) {
+      for (const auto& chunk : chunks_[own]) Must(rebuild->AddOwn(*chunk, Live(*chunk)));
+    }
     std::vector<uint32_t> neighbours;
     Must(rebuild->Plan(&neighbours));
     for (const uint32_t neighbour : neighbours) {
@@ -155,12 +242,50 @@ class TestIndex {
 
   uint64_t checked = 0;
   uint64_t moved = 0;
+  uint64_t refined = 0;
+  uint64_t scrubbed = 0;
 
  private:
+  static constexpr size_t kSlice = 4096;
+  static constexpr size_t kChunksMax = 4, kJoinMax = 32;
+
+  // A posting in too many chunks.
+  bool Scattered(uint32_t* posting) {
+    while (!appended_.empty()) {
+      *posting = appended_.back();
+      const auto found = chunks_.find(*posting);
+      if (found != chunks_.end() && found->second.size() > kChunksMax) return true;
+      appended_.pop_back();
+    }
+    return false;
+  }
+
+
+  // Calls work(i) for each i below "count".
+  template <class Work>
+  static void InParallel(size_t count, size_t threads, Work work) {
+    std::atomic<size_t> next{0};
+    const auto run = [&] {
+      for (size_t i; (i = next++) < count;) work(i);
+    };
+    std::vector<std::thread> others;
+    for (size_t t = 1; t < threads; ++t) others.emplace_back(run);
+    run();
+    for (std::thread& other : others) other.join();
+  }
+
   void Take(Change change) {
     version_ = std::move(change.version);
     for (PostingChange& posting : change.postings) {
       auto& chunks = chunks_[posting.posting];
+      if (posting.kind == PostingChange::Kind::kAppend) {
+        // Small ones are joined, as src/index/posting.rs does.
+        if (!chunks.empty() && chunks.back()->size() + posting.chunk->size() <= kJoinMax) {
+          posting.chunk = Chunk::Join(*chunks.back(), *posting.chunk);
+          chunks.pop_back();
+        }
+        appended_.push_back(posting.posting);
+      }
       if (posting.kind != PostingChange::Kind::kAppend) chunks.clear();
       if (posting.chunk != nullptr) chunks.push_back(std::move(posting.chunk));
       if (posting.kind == PostingChange::Kind::kRemove) chunks_.erase(posting.posting);
@@ -170,6 +295,8 @@ class TestIndex {
 
   std::shared_ptr<const Version> version_;
   std::map<uint32_t, std::vector<std::shared_ptr<const Chunk>>> chunks_;
+  // Postings that may be in too many chunks.
+  std::vector<uint32_t> appended_;
   std::unordered_set<uint64_t> dead_;
   std::vector<uint64_t> left_out_;
   uint64_t watermark_ = 0;

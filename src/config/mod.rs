@@ -65,6 +65,8 @@ pub struct Config {
     pub checkpoint_size: u64,
     /// Whether webhooks may go to private addresses.
     pub webhook_allow_private: bool,
+    /// Rows that an index may be behind its table before commits wait.
+    pub unindexed_rows_max: u64,
     /// How a line of the log looks.
     pub log_format: LogFormat,
     /// Which events are logged.
@@ -148,6 +150,7 @@ impl Default for Config {
             checkpoint_interval: Duration::from_secs(300),
             checkpoint_size: 256 << 20,
             webhook_allow_private: false,
+            unindexed_rows_max: 100_000,
             log_format: LogFormat::Human,
             log_filter: "info".into(),
         }

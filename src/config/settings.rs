@@ -275,6 +275,22 @@ pub const SETTINGS: &[Setting] = &[
         show: |config| if config.webhook_allow_private { "on".into() } else { "off".into() },
     },
     Setting {
+        name: "unindexed_rows_max",
+        default: "100000",
+        bounds: "1000 to 1000000000",
+        help: "How many rows a vector index may be behind its table before commits to it wait.",
+        flag: Some("unindexed-rows-max"),
+        set: |config, text| {
+            let rows = text.parse().map_err(|_| "is not a whole number")?;
+            if !(1000..=1_000_000_000).contains(&rows) {
+                return Err("must be between 1000 and 1000000000".into());
+            }
+            config.unindexed_rows_max = rows;
+            Ok(())
+        },
+        show: |config| config.unindexed_rows_max.to_string(),
+    },
+    Setting {
         name: "log_format",
         default: "human",
         bounds: "human or json",

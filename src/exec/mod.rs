@@ -26,6 +26,7 @@ pub mod meetings;
 pub mod nearest;
 pub mod neighbours;
 mod parameter;
+pub mod pressure;
 mod reader;
 pub mod recall;
 pub mod recovery;
@@ -43,6 +44,7 @@ pub mod transaction;
 pub mod update;
 pub mod upkeep;
 mod values;
+pub mod verify;
 pub mod with;
 pub mod write;
 

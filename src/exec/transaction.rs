@@ -434,6 +434,13 @@ impl Transaction {
         &mut self.work.changes
     }
 
+    /// The tables that it adds rows to.
+    #[must_use]
+    pub fn growing(&self) -> Vec<TableId> {
+        let grows = |buffer: &Buffer| buffer.rows.live_rows() > 0;
+        self.work.tables.iter().filter(|(_, buffer)| grows(buffer)).map(|(&id, _)| id).collect()
+    }
+
     /// Commits; `None` when there was nothing to commit.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use std::fmt;
 
 #[cxx::bridge(namespace = "nearlake")]
 mod bridge {
+    #[derive(Debug)]
     struct Status {
         code: u8,
         message: String,
@@ -47,9 +48,34 @@ mod bridge {
         probes: u32,
         scanned: u64,
     }
+    /// What a step of upkeep does.
+    #[derive(Debug)]
+    enum Task {
+        None = 0,
+        Rebuild = 1,
+        Refine = 2,
+        Scrub = 3,
+    }
     struct Work {
-        kind: u8,
+        task: Task,
         posting: u32,
+    }
+    /// What a verifier counted.
+    #[derive(Debug)]
+    struct Verified {
+        status: Status,
+        entries: u64,
+        dead: u64,
+        placed: u64,
+        misplaced: u64,
+        outside: u64,
+        compared: u64,
+        untrue: u64,
+        estimates: u64,
+        unbounded: u64,
+        largest: u32,
+        overfull: u32,
+        faults: Vec<String>,
     }
     struct ChangedPosting {
         posting: u32,
@@ -71,6 +97,10 @@ mod bridge {
     struct MadeRebuild {
         status: Status,
         value: UniquePtr<Rebuild>,
+    }
+    struct MadeVerifier {
+        status: Status,
+        value: UniquePtr<Verifier>,
     }
     struct MadeSearch {
         status: Status,
@@ -102,6 +132,8 @@ mod bridge {
         type Builder;
         #[namespace = "spfresh"]
         type Calibrator;
+        #[namespace = "spfresh"]
+        type Verifier;
 
         fn check_options(options: &Options) -> Status;
         fn distances(metric: u8, query: &[f32], vectors: &[f32], out: &mut [f64]);
@@ -128,10 +160,10 @@ mod bridge {
         fn version_loaded(version: &Version) -> MadeVersion;
         fn version_order(version: &Version, postings: &mut Vec<u32>) -> Status;
         fn version_next_work(version: &Version) -> Work;
+        fn version_next_tending(version: &Version) -> Work;
         fn version_has_place(version: &Version, vector: &[f32]) -> bool;
         fn version_in_use(version: &Version, posting: u32) -> bool;
         fn version_entries_of(version: &Version, posting: u32) -> u32;
-        fn version_primaries_of(version: &Version, posting: u32) -> u32;
         fn version_dims(version: &Version) -> u32;
         fn stride(self: &Version) -> u32;
         fn postings(self: &Version) -> u32;
@@ -146,7 +178,8 @@ mod bridge {
         fn change_posting(change: &Change, at: usize) -> ChangedPosting;
         fn change_left_out(change: &Change) -> &[u64];
 
-        fn rebuild_begin(version: &SharedPtr<Version>, posting: u32) -> MadeRebuild;
+        fn rebuild_begin(version: &SharedPtr<Version>, task: Task, posting: u32) -> MadeRebuild;
+        fn rebuild_own(rebuild: &Rebuild, postings: &mut Vec<u32>) -> Status;
         fn rebuild_add_own(rebuild: Pin<&mut Rebuild>, chunk: &Chunk, live: &[u8]) -> Status;
         fn rebuild_plan(rebuild: Pin<&mut Rebuild>, neighbours: &mut Vec<u32>) -> Status;
         fn rebuild_add_neighbour(
@@ -206,6 +239,22 @@ mod bridge {
             live: &[u8],
         ) -> Status;
         fn calibrator_finish(calibrator: Pin<&mut Calibrator>) -> MadeVersion;
+
+        fn verifier_begin(version: &SharedPtr<Version>) -> MadeVerifier;
+        fn verifier_add_chunk(
+            verifier: Pin<&mut Verifier>,
+            posting: u32,
+            chunk: &Chunk,
+            live: &[u8],
+        ) -> Status;
+        fn verifier_compare(
+            verifier: Pin<&mut Verifier>,
+            chunk: &Chunk,
+            entry: u32,
+            vector: &[f32],
+            query: &[f32],
+        ) -> Status;
+        fn verifier_found(verifier: &Verifier) -> Verified;
     }
 }
 
@@ -238,6 +287,10 @@ unsafe impl Sync for bridge::Builder {}
 unsafe impl Send for bridge::Calibrator {}
 // SAFETY: its const methods change nothing.
 unsafe impl Sync for bridge::Calibrator {}
+// SAFETY: as for Rebuild, by verify.h.
+unsafe impl Send for bridge::Verifier {}
+// SAFETY: its const methods change nothing.
+unsafe impl Sync for bridge::Verifier {}
 
 /// Why stored bytes could not be read is told without the object's name; the caller knows it.
 fn checked(status: bridge::Status) -> Result<()> {
@@ -408,12 +461,7 @@ impl Change {
     }
 }
 
-/// What a posting wants by its size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Work {
-    None,
-    Rebuild(u32),
-}
+pub(super) use bridge::{Task, Verified};
 
 /// One immutable picture of the index.
 #[derive(Clone)]
@@ -460,11 +508,14 @@ impl Version {
         Ok(postings)
     }
 
-    pub(super) fn next_work(&self) -> Work {
-        match bridge::version_next_work(&self.0) {
-            bridge::Work { kind: 0, .. } => Work::None,
-            work => Work::Rebuild(work.posting),
-        }
+    /// What a posting wants by its size.
+    pub(super) fn next_work(&self) -> Option<(Task, u32)> {
+        wanted(&bridge::version_next_work(&self.0))
+    }
+
+    /// What is worth doing when nothing else is to be done.
+    pub(super) fn next_tending(&self) -> Option<(Task, u32)> {
+        wanted(&bridge::version_next_tending(&self.0))
     }
 
     pub(super) fn has_place(&self, vector: &[f32]) -> bool {
@@ -477,10 +528,6 @@ impl Version {
 
     pub(super) fn entries_of(&self, posting: u32) -> u32 {
         bridge::version_entries_of(&self.0, posting)
-    }
-
-    pub(super) fn primaries_of(&self, posting: u32) -> u32 {
-        bridge::version_primaries_of(&self.0, posting)
     }
 
     pub(super) fn dims(&self) -> u32 {
@@ -521,14 +568,25 @@ impl fmt::Debug for Version {
     }
 }
 
-/// One posting being made anew.
+fn wanted(work: &bridge::Work) -> Option<(Task, u32)> {
+    (work.task != Task::None).then_some((work.task, work.posting))
+}
+
+/// Postings being made anew.
 pub(super) struct Rebuild(UniquePtr<bridge::Rebuild>);
 
 impl Rebuild {
-    pub(super) fn begin(version: &Version, posting: u32) -> Result<Self> {
-        let made = bridge::rebuild_begin(&version.0, posting);
+    pub(super) fn begin(version: &Version, task: Task, posting: u32) -> Result<Self> {
+        let made = bridge::rebuild_begin(&version.0, task, posting);
         checked(made.status)?;
         Ok(Self(made.value))
+    }
+
+    /// The postings that are made anew: their chunks are wanted first.
+    pub(super) fn own(&self) -> Result<Vec<u32>> {
+        let mut postings = Vec::new();
+        checked(bridge::rebuild_own(&self.0, &mut postings))?;
+        Ok(postings)
     }
 
     pub(super) fn add_own(&mut self, chunk: &Chunk, live: &[u8]) -> Result<()> {
@@ -729,5 +787,44 @@ impl Calibrator {
 
     pub(super) fn finish(mut self) -> Result<Version> {
         Version::made(bridge::calibrator_finish(self.0.pin_mut()))
+    }
+}
+
+/// A count of all that an index is made of.
+pub(super) struct Verifier(UniquePtr<bridge::Verifier>);
+
+impl Verifier {
+    pub(super) fn begin(version: &Version) -> Result<Self> {
+        let made = bridge::verifier_begin(&version.0);
+        checked(made.status)?;
+        Ok(Self(made.value))
+    }
+
+    pub(super) fn add_chunk(&mut self, posting: u32, chunk: &Chunk, live: &[u8]) -> Result<()> {
+        checked(bridge::verifier_add_chunk(self.0.pin_mut(), posting, &chunk.0, live))
+    }
+
+    pub(super) fn compare(
+        &mut self,
+        chunk: &Chunk,
+        entry: u32,
+        vector: &[f32],
+        query: &[f32],
+    ) -> Result<()> {
+        let chunk = &chunk.0;
+        checked(bridge::verifier_compare(self.0.pin_mut(), chunk, entry, vector, query))
+    }
+
+    pub(super) fn found(&self) -> Result<Verified> {
+        let mut found = bridge::verifier_found(&self.0);
+        let landed = bridge::Status { code: 0, message: String::new() };
+        checked(std::mem::replace(&mut found.status, landed))?;
+        Ok(found)
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").finish_non_exhaustive()
     }
 }

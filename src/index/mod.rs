@@ -46,7 +46,7 @@ pub use options::{IndexOptions, indexed_metric};
 pub use posting::Hold;
 pub use search::{Found, Hit, MayHold, Search};
 pub use store::{ObjectSink, ObjectSource, PostingStore, Put};
-pub use verify::Report;
+pub use verify::{Check, Report, Verification};
 
 use crate::{
     error::{Error, ErrorKind, Result, SqlState},

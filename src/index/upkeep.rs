@@ -1,9 +1,11 @@
 //! Upkeep: one bounded step at a time, each a new version.
 //!
-//! A posting is made anew when it is too full or too empty, has grown much, or holds too many dead rows:
-//! always the same step (spfresh/include/spfresh/rebuild.h), which reads the posting and at most 64
-//! neighbours. Postings in too many chunks are made one again, many at a time. When the index as a whole has changed much, the stop rule
-//! is calibrated again, which reads everything once.
+//! A posting is made anew when it is too full or too empty, has left its centroid, or holds too many
+//! dead rows: always the same step (spfresh/include/spfresh/rebuild.h), which reads the posting and at
+//! most 64 neighbours. Postings in too many chunks are made one again, many at a time. When the index
+//! as a whole has changed much, the stop rule is calibrated again, which reads everything once. When
+//! there is nothing of that, and time to spare, neighbourhoods are refined and postings scrubbed
+//! ([`Index::tend`]).
 
 use super::{
     Index, Inner, ffi,
@@ -34,8 +36,8 @@ impl Index {
         if let Some(joined) = self.joined(CHUNKS_MAX).await? {
             return Ok(Some(joined));
         }
-        if let ffi::Work::Rebuild(posting) = self.0.core.next_work() {
-            return self.rebuild(posting, live).await.map(Some);
+        if let Some((task, posting)) = self.0.core.next_work() {
+            return self.rebuild(task, posting, live).await.map(Some);
         }
         if !self.is_whole()
             && let Some(joined) = self.joined(1).await?
@@ -68,7 +70,7 @@ impl Index {
                 }
             }
             if dead * 100 > entries * DEAD_PERCENT_MAX {
-                let mut next = Inner::clone(&self.rebuild(id, live).await?.0);
+                let mut next = Inner::clone(&self.rebuild(ffi::Task::Rebuild, id, live).await?.0);
                 next.sweep = id + 1;
                 return Ok(Some(Self(Arc::new(next))));
             }
@@ -80,6 +82,20 @@ impl Index {
             return Ok(Some(Self(Arc::new(Inner { left_out, ..Inner::clone(&self.0) }))));
         }
         Ok(None)
+    }
+
+    /// One step of what is worth doing when there is time to spare: centroids of a neighbourhood that
+    /// saw many changes are settled together, or the rows of a posting are looked at whether another
+    /// centroid is nearer. None: nothing to do until more changes. Ask [`Index::settle`] first.
+    pub async fn tend(&self, live: &(dyn Fn(RowId) -> bool + Sync)) -> Result<Option<Self>> {
+        let Some((task, posting)) = self.0.core.next_tending() else { return Ok(None) };
+        self.rebuild(task, posting, live).await.map(Some)
+    }
+
+    /// Whether [`Index::tend`] has something to do.
+    #[must_use]
+    pub fn wants_tending(&self) -> bool {
+        self.0.core.next_tending().is_some()
     }
 
     /// The same with the chunks of some postings as one, of those that have more than `most`; `None`
@@ -112,10 +128,11 @@ impl Index {
         Ok(Some(Self(Arc::new(next))))
     }
 
-    async fn rebuild(&self, posting: u32, live: Live<'_>) -> Result<Self> {
-        let mut rebuild = ffi::Rebuild::begin(&self.0.core, posting)?;
-        let own = self.0.postings.chunks(posting);
-        for read in self.fetch(own).await? {
+    async fn rebuild(&self, task: ffi::Task, posting: u32, live: Live<'_>) -> Result<Self> {
+        let mut rebuild = ffi::Rebuild::begin(&self.0.core, task, posting)?;
+        let own: Vec<Arc<Chunk>> =
+            rebuild.own()?.iter().flat_map(|&id| self.0.postings.chunks(id)).cloned().collect();
+        for read in self.fetch(&own).await? {
             rebuild.add_own(&read, &live_of(&read, live)?)?;
         }
         let neighbours = rebuild.plan()?;

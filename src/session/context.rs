@@ -16,7 +16,7 @@ use crate::{
     },
     ids::Oid,
     pgtype::{interval::IntervalStyle, output::Style},
-    sql::{ActivityRow, AdvisoryLock, Context, MeasuredRecall, SettingRow},
+    sql::{ActivityRow, AdvisoryLock, Context, IndexCheck, MeasuredRecall, SettingRow},
 };
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -471,6 +471,27 @@ impl Context for SessionContext {
 
     fn forget_statements(&self) {
         self.engine.statements.reset();
+    }
+
+    fn verify_index(&self, index: Oid) -> Result<Vec<IndexCheck>> {
+        let (cancel, snapshot) = (self.canceller.token(), self.current());
+        let pick = self.random();
+        let report = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                tokio::select! {
+                    report = crate::exec::verify::verify(&snapshot, index, pick) => report,
+                    () = cancel.cancelled() => Err(crate::exec::run::cancelled()),
+                }
+            })
+        })?;
+        let check = |check: crate::index::Check| IndexCheck {
+            check: check.name,
+            ok: check.ok,
+            measured: check.measured,
+            bound: check.bound,
+            detail: check.detail,
+        };
+        Ok(report.checks.into_iter().map(check).collect())
     }
 
     fn cancel_backend(&self, process_id: i32) -> bool {

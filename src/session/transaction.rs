@@ -218,7 +218,11 @@ impl Session {
             self.on_commit(&mut transaction);
         }
         self.engine.sequences.carry(transaction.changes_mut());
-        let ended = transaction.commit(&self.engine.committer).await;
+        let stop = self.context.canceller.token();
+        let ended = match self.engine.pressure.admit(&transaction.growing(), &stop).await {
+            Ok(()) => transaction.commit(&self.engine.committer).await,
+            Err(error) => Err(error),
+        };
         self.engine.metrics.transactions_open.dec();
         let outcome = if ended.is_ok() { "commit" } else { "rollback" };
         self.engine.metrics.transactions.with_label_values(&[outcome]).inc();

@@ -152,6 +152,12 @@ pub trait Context: fmt::Debug + Send + Sync {
     fn measure_recall(&self, index: Oid, k: usize, queries: usize) -> Result<MeasuredRecall>;
     /// Forgets what statements cost.
     fn forget_statements(&self);
+    /// Checks an index against its table.
+    ///
+    /// # Errors
+    /// 42809 for what is no vector index, 0A000 for one
+    /// that is not searched, 55000 for one that is being built, 57014.
+    fn verify_index(&self, index: Oid) -> Result<Vec<IndexCheck>>;
     /// Cancels another backend's statement; whether there was one.
     fn cancel_backend(&self, process_id: i32) -> bool;
     /// Asked by functions that take long.
@@ -177,6 +183,21 @@ pub trait Context: fmt::Debug + Send + Sync {
     fn notify(&self, channel: &str, payload: &str) -> Result<()>;
     /// Tells the client something that is no error. A state of class 01 is a warning.
     fn notice(&self, notice: Error);
+}
+
+/// One thing that `nearlake_verify_index` checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IndexCheck {
+    /// What.
+    pub check: &'static str,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What was found.
+    pub measured: f64,
+    /// What it may be.
+    pub bound: f64,
+    /// More of what was found.
+    pub detail: String,
 }
 
 /// How much of the true answers an index found.

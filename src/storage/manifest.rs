@@ -203,6 +203,7 @@ mod tests {
     use super::*;
     use crate::{clock::SeededClock, error::ErrorKind};
     use object_store::memory::InMemory;
+    use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
     use std::sync::Arc;
 
     fn store() -> Store {
@@ -236,6 +237,31 @@ mod tests {
         let again = publish(&store, &changed).await.unwrap_err();
 
         assert_eq!((other.kind(), again.kind()), (ErrorKind::Fenced, ErrorKind::Conflict));
+    }
+
+    /// What a checksum lets through is what was written; yet whatever it is, it is refused or read.
+    #[test]
+    fn any_content_is_refused_or_read() {
+        let good = manifest(2, 7).encode().unwrap();
+        let mut random = SmallRng::seed_from_u64(12);
+        let mut read = 0;
+        for _ in 0..20_000 {
+            let mut damaged = good.to_vec();
+            for _ in 0..random.random_range(1..4) {
+                let at = random.random_range(HEADER_BYTES..damaged.len());
+                damaged[at] = random.random();
+            }
+            let crc = crc32c::crc32c(&damaged[16..]);
+            damaged[12..16].copy_from_slice(&crc.to_le_bytes());
+            match Manifest::decode(2, &damaged) {
+                Ok(manifest) => {
+                    read += 1;
+                    manifest.encode().unwrap();
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt),
+            }
+        }
+        assert!(read > 0, "so little damage is read now and then");
     }
 
     #[tokio::test]

@@ -169,6 +169,12 @@ metrics! {
     webhooks_paused: IntGauge = "nearlake_webhooks_paused";
     /// Events that were lost, since too many waited or their condition failed.
     webhook_events_lost: IntCounter = "nearlake_webhook_events_lost_total";
+    /// Steps of the upkeep of indexes, by kind: settle, sweep, tend.
+    index_steps: IntCounterVec = "nearlake_index_steps_total", "kind";
+    /// Failures of the upkeep of an index; it is tried again, later each time.
+    index_upkeep_failures: IntCounter = "nearlake_index_upkeep_failures_total";
+    /// Commits that were held back since something lagged behind them, by what: index, memtables.
+    commits_held: IntCounterVec = "nearlake_commits_held_total", "by";
 }
 
 /// Adds a metric to the registry.

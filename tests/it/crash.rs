@@ -4,7 +4,10 @@
 //!
 //! `NEARLAKE_TEST_KILLS` says how often (10), `NEARLAKE_TEST_SEED` repeats the decisions of a run.
 
-use crate::support::process::{Process, connect};
+use crate::support::{
+    process::{Process, connect},
+    verify_index,
+};
 use nearlake::clock::{SharedClock, SystemClock};
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng, seq::IteratorRandom as _};
 use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, time::Duration};
@@ -76,6 +79,7 @@ async fn what_was_acknowledged_survives_every_kill() {
         known = check_rows(&client, left, round).await;
         check_keys(&client, &known, &mut rng).await;
         recall.measure(&client, &known, &mut rng).await;
+        verify_index(&client, "t_v_idx").await;
     }
     process.kill().await;
     let rows: usize = known.iter().map(|rows| rows.values.len()).sum();

@@ -83,6 +83,7 @@ async fn built_again(node: &Running, exact: &[i32]) {
     }
     client.batch_execute("CHECKPOINT").await.unwrap();
     assert_eq!(nearest(&client).await, exact);
+    support::verify_index(&client, "t_v").await;
 }
 
 /// What is done to the objects of a kind, while the server is stopped or when it runs but has read

@@ -49,5 +49,7 @@ mod support;
 mod temporary;
 /// Webhooks, under faults of every kind.
 mod webhooks;
+/// Indexes while rows come and go.
+mod upkeep;
 /// The protocol, byte by byte.
 mod wire;

@@ -91,6 +91,7 @@ async fn an_index_finds_what_an_exact_search_finds() {
     client.batch_execute("DELETE FROM t WHERE id % 10 = 3").await.unwrap();
     let churned = recall(&client, "").await;
     assert!(churned >= 0.95, "after updates and deletes: {churned}");
+    support::verify_index(&client, "t_v").await;
     node.stop().await;
 }
 

@@ -6,7 +6,8 @@
 // of rows pushed off by the difference of two others, and the thresholds leave a part of the
 // allowed miss unused.
 //
-// An index that is of the size for which it was calibrated is followed: a quarter of the queries,
+// An index that is of the size for which it was calibrated, and half of which at least is as it was
+// then, is followed: a quarter of the queries,
 // the bias kept, and each threshold moved a quarter of the way to what they say, so that it costs
 // little enough to be done whenever a twentieth of the entries changed, and four steps together
 // know as much as one from the ground up.
@@ -52,13 +53,13 @@ class Calibrator {
   size_t most_queries() const;
   std::shared_ptr<const Version> Unchanged() const;
   void MakeQueries();
+  void OfferCodes(uint32_t posting, const Chunk& chunk, std::span<const uint8_t> live);
+  void OfferVectors(uint32_t posting, const Chunk& chunk, std::span<const uint8_t> live);
 
   const std::shared_ptr<const Version> version_;
   std::vector<float> sample_;
   std::vector<Query> queries_;
   std::vector<float> places_;
-  std::vector<float> dots_;
-  std::vector<float> decoded_;
 };
 
 }  // namespace spfresh

@@ -135,7 +135,8 @@ class Search {
   std::unique_ptr<QueryCode> code_;
   std::unique_ptr<CentroidOrder> order_;
   float nearest2_ = 0;
-  // The distances of the postings that Next named.
+  // The postings that Next named, and the distances of their centroids.
+  std::vector<uint32_t> named_;
   std::vector<float> named2_;
   std::unique_ptr<Candidates> candidates_;
   // By the numbers of chunks whose records were not there, what is not refined of them.

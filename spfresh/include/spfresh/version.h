@@ -7,6 +7,7 @@
 // Thread safety: const methods may run concurrently; nothing else touches a version.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -28,8 +29,15 @@ struct Posting {
   uint32_t added = 0;
   // Its entries when a split or a merge was last found to be of no use; 0 = never.
   uint32_t stuck = 0;
+  // Primaries that came since a refinement last settled the centroids around here.
+  uint32_t unrefined = 0;
   // No entry lies farther from the centroid.
   float radius = 0;
+  // Of the primaries, the sum of the squared distances to the centroid.
+  float spread = 0;
+  // Of the primaries, a sketch of the sum of their differences from the centroid (src/drift.h):
+  // what tells that the mean has left the centroid, without a second vector for each posting.
+  std::array<float, 16> shift{};
   bool in_use = false;
 };
 
@@ -59,7 +67,7 @@ enum class Work : uint8_t {
   kNone = 0,
   kSplit = 1,     // more than posting_max entries
   kMerge = 2,     // fewer than posting_min entries
-  kRecentre = 3,  // grown by a quarter since its centroid was computed
+  kRecentre = 3,  // its mean has drifted off its centroid, or it grew by half since it was computed
 };
 
 class Version : public std::enable_shared_from_this<Version> {
@@ -71,7 +79,8 @@ class Version : public std::enable_shared_from_this<Version> {
   std::vector<uint8_t> Serialize() const;
 
   // Adds vectors: each to its nearest posting, and a copy where SOAR's rule says. Splits nothing.
-  // O(n * postings() * dims). REQUIRES: rows ascending and below 2^60.
+  // Of a large index each looks at some of the centroids by their codes. REQUIRES: rows ascending
+  // and below 2^60.
   Status Insert(std::span<const uint64_t> rows, std::span<const float> vectors, Change* out) const;
 
   // What "sibling" has beyond "base" joins this version; both were made of "base" by Insert alone, so
@@ -84,8 +93,15 @@ class Version : public std::enable_shared_from_this<Version> {
   // and postings without entries are gone. O(capacity()).
   std::shared_ptr<const Version> Loaded() const;
 
-  // A posting that wants work by its size alone, the largest need first, or kNone.
+  // A posting that wants work by its size or its drift, the largest need first, or kNone.
+  // O(postings()).
   Work NextWork(uint32_t* posting) const;
+  // The posting in whose neighbourhood the centroids are worst: a Rebuild::Refine there helps most.
+  // False when none is bad enough. O(postings()).
+  bool NextRefine(uint32_t* posting) const;
+  // The posting that a Rebuild::Scrub should look at next. False when, since the last time round,
+  // no centroid moved. O(postings()).
+  bool NextScrub(uint32_t* posting) const;
 
   // All postings in an order in which those that are near to each other are mostly near too: in
   // which to store them. A function of the centroids alone. O(postings() * log(postings()) * dims).
@@ -102,7 +118,7 @@ class Version : public std::enable_shared_from_this<Version> {
   // nullptr when the id is not in use.
   const Posting* posting(uint32_t id) const;
   // REQUIRES: the id is in use.
-  std::span<const float> centroid(uint32_t id) const;
+  std::vector<float> centroid(uint32_t id) const;
   // Whether a search for this vector can find anything: false for one without a place.
   bool HasPlace(std::span<const float> vector) const;
   // The entries when the stop rule was last calibrated from the ground up; 0 = never, and searches

@@ -20,7 +20,7 @@ use crate::{
     storage::{columns::ColumnSpec, table::TableState},
     vector::{Metric, Space},
 };
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// An index on the rows of a snapshot.
 #[derive(Debug)]
@@ -104,6 +104,62 @@ impl Subject {
             index,
             entry,
         })
+    }
+
+    /// The rows that the snapshot sees.
+    #[must_use]
+    pub fn rows(&self) -> &TableState {
+        &self.rows
+    }
+
+    /// The index.
+    #[must_use]
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Vectors of some live rows, evenly spread over the table.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn sample(&self, wanted: u64, pick: u64) -> Result<HashMap<RowId, Vec<f32>>> {
+        let live = self.rows.live();
+        let step = (live.len() / wanted.max(1)).max(1);
+        let skip = usize::try_from(pick % step).unwrap_or(0);
+        let step = usize::try_from(step).unwrap_or(usize::MAX);
+        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+        let rows: Vec<RowId> = live.iter().skip(skip).step_by(step).take(wanted).collect();
+        let taken = self.rows.take(&rows, std::slice::from_ref(&self.column)).await?;
+        let points = Points::new(self.space, taken.column(0))?;
+        let mut sample = HashMap::new();
+        for (place, row) in rows.into_iter().enumerate() {
+            let mut vector = Vec::new();
+            if points.append_dense(place, &mut vector) {
+                sample.insert(row, vector);
+            }
+        }
+        Ok(sample)
+    }
+
+    /// Names every live row with a vector that the index is to have: those below its watermark.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn each_indexed(&self, mut found: impl FnMut(RowId) + Send) -> Result<()> {
+        let end = self.index.watermark().min(self.committed_end);
+        for group in self.rows.groups().filter(|group| group.first_row() < end) {
+            let columns = group.columns(std::slice::from_ref(&self.column)).await?;
+            let points = Points::new(self.space, &columns[0])?;
+            let (ids, mask) = (group.row_ids(), group.live_mask());
+            for place in 0..group.len() {
+                let is_live = mask.as_ref().is_none_or(|mask| mask.value(place));
+                if is_live && ids.row(place) < end && points.point(place).is_some() {
+                    found(ids.row(place));
+                }
+            }
+            tokio::task::consume_budget().await;
+        }
+        Ok(())
     }
 
     /// Asks the index for the k nearest of some queries (`(k, queries)`), reads every row once, and

@@ -18,6 +18,7 @@ use arrow::{
     datatypes::Schema,
 };
 use object_store::memory::InMemory;
+use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 use roaring::RoaringTreemap;
 use std::{
     fs,
@@ -143,6 +144,30 @@ fn content_that_makes_no_sense_is_an_error_and_no_panic() {
     for length in 0..body.len() {
         assert!(record::decode(&header, &body[..length]).is_err());
     }
+}
+
+/// What a checksum lets through is what was written; yet whatever it is, it is refused or read.
+#[test]
+fn any_content_is_refused_or_read() {
+    let mut bytes = Vec::new();
+    record::encode(&record(1), 0, &mut bytes).unwrap();
+    let header = record::check(&bytes, 0).unwrap();
+    let body = bytes[header.body(0)].to_vec();
+    let mut random = SmallRng::seed_from_u64(11);
+    let mut read = 0;
+    for _ in 0..4000 {
+        let mut damaged = body.clone();
+        for _ in 0..random.random_range(1..4) {
+            let at = random.random_range(0..damaged.len());
+            damaged[at] = random.random();
+        }
+        if let Ok(record) = record::decode(&header, &damaged) {
+            read += 1;
+            let mut again = Vec::new();
+            record::encode(&record, 0, &mut again).unwrap();
+        }
+    }
+    assert!(read > 0, "so little damage is read now and then");
 }
 
 #[test]

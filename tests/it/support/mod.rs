@@ -10,8 +10,8 @@ pub(crate) mod process;
 use nearlake::{
     clock::SystemClock, config, namespaces::Namespaces, node::Node, telemetry::Metrics,
 };
-use std::{ffi::OsString, net::SocketAddr, sync::Arc};
-use tokio_postgres::{Client, NoTls};
+use std::{ffi::OsString, net::SocketAddr, sync::Arc, time::Duration};
+use tokio_postgres::{Client, NoTls, Row, error::SqlState};
 
 /// A node that runs for one test.
 pub(crate) struct Running {
@@ -39,6 +39,48 @@ pub(crate) fn configuration(data: &str, flags: &[&str]) -> config::Config {
         config::Request::Serve(config) => config,
         config::Request::Show(_) => panic!("serve was asked for"),
     }
+}
+
+/// Checks that an index is what its table wants it to be, as soon as upkeep has had the time to make
+/// it so: what may never be otherwise at once.
+pub(crate) async fn verify_index(client: &Client, index: &str) {
+    /// Put right by upkeep, in time.
+    const PASSING: [&str; 4] = ["nearest_partition", "stale_entries", "posting_size", "fill"];
+    let clock = SystemClock::shared();
+    let begun = clock.elapsed();
+    let query = format!(
+        "SELECT \"check\", ok, measured, bound, detail FROM nearlake_verify_index('{index}')"
+    );
+    loop {
+        let (wrong, passes) = match client.query(&query, &[]).await {
+            Ok(checks) => {
+                assert_eq!(checks.len(), 10);
+                let wrong = checks.iter().filter(|row| !row.get::<_, bool>(1));
+                let wrong: Vec<String> = wrong.map(wrong_check).collect();
+                let passes = |wrong: &String| PASSING.iter().any(|name| wrong.starts_with(name));
+                let passes = wrong.iter().all(passes);
+                (wrong, passes)
+            }
+            // It is being built, again perhaps.
+            Err(error) => {
+                let state = error.code().cloned();
+                let built = state == Some(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+                (vec![error.to_string()], built)
+            }
+        };
+        if wrong.is_empty() {
+            return;
+        }
+        let late = clock.elapsed().saturating_sub(begun) > Duration::from_secs(60);
+        assert!(passes && !late, "{wrong:?}");
+        clock.sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn wrong_check(row: &Row) -> String {
+    let (measured, bound): (f64, f64) = (row.get(2), row.get(3));
+    let (check, detail): (&str, &str) = (row.get(0), row.get(4));
+    format!("{check}: {measured}, not {bound}: {detail}")
 }
 
 impl Running {

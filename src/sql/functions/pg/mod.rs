@@ -20,6 +20,7 @@ mod session;
 mod sets;
 mod size;
 mod udf;
+mod verify;
 mod visible;
 
 use crate::{pgtype::PgType, sql::Context};
@@ -54,7 +55,7 @@ pub fn functions(context: &Arc<dyn Context>) -> Vec<Arc<ScalarUDF>> {
 /// The functions that return rows. Each answers a list of structs whose fields are the columns.
 #[must_use]
 pub fn set_functions(context: &Arc<dyn Context>) -> Vec<Arc<ScalarUDF>> {
-    [sets::FUNCTIONS, recall::FUNCTIONS]
+    [sets::FUNCTIONS, recall::FUNCTIONS, verify::FUNCTIONS]
         .into_iter()
         .flatten()
         .map(|function| PgFunction::udf(function, context))

@@ -130,6 +130,9 @@ impl Context for Fake {
     fn live_rows(&self, _: Oid) -> u64 {
         3
     }
+    fn verify_index(&self, _: Oid) -> Result<Vec<crate::sql::IndexCheck>> {
+        Err(Error::unsupported("there is no index"))
+    }
     fn measure_recall(&self, _: Oid, _: usize, _: usize) -> Result<crate::sql::MeasuredRecall> {
         Err(Error::unsupported("there is no index"))
     }

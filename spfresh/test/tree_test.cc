@@ -1,0 +1,190 @@
+// The tree over centroids: whatever is done to it, it holds every posting once, and a search
+// names all of them, nearest first but for a few.
+#include <algorithm>
+#include <set>
+
+#include "assign.h"
+#include "centroid_order.h"
+#include "gtest/gtest.h"
+#include "random.h"
+#include "spfresh/distance.h"
+#include "version_state.h"
+
+namespace spfresh {
+namespace {
+
+constexpr uint32_t kDims = 64;
+
+Options CodedOptions() {
+  Options options;
+  options.dims = kDims;
+  return options;
+}
+
+// Vectors in some groups.
+std::vector<float> Draw(Random* random) {
+  std::vector<float> vector(kDims);
+  const uint64_t group = random->Below(20);
+  for (uint32_t i = 0; i < kDims; ++i) {
+    vector[i] = random->Unit() + ((i * 7 + group * 13) % 20 < 3 ? 1.5F : 0.0F);
+  }
+  return vector;
+}
+
+void CheckTree(const Centroids& centroids) {
+  const CentroidTree& tree = centroids.tree();
+  std::set<uint32_t> postings;
+  size_t below = 0;
+  for (uint32_t level = 0; level < tree.levels(); ++level) {
+    size_t nodes = 0, children = 0;
+    std::set<uint32_t> once;
+    for (uint32_t at = 0; at < tree.nodes(level); ++at) {
+      if (!tree.in_use(level, at)) continue;
+      const CentroidNode& node = tree.node(level, at);
+      ++nodes;
+      children += node.children.size();
+      once.insert(node.children.begin(), node.children.end());
+      EXPECT_FALSE(node.children.empty());
+      EXPECT_LE(node.children.size(), level + 1 == tree.levels() ? kRootMax : kNodeMax);
+      ASSERT_NE(node.codes, nullptr);
+      EXPECT_EQ(node.codes->size(), node.children.size());
+    }
+    ASSERT_EQ(once.size(), children) << "a child is in two nodes";
+    if (level == 0) {
+      postings = once;
+    } else {
+      ASSERT_EQ(children, below);
+    }
+    below = nodes;
+  }
+  EXPECT_TRUE(tree.levels() == 0 || below == 1);
+  ASSERT_EQ(postings.size(), centroids.count());
+  for (const uint32_t id : postings) EXPECT_TRUE(centroids.in_use(id));
+}
+
+// The share of the nearest postings that a search does not name among as many.
+double Missed(const Centroids& centroids, size_t wanted, Random* random) {
+  const Space space(CodedOptions(), 0);
+  size_t missed = 0;
+  constexpr int kQueries = 50;
+  for (int q = 0; q < kQueries; ++q) {
+    const std::vector<float> place = Draw(random);
+    const QueryCode code(centroids.tree().codec(), Metric::kL2, place.data(), 0.95F);
+    CentroidOrder order(centroids, space, place.data(), &code);
+    CentroidOrder exact(centroids, space, place.data(), nullptr);
+    std::set<uint32_t> found, right, all;
+    for (size_t n = 0; const CentroidOrder::Near* near = order.Nearest(); ++n) {
+      EXPECT_FLOAT_EQ(near->distance2, CentroidQuery(centroids, place.data()).Distance2(near->posting));
+      if (n < wanted) found.insert(near->posting);
+      EXPECT_TRUE(all.insert(near->posting).second);
+      order.Pop();
+    }
+    EXPECT_EQ(all.size(), centroids.count()) << "some are never named";
+    for (size_t n = 0; n < wanted; ++n) {
+      right.insert(exact.Nearest()->posting);
+      exact.Pop();
+    }
+    for (const uint32_t id : right) missed += found.contains(id) ? 0 : 1;
+  }
+  return static_cast<double>(missed) / static_cast<double>(kQueries * wanted);
+}
+
+TEST(CentroidTree, HoldsEveryPostingOnceThroughAllChanges) {
+  Random random(1);
+  const Codec codec(CodedOptions(), kDims);
+  Centroids centroids(codec);
+  std::vector<uint32_t> ids;
+  uint32_t most_levels = 0;
+  for (int round = 0; round < 60; ++round) {
+    Centroids next = centroids;
+    const bool grows = round < 30;
+    for (int i = 0; i < 100; ++i) {
+      const uint64_t what = random.Below(10);
+      if (what < (grows ? 8U : 1U)) {
+        ids.push_back(next.Add(Draw(&random).data()));
+      } else if (what < 9 && ids.size() > 1) {
+        const size_t at = random.Below(ids.size());
+        next.Remove(ids[at]);
+        ids[at] = ids.back();
+        ids.pop_back();
+      } else if (!ids.empty()) {
+        next.Move(ids[random.Below(ids.size())], Draw(&random).data());
+      }
+    }
+    next.Encode();
+    CheckTree(next);
+    // What is older sees nothing of it.
+    CheckTree(centroids);
+    most_levels = std::max(most_levels, next.tree().levels());
+    centroids = std::move(next);
+  }
+  EXPECT_GE(most_levels, 2U);
+  EXPECT_LE(centroids.tree().levels(), 2U);
+}
+
+TEST(CentroidTree, NamesTheNearestFirst) {
+  Random random(2);
+  const Codec codec(CodedOptions(), kDims);
+  Centroids centroids(codec);
+  for (uint32_t id = 0; id < 3000; ++id) centroids.Place(id, Draw(&random).data());
+  centroids.Group(7);
+  centroids.Encode();
+  CheckTree(centroids);
+  EXPECT_EQ(centroids.tree().levels(), 2U);
+  EXPECT_LE(Missed(centroids, 20, &random), 0.02);
+}
+
+TEST(CentroidTree, OpensNodesInTurnWhereTheyAreMany) {
+  Random random(3);
+  const Codec codec(CodedOptions(), kDims);
+  Centroids centroids(codec);
+  for (uint32_t id = 0; id < 40'000; ++id) centroids.Place(id, Draw(&random).data());
+  centroids.Group(7);
+  centroids.Encode();
+  CheckTree(centroids);
+  EXPECT_EQ(centroids.tree().levels(), 3U);
+  const std::vector<float> place = Draw(&random);
+  const Space space(CodedOptions(), 0);
+  const QueryCode code(codec, Metric::kL2, place.data(), 0.95F);
+  CentroidOrder order(centroids, space, place.data(), &code);
+  order.Nearest();
+  EXPECT_LT(order.opened(), 400U);
+}
+
+TEST(Assign, FindsTheNearestAsSurelyAsItIsAsked) {
+  Random random(4);
+  const Codec codec(CodedOptions(), kDims);
+  Centroids centroids(codec);
+  for (uint32_t id = 0; id < 3000; ++id) centroids.Place(id, Draw(&random).data());
+  centroids.Group(7);
+  centroids.Encode();
+  constexpr size_t kCount = 500;
+  std::vector<float> vectors;
+  for (size_t i = 0; i < kCount; ++i) {
+    const std::vector<float> vector = Draw(&random);
+    vectors.insert(vectors.end(), vector.begin(), vector.end());
+  }
+  const auto wrong = [&](Spill spill, Care care) {
+    std::vector<Assignment> places;
+    Assign(centroids, vectors.data(), kCount, spill, 1, &places, care);
+    size_t count = 0;
+    for (size_t i = 0; i < kCount; ++i) {
+      const CentroidQuery query(centroids, vectors.data() + i * kDims);
+      EXPECT_NE(places[i].primary, places[i].spill);
+      for (uint32_t id = 0; id < centroids.capacity(); ++id) {
+        if (centroids.in_use(id) && query.Distance2(id) < places[i].primary_distance2) {
+          ++count;
+          break;
+        }
+      }
+    }
+    return count;
+  };
+  EXPECT_EQ(wrong(Spill::kNo, Care::kSure), 0U);
+  EXPECT_EQ(wrong(Spill::kYes, Care::kSure), 0U);
+  EXPECT_LE(wrong(Spill::kYes, Care::kUsual), kCount / 50);
+  EXPECT_LE(wrong(Spill::kNo, Care::kQuick), kCount / 5);
+}
+
+}  // namespace
+}  // namespace spfresh
