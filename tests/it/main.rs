@@ -47,9 +47,9 @@ mod stores;
 mod support;
 /// Temporary relations until their end.
 mod temporary;
-/// Webhooks, under faults of every kind.
-mod webhooks;
 /// Indexes while rows come and go.
 mod upkeep;
+/// Webhooks, under faults of every kind.
+mod webhooks;
 /// The protocol, byte by byte.
 mod wire;

@@ -13,7 +13,7 @@ use arrow::{
     ipc::{reader::StreamReader, writer::StreamWriter},
 };
 use roaring::RoaringTreemap;
-use std::{fmt, io::Cursor, ops::Range};
+use std::{fmt, io::Cursor, ops::Range, panic::catch_unwind};
 
 /// The length of a record's header, and of a whole fence.
 pub const HEADER_BYTES: usize = 64;
@@ -345,9 +345,13 @@ fn decode_table(body: &mut Body<'_>) -> Result<TableChange> {
 
 fn decode_rows(bytes: &[u8]) -> Result<RecordBatch> {
     let failed = |error| strange("rows cannot be read").source(error);
-    let mut reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(failed)?;
-    let rows = reader.next().ok_or_else(|| strange("rows are missing"))?;
-    rows.map_err(failed)
+    // Arrow's reader panics where a buffer is said to lie outside of the message.
+    catch_unwind(|| {
+        let mut reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(failed)?;
+        let rows = reader.next().ok_or_else(|| strange("rows are missing"))?;
+        rows.map_err(failed)
+    })
+    .unwrap_or_else(|_| Err(strange("rows cannot be read")))
 }
 
 /// The checksum is right and yet the content makes no sense.
