@@ -28,6 +28,7 @@ struct MadeVersion;
 struct MadeChunk;
 struct MadeChange;
 struct MadeRebuild;
+struct RebuildCounts;
 struct MadeSearch;
 struct MadeBuilder;
 struct MadeCalibrator;
@@ -74,6 +75,7 @@ Status rebuild_plan(spfresh::Rebuild& rebuild, rust::Vec<uint32_t>& neighbours);
 Status rebuild_add_neighbour(spfresh::Rebuild& rebuild, uint32_t posting,
                              const spfresh::Chunk& chunk, Bytes live);
 MadeChange rebuild_finish(spfresh::Rebuild& rebuild);
+RebuildCounts rebuild_counts(const spfresh::Rebuild& rebuild);
 
 MadeSearch search_begin(const std::shared_ptr<spfresh::Version>& version, Floats query,
                         const Request& request);

@@ -86,6 +86,7 @@ impl Builder {
             depth: Arc::default(),
             damaged: Arc::default(),
             costs: Arc::default(),
+            tally: Arc::default(),
         }));
         // All is in memory, so that nothing waits.
         while let Some(next) = block_on(index.settle(&|_| true))? {

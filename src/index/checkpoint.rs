@@ -207,6 +207,7 @@ impl Index {
             depth: Arc::default(),
             damaged: Arc::default(),
             costs: Arc::default(),
+            tally: Arc::default(),
         })))
     }
 }

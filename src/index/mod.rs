@@ -33,6 +33,7 @@ mod options;
 mod posting;
 mod search;
 mod store;
+mod tally;
 mod upkeep;
 mod verify;
 
@@ -44,6 +45,7 @@ pub use checkpoint::{IndexCheckpoint, ObjectRef};
 pub use options::{IndexOptions, indexed_metric};
 pub use search::{Found, Hit, Search};
 pub use store::{ObjectSink, ObjectSource, PostingStore};
+pub use tally::UpkeepCounts;
 pub use verify::Report;
 
 use crate::{
@@ -80,6 +82,8 @@ struct Inner {
     damaged: Arc<AtomicBool>,
     /// Shared by all versions.
     costs: Arc<costs::Costs>,
+    /// Shared by all versions.
+    tally: Arc<tally::Tally>,
 }
 
 /// How large an index is.
@@ -117,6 +121,7 @@ impl Index {
             depth: Arc::default(),
             damaged: Arc::default(),
             costs: Arc::default(),
+            tally: Arc::default(),
         })))
     }
 
