@@ -60,6 +60,7 @@ use datafusion::{
 };
 use futures::stream;
 use std::{cmp::Ordering, fmt, sync::Arc};
+use tracing::Instrument as _;
 
 /// Up to this many rows a table is searched exactly even where there is an index: an answer that
 /// is right takes no time to speak of.
@@ -610,7 +611,8 @@ impl ExecutionPlan for NearestExec {
         let (search, schema, metrics) =
             (Arc::clone(&self.search), self.schema(), self.metrics.clone());
         let batch = stream::once(async move {
-            search.work(context.session_config(), schema, &metrics)?.run().await
+            let work = search.work(context.session_config(), schema, &metrics)?;
+            work.run().instrument(tracing::debug_span!("search")).await
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batch)))
     }

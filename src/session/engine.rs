@@ -5,7 +5,13 @@ use crate::{
     catalog::Catalog,
     clock::SharedClock,
     error::{Error, Result, SqlState},
-    exec::{commit::Committer, locks::Locks, run::Runner, spill::Spill, state::States},
+    exec::{
+        commit::{Committer, Failure},
+        locks::Locks,
+        run::Runner,
+        spill::Spill,
+        state::States,
+    },
     sql::Context,
     telemetry::Metrics,
 };
@@ -95,7 +101,18 @@ impl Engine {
     /// Whether the log can still be written.
     #[must_use]
     pub fn takes_commits(&self) -> bool {
-        self.committer.is_open()
+        self.committer.is_open() && self.committer.failure().is_none()
+    }
+
+    /// Why the log can no longer be written; `None` where it can, or the node is stopping.
+    #[must_use]
+    pub fn log_failure(&self) -> Option<&Failure> {
+        self.committer.failure()
+    }
+
+    /// Counts an error that a client is told.
+    pub fn count_error(&self, state: SqlState) {
+        self.metrics.errors.with_label_values(&[state.class()]).inc();
     }
 
     /// The committed names of now.

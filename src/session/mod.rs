@@ -10,6 +10,7 @@
 //! - [`transaction`]: BEGIN, COMMIT, savepoints, the implicit transaction.
 //! - [`api_key`]: keys of HTTP clients.
 //! - [`temporary`]: temporary relations until their end.
+//! - [`running`]: a statement until its last row: span, counters, the log of slow ones.
 //! - [`cursor`], [`copy`], [`explain`]: what their names say.
 
 mod api_key;
@@ -22,6 +23,7 @@ mod cursor;
 mod engine;
 mod explain;
 mod notify;
+mod running;
 mod sequence;
 pub mod settings;
 mod statement;
@@ -41,7 +43,7 @@ pub use crate::{
 
 use crate::{
     error::{Error, Result, SqlState},
-    exec::transaction::Transaction,
+    exec::{run::PlanSlot, transaction::Transaction},
     pgtype::output::Style,
     sql::{self, Context},
 };
@@ -174,6 +176,10 @@ pub struct Session {
     /// The moment of `reported` and `derived`.
     stamp: context::Stamp,
     derived: statement::Derived,
+    /// How many statements were run.
+    statements: u64,
+    /// Where the plan of the running statement is put for the log.
+    shown_plan: Option<PlanSlot>,
 }
 
 impl Engine {
@@ -201,6 +207,7 @@ impl Engine {
             settings.start_with(name, value)?;
         }
         for (name, value) in &start.parameters {
+            settings::check_may_change(name, role.superuser)?;
             settings.start_with(name, value)?;
         }
         let names = ((database.id, database.name.clone()), (role.id, role.name.clone()));
@@ -220,6 +227,8 @@ impl Engine {
             events: Vec::new(),
             cache: cache::StatementCache::default(),
             reported: HashMap::new(),
+            statements: 0,
+            shown_plan: None,
         };
         session.reported = session.reportable().collect();
         Ok(session)

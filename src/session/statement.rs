@@ -2,13 +2,13 @@
 
 use super::{
     Outcome, Rows, RowsTag, Session,
-    cancel::{Pace, Stop},
+    cancel::Pace,
     explain,
+    running::{Running, SlowLog, watched},
     settings::Settings,
     utility,
 };
 use crate::{
-    clock::SharedClock,
     error::{Error, Result, SqlState},
     exec::{
         nearest::Knobs,
@@ -23,14 +23,13 @@ use crate::{
     ids::Oid,
     pgtype::PgType,
     sql::{self, Bound, Context, OutputColumn, Query, Statement, Utility},
-    telemetry::Metrics,
 };
 use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::common::ScalarValue;
-use futures::StreamExt;
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// A statement whose parameters and columns are known.
 #[derive(Debug)]
@@ -71,18 +70,17 @@ pub(super) struct Derived {
     binding: Arc<str>,
     knobs: Knobs,
     timeout: Option<Duration>,
-    /// From which duration on a statement is logged.
-    slow: Option<Duration>,
+    /// Which statements are logged.
+    pub(super) slow: Option<SlowLog>,
 }
 
 impl Derived {
     pub(super) fn of(settings: &Settings) -> Self {
-        let slow = u64::try_from(settings.number("log_min_duration_statement"));
         Self {
             binding: settings.binding(),
             knobs: knobs(settings),
             timeout: settings.duration("statement_timeout"),
-            slow: slow.ok().map(Duration::from_millis),
+            slow: SlowLog::of(settings),
         }
     }
 }
@@ -201,14 +199,11 @@ impl Session {
         let stop = self.context.canceller.renew();
         let limit = self.derived.timeout.map(|limit| (limit, Arc::clone(&self.engine.clock)));
         let pace = Pace::begin(self.context.canceller.clone(), stop.clone(), limit);
-        let counted = Counted::new(self, statement);
-        let outcome = self.run(prepared, parameters, stop.token()).await;
-        let outcome = outcome.map_err(|error| {
-            let error = stop.reason(error);
-            counted.failed(&error);
-            error
-        })?;
-        Ok(watched(outcome, stop, Running { pace: Arc::new(pace), counted }))
+        let running = Running::new(self, statement, prepared, &parameters, pace);
+        let work = self.run(prepared, parameters, stop.token());
+        let outcome = work.instrument(running.span.clone()).await;
+        let outcome = outcome.map_err(|error| stop.reason(error))?;
+        Ok(watched(outcome, stop, running))
     }
 
     async fn run(
@@ -304,8 +299,12 @@ impl Session {
         self.settle();
         let knobs = self.derived.knobs;
         let view = self.context.view();
+        let mut run = self.engine.runner.statement(snapshot, view, knobs, cancel);
+        if let Some(plan) = &self.shown_plan {
+            run = run.showing(plan.clone());
+        }
         Env {
-            run: self.engine.runner.statement(snapshot, view, knobs, cancel),
+            run,
             context: self.context(),
             parameters,
             lock_timeout: self.context.lock_timeout(),
@@ -420,93 +419,12 @@ impl Session {
     }
 }
 
-/// Streams fail with the true reason of a cancellation; what lasts as long as they do goes along.
-fn watched(outcome: Outcome, stop: Stop, running: Running) -> Outcome {
-    if let Outcome::CopyIn(mut copy) = outcome {
-        copy.running = Some(running);
-        return Outcome::CopyIn(copy);
-    }
-    let pace = Arc::clone(&running.pace);
-    let watch = |stream: super::RowStream| -> super::RowStream {
-        Box::pin(stream.map(move |batch| {
-            let counted = &running.counted;
-            match batch {
-                Ok(batch) => {
-                    counted.metrics.rows_returned.inc_by(batch.num_rows() as u64);
-                    Ok(batch)
-                }
-                Err(error) => {
-                    let error = stop.reason(error);
-                    counted.failed(&error);
-                    Err(error)
-                }
-            }
-        }))
-    };
-    match outcome {
-        Outcome::Rows(rows) => {
-            let stream = watch(rows.stream);
-            Outcome::Rows(Rows { stream, pace: Some(pace), ..rows })
-        }
-        Outcome::CopyOut(copy) => {
-            Outcome::CopyOut(super::CopyOut { stream: watch(copy.stream), ..copy })
-        }
-        other => other,
-    }
-}
-
 /// Whether a statement is accepted in a failed transaction.
 fn ends_transaction(statement: &Statement) -> bool {
     matches!(
         statement.utility(),
         Some(Utility::Commit { .. } | Utility::Rollback { .. } | Utility::RollbackTo(_))
     )
-}
-
-/// What lasts until a statement's last row: its pace and its counters.
-#[derive(Debug)]
-pub(super) struct Running {
-    pace: Arc<Pace>,
-    counted: Counted,
-}
-
-/// A statement as the counters see it, until its last row.
-#[derive(Debug)]
-struct Counted {
-    metrics: Arc<Metrics>,
-    clock: SharedClock,
-    kind: &'static str,
-    begun: Duration,
-    /// From which duration on the statement is logged, and its text.
-    slow: Option<(Duration, Arc<str>)>,
-}
-
-impl Counted {
-    fn new(session: &Session, statement: &Statement) -> Self {
-        let (metrics, clock) =
-            (Arc::clone(&session.engine.metrics), Arc::clone(&session.engine.clock));
-        metrics.statements_running.inc();
-        let begun = clock.elapsed();
-        let slow = session.derived.slow.map(|limit| (limit, Arc::clone(statement.text())));
-        Self { metrics, clock, kind: statement.kind(), begun, slow }
-    }
-
-    fn failed(&self, error: &Error) {
-        self.metrics.errors.with_label_values(&[error.state().class()]).inc();
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.metrics.statements_running.dec();
-        let took = self.clock.elapsed().saturating_sub(self.begun);
-        self.metrics.statement(self.kind, took);
-        if let Some((limit, text)) = &self.slow
-            && took >= *limit
-        {
-            tracing::info!(?took, kind = self.kind, statement = %text, "slow statement");
-        }
-    }
 }
 
 /// The answer to a change of rows.

@@ -13,6 +13,7 @@ use crate::{
     },
 };
 use std::{sync::Arc, time::Duration};
+use tracing::Instrument as _;
 
 impl Session {
     /// Several statements of one message share an implicit transaction until
@@ -210,7 +211,8 @@ impl Session {
             self.on_commit(&mut transaction);
         }
         self.engine.sequences.carry(transaction.changes_mut());
-        let ended = transaction.commit(&self.engine.committer).await;
+        let commit = transaction.commit(&self.engine.committer);
+        let ended = commit.instrument(tracing::debug_span!("commit")).await;
         self.engine.metrics.transactions_open.dec();
         let outcome = if ended.is_ok() { "commit" } else { "rollback" };
         self.engine.metrics.transactions.with_label_values(&[outcome]).inc();

@@ -15,6 +15,8 @@ mod copy_file;
 mod crash;
 /// What is damaged or wrong is refused, by its name.
 mod damage;
+/// Who gets in over HTTP, and how much of it.
+mod doors;
 /// `sql/examples`, each against its expected output.
 mod examples;
 /// Sessions beside each other.
@@ -39,7 +41,11 @@ mod slt;
 mod stores;
 /// A node, a client, stores that fail by seed.
 mod support;
+/// What a node tells of itself: health, metrics, logs, traces.
+mod telling;
 /// Temporary relations until their end.
 mod temporary;
+/// Encryption on both ports.
+mod tls;
 /// The protocol, byte by byte.
 mod wire;
