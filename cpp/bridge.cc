@@ -305,6 +305,10 @@ MadeChange rebuild_finish(spfresh::Rebuild& rebuild) {
   return LandChange([&](spfresh::Change* change) { return rebuild.Finish(change); });
 }
 
+RebuildCounts rebuild_counts(const spfresh::Rebuild& rebuild) {
+  return RebuildCounts{rebuild.counts().checked, rebuild.counts().moved};
+}
+
 MadeSearch search_begin(const std::shared_ptr<spfresh::Version>& version, Floats query,
                         const Request& request) {
   MadeSearch made;

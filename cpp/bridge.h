@@ -32,6 +32,7 @@ struct MadeRebuild;
 struct MadeVerifier;
 struct Verified;
 enum class Task : uint8_t;
+struct RebuildCounts;
 struct MadeSearch;
 struct MadeBuilder;
 struct MadeCalibrator;
@@ -83,6 +84,7 @@ Status rebuild_plan(spfresh::Rebuild& rebuild, rust::Vec<uint32_t>& neighbours);
 Status rebuild_add_neighbour(spfresh::Rebuild& rebuild, uint32_t posting,
                              const spfresh::Chunk& chunk, Bytes live);
 MadeChange rebuild_finish(spfresh::Rebuild& rebuild);
+RebuildCounts rebuild_counts(const spfresh::Rebuild& rebuild);
 
 MadeSearch search_begin(const std::shared_ptr<spfresh::Version>& version, Floats query,
                         const Request& request);

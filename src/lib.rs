@@ -30,4 +30,5 @@ pub mod error;
 pub mod ids;
 pub mod pgtype;
 pub mod scram;
+pub mod tls;
 pub mod vector;

@@ -14,7 +14,9 @@ fn main() -> ExitCode {
     let matches = config::command().get_matches();
     let done = match config::request(&matches, std::env::vars_os()) {
         Ok(Request::Show(config)) => show(&config),
-        Ok(Request::Serve(config)) => serve(config),
+        Ok(Request::Serve(config)) => {
+            serve(config, || config::request(&matches, std::env::vars_os()))
+        }
         Err(error) => Err(error),
     };
     let Err(error) = done else { return ExitCode::SUCCESS };
@@ -35,8 +37,7 @@ fn show(config: &Config) -> Result<()> {
     })
 }
 
-fn serve(config: Config) -> Result<()> {
-    telemetry::start_log(config.log_format, &config.log_filter)?;
+fn serve(config: Config, again: impl Fn() -> Result<Request>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("nearlake-io")
@@ -44,26 +45,64 @@ fn serve(config: Config) -> Result<()> {
         .thread_stack_size(16 << 20)
         .build()
         .map_err(|error| Error::internal("cannot start threads").source(error))?;
-    runtime.block_on(run(config))
+    let otlp = config.otlp();
+    let tracing = telemetry::start_log(
+        config.log_format,
+        &config.log_filter,
+        otlp.as_ref(),
+        runtime.handle(),
+    )?;
+    let ended = runtime.block_on(run(config, again));
+    if let Some(tracing) = tracing {
+        runtime.block_on(tracing.finish());
+    }
+    ended
 }
 
-async fn run(config: Config) -> Result<()> {
+/// Settings that take effect without a restart.
+const RELOADED: [&str; 3] = ["log_filter", "password", "password_file"];
+
+/// Reads the settings again, from where they were read the first time.
+async fn reload(node: &Node, started: &Config, again: impl Fn() -> Result<Request>) {
+    let reloaded = match again() {
+        Ok(Request::Serve(config) | Request::Show(config)) => {
+            for ((setting, before), (_, now)) in started.effective().zip(config.effective()) {
+                if before != now && !RELOADED.contains(&setting.name) {
+                    tracing::warn!(setting = setting.name, before, now, "waits for a restart");
+                }
+            }
+            node.reload(&config).await
+        }
+        Err(error) => Err(error),
+    };
+    match reloaded {
+        Ok(()) => tracing::info!("settings, certificate and password read again"),
+        Err(error) => tracing::error!(%error, "the settings were not all read again"),
+    }
+}
+
+async fn run(config: Config, again: impl Fn() -> Result<Request>) -> Result<()> {
     // Before the node starts, so that a signal during a long replay is not lost.
     let listen = |kind| {
         signal(kind).map_err(|error| Error::internal("cannot listen for signals").source(error))
     };
     let (mut terminate, mut interrupt) =
         (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let mut hangup = listen(SignalKind::hangup())?;
+    let started = config.clone();
     let mut node = tokio::select! {
         node = Node::start(config) => node?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
     tracing::info!(postgres = %node.pg_addr(), http = %node.http_addr(), "ready");
-    let signal = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-        cause = node.failed() => return Err(cause),
+    let signal = loop {
+        tokio::select! {
+            _ = terminate.recv() => break "SIGTERM",
+            _ = interrupt.recv() => break "SIGINT",
+            _ = hangup.recv() => reload(&node, &started, &again).await,
+            cause = node.failed() => return Err(cause),
+        }
     };
     tracing::info!(signal, "stopping");
     node.stop().await?;

@@ -6,6 +6,7 @@
 //! stop    server ─> http ─> namespaces ─> upkeep, builds ─> post ─> maintenance (a last checkpoint) ─> commit task ─> lock
 //! ```
 
+mod checks;
 mod observe;
 
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
         state::States,
         upkeep::Upkeep,
     },
-    http::{self, Api, Check, Checks, Sidecar},
+    http::{self, Api, Sidecar},
     index::PostingStore,
     namespaces::Namespaces,
     scram,
@@ -40,12 +41,13 @@ use crate::{
         store::{Store, StoreOptions},
         wal::WalOptions,
     },
-    telemetry::Metrics,
+    telemetry::{self, Metrics},
+    tls::{Encryption, Identity},
     webhook::address::Reach,
 };
-use async_trait::async_trait;
+use checks::NodeChecks;
 use datafusion::execution::{
-    memory_pool::{FairSpillPool, TrackConsumersPool},
+    memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool},
     runtime_env::RuntimeEnvBuilder,
 };
 use observe::Observed;
@@ -66,6 +68,9 @@ pub struct Node {
     grace: Duration,
     clock: SharedClock,
     engine: Arc<Engine>,
+    committer: Committer,
+    access: server::Access,
+    encryption: Encryption,
     stop_server: CancellationToken,
     server: JoinHandle<()>,
     stop_upkeep: CancellationToken,
@@ -182,8 +187,9 @@ impl Node {
 
         let answers = usize::try_from(share(SHARES.filters)).unwrap_or(usize::MAX);
         let answers = Arc::new(Answers::new(answers, Arc::clone(&clock)));
+        let queries = query_memory(share(SHARES.queries));
         let runner =
-            runner(share(SHARES.queries), &cpu.handle, &metrics, recall, Arc::clone(&answers))?;
+            runner(Arc::clone(&queries), &cpu.handle, &metrics, recall, Arc::clone(&answers))?;
         let pressure = Pressure::new(
             Arc::clone(&states),
             Arc::clone(&clock),
@@ -220,38 +226,56 @@ impl Node {
         let post = cpu.handle.spawn(Post::new(parts, origin)?.run(stop_post.clone()));
         set_password(&config, &engine, &committer, &clock).await?;
 
+        let encryption = encryption(&config)?;
+        let access = server::Access::new(engine.has_password());
         let options = server::Options {
-            access: server::Access { require_password: engine.has_password() },
+            access: access.clone(),
             connections_max: config.max_connections,
             authentication_timeout: config.auth_timeout,
             shutdown_grace: config.shutdown_timeout,
-            tls: tls(&config)?,
+            encryption: encryption.clone(),
             clock: Arc::clone(&clock),
             ..server::Options::default()
         };
         let server = Server::bind(config.pg_listen, options, Arc::clone(&engine)).await?;
         let pg_addr = server.local_addr();
         let stop_server = CancellationToken::new();
-        metrics.memory_limit_bytes.set(i64::try_from(config.memory).unwrap_or(i64::MAX));
-        let observed = Observed {
+        tell_limits(&metrics, &config);
+        let counters = server.counters();
+        let server = tokio::spawn(server.run(stop_server.clone()));
+
+        let checks =
+            NodeChecks::new(store.clone(), Arc::clone(&engine), Arc::clone(&metrics), writer.id);
+        let namespaces =
+            Namespaces::new(Arc::clone(&engine), Arc::clone(&metrics), Arc::clone(&clock));
+        let options = http_options(&config, &encryption);
+        let api = Api::new(
+            Arc::clone(&namespaces),
+            Arc::clone(&engine),
+            Arc::clone(&clock),
+            options.clone(),
+        );
+        let state = http::State {
+            checks,
             metrics: Arc::clone(&metrics),
-            counters: server.counters(),
+            api: Some(api),
+            clock: Arc::clone(&clock),
+        };
+        let sidecar = Sidecar::start(config.http_listen, state, &options).await?;
+        let observed = Observed {
+            metrics,
+            counters,
+            http: sidecar.connections(),
             engine: Arc::clone(&engine),
             segments: observed_segments,
             answers,
-            store: store.clone(),
+            postings,
+            queries,
+            store,
             committer: committer.clone(),
             clock: Arc::clone(&clock),
         };
         tokio::spawn(observed.run(stop_server.clone()));
-        let server = tokio::spawn(server.run(stop_server.clone()));
-
-        let checks = Arc::new(NodeChecks { store, engine: Arc::clone(&engine) });
-        let namespaces =
-            Namespaces::new(Arc::clone(&engine), Arc::clone(&metrics), Arc::clone(&clock));
-        let api = Some(Api::new(Arc::clone(&namespaces), Arc::clone(&engine), Arc::clone(&clock)));
-        let state = http::State { checks, metrics, api };
-        let sidecar = Sidecar::start(config.http_listen, state).await?;
         Ok(Self {
             pg_addr,
             sidecar,
@@ -259,6 +283,9 @@ impl Node {
             grace: config.shutdown_timeout,
             clock,
             engine,
+            committer,
+            access,
+            encryption,
             stop_server,
             server,
             stop_upkeep,
@@ -287,6 +314,31 @@ impl Node {
             Ok(Err(error)) | Err(error) => error,
             Ok(Ok(())) => Error::internal("a task of the node ended"),
         }
+    }
+
+    /// Takes over what may change while a node runs, and disturbs nobody who is connected: the
+    /// filter of the log, the certificate and its key, the password of `postgres`. Everything is
+    /// tried; what cannot be used leaves what was before.
+    ///
+    /// # Errors
+    /// The first fault, after the others were logged.
+    pub async fn reload(&self, config: &Config) -> Result<()> {
+        let filter = telemetry::configure_log_filter(&config.log_filter);
+        let certificate = self.encryption.identity().map_or(Ok(()), |identity| identity.reload());
+        let password = set_password(config, &self.engine, &self.committer, &self.clock).await;
+        if config.password.is_some() && password.is_ok() {
+            self.access.require_password();
+        }
+        let mut first = Ok(());
+        for (what, done) in
+            [("log_filter", filter), ("certificate", certificate), ("password", password)]
+        {
+            if let Err(error) = done {
+                tracing::error!(what, %error, "not reloaded");
+                first = first.and(Err(error));
+            }
+        }
+        first
     }
 
     /// Where PostgreSQL clients connect.
@@ -378,18 +430,22 @@ impl Drop for Cpu {
     }
 }
 
+/// The memory that running statements share.
+fn query_memory(bytes: u64) -> Arc<dyn MemoryPool> {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let consumers = NonZeroUsize::new(3).expect("three is not zero");
+    Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), consumers))
+}
+
 fn runner(
-    memory: u64,
+    memory: Arc<dyn MemoryPool>,
     cpu: &Handle,
     metrics: &Arc<Metrics>,
     recall: Arc<Recall>,
     answers: Arc<Answers>,
 ) -> Result<Runner> {
-    let bytes = usize::try_from(memory).unwrap_or(usize::MAX);
-    let consumers = NonZeroUsize::new(3).expect("three is not zero");
-    let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), consumers);
     let environment = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(pool))
+        .with_memory_pool(memory)
         .build_arc()
         .map_err(crate::sql::error::from_datafusion)?;
     Ok(Runner::new(environment, cpu.clone(), threads(), Arc::clone(metrics), recall, answers))
@@ -424,41 +480,33 @@ async fn set_password(
     committer.commit(commit).await.map(drop)
 }
 
-fn tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>> {
-    match config.tls() {
-        Tls::Off => Ok(None),
-        Tls::Offered { cert, key } => server::tls::read(cert, key).map(Some),
-        Tls::Required { .. } => Err(Error::unsupported("clients cannot be made to use TLS yet")
-            .hint("Use tls = auto, which offers it.")),
+/// What clients find that ask for encryption, on both ports.
+fn encryption(config: &Config) -> Result<Encryption> {
+    let read = |cert, key| Identity::read(cert, key).map(Arc::new);
+    Ok(match config.tls() {
+        Tls::Off => Encryption::None,
+        Tls::Offered { cert, key } => Encryption::Offered(read(cert, key)?),
+        Tls::Required { cert, key } => Encryption::Required(read(cert, key)?),
+    })
+}
+
+fn http_options(config: &Config, encryption: &Encryption) -> http::Options {
+    let http = &config.http;
+    http::Options {
+        encryption: encryption.clone(),
+        open_health: http.open_health,
+        open_metrics: http.open_metrics,
+        origins: http.origins.clone(),
+        rate_max: (http.rate_limit > 0).then_some(http.rate_limit),
+        request_time_max: http.timeout,
+        connections_max: http.max_connections,
+        body_bytes_max: usize::try_from(http.max_body).unwrap_or(usize::MAX),
     }
 }
 
-/// How the node does, as the sidecar tells.
-struct NodeChecks {
-    store: Store,
-    engine: Arc<Engine>,
-}
-
-/// A check that takes longer than this has failed.
-const CHECK_LIMIT: Duration = Duration::from_secs(5);
-
-#[async_trait]
-impl Checks for NodeChecks {
-    async fn checks(&self) -> Vec<Check> {
-        let store = tokio::select! {
-            listed = self.store.list("manifest") => match listed {
-                Ok(listed) => Check::ok("store", format!("{} manifests", listed.len())),
-                Err(error) => Check::waiting("store", error.to_string()),
-            },
-            () = self.store.clock().sleep(CHECK_LIMIT) => {
-                Check::waiting("store", "it does not answer")
-            }
-        };
-        let log = if self.engine.takes_commits() {
-            Check::ok("wal", format!("commit {}", self.engine.states().snapshot().lsn))
-        } else {
-            Check::broken("wal", "the log cannot be written: restart the process")
-        };
-        vec![store, log]
-    }
+/// What metrics are compared with.
+fn tell_limits(metrics: &Metrics, config: &Config) {
+    metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    metrics.memory_limit_bytes.set(i64::try_from(config.memory).unwrap_or(i64::MAX));
+    metrics.connections_limit.set(i64::try_from(config.max_connections).unwrap_or(i64::MAX));
 }

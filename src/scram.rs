@@ -13,6 +13,10 @@ use subtle::ConstantTimeEq;
 
 /// The name under which the mechanism is offered.
 pub const MECHANISM: &str = "SCRAM-SHA-256";
+/// The same bound to the encrypted channel: whoever sits between two channels fails.
+pub const MECHANISM_PLUS: &str = "SCRAM-SHA-256-PLUS";
+/// What the channel is bound by: the hash of the server's certificate (RFC 5929).
+const BINDING: &str = "p=tls-server-end-point";
 /// How often a password is hashed unless someone asks for more; PostgreSQL's default.
 pub const ITERATIONS: u32 = 4096;
 const SALT_BYTES: usize = 16;
@@ -113,6 +117,17 @@ impl fmt::Debug for Verifier {
     }
 }
 
+/// What an authentication may be bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel<'a> {
+    /// Nothing: [`MECHANISM_PLUS`] was not offered.
+    Plain,
+    /// It was offered, and the client chose [`MECHANISM`].
+    Declined,
+    /// The client chose it; the hash of the certificate that it has to have seen.
+    Bound(&'a [u8]),
+}
+
 /// The server's side of one authentication, after the client's first message:
 ///
 /// ```text
@@ -125,6 +140,7 @@ impl fmt::Debug for Verifier {
 #[derive(Debug)]
 pub struct Exchange {
     verifier: Verifier,
+    /// What the client has to say of the channel, in base64.
     channel_binding: String,
     nonce: String,
     client_first_bare: String,
@@ -135,24 +151,22 @@ impl Exchange {
     /// Takes the client's first message.
     ///
     /// # Errors
-    /// 08P01 when the message is malformed or asks for channel binding.
-    pub fn answer(verifier: Verifier, client_first: &[u8]) -> Result<Self> {
-        Self::answer_with_nonce(verifier, client_first, &BASE64.encode(secret::<NONCE_BYTES>()))
+    /// 08P01 when the message is malformed or does not fit the channel; 28000 when somebody between
+    /// hid from the client that the channel can be bound.
+    pub fn answer(verifier: Verifier, channel: Channel<'_>, client_first: &[u8]) -> Result<Self> {
+        let nonce = BASE64.encode(secret::<NONCE_BYTES>());
+        Self::answer_with_nonce(verifier, channel, client_first, &nonce)
     }
 
-    fn answer_with_nonce(verifier: Verifier, client_first: &[u8], nonce: &str) -> Result<Self> {
+    fn answer_with_nonce(
+        verifier: Verifier,
+        channel: Channel<'_>,
+        client_first: &[u8],
+        nonce: &str,
+    ) -> Result<Self> {
         let message = text(client_first)?;
         let (flag, rest) = message.split_once(',').ok_or_else(|| malformed("gs2 header"))?;
-        match flag {
-            "n" | "y" => {}
-            flag if flag.starts_with("p=") => {
-                return Err(Error::new(
-                    SqlState::PROTOCOL_VIOLATION,
-                    "client requires SCRAM channel binding, but it is not supported",
-                ));
-            }
-            _ => return Err(malformed("channel-binding flag")),
-        }
+        check_flag(flag, channel)?;
         let (authorization, bare) =
             rest.split_once(',').ok_or_else(|| malformed("authorization identity"))?;
         if !authorization.is_empty() {
@@ -179,7 +193,10 @@ impl Exchange {
         Ok(Self {
             challenge: format!("r={nonce},s={salt},i={}", verifier.iterations),
             verifier,
-            channel_binding: BASE64.encode(format!("{flag},,")),
+            channel_binding: BASE64.encode(match channel {
+                Channel::Bound(end_point) => [flag.as_bytes(), b",,", end_point].concat(),
+                Channel::Plain | Channel::Declined => format!("{flag},,").into_bytes(),
+            }),
             nonce,
             client_first_bare: bare.to_owned(),
         })
@@ -225,6 +242,34 @@ impl Exchange {
         }
         let signature = hmac(&self.verifier.server_key, &said);
         Ok(Some(format!("v={}", BASE64.encode(signature))))
+    }
+}
+
+/// Whether what the client says of channel binding fits what it chose and what it was offered.
+fn check_flag(flag: &str, channel: Channel<'_>) -> Result<()> {
+    let violation = |message: &str| Err(Error::new(SqlState::PROTOCOL_VIOLATION, message));
+    match (flag, channel) {
+        ("n", Channel::Plain | Channel::Declined) | ("y", Channel::Plain) => Ok(()),
+        (BINDING, Channel::Bound(_)) => Ok(()),
+        ("y", Channel::Declined) => Err(Error::new(
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+            "SCRAM channel binding negotiation error",
+        )
+        .detail(
+            "The client supports SCRAM channel binding but thinks the server does not.  However, \
+             this server does support channel binding.",
+        )),
+        ("n" | "y", Channel::Bound(_)) => {
+            violation("the client selected SCRAM-SHA-256-PLUS, but its message binds no channel")
+        }
+        (other, Channel::Bound(_)) if other.starts_with("p=") => Err(Error::new(
+            SqlState::PROTOCOL_VIOLATION,
+            format!("unsupported SCRAM channel-binding type \"{}\"", &other[2..]),
+        )),
+        (other, _) if other.starts_with("p=") => {
+            violation("the client binds the channel without having selected SCRAM-SHA-256-PLUS")
+        }
+        _ => Err(malformed("channel-binding flag")),
     }
 }
 
@@ -280,7 +325,7 @@ mod tests {
 
     fn exchange(password: &str) -> Exchange {
         let verifier = Verifier::new(password, &BASE64.decode(SALT).unwrap(), 4096);
-        Exchange::answer_with_nonce(verifier, FIRST, NONCE).unwrap()
+        Exchange::answer_with_nonce(verifier, Channel::Plain, FIRST, NONCE).unwrap()
     }
 
     #[test]
@@ -305,8 +350,52 @@ mod tests {
             SqlState::PROTOCOL_VIOLATION
         );
         for garbage in [&b""[..], b"n,,", b"p=tls-unique,,n=,r=x", b"n,,n=,r=", b"\xff"] {
-            assert!(Exchange::answer(Verifier::mock(b"", "x"), garbage).is_err());
+            let verifier = Verifier::mock(b"", "x");
+            assert!(Exchange::answer(verifier, Channel::Plain, garbage).is_err());
         }
+    }
+
+    /// What a client that knows the password sends last.
+    fn proof(binding: &[u8], bare: &str, challenge: &str) -> String {
+        let nonce = challenge.split(',').next().unwrap();
+        let without_proof = format!("c={},{nonce}", BASE64.encode(binding));
+        let salted = salted_password("pencil", &BASE64.decode(SALT).unwrap(), 4096);
+        let client_key = hmac(&salted, &[b"Client Key"]);
+        let said = [bare, ",", challenge, ",", &without_proof].map(str::as_bytes);
+        let signature = hmac(&Sha256::digest(client_key), &said);
+        let proof: Vec<u8> = client_key.iter().zip(signature).map(|(a, b)| a ^ b).collect();
+        format!("{without_proof},p={}", BASE64.encode(proof))
+    }
+
+    #[test]
+    fn a_proof_is_bound_to_the_certificate_that_the_client_saw() {
+        let bare = "n=,r=abc";
+        let first = format!("{BINDING},,{bare}");
+        let finish = |seen: &[u8]| {
+            let verifier = Verifier::new("pencil", &BASE64.decode(SALT).unwrap(), 4096);
+            let channel = Channel::Bound(b"the hash");
+            let exchange = Exchange::answer(verifier, channel, first.as_bytes()).unwrap();
+            let binding = [BINDING.as_bytes(), b",,", seen].concat();
+            let last = proof(&binding, bare, exchange.challenge());
+            exchange.finish(last.as_bytes())
+        };
+        assert!(finish(b"the hash").unwrap().is_some());
+        assert_eq!(finish(b"another").unwrap_err().state(), SqlState::PROTOCOL_VIOLATION);
+    }
+
+    #[test]
+    fn who_hides_that_the_channel_can_be_bound_is_found_out() {
+        let state = |channel, first: &[u8]| {
+            Exchange::answer(Verifier::mock(b"", "x"), channel, first).err().map(|e| e.state())
+        };
+        assert_eq!(state(Channel::Plain, b"y,,n=,r=x"), None);
+        assert_eq!(state(Channel::Declined, b"n,,n=,r=x"), None);
+        let hidden = Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
+        assert_eq!(state(Channel::Declined, b"y,,n=,r=x"), hidden);
+        let wrong = Some(SqlState::PROTOCOL_VIOLATION);
+        assert_eq!(state(Channel::Bound(b"h"), b"n,,n=,r=x"), wrong);
+        assert_eq!(state(Channel::Bound(b"h"), b"p=tls-unique,,n=,r=x"), wrong);
+        assert_eq!(state(Channel::Plain, b"p=tls-server-end-point,,n=,r=x"), wrong);
     }
 
     #[test]

@@ -67,10 +67,42 @@ pub struct Config {
     pub webhook_allow_private: bool,
     /// Rows that an index may be behind its table before commits wait.
     pub unindexed_rows_max: u64,
+    /// Who gets in over HTTP, and the bounds there.
+    pub http: Http,
     /// How a line of the log looks.
     pub log_format: LogFormat,
     /// Which events are logged.
     pub log_filter: String,
+    otlp_endpoint: Option<String>,
+    otlp_sample: f64,
+}
+
+/// What is said of the HTTP port beside its address.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Whether everyone may ask how the node does, where clients need a password.
+    pub open_health: bool,
+    /// Whether everyone may read the metrics there.
+    pub open_metrics: bool,
+    /// The sites whose pages may talk to it.
+    pub origins: Vec<String>,
+    /// Requests that a key may make a second; 0 = as many as it likes.
+    pub rate_limit: u32,
+    /// How long a request may take.
+    pub timeout: Duration,
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// The longest body.
+    pub max_body: u64,
+}
+
+/// Where traces are sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Otlp {
+    /// The collector: `http://localhost:4318`.
+    pub endpoint: String,
+    /// Of traces that begin here, the share that is sent; of others the client decides.
+    pub sample: f64,
 }
 
 /// How a line of the log looks.
@@ -151,8 +183,19 @@ impl Default for Config {
             checkpoint_size: 256 << 20,
             webhook_allow_private: false,
             unindexed_rows_max: 100_000,
+            http: Http {
+                open_health: true,
+                open_metrics: false,
+                origins: Vec::new(),
+                rate_limit: 0,
+                timeout: Duration::from_secs(300),
+                max_connections: 1000,
+                max_body: 512 << 20,
+            },
             log_format: LogFormat::Human,
             log_filter: "info".into(),
+            otlp_endpoint: None,
+            otlp_sample: 1.0,
         }
     }
 }
@@ -324,6 +367,13 @@ impl Config {
             (TlsMode::Require, Some(cert), Some(key)) => Tls::Required { cert, key },
             _ => Tls::Off,
         }
+    }
+
+    /// Where traces are sent, if anywhere.
+    #[must_use]
+    pub fn otlp(&self) -> Option<Otlp> {
+        let endpoint = self.otlp_endpoint.clone()?;
+        Some(Otlp { endpoint, sample: self.otlp_sample })
     }
 
     /// Every setting with its effective value; secrets are only said to be set.

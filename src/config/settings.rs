@@ -116,11 +116,7 @@ pub const SETTINGS: &[Setting] = &[
         help: "Where the bucket's API answers, for emulators and private clouds.",
         flag: Some("store-endpoint"),
         set: |config, text| {
-            let url =
-                url::Url::parse(text).map_err(|error| format!("is not an address: {error}"))?;
-            if !matches!(url.scheme(), "http" | "https") {
-                return Err("must begin with http:// or https://".into());
-            }
+            check_url(text)?;
             config.store_endpoint = Some(text.into());
             Ok(())
         },
@@ -154,7 +150,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "tls",
         default: "auto",
         bounds: "auto (offered when there is a certificate), require, off",
-        help: "Whether PostgreSQL clients may or must encrypt.",
+        help: "Whether clients may or must encrypt, on both ports.",
         flag: Some("tls"),
         set: |config, text| {
             config.tls = match text {
@@ -194,6 +190,93 @@ pub const SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |config| show_path(config.tls_key.as_ref()),
+    },
+    Setting {
+        name: "http_public",
+        default: "health",
+        bounds: "none, or health and metrics with a comma between them",
+        help: "What of the HTTP port is open to everyone where clients need a password.",
+        flag: Some("http-public"),
+        set: |config, text| {
+            let (mut health, mut metrics) = (false, false);
+            for word in text.split(',').map(str::trim).filter(|&word| word != "none") {
+                match word {
+                    "health" => health = true,
+                    "metrics" => metrics = true,
+                    _ => return Err("must name health, metrics, or none".into()),
+                }
+            }
+            (config.http.open_health, config.http.open_metrics) = (health, metrics);
+            Ok(())
+        },
+        show: |config| {
+            let words =
+                [(config.http.open_health, "health"), (config.http.open_metrics, "metrics")];
+            let open: Vec<_> = words.iter().filter(|word| word.0).map(|word| word.1).collect();
+            if open.is_empty() { "none".into() } else { open.join(",") }
+        },
+    },
+    Setting {
+        name: "http_origins",
+        default: "none",
+        bounds: "sites like https://example.com with commas between them, or none",
+        help: "The sites whose pages may talk to the HTTP port (CORS).",
+        flag: Some("http-origins"),
+        set: |config, text| {
+            let sites = text.split(',').map(str::trim).filter(|&site| site != "none");
+            config.http.origins = sites.map(origin).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        show: |config| match config.http.origins.as_slice() {
+            [] => "none".into(),
+            sites => sites.join(","),
+        },
+    },
+    Setting {
+        name: "http_rate_limit",
+        default: "0",
+        bounds: "0 to 1000000",
+        help: "How many requests a second one key may make over HTTP; 0 is as many as it likes.",
+        flag: Some("http-rate-limit"),
+        set: |config, text| {
+            whole_within(text, 0..=1_000_000).map(|rate| config.http.rate_limit = rate)
+        },
+        show: |config| config.http.rate_limit.to_string(),
+    },
+    Setting {
+        name: "http_timeout",
+        default: "5min",
+        bounds: "1s to 1d",
+        help: "How long a request over HTTP may take until it is given up.",
+        flag: Some("http-timeout"),
+        set: |config, text| {
+            duration_within(text, Duration::from_secs(1)..=Duration::from_secs(86_400))
+                .map(|time| config.http.timeout = time)
+        },
+        show: |config| format_duration(config.http.timeout),
+    },
+    Setting {
+        name: "http_max_connections",
+        default: "1000",
+        bounds: "1 to 100000",
+        help: "How many connections over HTTP there may be at a time; one more is told 503.",
+        flag: Some("http-max-connections"),
+        set: |config, text| {
+            whole_within(text, 1..=100_000)
+                .map(|count| config.http.max_connections = count as usize)
+        },
+        show: |config| config.http.max_connections.to_string(),
+    },
+    Setting {
+        name: "http_max_body",
+        default: "512MiB",
+        bounds: "1KiB to 4GiB",
+        help: "The longest body of a request over HTTP, as sent and inflated; all together have twice that.",
+        flag: Some("http-max-body"),
+        set: |config, text| {
+            size_within(text, 1 << 10..=4 << 30).map(|bytes| config.http.max_body = bytes)
+        },
+        show: |config| format_size(config.http.max_body),
     },
     Setting {
         name: "max_connections",
@@ -323,7 +406,64 @@ pub const SETTINGS: &[Setting] = &[
         },
         show: |config| config.log_filter.clone(),
     },
+    Setting {
+        name: "otlp_endpoint",
+        default: "none",
+        bounds: "an http:// or https:// address, or none",
+        help: "The collector that spans are sent to, by OTLP over HTTP: `http://localhost:4318`.",
+        flag: Some("otlp-endpoint"),
+        set: |config, text| {
+            config.otlp_endpoint = None;
+            if text != "none" {
+                check_url(text)?;
+                config.otlp_endpoint = Some(text.into());
+            }
+            Ok(())
+        },
+        show: |config| config.otlp_endpoint.clone().unwrap_or_default(),
+    },
+    Setting {
+        name: "otlp_sample",
+        default: "1",
+        bounds: "0 to 1",
+        help: "Of the traces that begin here, the share that is sent; of others the client decides.",
+        flag: Some("otlp-sample"),
+        set: |config, text| {
+            let share: f64 = text.parse().map_err(|_| "is not a number")?;
+            if !(0.0..=1.0).contains(&share) {
+                return Err("must be between 0 and 1".into());
+            }
+            config.otlp_sample = share;
+            Ok(())
+        },
+        show: |config| config.otlp_sample.to_string(),
+    },
 ];
+
+fn check_url(text: &str) -> Result<(), String> {
+    let url = url::Url::parse(text).map_err(|error| format!("is not an address: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("must begin with http:// or https://".into());
+    }
+    Ok(())
+}
+
+/// A site as browsers name it: scheme, host, and a port that is not the usual one.
+fn origin(text: &str) -> Result<String, String> {
+    let wrong =
+        || format!("names {text:?}, which is not a site; write it like https://example.com");
+    let url = url::Url::parse(text).map_err(|_| wrong())?;
+    let origin = url.origin().ascii_serialization();
+    (origin == text).then_some(origin).ok_or_else(wrong)
+}
+
+fn whole_within(text: &str, bounds: RangeInclusive<u32>) -> Result<u32, String> {
+    let number = text.parse().map_err(|_| "is not a whole number")?;
+    if !bounds.contains(&number) {
+        return Err(format!("must be between {} and {}", bounds.start(), bounds.end()));
+    }
+    Ok(number)
+}
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let resolved = match text.strip_prefix("localhost:") {

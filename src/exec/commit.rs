@@ -35,7 +35,11 @@ use crate::{
 };
 use arrow::{array::RecordBatch, compute::concat_batches};
 use roaring::RoaringTreemap;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -101,6 +105,16 @@ enum Request {
 #[derive(Debug, Clone)]
 pub struct Committer {
     requests: mpsc::Sender<Request>,
+    failure: Arc<OnceLock<Failure>>,
+}
+
+/// Why the log can no longer be written by this process.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Whether another process writes to it.
+    pub is_fenced: bool,
+    /// The cause, in a sentence.
+    pub reason: String,
 }
 
 /// The commit task itself, to be run by the node.
@@ -112,7 +126,7 @@ pub struct CommitTask {
     wal: Wal,
     clock: SharedClock,
     metrics: Arc<Metrics>,
-    broken: Option<Arc<str>>,
+    failure: Arc<OnceLock<Failure>>,
 }
 
 impl Committer {
@@ -126,9 +140,10 @@ impl Committer {
         metrics: Arc<Metrics>,
     ) -> (Self, CommitTask) {
         let (sender, requests) = mpsc::channel(GROUP_MAX);
+        let failure = Arc::<OnceLock<Failure>>::default();
         (
-            Self { requests: sender },
-            CommitTask { requests, states, segments, wal, clock, metrics, broken: None },
+            Self { requests: sender, failure: Arc::clone(&failure) },
+            CommitTask { requests, states, segments, wal, clock, metrics, failure },
         )
     }
 
@@ -171,6 +186,12 @@ impl Committer {
         !self.requests.is_closed()
     }
 
+    /// Why no commit is taken any more; `None` while they are.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.get()
+    }
+
     async fn send<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<Result<T>>) -> Request,
@@ -201,8 +222,8 @@ impl CommitTask {
             while requests.peek().is_some() {
                 self.group(&mut requests).await;
             }
-            if let Some(broken) = &self.broken {
-                return Err(Error::internal(format!("the log cannot be written: {broken}")));
+            if let Some(Failure { reason, .. }) = self.failure.get() {
+                return Err(Error::internal(format!("the log cannot be written: {reason}")));
             }
         }
     }
@@ -272,12 +293,14 @@ impl CommitTask {
         tracing::error!(%error, "the log cannot be written");
         let is_unknown = error.state() == SqlState::TRANSACTION_RESOLUTION_UNKNOWN;
         if is_unknown || matches!(error.kind(), ErrorKind::Fenced | ErrorKind::Internal) {
-            self.broken = Some(error.to_string().into());
+            let is_fenced = error.kind() == ErrorKind::Fenced;
+            // The first cause is the true one.
+            let _ = self.failure.set(Failure { is_fenced, reason: error.to_string() });
         }
         for (reply, _) in replies {
             let error = match error.kind() {
                 ErrorKind::Fenced => Error::fenced(error.message()),
-                _ if self.broken.is_some() => unresolved(error.message()),
+                _ if self.failure.get().is_some() => unresolved(error.message()),
                 // Nothing of the group is in the log: the writer took it back.
                 _ => not_committed(&error),
             };
@@ -297,8 +320,8 @@ impl CommitTask {
 
     /// Step 2, as often as it takes to know how it ended.
     async fn make_durable(&mut self, records: &[Record]) -> Result<()> {
-        if let Some(broken) = &self.broken {
-            return Err(Error::internal(broken.to_string()));
+        if let Some(Failure { reason, .. }) = self.failure.get() {
+            return Err(Error::internal(reason.clone()));
         }
         let start = self.clock.elapsed();
         let mut written = self.wal.append(records).await;

@@ -104,7 +104,10 @@ impl MaintenanceTask {
             let (task, reply) = match asked {
                 Some((task, reply)) => (task, Some(reply)),
                 None if self.is_due(last) => (Task::Checkpoint, None),
-                None => continue,
+                None => {
+                    self.tell_behind();
+                    continue;
+                }
             };
             let done = self.perform(task).await;
             last = self.clock.elapsed();
@@ -137,19 +140,35 @@ impl MaintenanceTask {
         let done = self.checkpointer.checkpoint().await;
         let outcome = if done.is_ok() { "done" } else { "failed" };
         self.metrics.checkpoints.with_label_values(&[outcome]).inc();
-        let took = self.clock.elapsed().saturating_sub(begun);
-        self.metrics.checkpoint_seconds.observe(took.as_secs_f64());
+        self.metrics.checkpoint_seconds.observe(self.since(begun));
+        self.tell_behind();
         done.map(drop)
+    }
+
+    fn tell_behind(&self) {
+        let behind = i64::try_from(self.checkpointer.behind()).unwrap_or(i64::MAX);
+        self.metrics.checkpoint_behind.set(behind);
+    }
+
+    /// Seconds since then.
+    fn since(&self, begun: Duration) -> f64 {
+        self.clock.elapsed().saturating_sub(begun).as_secs_f64()
     }
 
     async fn perform(&self, task: Task) -> Result<()> {
         self.checkpoint().await?;
+        let begun = self.clock.elapsed();
         let compacted = self.checkpointer.compact().await?;
+        self.metrics.compactions.inc_by(compacted);
+        self.metrics.compaction_seconds.observe(self.since(begun));
         if compacted > 0 {
             // The manifest is to name the new segments, so that the old ones become garbage.
             self.checkpoint().await?;
         }
+        let begun = self.clock.elapsed();
         let collected = self.checkpointer.collect().await?;
+        self.metrics.collection_seconds.observe(self.since(begun));
+        self.metrics.bytes_collected.inc_by(collected.bytes);
         let objects = collected.dropped + collected.orphans + collected.manifests + collected.wal;
         self.metrics.objects_collected.inc_by(objects);
         if task == Task::Vacuum || compacted > 0 {

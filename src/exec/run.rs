@@ -38,9 +38,15 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
-use std::{collections::HashMap, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+};
 use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// Batches of a result, pulled by its reader; dropping it stops the query.
 pub type RowStream = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
@@ -61,7 +67,11 @@ pub struct Run {
     runner: Runner,
     config: SessionConfig,
     cancel: CancellationToken,
+    shown: Option<PlanSlot>,
 }
+
+/// Where a plan that ran is put, for whoever wants to look at it.
+pub type PlanSlot = Arc<OnceLock<Arc<dyn ExecutionPlan>>>;
 
 /// How many batches wait between a query and its reader.
 const BATCHES_AHEAD: usize = 2;
@@ -120,7 +130,7 @@ impl Runner {
             .with_extension(Arc::clone(&self.metrics))
             .with_extension(Arc::clone(&self.recall))
             .with_extension(Arc::clone(&self.answers));
-        Run { runner: self.clone(), config, cancel }
+        Run { runner: self.clone(), config, cancel, shown: None }
     }
 
     /// What is known of recall.
@@ -147,7 +157,14 @@ impl Run {
     #[must_use]
     pub fn on(&self, snapshot: Arc<Snapshot>) -> Self {
         let config = self.config.clone().with_extension(snapshot);
-        Self { runner: self.runner.clone(), config, cancel: self.cancel.clone() }
+        let (runner, cancel) = (self.runner.clone(), self.cancel.clone());
+        Self { runner, config, cancel, shown: self.shown.clone() }
+    }
+
+    /// The same, which puts the first plan that it runs where it can be looked at.
+    #[must_use]
+    pub fn showing(self, plan: PlanSlot) -> Self {
+        Self { shown: Some(plan), ..self }
     }
 
     /// The memory that plans have.
@@ -270,8 +287,13 @@ impl Run {
         parameters: &[ScalarValue],
     ) -> Result<(SchemaRef, RowStream)> {
         let reusable = plan.kept(Reusable::new);
-        let ready = self.ready(plan, &reusable, parameters).await?;
+        let planned = self.ready(plan, &reusable, parameters);
+        let ready = planned.instrument(tracing::debug_span!("plan")).await?;
         let (schema, physical) = (ready.plan.schema(), Arc::clone(&ready.plan));
+        if let Some(shown) = &self.shown {
+            // Those that follow belong to the same statement, and the first tells most.
+            let _ = shown.set(Arc::clone(&physical));
+        }
         let is_light = ready.is_light;
         let ended_well = move || reusable.give_back(ready);
         Ok((
@@ -321,7 +343,7 @@ impl Run {
     ) -> RowStream {
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
         let context = self.task_context();
-        let task = self.runner.cpu.spawn(async move {
+        let work = async move {
             let work = async {
                 let mut batches = execute_stream(plan, context).map_err(from_datafusion)?;
                 while let Some(batch) = batches.next().await {
@@ -341,7 +363,9 @@ impl Run {
             if let Err(error) = ended {
                 let _ = sender.send(Err(error)).await;
             }
-        });
+        }
+        .in_current_span();
+        let task = self.runner.cpu.spawn(work);
         let guard = AbortOnDrop(task.abort_handle());
         let rows = Rows { receiver, cancel: self.cancel.clone(), ended: false, _guard: guard };
         Box::pin(futures::stream::unfold(rows, Rows::next))
@@ -380,7 +404,7 @@ impl Run {
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let task = self.runner.cpu.spawn(work);
+        let task = self.runner.cpu.spawn(work.in_current_span());
         let _guard = AbortOnDrop(task.abort_handle());
         tokio::select! {
             () = self.cancel.cancelled() => Err(cancelled()),

@@ -18,10 +18,10 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The longest body, as it is sent and as it is once inflated.
-const BODY_BYTES_MAX: usize = 512 << 20;
-/// What all bodies that are being read or worked on may take together.
-const BODIES_BYTES_MAX: usize = 1 << 30;
+/// All bodies that are being read or worked on may take as much as so many of the longest.
+const LONGEST_MAX: usize = 2;
+/// However short bodies may be, so many bytes may be read at a time.
+const ROOM_BYTES_MIN: usize = 64 << 20;
 /// What bodies are counted in.
 const UNIT_BYTES: usize = 4096;
 /// How long a client may be silent within a body.
@@ -33,19 +33,28 @@ const COMPRESSED_BYTES_MIN: usize = 1024;
 
 /// The memory that bodies take together.
 #[derive(Debug, Clone)]
-pub(super) struct Room(Arc<Semaphore>);
-
-impl Default for Room {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(BODIES_BYTES_MAX / UNIT_BYTES)))
-    }
+pub(super) struct Room {
+    units: Arc<Semaphore>,
+    body_bytes_max: usize,
 }
 
 impl Room {
+    /// For bodies of at most so many bytes.
+    pub(super) fn new(body_bytes_max: usize) -> Self {
+        let bytes = body_bytes_max.saturating_mul(LONGEST_MAX).max(ROOM_BYTES_MIN);
+        let units = (bytes / UNIT_BYTES).min(Semaphore::MAX_PERMITS);
+        Self { units: Arc::new(Semaphore::new(units)), body_bytes_max }
+    }
+
+    fn too_long(&self) -> Refusal {
+        let message = format!("the body is longer than {} bytes", self.body_bytes_max);
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
     /// Takes some of it until the permit is dropped.
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
-        Arc::clone(&self.0).try_acquire_many_owned(units).map_err(|_| {
+        Arc::clone(&self.units).try_acquire_many_owned(units).map_err(|_| {
             Refusal::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many large requests at a time; try again",
@@ -109,17 +118,16 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Refusal> {
     }
 }
 
-fn too_long() -> Refusal {
-    let message = format!("the body is longer than {} MiB", BODY_BYTES_MAX >> 20);
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-}
-
 /// Reads a body as it comes, as long as there is room.
 async fn read(
     body: Body,
     api: &Api,
     room: &mut Vec<OwnedSemaphorePermit>,
 ) -> Result<Vec<u8>, Refusal> {
+    // Said beforehand, it is refused beforehand.
+    if axum::body::HttpBody::size_hint(&body).lower() > api.room.body_bytes_max as u64 {
+        return Err(api.room.too_long());
+    }
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();
     // What was taken room for, and is not there yet.
@@ -137,8 +145,8 @@ async fn read(
             let message = format!("the body could not be read: {error}");
             Refusal::new(StatusCode::BAD_REQUEST, message)
         })?;
-        if bytes.len() + chunk.len() > BODY_BYTES_MAX {
-            return Err(too_long());
+        if bytes.len() + chunk.len() > api.room.body_bytes_max {
+            return Err(api.room.too_long());
         }
         grow(chunk.len(), &mut spare, &api.room, room)?;
         bytes.extend_from_slice(&chunk);
@@ -176,8 +184,8 @@ fn inflate(
         if count == 0 {
             return Ok(inflated);
         }
-        if inflated.len() + count > BODY_BYTES_MAX {
-            return Err(too_long());
+        if inflated.len() + count > all.body_bytes_max {
+            return Err(all.too_long());
         }
         grow(count, &mut spare, all, room)?;
         inflated.extend_from_slice(&piece[..count]);
@@ -265,11 +273,12 @@ mod tests {
     fn a_bomb_does_not_go_off() {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         let zeros = vec![0; 1 << 20];
-        for _ in 0..(BODY_BYTES_MAX >> 20) + 1 {
+        for _ in 0..65 {
             encoder.write_all(&zeros).unwrap();
         }
         let bomb = encoder.finish().unwrap();
-        let fault = inflate(&bomb, &Room::default(), &mut Vec::new()).unwrap_err();
+        assert!(bomb.len() < 1 << 20);
+        let fault = inflate(&bomb, &Room::new(64 << 20), &mut Vec::new()).unwrap_err();
         assert!(format!("{fault:?}").contains("413"), "{fault:?}");
     }
 }

@@ -2,7 +2,7 @@
 //! no web page may, whatever address it makes the browser believe to be ours. Where one is set, a
 //! request bears an API key, `role:password`, or the password of `postgres` alone.
 
-use super::{Api, refusal::Refusal};
+use super::{Api, cors, rate::Key, refusal::Refusal};
 use crate::{namespaces::Caller, scram::Verifier};
 use axum::{
     extract::{Request, State},
@@ -34,7 +34,14 @@ pub(super) async fn pass(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match caller(&api, request.headers()).await {
+    let admitted = match caller(&api, request.headers()).await {
+        Ok((caller, key)) => match api.rate.as_ref().map_or(Ok(()), |rate| rate.take(key)) {
+            Ok(()) => Ok(caller),
+            Err(wait) => Err(Refusal::too_often(wait)),
+        },
+        Err(refusal) => Err(refusal),
+    };
+    match admitted {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -43,17 +50,36 @@ pub(super) async fn pass(
     }
 }
 
-async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Refusal> {
+/// Lets through who asks how the node does, or what it counted: everyone where the settings say so,
+/// and otherwise whoever may ask for more.
+pub(super) async fn pass_unless_open(
+    State((api, is_open)): State<(Arc<Api>, bool)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if is_open {
+        return next.run(request).await;
+    }
+    match caller(&api, request.headers()).await {
+        Ok(_) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Who asks, and by what its requests are counted.
+async fn caller(api: &Api, headers: &HeaderMap) -> Result<(Caller, Key), Refusal> {
     let borne = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let borne = borne.and_then(|value| value.split_once(' '));
     let token = borne.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let token = token.map(|(_, token)| token.trim());
-    if let Some(role) = token.and_then(|key| api.engine.role_of_api_key(key)) {
-        return Ok(Caller { role: role.into() });
+    if let Some(key) = token
+        && let Some(role) = api.engine.role_of_api_key(key)
+    {
+        return Ok((Caller { role: role.into() }, Sha256::digest(key).into()));
     }
     if !api.engine.has_password() {
-        check_local(headers)?;
-        return Ok(Caller { role: TRUSTED_ROLE.into() });
+        check_local(headers, &api.options.origins)?;
+        return Ok((Caller { role: TRUSTED_ROLE.into() }, Key::default()));
     }
     let unknown = || {
         let message = "expected `Authorization: Bearer` with an API key, with role:password, or with \
@@ -69,7 +95,7 @@ async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Refusal> {
     let hash = Sha256::new().chain_update(token).chain_update([0]).chain_update(&verifier);
     let hash: [u8; 32] = hash.finalize().into();
     if let Some(caller) = api.known.right.lock().get(&hash) {
-        return Ok(caller.clone());
+        return Ok((caller.clone(), hash));
     }
     let turn = api.known.checking.lock().await;
     let password = password.to_owned();
@@ -87,11 +113,11 @@ async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Refusal> {
         right.clear();
     }
     right.insert(hash, caller.clone());
-    Ok(caller)
+    Ok((caller, hash))
 }
 
-/// Refuses what a browser sends for a page that is not of this machine.
-fn check_local(headers: &HeaderMap) -> Result<(), Refusal> {
+/// Refuses what a browser sends for a page that is neither of this machine nor of a listed site.
+fn check_local(headers: &HeaderMap, origins: &[String]) -> Result<(), Refusal> {
     let denied = |what: &str| {
         let message = format!("requests without a password come from this machine: {what}");
         Err(Refusal::new(StatusCode::FORBIDDEN, message))
@@ -105,6 +131,7 @@ fn check_local(headers: &HeaderMap) -> Result<(), Refusal> {
         let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         host.is_some_and(is_loopback)
     };
+    let is_ours = |origin: &HeaderValue| is_ours(origin) || cors::is_listed(origins, origin);
     if !headers.get_all(header::ORIGIN).iter().all(is_ours) {
         return denied("the Origin header names another one");
     }
@@ -145,13 +172,15 @@ mod tests {
             if let Some(origin) = origin {
                 headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
             }
-            check_local(&headers).is_ok()
+            check_local(&headers, &["https://listed.example".to_owned()]).is_ok()
         };
         assert!(check("localhost:8080", None));
         assert!(check("localhost:8080", Some("http://127.0.0.1:3000")));
         assert!(!check("localhost:8080", Some("https://example.com")));
         assert!(!check("localhost:8080", Some("null")));
+        assert!(check("localhost:8080", Some("https://listed.example")));
+        assert!(!check("listed.example", Some("https://listed.example")));
         assert!(!check("example.com", None));
-        assert!(check_local(&HeaderMap::new()).is_err());
+        assert!(check_local(&HeaderMap::new(), &[]).is_err());
     }
 }

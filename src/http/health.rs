@@ -53,11 +53,12 @@ impl Check {
     }
 
     fn to_json(&self) -> Value {
-        let (ok, detail) = match &self.state {
-            Ok(detail) => (true, detail),
-            Err(Fault::Waiting(reason) | Fault::Broken(reason)) => (false, reason),
+        let (state, detail) = match &self.state {
+            Ok(detail) => ("ok", detail),
+            Err(Fault::Waiting(reason)) => ("waiting", reason),
+            Err(Fault::Broken(reason)) => ("broken", reason),
         };
-        json!({ "name": self.name, "ok": ok, "detail": detail })
+        json!({ "name": self.name, "ok": self.state.is_ok(), "state": state, "detail": detail })
     }
 }
 

@@ -5,19 +5,28 @@
 //!   GET /healthz    nothing is broken that only a restart could mend
 //!   GET /readyz     statements can be served now
 //!   GET /metrics    Prometheus' text format
-//!   /v1/webhooks    webhooks
-//!   GET /            the console, and its parts under /console
+//!   GET /           the console, and its parts under /console
 //!   POST /v1/sql    statements in a session of their own
-//!   /v1, /v2        namespaces: gate (who asks), body (JSON in and out), refusal (what fails)
+//!   /v1/webhooks    webhooks
+//!   /v1, /v2        namespaces
 //! ```
+//!
+//! A request passes [`listener`] (connections, TLS), `request` (its id, span and time), `cors` (pages of
+//! other sites), `gate` (who asks) and `rate` (how often), `body` (JSON in and out); what fails becomes a
+//! `refusal`.
 
 mod body;
 mod console;
+mod cors;
 mod gate;
 mod health;
+mod listener;
 mod metrics;
 mod namespaces;
+mod options;
+mod rate;
 mod refusal;
+mod request;
 mod sql;
 #[cfg(test)]
 mod tests;
@@ -30,9 +39,11 @@ use crate::{
     session::Engine,
     telemetry::Metrics,
 };
-use axum::{Router, routing::get};
+use axum::{Router, middleware, routing::get};
 pub use health::{Check, Checks, Fault};
-use std::{fmt, future::IntoFuture as _, net::SocketAddr, sync::Arc};
+pub use listener::Connections;
+pub use options::Options;
+use std::{fmt, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +56,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// What the JSON API serves; nothing of it where this is `None`.
     pub api: Option<Arc<Api>>,
+    /// Time.
+    pub clock: SharedClock,
 }
 
 /// What the JSON API serves.
@@ -53,22 +66,32 @@ pub struct Api {
     namespaces: Arc<Namespaces>,
     engine: Arc<Engine>,
     clock: SharedClock,
+    options: Options,
     room: body::Room,
     sql: sql::Desk,
+    rate: Option<rate::Rate>,
     known: gate::Known,
 }
 
 impl Api {
     /// Over the namespaces of an engine.
     #[must_use]
-    pub fn new(namespaces: Arc<Namespaces>, engine: Arc<Engine>, clock: SharedClock) -> Arc<Self> {
+    pub fn new(
+        namespaces: Arc<Namespaces>,
+        engine: Arc<Engine>,
+        clock: SharedClock,
+        options: Options,
+    ) -> Arc<Self> {
+        let rate = options.rate_max.map(|max| rate::Rate::new(max, Arc::clone(&clock)));
         Arc::new(Self {
             namespaces,
             engine,
             clock,
-            room: body::Room::default(),
+            room: body::Room::new(options.body_bytes_max),
+            rate,
             sql: sql::Desk::default(),
             known: gate::Known::default(),
+            options,
         })
     }
 }
@@ -83,8 +106,9 @@ impl fmt::Debug for State {
 #[derive(Debug)]
 pub struct Sidecar {
     address: SocketAddr,
+    connections: Arc<Connections>,
     stopping: CancellationToken,
-    task: JoinHandle<std::io::Result<()>>,
+    task: JoinHandle<()>,
     api: Option<Arc<Api>>,
 }
 
@@ -93,19 +117,31 @@ impl Sidecar {
     ///
     /// # Errors
     /// 58030 when the address cannot be had.
-    pub async fn start(address: SocketAddr, state: State) -> Result<Self> {
+    pub async fn start(address: SocketAddr, state: State, options: &Options) -> Result<Self> {
         let taken = |error: std::io::Error| {
             Error::new(SqlState::IO_ERROR, format!("cannot listen on {address} for HTTP: {error}"))
                 .hint("Choose another address with --http-listen; port 0 picks a free one.")
                 .source(error)
         };
-        let listener = TcpListener::bind(address).await.map_err(taken)?;
-        let address = listener.local_addr().map_err(taken)?;
-        let (stopping, api) = (CancellationToken::new(), state.api.clone());
-        let served = axum::serve(listener, router(state))
-            .with_graceful_shutdown(stopping.clone().cancelled_owned());
-        let task = tokio::spawn(served.into_future());
-        Ok(Self { address, stopping, task, api })
+        let tcp = TcpListener::bind(address).await.map_err(taken)?;
+        let address = tcp.local_addr().map_err(taken)?;
+        let (stopping, connections) = (CancellationToken::new(), Arc::<Connections>::default());
+        let (clock, api) = (Arc::clone(&state.clock), state.api.clone());
+        let shared = listener::Shared::new(
+            router(state, options),
+            options,
+            clock,
+            Arc::clone(&connections),
+            stopping.clone(),
+        );
+        let task = tokio::spawn(listener::Listener { tcp, shared }.run());
+        Ok(Self { address, connections, stopping, task, api })
+    }
+
+    /// What its connections went through; it goes on counting while the sidecar runs.
+    #[must_use]
+    pub fn connections(&self) -> Arc<Connections> {
+        Arc::clone(&self.connections)
     }
 
     /// Where it listens.
@@ -115,15 +151,16 @@ impl Sidecar {
     }
 
     /// Takes no more requests, and ends with the last answer that is on its way, or with `grace`.
-    pub async fn stop(self, grace: impl Future<Output = ()>) {
+    pub async fn stop(mut self, grace: impl Future<Output = ()>) {
         self.stopping.cancel();
         tokio::select! {
-            ended = self.task => match ended {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "the HTTP listener failed"),
-                Err(error) => tracing::error!(%error, "the HTTP task failed"),
+            ended = &mut self.task => if let Err(error) = ended {
+                tracing::error!(%error, "the HTTP task failed");
             },
-            () = grace => tracing::warn!("requests over HTTP were cut off"),
+            () = grace => {
+                tracing::warn!("requests over HTTP were cut off");
+                self.task.abort();
+            }
         }
         if let Some(api) = &self.api {
             api.sql.stop().await;
@@ -131,16 +168,31 @@ impl Sidecar {
     }
 }
 
-fn router(state: State) -> Router {
+fn router(state: State, options: &Options) -> Router {
+    let every = request::Every {
+        metrics: Arc::clone(&state.metrics),
+        clock: Arc::clone(&state.clock),
+        time_max: options.request_time_max,
+    };
+    let mut health = Router::new()
+        .route("/livez", get(health::live))
+        .route("/healthz", get(health::healthy))
+        .route("/readyz", get(health::ready));
+    let mut metrics = Router::new().route("/metrics", get(metrics::render));
+    if let Some(api) = &state.api {
+        let gate = |is_open| {
+            middleware::from_fn_with_state((Arc::clone(api), is_open), gate::pass_unless_open)
+        };
+        health = health.route_layer(gate(options.open_health));
+        metrics = metrics.route_layer(gate(options.open_metrics));
+    }
     let api = state.api.clone().map_or_else(Router::new, |api| {
         namespaces::router(Arc::clone(&api)).merge(sql::router(api))
     });
-    Router::new()
-        .route("/livez", get(health::live))
-        .route("/healthz", get(health::healthy))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::render))
+    health
+        .merge(metrics)
         .with_state(state)
         .merge(console::router())
         .merge(api)
+        .layer(middleware::from_fn_with_state(every, request::take))
 }

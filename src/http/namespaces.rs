@@ -14,7 +14,7 @@
 use super::{
     Api,
     body::{self, Sent},
-    gate,
+    cors, gate,
     refusal::{self, Refusal},
     webhooks,
 };
@@ -54,6 +54,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route("/v2/{*rest}", axum::routing::any(nowhere))
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), gate::pass))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), cors::allow))
         .layer(middleware::from_fn(body::compressed))
         .with_state(api)
         .route("/openapi.json", get(openapi))

@@ -3,10 +3,11 @@
 use crate::namespaces::{Fault, FaultKind};
 use axum::{
     Json,
-    http::{HeaderName, StatusCode},
+    http::{HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
+use std::time::Duration;
 
 /// Tells clients not to try again what will fail again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -16,11 +17,22 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 pub(super) struct Refusal {
     status: StatusCode,
     message: String,
+    /// After how many seconds it may pass.
+    retry_after: Option<u64>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        let is_busy =
+            matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        Self { status, message: message.into(), retry_after: is_busy.then_some(1) }
+    }
+
+    /// A key asked more often than it may.
+    pub(super) fn too_often(wait: Duration) -> Self {
+        let refusal =
+            Self::new(StatusCode::TOO_MANY_REQUESTS, "this key asks too often; try again");
+        Self { retry_after: Some(wait.as_secs() + 1), ..refusal }
     }
 }
 
@@ -54,6 +66,9 @@ impl IntoResponse for Refusal {
         let mut response = (self.status, body).into_response();
         if self.status == StatusCode::NOT_IMPLEMENTED {
             response.headers_mut().insert(SHOULD_RETRY, "false".parse().expect("it is ASCII"));
+        }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock::SystemClock;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::{
@@ -29,8 +30,11 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 async fn sidecar() -> (Sidecar, Arc<Told>, Arc<Metrics>) {
     let (told, metrics) = (Arc::new(Told::default()), Arc::new(Metrics::default()));
     let checks = Arc::clone(&told) as Arc<dyn Checks>;
-    let state = State { checks, metrics: Arc::clone(&metrics), api: None };
-    (Sidecar::start("127.0.0.1:0".parse().unwrap(), state).await.unwrap(), told, metrics)
+    let clock = SystemClock::shared();
+    let state = State { checks, metrics: Arc::clone(&metrics), api: None, clock };
+    let address = "127.0.0.1:0".parse().unwrap();
+    let sidecar = Sidecar::start(address, state, &Options::default()).await.unwrap();
+    (sidecar, told, metrics)
 }
 
 #[tokio::test]
@@ -50,6 +54,7 @@ async fn a_node_that_waits_is_healthy_and_not_ready() {
     assert_eq!(body["status"], "unavailable");
     assert_eq!(body["checks"][1]["name"], "store");
     assert_eq!(body["checks"][1]["ok"], false);
+    assert_eq!(body["checks"][1]["state"], "waiting");
     assert_eq!(body["checks"][1]["detail"], "no answer for 9 s");
     assert_eq!((healthy.0, broken.0, ready_again.0), (200, 503, 200));
     sidecar.stop(std::future::pending()).await;
@@ -73,8 +78,8 @@ async fn metrics_are_text_and_unknown_paths_are_404() {
 async fn an_address_that_is_taken_is_named() {
     let (sidecar, told, metrics) = sidecar().await;
 
-    let state = State { checks: told, metrics, api: None };
-    let error = Sidecar::start(sidecar.address(), state).await.unwrap_err();
+    let state = State { checks: told, metrics, api: None, clock: SystemClock::shared() };
+    let error = Sidecar::start(sidecar.address(), state, &Options::default()).await.unwrap_err();
 
     assert!(error.message().contains(&sidecar.address().to_string()), "{error}");
     sidecar.stop(std::future::pending()).await;

@@ -102,6 +102,10 @@ mod bridge {
         status: Status,
         value: UniquePtr<Verifier>,
     }
+    struct RebuildCounts {
+        checked: u64,
+        moved: u64,
+    }
     struct MadeSearch {
         status: Status,
         value: UniquePtr<Search>,
@@ -189,6 +193,7 @@ mod bridge {
             live: &[u8],
         ) -> Status;
         fn rebuild_finish(rebuild: Pin<&mut Rebuild>) -> MadeChange;
+        fn rebuild_counts(rebuild: &Rebuild) -> RebuildCounts;
 
         fn search_begin(
             version: &SharedPtr<Version>,
@@ -603,8 +608,10 @@ impl Rebuild {
         checked(bridge::rebuild_add_neighbour(self.0.pin_mut(), posting, &chunk.0, live))
     }
 
-    pub(super) fn finish(mut self) -> Result<Change> {
-        Change::made(bridge::rebuild_finish(self.0.pin_mut()))
+    /// The change, and how many entries were looked at and moved for it.
+    pub(super) fn finish(mut self) -> Result<(Change, bridge::RebuildCounts)> {
+        let change = Change::made(bridge::rebuild_finish(self.0.pin_mut()))?;
+        Ok((change, bridge::rebuild_counts(&self.0)))
     }
 }
 

@@ -33,6 +33,7 @@ mod options;
 mod posting;
 mod search;
 mod store;
+mod tally;
 mod upkeep;
 mod verify;
 
@@ -46,6 +47,7 @@ pub use options::{IndexOptions, indexed_metric};
 pub use posting::Hold;
 pub use search::{Found, Hit, MayHold, Search};
 pub use store::{ObjectSink, ObjectSource, PostingStore, Put};
+pub use tally::UpkeepCounts;
 pub use verify::{Check, Report, Verification};
 
 use crate::{
@@ -87,6 +89,8 @@ struct Inner {
     damaged: Arc<AtomicBool>,
     /// Shared by all versions.
     costs: Arc<costs::Costs>,
+    /// Shared by all versions.
+    tally: Arc<tally::Tally>,
 }
 
 impl Inner {
@@ -104,6 +108,7 @@ impl Inner {
             depth: Arc::default(),
             damaged: Arc::default(),
             costs: Arc::default(),
+            tally: Arc::default(),
         }
     }
 }

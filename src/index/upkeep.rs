@@ -13,7 +13,7 @@ use super::{
     store::Want,
 };
 use crate::{error::Result, ids::RowId};
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 /// A posting in more chunks than this is made one; at the end of a build, each is.
 const CHUNKS_MAX: usize = 4;
@@ -60,6 +60,7 @@ impl Index {
         }
         let ids: Vec<u32> = self.0.postings.iter().map(|(id, _)| id).collect();
         let from = ids.partition_point(|&id| id < self.0.sweep);
+        let (mut all_entries, mut all_dead) = (0, 0);
         for &id in ids[from..].iter().chain(&ids[..from]) {
             let (mut entries, mut dead) = (0, 0);
             let scans = self.0.postings.chunks(id).iter().map(Want::scan).collect();
@@ -69,12 +70,16 @@ impl Index {
                     dead += usize::from(!live(row_of(word)));
                 }
             }
+            all_entries += entries as u64;
+            all_dead += dead as u64;
             if dead * 100 > entries * DEAD_PERCENT_MAX {
                 let mut next = Inner::clone(&self.rebuild(ffi::Task::Rebuild, id, live).await?.0);
                 next.sweep = id + 1;
                 return Ok(Some(Self(Arc::new(next))));
             }
         }
+        self.0.tally.seen_dead.store(all_dead, Relaxed);
+        self.0.tally.seen_entries.store(all_entries, Relaxed);
         let mut left_out: Vec<RowId> = self.0.left_out.to_vec();
         left_out.retain(|&row| live(row));
         if left_out.len() < self.0.left_out.len() {
@@ -144,7 +149,11 @@ impl Index {
         for (id, read) in ids.into_iter().zip(read) {
             rebuild.add_neighbour(id, &read, &live_of(&read, live)?)?;
         }
-        Ok(Self(Arc::new(self.with(rebuild.finish()?)?)))
+        let (change, counts) = rebuild.finish()?;
+        let next = self.with(change)?;
+        let (before, after) = (self.0.core.postings(), next.core.postings());
+        self.0.tally.rebuilt(before, after, counts.checked, counts.moved);
+        Ok(Self(Arc::new(next)))
     }
 
     async fn calibrate(&self, live: Live<'_>) -> Result<Self> {
@@ -173,6 +182,7 @@ impl Index {
             tokio::task::yield_now().await;
         }
         let core = calibrator.finish()?;
+        self.0.tally.calibrations.fetch_add(1, Relaxed);
         Ok(Self(Arc::new(Inner { core, ..Inner::clone(&self.0) })))
     }
 }

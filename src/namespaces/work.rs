@@ -79,6 +79,13 @@ impl Pool {
         Ok(Work { session: Some(session), role, pool, is_broken: false, _slot: slot })
     }
 
+    /// An error that SQL raised is one that a client is told.
+    fn count(&self, fault: &Fault) {
+        if let Some(state) = fault.state {
+            self.engine.count_error(state);
+        }
+    }
+
     /// Takes no more work, and lets the idle sessions go.
     pub(super) fn close(&self) {
         self.slots.close();
@@ -153,7 +160,7 @@ impl Work {
     pub(super) async fn run(&mut self, sql: Sql, given: Option<Given>) -> Answer<Done> {
         // What is dropped in the middle is not used again.
         self.is_broken = true;
-        let done = self.try_run(sql, given).await?;
+        let done = self.try_run(sql, given).await.inspect_err(|fault| self.pool.count(fault))?;
         self.is_broken = false;
         Ok(done)
     }
@@ -189,6 +196,12 @@ impl Work {
     /// Makes what was done last.
     pub(super) async fn commit(mut self) -> Answer<()> {
         self.is_broken = true;
+        self.try_commit().await.inspect_err(|fault| self.pool.count(fault))?;
+        self.is_broken = false;
+        Ok(())
+    }
+
+    async fn try_commit(&mut self) -> Answer<()> {
         let session = self.session();
         if session.status() == TransactionStatus::Idle {
             session.commit_implicit().await?;
@@ -198,7 +211,6 @@ impl Work {
             session.execute(&commit, Vec::<ArrayRef>::new()).await?;
             session.commit_implicit().await?;
         }
-        self.is_broken = false;
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Whether a client is whom it says. Under trust its word is enough; otherwise it proves by
-//! SCRAM-SHA-256 that it knows the role's password. Whether the role does not exist, has no
-//! password, or the password was wrong, looks the same from outside.
+//! SCRAM-SHA-256 that it knows the role's password, over an encrypted channel bound to the server's
+//! certificate. Whether the role does not exist, has no password, or the password was wrong, looks the
+//! same from outside.
 
 use super::{
     Fault, Shared,
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::{
     error::{Error, SqlState},
-    scram::{self, Exchange, Verifier},
+    scram::{self, Channel, Exchange, Verifier},
 };
 use bytes::{Buf, Bytes};
 use pgwire::messages::startup::{
@@ -24,7 +25,7 @@ pub(super) async fn authenticate(
     role: &str,
 ) -> Result<(), Fault> {
     let login = shared.engine.login(role);
-    if shared.options.access.require_password {
+    if shared.options.access.requires_password() {
         let verifier = login.as_ref().ok().and_then(|login| login.verifier.as_deref());
         let verifier = verifier
             .and_then(Verifier::parse)
@@ -42,9 +43,23 @@ pub(super) async fn authenticate(
 }
 
 async fn prove(wire: &mut Wire, verifier: Verifier, role: &str) -> Result<(), Fault> {
-    wire.send(&Authentication::SASL(vec![scram::MECHANISM.to_owned()]))?;
-    let first = initial_response(response(wire).await?)?;
-    let exchange = Exchange::answer(verifier, &first).map_err(Fault::Fatal)?;
+    let end_point = wire.end_point().map(<[u8]>::to_vec);
+    let plus = end_point.is_some().then_some(scram::MECHANISM_PLUS);
+    let offered = plus.into_iter().chain([scram::MECHANISM]).map(str::to_owned);
+    wire.send(&Authentication::SASL(offered.collect()))?;
+    let (mechanism, first) = initial_response(response(wire).await?)?;
+    let channel = match (&end_point, &mechanism[..]) {
+        (None, name) if name == scram::MECHANISM.as_bytes() => Channel::Plain,
+        (Some(_), name) if name == scram::MECHANISM.as_bytes() => Channel::Declined,
+        (Some(end_point), name) if name == scram::MECHANISM_PLUS.as_bytes() => {
+            Channel::Bound(end_point)
+        }
+        _ => {
+            let message = "client selected an invalid SASL authentication mechanism";
+            return Err(Fault::Fatal(violation(message)));
+        }
+    };
+    let exchange = Exchange::answer(verifier, channel, &first).map_err(Fault::Fatal)?;
     wire.send(&Authentication::SASLContinue(exchange.challenge().to_owned().into()))?;
     match exchange.finish(&response(wire).await?).map_err(Fault::Fatal)? {
         Some(signature) => {
@@ -69,19 +84,14 @@ async fn response(wire: &mut Wire) -> Result<Bytes, Fault> {
     Ok(frame.ok_or(std::io::ErrorKind::UnexpectedEof).map_err(std::io::Error::from)?.body)
 }
 
-/// The client's first message within a SASLInitialResponse, which names the mechanism before it.
-fn initial_response(mut body: Bytes) -> Result<Bytes, Fault> {
+/// The mechanism that a SASLInitialResponse names, and the client's first message.
+fn initial_response(mut body: Bytes) -> Result<(Bytes, Bytes), Fault> {
     let malformed = || Fault::Fatal(violation("malformed SASL initial response"));
     let end = body.iter().position(|&byte| byte == 0).ok_or_else(malformed)?;
     let mechanism = body.split_to(end);
-    if mechanism != scram::MECHANISM {
-        return Err(Fault::Fatal(violation(
-            "client selected an invalid SASL authentication mechanism",
-        )));
-    }
     body.advance(1);
     match body.try_get_i32().map(usize::try_from) {
-        Ok(Ok(length)) if length == body.len() => Ok(body),
+        Ok(Ok(length)) if length == body.len() => Ok((mechanism, body)),
         _ => Err(malformed()),
     }
 }

@@ -52,7 +52,8 @@ pub(super) struct Connection {
 /// Serves one client to its end.
 pub(super) async fn serve(socket: Box<dyn Socket>, peer: Option<SocketAddr>, shared: Arc<Shared>) {
     let clock = Arc::clone(&shared.options.clock);
-    let mut wire = Wire::new(socket, Arc::clone(&shared.counters), Arc::clone(&clock));
+    let (counters, is_local) = (Arc::clone(&shared.counters), peer.is_none());
+    let mut wire = Wire::new(socket, is_local, counters, Arc::clone(&clock));
     let greeting = tokio::select! {
         biased;
         () = shared.stopping.cancelled() => Err(Fault::Fatal(stopping())),
@@ -86,6 +87,7 @@ async fn end(mut wire: Wire, ended: Result<(), Fault>, shared: &Shared) {
         Err(Fault::Error(error) | Fault::Fatal(error)) => {
             debug!(state = %error.state(), %error, "a connection was ended");
             shared.counters.errors_total.fetch_add(1, Relaxed);
+            shared.engine.count_error(error.state());
             if wire.send(&response::fatal(&error)).is_ok() {
                 wire.close().await;
             }
@@ -243,6 +245,7 @@ impl Connection {
         // What the failed statement had to say comes first; nothing of it can fail it again.
         let _ = self.tell_events();
         self.shared.counters.errors_total.fetch_add(1, Relaxed);
+        self.shared.engine.count_error(error.state());
         self.wire.send(&response::error(error))?;
         Ok(self.wire.flush().await?)
     }

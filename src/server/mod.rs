@@ -18,7 +18,6 @@ mod query;
 mod response;
 mod rows;
 mod startup;
-pub mod tls;
 mod wire;
 
 pub use options::{Access, Options};

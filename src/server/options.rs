@@ -3,15 +3,39 @@
 use crate::{
     clock::{SharedClock, SystemClock},
     error::{Error, Result, SqlState},
+    tls::Encryption,
 };
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-/// Who gets in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Access {
-    /// Whether a client has to know its role's password (SCRAM-SHA-256); otherwise it is trusted
-    /// to be whom it says.
-    pub require_password: bool,
+/// Who gets in. Shared with whoever may tighten it while clients come and go.
+#[derive(Debug, Clone, Default)]
+pub struct Access(Arc<AtomicBool>);
+
+impl Access {
+    /// Clients are trusted to be whom they say, unless they have to know their role's password
+    /// (SCRAM-SHA-256).
+    #[must_use]
+    pub fn new(require_password: bool) -> Self {
+        Self(Arc::new(AtomicBool::new(require_password)))
+    }
+
+    /// From now on clients have to know their role's password.
+    pub fn require_password(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    /// Whether a client has to know its role's password.
+    #[must_use]
+    pub fn requires_password(&self) -> bool {
+        self.0.load(Relaxed)
+    }
 }
 
 /// The settings of a [`super::Server`], and every bound that it keeps.
@@ -19,8 +43,8 @@ pub struct Access {
 pub struct Options {
     /// Who gets in.
     pub access: Access,
-    /// The certificate; without one a client that asks for TLS is told that there is none.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Whether clients may or must encrypt.
+    pub encryption: Encryption,
     /// A socket file beside the TCP port.
     pub unix_socket: Option<PathBuf>,
     /// Sessions at a time.
@@ -49,8 +73,8 @@ const MESSAGE_BYTES_MAX: usize = (1 << 30) - 1;
 impl Default for Options {
     fn default() -> Self {
         Self {
-            access: Access { require_password: false },
-            tls: None,
+            access: Access::default(),
+            encryption: Encryption::None,
             unix_socket: None,
             connections_max: 100,
             message_bytes_max: MESSAGE_BYTES_MAX,

@@ -5,7 +5,7 @@ use super::{Fault, Shared, message, message::violation, wire::Wire};
 use crate::error::{Error, Result, SqlState};
 use bytes::{Buf, Bytes};
 use pgwire::messages::startup::{GssEncRequest, NegotiateProtocolVersion, SslRequest};
-use std::sync::atomic::Ordering::Relaxed;
+use std::{io, sync::atomic::Ordering::Relaxed};
 
 /// The longest packet of a client that is not let in; PostgreSQL's bound.
 const PACKET_BYTES_MAX: usize = 10_000;
@@ -27,17 +27,18 @@ pub(super) struct Startup {
 
 /// Negotiates until there is a startup message; `None` when the client wanted something else.
 pub(super) async fn negotiate(wire: &mut Wire, shared: &Shared) -> Result<Option<Startup>, Fault> {
-    let (mut tls_asked, mut gss_asked) = (false, false);
+    let is_encrypted = begin_with_tls(wire, shared).await?;
+    let (mut tls_asked, mut gss_asked) = (is_encrypted, is_encrypted);
     loop {
         let Some((code, body)) = wire.packet(PACKET_BYTES_MAX).await? else { return Ok(None) };
         match code.cast_signed() {
             SslRequest::BODY_MAGIC_NUMBER if !tls_asked => {
                 tls_asked = true;
-                match &shared.options.tls {
-                    Some(config) => {
+                match shared.options.encryption.identity() {
+                    Some(identity) => {
                         wire.answer(b'S');
                         wire.flush().await?;
-                        wire.encrypt(config.clone()).await?;
+                        wire.encrypt(&identity.current()).await?;
                         // Nobody asks for a second encryption inside the first.
                         gss_asked = true;
                     }
@@ -56,9 +57,46 @@ pub(super) async fn negotiate(wire: &mut Wire, shared: &Shared) -> Result<Option
                 cancel(body, shared);
                 return Ok(None);
             }
-            _ => return startup(wire, code, body).map(Some),
+            _ => {
+                let startup = startup(wire, code, body)?;
+                check_encrypted(wire, shared)?;
+                return Ok(Some(startup));
+            }
         }
     }
+}
+
+/// Clients with `sslnegotiation=direct` begin with a handshake; whether this one did. They have to name
+/// the protocol in it, so that no other protocol's client can be made to talk to this port.
+async fn begin_with_tls(wire: &mut Wire, shared: &Shared) -> Result<bool, Fault> {
+    /// The first byte of every handshake; no startup packet is that long.
+    const HANDSHAKE: u8 = 0x16;
+    if wire.first_byte().await? != Some(HANDSHAKE) {
+        return Ok(false);
+    }
+    let Some(identity) = shared.options.encryption.identity() else {
+        return Err(Fault::Gone(io::ErrorKind::Unsupported.into()));
+    };
+    wire.encrypt_at_once(&identity.current()).await?;
+    if !wire.speaks_postgres() {
+        let message =
+            "received direct SSL connection request without ALPN protocol negotiation extension";
+        return Err(Fault::Fatal(violation(message)));
+    }
+    Ok(true)
+}
+
+/// Where TLS is required, nothing is said in the clear: not even whether there is such a role. A
+/// socket file does not leave the machine.
+fn check_encrypted(wire: &Wire, shared: &Shared) -> Result<(), Fault> {
+    if !shared.options.encryption.is_required() || wire.is_private() {
+        return Ok(());
+    }
+    let message = "connections without encryption are not accepted";
+    Err(Fault::Fatal(
+        Error::new(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message)
+            .hint("Connect with sslmode=require, or stricter."),
+    ))
 }
 
 /// Answers nothing, so that nobody learns whether the key was right.

@@ -6,7 +6,7 @@ use super::{
     Counters, Fault,
     message::{Frame, unknown_kind, violation},
 };
-use crate::{clock::SharedClock, error::Error};
+use crate::{clock::SharedClock, error::Error, tls::Certified};
 use bytes::{Buf, Bytes, BytesMut};
 use pgwire::messages::Message;
 use std::{
@@ -41,16 +41,50 @@ pub(super) struct Wire {
     encoded: BytesMut,
     counters: Arc<Counters>,
     clock: SharedClock,
+    channel: Channel,
+    /// Whether the client said within the handshake which protocol it speaks, and it is ours.
+    speaks_postgres: bool,
+}
+
+/// Who can listen.
+enum Channel {
+    /// Whoever sits between.
+    Open,
+    /// Nobody outside this machine: it is a socket file.
+    Local,
+    /// Nobody; with what an authentication is bound to.
+    Encrypted(Option<Vec<u8>>),
 }
 
 impl Wire {
     pub(super) fn new(
         socket: Box<dyn Socket>,
+        is_local: bool,
         counters: Arc<Counters>,
         clock: SharedClock,
     ) -> Self {
         let (input, encoded) = (BytesMut::new(), BytesMut::new());
-        Self { socket, input, output: Vec::new(), encoded, counters, clock }
+        let channel = if is_local { Channel::Local } else { Channel::Open };
+        let (output, speaks_postgres) = (Vec::new(), false);
+        Self { socket, input, output, encoded, counters, clock, channel, speaks_postgres }
+    }
+
+    /// Whether the handshake named PostgreSQL's protocol (ALPN).
+    pub(super) fn speaks_postgres(&self) -> bool {
+        self.speaks_postgres
+    }
+
+    /// Whether nobody on the way can read what is said.
+    pub(super) fn is_private(&self) -> bool {
+        !matches!(self.channel, Channel::Open)
+    }
+
+    /// What an authentication over an encrypted channel is bound to.
+    pub(super) fn end_point(&self) -> Option<&[u8]> {
+        match &self.channel {
+            Channel::Encrypted(end_point) => end_point.as_deref(),
+            Channel::Open | Channel::Local => None,
+        }
     }
 
     /// The next message, of a kind and length for which `bytes_max` has a bound; `None` when the
@@ -108,15 +142,34 @@ impl Wire {
         std::future::pending().await
     }
 
+    /// The first byte of a client, left where it is; `None` when it closed the connection instead.
+    pub(super) async fn first_byte(&mut self) -> Result<Option<u8>, Fault> {
+        Ok(self.fill(1).await?.then(|| self.input[0]))
+    }
+
+    /// From here on everything is encrypted, by a client that did not ask before: what has come is
+    /// the beginning of its handshake.
+    pub(super) async fn encrypt_at_once(&mut self, certified: &Certified) -> Result<(), Fault> {
+        let begun = io::Cursor::new(self.input.split().freeze());
+        let plain = std::mem::replace(&mut self.socket, Box::new(tokio::io::empty()));
+        let (read, write) = tokio::io::split(plain);
+        self.socket = Box::new(tokio::io::join(AsyncReadExt::chain(begun, read), write));
+        self.encrypt(certified).await
+    }
+
     /// From here on everything is encrypted.
-    pub(super) async fn encrypt(&mut self, config: Arc<rustls::ServerConfig>) -> Result<(), Fault> {
+    pub(super) async fn encrypt(&mut self, certified: &Certified) -> Result<(), Fault> {
         // What came before the handshake was not encrypted and may be someone else's
         // (CVE-2021-23214).
         if !self.input.is_empty() {
             return Err(Fault::Fatal(violation("received unencrypted data after SSL request")));
         }
         let plain = std::mem::replace(&mut self.socket, Box::new(tokio::io::empty()));
-        self.socket = Box::new(TlsAcceptor::from(config).accept(plain).await?);
+        let acceptor = TlsAcceptor::from(Arc::clone(&certified.postgres));
+        let socket = acceptor.accept(plain).await?;
+        self.speaks_postgres = socket.get_ref().1.alpn_protocol().is_some();
+        self.socket = Box::new(socket);
+        self.channel = Channel::Encrypted(certified.end_point.clone());
         Ok(())
     }
 

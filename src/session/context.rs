@@ -3,7 +3,7 @@
 use super::{
     cancel::Canceller,
     engine::Engine,
-    settings::{Settings, time_zone},
+    settings::{LOG_FILTER, Settings, check_may_change, set_log_filter, time_zone},
 };
 use crate::{
     catalog::{Catalog, PG_CATALOG, PG_TEMP, pg, schema_in_session},
@@ -17,6 +17,7 @@ use crate::{
     ids::Oid,
     pgtype::{interval::IntervalStyle, output::Style},
     sql::{ActivityRow, AdvisoryLock, Context, IndexCheck, MeasuredRecall, SettingRow},
+    telemetry,
 };
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -128,6 +129,11 @@ impl SessionContext {
     /// Reads settings.
     pub(super) fn with_settings<T>(&self, read: impl FnOnce(&Settings) -> T) -> T {
         read(&self.state.lock().settings)
+    }
+
+    /// Whether the role that acts is one.
+    pub(super) fn is_superuser(&self) -> bool {
+        self.catalog().role(self.user()).is_some_and(|role| role.superuser)
     }
 
     /// Changes settings.
@@ -322,8 +328,12 @@ impl Context for SessionContext {
 
     fn setting(&self, name: &str) -> Option<String> {
         if name.eq_ignore_ascii_case("is_superuser") {
-            let superuser = self.catalog().role(self.user()).is_some_and(|role| role.superuser);
-            return Some(if superuser { "on" } else { "off" }.to_owned());
+            return Some(if self.is_superuser() { "on" } else { "off" }.to_owned());
+        }
+        if name.eq_ignore_ascii_case(LOG_FILTER)
+            && let Some(filter) = telemetry::log_filter()
+        {
+            return Some(filter);
         }
         if name.eq_ignore_ascii_case("session_authorization") {
             return Some(self.session_user_name());
@@ -333,11 +343,21 @@ impl Context for SessionContext {
     }
 
     fn set_setting(&self, name: &str, value: &str, local: bool) -> Result<String> {
+        check_may_change(name, self.is_superuser())?;
+        if name.eq_ignore_ascii_case(LOG_FILTER) {
+            return set_log_filter(Some(value), local).map(|()| value.to_owned());
+        }
         self.change_settings(|settings| settings.set(name, value, local))
     }
 
     fn settings(&self) -> Vec<SettingRow> {
-        self.with_settings(Settings::rows)
+        let mut rows = self.with_settings(Settings::rows);
+        let filter = rows.iter_mut().find(|row| row.name == LOG_FILTER);
+        if let (Some(row), Some(now)) = (filter, telemetry::log_filter()) {
+            row.source = if now == row.setting { "default" } else { "override" }.to_owned();
+            row.setting = now;
+        }
+        rows
     }
 
     fn next_value(&self, sequence: Oid) -> Result<i64> {

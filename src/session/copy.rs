@@ -1,6 +1,6 @@
 //! COPY: rows that the client sends, and rows that it gets in COPY's form.
 
-use super::{Outcome, OutputColumn, RowStream, Session, statement::Running};
+use super::{Outcome, OutputColumn, RowStream, Session, running::Running};
 use crate::{
     error::Result,
     exec::{insert::Inserter, transaction::Mark, write::Env},

@@ -6,8 +6,14 @@ use crate::{
     clock::SharedClock,
     error::{Error, Result, SqlState},
     exec::{
-        build::Builds, commit::Committer, locks::Locks, maintenance::Maintenance,
-        pressure::Pressure, run::Runner, spill::Spill, state::States,
+        build::Builds,
+        commit::{Committer, Failure},
+        locks::Locks,
+        maintenance::Maintenance,
+        pressure::Pressure,
+        run::Runner,
+        spill::Spill,
+        state::States,
     },
     sql::Context,
     telemetry::Metrics,
@@ -111,7 +117,18 @@ impl Engine {
     /// Whether the log can still be written.
     #[must_use]
     pub fn takes_commits(&self) -> bool {
-        self.committer.is_open()
+        self.committer.is_open() && self.committer.failure().is_none()
+    }
+
+    /// Why the log can no longer be written; `None` where it can, or the node is stopping.
+    #[must_use]
+    pub fn log_failure(&self) -> Option<&Failure> {
+        self.committer.failure()
+    }
+
+    /// Counts an error that a client is told.
+    pub fn count_error(&self, state: SqlState) {
+        self.metrics.errors.with_label_values(&[state.class()]).inc();
     }
 
     /// The committed names of now.

@@ -12,6 +12,7 @@
 //! - [`api_key`]: keys of HTTP clients.
 //! - [`webhook`]: statements about webhooks, and what their conditions mean.
 //! - [`temporary`]: temporary relations until their end.
+//! - [`running`]: a statement until its last row: span, counters, the log of slow ones.
 //! - [`cursor`], [`copy`], [`explain`]: what their names say.
 
 mod api_key;
@@ -25,6 +26,7 @@ mod cursor;
 mod engine;
 mod explain;
 mod notify;
+mod running;
 mod sequence;
 pub mod settings;
 mod statement;
@@ -47,7 +49,7 @@ pub use crate::{
 
 use crate::{
     error::{Error, Result, SqlState},
-    exec::transaction::Transaction,
+    exec::{run::PlanSlot, transaction::Transaction},
     pgtype::output::Style,
     sql::{self, Context},
 };
@@ -182,6 +184,10 @@ pub struct Session {
     /// The moment of `reported` and `derived`.
     stamp: context::Stamp,
     derived: statement::Derived,
+    /// How many statements were run.
+    statements: u64,
+    /// Where the plan of the running statement is put for the log.
+    shown_plan: Option<PlanSlot>,
 }
 
 impl Engine {
@@ -209,6 +215,7 @@ impl Engine {
             settings.start_with(name, value)?;
         }
         for (name, value) in &start.parameters {
+            settings::check_may_change(name, role.superuser)?;
             settings.start_with(name, value)?;
         }
         let names = ((database.id, database.name.clone()), (role.id, role.name.clone()));
@@ -229,6 +236,8 @@ impl Engine {
             events: Vec::new(),
             cache: cache::StatementCache::default(),
             reported: HashMap::new(),
+            statements: 0,
+            shown_plan: None,
         };
         session.reported = session.reportable().collect();
         Ok(session)

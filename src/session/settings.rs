@@ -7,6 +7,7 @@ use crate::{
     catalog::nearest,
     error::{Error, Result, SqlState},
     sql::SettingRow,
+    telemetry,
 };
 use std::{
     borrow::Cow,
@@ -39,6 +40,8 @@ pub enum Kind {
 pub enum Who {
     /// Any session, for itself.
     User,
+    /// A session of a superuser, for itself or, where the setting says so, for the node.
+    Superuser,
     /// Nobody: it tells a fact.
     Internal,
     /// Whoever starts the server.
@@ -71,6 +74,15 @@ const fn user(
     Setting { name, default, kind, who: Who::User, reported: false, about }
 }
 
+const fn superuser(
+    name: &'static str,
+    default: &'static str,
+    kind: Kind,
+    about: &'static str,
+) -> Setting {
+    Setting { name, default, kind, who: Who::Superuser, reported: false, about }
+}
+
 const fn reported(
     name: &'static str,
     default: &'static str,
@@ -94,6 +106,9 @@ const LEVELS: Kind = Kind::Enum(&[
     "debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error",
 ]);
 const MS: Kind = Kind::Int("ms", 0, i32::MAX as i64);
+
+/// The setting that is the node's and not the session's.
+pub(super) const LOG_FILTER: &str = "nearlake.log_filter";
 
 /// Every setting, by name.
 pub const SETTINGS: &[Setting] = &[
@@ -224,11 +239,17 @@ pub const SETTINGS: &[Setting] = &[
     user("lc_numeric", "C", Kind::Text, "The locale of numbers."),
     user("lc_time", "C", Kind::Text, "The locale of dates."),
     user("lock_timeout", "0", MS, "How long a statement waits for a lock."),
-    user(
+    superuser(
         "log_min_duration_statement",
         "-1",
         Kind::Int("ms", -1, i32::MAX as i64),
         "From which duration on a statement is logged.",
+    ),
+    superuser(
+        "log_parameter_max_length",
+        "0",
+        Kind::Int("B", -1, i32::MAX as i64),
+        "How much of each parameter the log shows; -1 is all of it, 0 nothing.",
     ),
     user(
         "maintenance_work_mem",
@@ -250,6 +271,18 @@ pub const SETTINGS: &[Setting] = &[
         "2",
         Kind::Int("", 0, 1024),
         "How many threads beside its own a build of an index has, up to one for each core.",
+    ),
+    superuser(
+        LOG_FILTER,
+        "info",
+        Kind::Text,
+        "Which events the node logs: a level, or target=level pairs. Of the whole node, at once.",
+    ),
+    superuser(
+        "nearlake.log_slow_plan",
+        "off",
+        Kind::Bool,
+        "Whether the plan of a statement stands in the log beside it.",
     ),
     user(
         "nearlake.recall_target",
@@ -409,7 +442,9 @@ impl Settings {
     pub fn reset_all(&mut self) {
         self.generation += 1;
         let own = |name| ["role", "session_authorization"].contains(&name);
-        let resettable = |setting: &&Setting| setting.who == Who::User && !own(setting.name);
+        let resettable = |setting: &&Setting| {
+            matches!(setting.who, Who::User | Who::Superuser) && !own(setting.name)
+        };
         for setting in SETTINGS.iter().filter(resettable) {
             self.transaction.insert(Cow::Borrowed(setting.name), None);
         }
@@ -522,6 +557,7 @@ impl Settings {
             short_desc: setting.about.to_owned(),
             context: match setting.who {
                 Who::User => "user",
+                Who::Superuser => "superuser",
                 Who::Internal => "internal",
                 Who::Postmaster => "postmaster",
             }
@@ -575,6 +611,7 @@ pub fn shown(name: &str, value: &str) -> String {
         "ms" => &[("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1)],
         "kB" => &[("GB", 1 << 20), ("MB", 1 << 10), ("kB", 1)],
         "8kB" => &[("MB", 128)],
+        "B" => &[("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10), ("B", 1)],
         _ => return value.to_owned(),
     };
     let number: i64 = digits(value).unwrap_or(0);
@@ -585,6 +622,29 @@ pub fn shown(name: &str, value: &str) -> String {
         .iter()
         .find(|(_, size)| number % size == 0)
         .map_or_else(|| value.to_owned(), |(unit, size)| format!("{}{unit}", number / size))
+}
+
+/// Whether a role may change a setting.
+///
+/// # Errors
+/// 42501.
+pub(super) fn check_may_change(name: &str, is_superuser: bool) -> Result<()> {
+    match find(name) {
+        Some(Setting { who: Who::Superuser, name, .. }) if !is_superuser => Err(Error::new(
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            format!("permission denied to set parameter \"{name}\""),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// SET and RESET of [`LOG_FILTER`], which hold for the whole node and at once.
+pub(super) fn set_log_filter(filter: Option<&str>, local: bool) -> Result<()> {
+    if local {
+        return Err(Error::unsupported(format!("{LOG_FILTER} cannot be set for a transaction"))
+            .hint("It is the whole node's: SET it, and RESET it afterwards."));
+    }
+    telemetry::set_log_filter(filter)
 }
 
 /// A name and a value, checked and in their canonical spelling.
@@ -598,7 +658,11 @@ fn check(name: &str, value: &str) -> Result<(Cow<'static, str>, String)> {
         };
     };
     let shown = display_name(setting.name);
-    if setting.who != Who::User {
+    if setting.name == LOG_FILTER {
+        return Err(Error::unsupported(format!("{LOG_FILTER} cannot be set for a session"))
+            .hint("It is the whole node's: SET it as a superuser, or configure log_filter."));
+    }
+    if !matches!(setting.who, Who::User | Who::Superuser) {
         return Err(Error::new(
             SqlState::CANT_CHANGE_RUNTIME_PARAM,
             format!("parameter \"{shown}\" cannot be changed"),
@@ -707,6 +771,7 @@ fn quantity(value: &str, unit: &str) -> Option<i64> {
         "ms" => {
             &[("us", 0.001), ("ms", 1.0), ("s", 1e3), ("min", 6e4), ("h", 3.6e6), ("d", 8.64e7)]
         }
+        "B" => &[("B", 1.0), ("kB", 1024.0), ("MB", 1_048_576.0), ("GB", 1_073_741_824.0)],
         "kB" => &[
             ("B", 1.0 / 1024.0),
             ("kB", 1.0),

@@ -1,15 +1,14 @@
 //! Prepares and runs one statement.
 
 use super::{
-    Engine, Outcome, Rows, RowsTag, Session,
-    cancel::{Pace, Stop},
+    Outcome, Rows, RowsTag, Session,
+    cancel::Pace,
     explain,
+    running::{Running, SlowLog, watched},
     settings::Settings,
-    statements::RunOf,
     utility,
 };
 use crate::{
-    clock::SharedClock,
     error::{Error, Result, SqlState},
     exec::{
         build::Limits,
@@ -24,15 +23,14 @@ use crate::{
     },
     ids::Oid,
     pgtype::PgType,
-    sql::{self, Bound, Context, Form, OutputColumn, Query, Statement, Utility},
-    telemetry::Metrics,
+    sql::{self, Bound, Context, OutputColumn, Query, Statement, Utility},
 };
 use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::common::ScalarValue;
-use futures::StreamExt;
 use parking_lot::Mutex;
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// A statement whose parameters and columns are known.
 #[derive(Debug)]
@@ -74,19 +72,18 @@ pub(super) struct Derived {
     knobs: Knobs,
     limits: Limits,
     timeout: Option<Duration>,
-    /// From which duration on a statement is logged.
-    slow: Option<Duration>,
+    /// Which statements are logged.
+    pub(super) slow: Option<SlowLog>,
 }
 
 impl Derived {
     pub(super) fn of(settings: &Settings) -> Self {
-        let slow = u64::try_from(settings.number("log_min_duration_statement"));
         Self {
             binding: settings.binding(),
             knobs: knobs(settings),
             limits: limits(settings),
             timeout: settings.duration("statement_timeout"),
-            slow: slow.ok().map(Duration::from_millis),
+            slow: SlowLog::of(settings),
         }
     }
 }
@@ -216,14 +213,14 @@ impl Session {
         let stop = self.context.canceller.renew();
         let limit = self.derived.timeout.map(|limit| (limit, Arc::clone(&self.engine.clock)));
         let pace = Pace::begin(self.context.canceller.clone(), stop.clone(), limit);
-        let mut counted = Counted::new(self, statement);
-        let outcome = self.run(prepared, parameters, stop.token()).await;
+        let mut running = Running::new(self, statement, prepared, &parameters, pace);
+        let work = self.run(prepared, parameters, stop.token());
+        let outcome = work.instrument(running.span.clone()).await;
         let outcome = outcome.map_err(|error| {
-            let error = stop.reason(error);
-            counted.failed(&error);
-            error
+            running.failed();
+            stop.reason(error)
         })?;
-        Ok(watched(outcome, stop, Running { pace: Arc::new(pace), counted }))
+        Ok(watched(outcome, stop, running))
     }
 
     async fn run(
@@ -319,8 +316,12 @@ impl Session {
         self.settle();
         let knobs = self.derived.knobs;
         let view = self.context.view();
+        let mut run = self.engine.runner.statement(snapshot, view, knobs, cancel);
+        if let Some(plan) = &self.shown_plan {
+            run = run.showing(plan.clone());
+        }
         Env {
-            run: self.engine.runner.statement(snapshot, view, knobs, cancel),
+            run,
             context: self.context(),
             parameters,
             lock_timeout: self.context.lock_timeout(),
@@ -437,141 +438,12 @@ impl Session {
     }
 }
 
-/// Streams fail with the true reason of a cancellation; what lasts as long as they do goes along.
-fn watched(outcome: Outcome, stop: Stop, mut running: Running) -> Outcome {
-    match outcome {
-        Outcome::CopyIn(mut copy) => {
-            copy.running = Some(running);
-            return Outcome::CopyIn(copy);
-        }
-        // `INSERT 0 3`, `UPDATE 3`
-        Outcome::Done(tag) => {
-            let rows = tag.rsplit(' ').next().and_then(|rows| rows.parse().ok());
-            running.gave(rows.unwrap_or(0));
-            return Outcome::Done(tag);
-        }
-        _ => {}
-    }
-    let pace = Arc::clone(&running.pace);
-    let watch = |stream: super::RowStream| -> super::RowStream {
-        Box::pin(stream.map(move |batch| {
-            let counted = &mut running.counted;
-            match batch {
-                Ok(batch) => {
-                    counted.metrics.rows_returned.inc_by(batch.num_rows() as u64);
-                    counted.rows += batch.num_rows() as u64;
-                    Ok(batch)
-                }
-                Err(error) => {
-                    let error = stop.reason(error);
-                    counted.failed(&error);
-                    Err(error)
-                }
-            }
-        }))
-    };
-    match outcome {
-        Outcome::Rows(rows) => {
-            let stream = watch(rows.stream);
-            Outcome::Rows(Rows { stream, pace: Some(pace), ..rows })
-        }
-        Outcome::CopyOut(copy) => {
-            Outcome::CopyOut(super::CopyOut { stream: watch(copy.stream), ..copy })
-        }
-        other => other,
-    }
-}
-
 /// Whether a statement is accepted in a failed transaction.
 fn ends_transaction(statement: &Statement) -> bool {
     matches!(
         statement.utility(),
         Some(Utility::Commit { .. } | Utility::Rollback { .. } | Utility::RollbackTo(_))
     )
-}
-
-/// What lasts until a statement's last row: its pace and its counters.
-#[derive(Debug)]
-pub(super) struct Running {
-    pace: Arc<Pace>,
-    counted: Counted,
-}
-
-impl Running {
-    /// The statement gave or changed rows.
-    pub(super) fn gave(&mut self, rows: u64) {
-        self.counted.rows += rows;
-    }
-}
-
-/// A statement as the counters see it, until its last row.
-#[derive(Debug)]
-struct Counted {
-    engine: Arc<Engine>,
-    metrics: Arc<Metrics>,
-    clock: SharedClock,
-    user: Oid,
-    database: Oid,
-    form: Arc<Form>,
-    kind: &'static str,
-    /// Rows that it gave or changed.
-    rows: u64,
-    has_failed: bool,
-    begun: Duration,
-    /// From which duration on the statement is logged, and its text.
-    slow: Option<(Duration, Arc<str>)>,
-}
-
-impl Counted {
-    fn new(session: &Session, statement: &Statement) -> Self {
-        let (metrics, clock) =
-            (Arc::clone(&session.engine.metrics), Arc::clone(&session.engine.clock));
-        metrics.statements_running.inc();
-        let begun = clock.elapsed();
-        let slow = session.derived.slow.map(|limit| (limit, Arc::clone(statement.text())));
-        Self {
-            engine: Arc::clone(&session.engine),
-            metrics,
-            clock,
-            user: session.context.user(),
-            database: session.context.database(),
-            form: Arc::clone(statement.form()),
-            kind: statement.kind(),
-            rows: 0,
-            has_failed: false,
-            begun,
-            slow,
-        }
-    }
-
-    fn failed(&mut self, error: &Error) {
-        self.has_failed = true;
-        self.metrics.errors.with_label_values(&[error.state().class()]).inc();
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.metrics.statements_running.dec();
-        let took = self.clock.elapsed().saturating_sub(self.begun);
-        self.metrics.statement(self.kind, took);
-        let run = RunOf {
-            user: self.user,
-            database: self.database,
-            form: &self.form,
-            kind: self.kind,
-            took,
-            rows: self.rows,
-            failed: self.has_failed,
-            now_micros: self.clock.now_micros(),
-        };
-        self.engine.statements.record(&run, &self.metrics);
-        if let Some((limit, text)) = &self.slow
-            && took >= *limit
-        {
-            tracing::info!(?took, kind = self.kind, statement = %text, "slow statement");
-        }
-    }
 }
 
 /// The answer to a change of rows.

@@ -13,6 +13,7 @@ use crate::{
     },
 };
 use std::{sync::Arc, time::Duration};
+use tracing::Instrument as _;
 
 impl Session {
     /// Several statements of one message share an implicit transaction until
@@ -219,10 +220,11 @@ impl Session {
         }
         self.engine.sequences.carry(transaction.changes_mut());
         let stop = self.context.canceller.token();
-        let ended = match self.engine.pressure.admit(&transaction.growing(), &stop).await {
-            Ok(()) => transaction.commit(&self.engine.committer).await,
-            Err(error) => Err(error),
+        let commit = async {
+            self.engine.pressure.admit(&transaction.growing(), &stop).await?;
+            transaction.commit(&self.engine.committer).await
         };
+        let ended = commit.instrument(tracing::debug_span!("commit")).await;
         self.engine.metrics.transactions_open.dec();
         let outcome = if ended.is_ok() { "commit" } else { "rollback" };
         self.engine.metrics.transactions.with_label_values(&[outcome]).inc();

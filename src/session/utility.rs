@@ -5,7 +5,10 @@ use super::{
     Event, Outcome, OutputColumn, Rows, RowsTag, Session,
     concurrently::{concurrent, named_index},
     cursor::Cursor,
-    settings::{SETTINGS, display_name, no_setting, shown},
+    settings::{
+        LOG_FILTER, SETTINGS, Settings, check_may_change, display_name, no_setting, set_log_filter,
+        shown,
+    },
 };
 use crate::{
     catalog::{Catalog, Change},
@@ -115,14 +118,17 @@ pub(super) async fn run(
             session.set(name, value, *local)?;
             done("SET")
         }
-        Utility::Reset(name) => {
-            session.context.change_settings(|settings| match name {
-                Some(name) => settings.reset(name),
-                None => {
-                    settings.reset_all();
-                    Ok(())
-                }
-            })?;
+        Utility::Reset(Some(name)) => {
+            check_may_change(name, session.context.is_superuser())?;
+            if name.eq_ignore_ascii_case(LOG_FILTER) {
+                set_log_filter(None, false)?;
+            } else {
+                session.context.change_settings(|settings| settings.reset(name))?;
+            }
+            done("RESET")
+        }
+        Utility::Reset(None) => {
+            session.context.change_settings(Settings::reset_all);
             done("RESET")
         }
         Utility::Show(name) => session.show(name.as_deref()).map(Outcome::Rows),
@@ -304,6 +310,14 @@ impl Session {
             || name.eq_ignore_ascii_case("transaction_read_only")
         {
             return self.set_transaction_setting(name, value);
+        }
+        check_may_change(name, self.context.is_superuser())?;
+        if name.eq_ignore_ascii_case(LOG_FILTER) {
+            let filter = match value {
+                SetValue::Default => None,
+                SetValue::Values(values) => Some(values.join(", ")),
+            };
+            return set_log_filter(filter.as_deref(), local);
         }
         self.context.change_settings(|settings| match value {
             SetValue::Default => settings.reset(name),

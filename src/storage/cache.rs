@@ -113,6 +113,12 @@ impl RangeCache {
         &self.0.counters
     }
 
+    /// Bytes that lie in its memory tier now.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.0.blocks.memory().usage() as u64
+    }
+
     /// Ranges of an object. What is missing comes from `fetch`, which is given ranges that may
     /// reach over the object's end and then come back short, as do the ranges returned here.
     pub(crate) async fn ranges<F, Fut>(

@@ -7,6 +7,7 @@
 //! data/<id>.keys         the sorted key hashes of a segment
 //! data/<id>.deletes      the deleted rows of a table
 //! index/<id>             a part of an index checkpoint
+//! health/probe           written now and then to learn whether the store takes writes
 //! lock                   on a folder: held by the process that writes there
 //! ```
 //!
@@ -110,6 +111,12 @@ pub fn deletes(id: &str) -> ObjectPath {
 #[must_use]
 pub fn index(id: &str) -> ObjectPath {
     ObjectPath::new(format!("{INDEX}/{id}"))
+}
+
+/// What is written to learn whether the store takes writes. Its content means nothing.
+#[must_use]
+pub fn probe() -> ObjectPath {
+    ObjectPath::new("health/probe")
 }
 
 /// 128 bits by which one writer, commit or object differs from all others.

@@ -2,14 +2,15 @@
 //!
 //! Counters end in `_total`, times are in seconds, sizes in bytes. The label of a family takes its
 //! values from a short fixed list, or names an index that there is, so that a scrape stays small
-//! whatever clients do.
+//! whatever clients do. What every process has, [`super::process`] tells under the usual names.
 
+use super::{process, trace};
 use crate::error::{Error, Result};
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
-use std::time::Duration;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 /// From 50 microseconds, which a cached point lookup takes, to a minute.
 const SECONDS: &[f64] = &[
@@ -28,6 +29,9 @@ macro_rules! make {
     };
     (IntGauge, $name:literal, $help:expr) => {
         IntGauge::new($name, $help)
+    };
+    (Gauge, $name:literal, $help:expr) => {
+        Gauge::new($name, $help)
     };
     (Histogram, $name:literal, $help:expr, $buckets:ident) => {
         Histogram::with_opts(HistogramOpts::new($name, $help).buckets($buckets.to_vec()))
@@ -70,12 +74,32 @@ macro_rules! metrics {
 }
 
 metrics! {
+    /// The version that runs; always 1.
+    build_info: IntGaugeVec = "nearlake_build_info", "version";
+    /// Whether a check of readiness passes, by check: store, writable, wal, fence, disk.
+    check_ok: IntGaugeVec = "nearlake_check_ok", "check";
+
     /// Clients that are connected.
     connections: IntGauge = "nearlake_connections";
+    /// Clients that may be connected at a time.
+    connections_limit: IntGauge = "nearlake_connections_limit";
     /// Clients that were let in since the start.
     connections_accepted: IntCounter = "nearlake_connections_accepted_total";
     /// Clients that were turned away: too many, or not authenticated.
     connections_refused: IntCounter = "nearlake_connections_refused_total";
+    /// Bytes that clients sent and were sent, by direction: received, sent.
+    wire_bytes: IntCounterVec = "nearlake_wire_bytes_total", "direction";
+    /// Statements that were stopped by a cancel request.
+    cancels: IntCounter = "nearlake_cancels_total";
+
+    /// Connections over HTTP that are open.
+    http_connections: IntGauge = "nearlake_http_connections";
+    /// Connections over HTTP that were turned away since there were too many.
+    http_connections_refused: IntCounter = "nearlake_http_connections_refused_total";
+    /// Time from the head of a request to its answer, by route.
+    http_request_seconds: HistogramVec = "nearlake_http_request_seconds", SECONDS, "route";
+    /// Requests over HTTP, by route and by class of status.
+    http_requests: IntCounterVec = "nearlake_http_requests_total", "route", "status";
 
     /// Time from receiving a statement to its last row, by kind of statement.
     statement_seconds: HistogramVec = "nearlake_statement_seconds", SECONDS, "kind";
@@ -105,24 +129,59 @@ metrics! {
     wal_group_commits: Histogram = "nearlake_wal_group_commits", COUNTS;
     /// Commits that wait for the log.
     wal_queue: IntGauge = "nearlake_wal_queue";
+    /// Commits that the newest manifest lacks: what a start would replay.
+    checkpoint_behind: IntGauge = "nearlake_checkpoint_behind_commits";
 
     /// Checkpoints, by outcome: done, failed.
     checkpoints: IntCounterVec = "nearlake_checkpoints_total", "outcome";
     /// Time that a checkpoint takes.
     checkpoint_seconds: Histogram = "nearlake_checkpoint_seconds", SECONDS;
+    /// Times that segments were merged, or written anew without their deleted rows.
+    compactions: IntCounter = "nearlake_compactions_total";
+    /// Time that a round of compaction takes.
+    compaction_seconds: Histogram = "nearlake_compaction_seconds", SECONDS;
     /// Objects that no manifest and no reader named any more and that were deleted.
     objects_collected: IntCounter = "nearlake_objects_collected_total";
+    /// Bytes of these objects.
+    bytes_collected: IntCounter = "nearlake_bytes_collected_total";
+    /// Time that a round of collection takes.
+    collection_seconds: Histogram = "nearlake_collection_seconds", SECONDS;
+    /// Segments that tables consist of.
+    segments: IntGauge = "nearlake_segments";
+    /// Bytes of tables, in segments and in memory.
+    table_bytes: IntGauge = "nearlake_table_bytes";
+    /// Rows that tables have.
+    table_rows: IntGauge = "nearlake_table_rows";
+    /// Rows of segments that are deleted and not yet compacted away.
+    table_deleted_rows: IntGauge = "nearlake_table_deleted_rows";
+
+    /// Requests to the store, by operation: write, read, list, delete.
+    store_requests: IntCounterVec = "nearlake_store_requests_total", "operation";
+    /// Bytes that went to the store and came back, by direction: written, read.
+    store_bytes: IntCounterVec = "nearlake_store_bytes_total", "direction";
+    /// Requests to the store that were tried again.
+    store_retries: IntCounter = "nearlake_store_retries_total";
+    /// Requests to the store that were given up.
+    store_failures: IntCounter = "nearlake_store_failures_total";
+    /// Bytes that are free where the data folder is; unset on a bucket.
+    disk_free_bytes: Gauge = "nearlake_disk_free_bytes";
+    /// Bytes that the disk with the data folder has; unset on a bucket.
+    disk_bytes: Gauge = "nearlake_disk_bytes";
 
     /// Blocks of objects that a tier of the range cache answered, by tier: memory, disk, store.
     cache_reads: IntCounterVec = "nearlake_cache_reads_total", "tier";
     /// Bytes of these blocks, by tier: memory, disk, store.
     cache_read_bytes: IntCounterVec = "nearlake_cache_read_bytes_total", "tier";
-    /// Memory of the budget that is in use, by consumer.
+    /// Decoded columns that were asked for, by where they were: memory, segment.
+    column_reads: IntCounterVec = "nearlake_column_reads_total", "tier";
+    /// Ranges of index objects that were read since their postings were not in memory.
+    posting_reads: IntCounter = "nearlake_posting_reads_total";
+    /// Bytes of these ranges.
+    posting_read_bytes: IntCounter = "nearlake_posting_read_bytes_total";
+    /// Memory of the budget that is in use, by consumer: columns, postings, ranges, memtables, queries.
     memory_bytes: IntGaugeVec = "nearlake_memory_bytes", "consumer";
     /// The memory budget.
     memory_limit_bytes: IntGauge = "nearlake_memory_limit_bytes";
-    /// Memory of the process that is resident.
-    process_resident_bytes: IntGauge = "nearlake_process_resident_bytes";
 
     /// Nearest-neighbour searches, by strategy: index, filtered, lazy, exact.
     searches: IntCounterVec = "nearlake_searches_total", "strategy";
@@ -175,6 +234,23 @@ metrics! {
     index_upkeep_failures: IntCounter = "nearlake_index_upkeep_failures_total";
     /// Commits that were held back since something lagged behind them, by what: index, memtables.
     commits_held: IntCounterVec = "nearlake_commits_held_total", "by";
+    /// Bytes of an index's postings, wherever they are.
+    index_bytes: IntGaugeVec = "nearlake_index_bytes", "index";
+    /// Postings of an index.
+    index_postings: IntGaugeVec = "nearlake_index_postings", "index";
+    /// Entries of an index, second copies and those of dead rows included.
+    index_entries: IntGaugeVec = "nearlake_index_entries", "index";
+    /// Share of an index's entries whose rows are dead, at the last look at all of them.
+    index_stale_share: GaugeVec = "nearlake_index_stale_share", "index";
+    /// Steps of upkeep, by step: split, merge, renewal, calibration.
+    index_upkeep: IntCounterVec = "nearlake_index_upkeep_total", "step";
+    /// Entries that were looked at during upkeep to see whether another posting is nearer.
+    index_checked: IntCounter = "nearlake_index_checked_total";
+    /// Entries that moved to a nearer posting.
+    index_reassigned: IntCounter = "nearlake_index_reassigned_total";
+
+    /// Spans for a collector, by outcome: sent, lost.
+    trace_spans: IntCounterVec = "nearlake_trace_spans_total", "outcome";
 }
 
 /// Adds a metric to the registry.
@@ -193,26 +269,21 @@ impl Metrics {
     /// # Errors
     /// Internal, when a metric cannot be written as text.
     pub fn render(&self) -> Result<String> {
-        if let Some(bytes) = resident_bytes() {
-            self.process_resident_bytes.set(bytes);
+        for (outcome, total) in [("sent", &trace::SENT), ("lost", &trace::LOST)] {
+            let spans = self.trace_spans.with_label_values(&[outcome]);
+            spans.inc_by(total.load(Relaxed).saturating_sub(spans.get()));
         }
-        TextEncoder::new()
+        let mut text = TextEncoder::new()
             .encode_to_string(&self.registry.gather())
-            .map_err(|error| Error::internal("metrics cannot be encoded").source(error))
+            .map_err(|error| Error::internal("metrics cannot be encoded").source(error))?;
+        text += &process::render();
+        Ok(text)
     }
 
     /// Counts one statement of this kind.
     pub fn statement(&self, kind: &str, time: Duration) {
         self.statement_seconds.with_label_values(&[kind]).observe(time.as_secs_f64());
     }
-}
-
-/// The resident set of this process, where the system tells.
-fn resident_bytes() -> Option<i64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: i64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kib.checked_mul(1024)
 }
 
 #[cfg(test)]
@@ -253,7 +324,8 @@ mod tests {
     #[test]
     fn the_manual_lists_every_metric() {
         let manual = include_str!("../../docs/operate.md");
-        for (name, help) in METRICS {
+        let of_process = process::METRICS.iter().map(|(name, _, help)| (name, help));
+        for (name, help) in METRICS.iter().map(|(name, help)| (name, help)).chain(of_process) {
             let row = format!("| `{name}` | {} |", help.trim_start());
             assert!(manual.contains(&row), "docs/operate.md has no row\n{row}");
         }

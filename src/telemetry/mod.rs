@@ -1,34 +1,14 @@
-//! What a node says about itself: the log, and the counters.
+//! What a node says about itself: the log, traces, and the counters.
 //!
 //! Floors are handed [`Metrics`] and count in it; it reads nothing from them. The log is for events
-//! and not for prose: `info!(segment = %id, rows, "segment sealed")`.
+//! and not for prose: `info!(segment = %id, rows, "segment sealed")`. Spans follow the journey:
+//! `request`, `statement`, and within it `plan`, `search`, `commit`.
 
+mod log;
 pub mod metrics;
+mod process;
+mod trace;
 
-use crate::{
-    config::LogFormat,
-    error::{Error, Result, SqlState},
-};
+pub use log::{configure_log_filter, log_filter, set_log_filter, start_log};
 pub use metrics::Metrics;
-use tracing_subscriber::{
-    filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
-};
-
-/// Sends events that pass `filter` to standard error, for the rest of the process.
-///
-/// # Errors
-/// F0000 for a filter that cannot be read; internal when a log was started before.
-pub fn start_log(format: LogFormat, filter: &str) -> Result<()> {
-    let filter: Targets = filter.parse().map_err(|error| {
-        Error::new(SqlState::CONFIG_FILE_ERROR, format!("log_filter \"{filter}\": {error}"))
-    })?;
-    let registry = tracing_subscriber::registry().with(filter);
-    let started = match format {
-        LogFormat::Human => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init(),
-        LogFormat::Json => {
-            let layer = fmt::layer().json().flatten_event(true).with_current_span(true);
-            registry.with(layer.with_writer(std::io::stderr)).try_init()
-        }
-    };
-    started.map_err(|error| Error::internal("the log is started once").source(error))
-}
+pub use trace::{Traceparent, Tracing};

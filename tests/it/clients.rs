@@ -31,7 +31,7 @@ async fn run(script: &str, program: impl AsRef<std::ffi::OsStr>) {
 }
 
 /// The Python that has the drivers.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let venv = std::env::var_os("NEARLAKE_VENV")
         .expect("NEARLAKE_VENV names the virtual environment; run the tests by `make test`");
     let python = PathBuf::from(venv).join("bin/python");
@@ -90,6 +90,14 @@ async fn console() {
 async fn openapi() {
     if !crate::peer::is_oracle() {
         run("schemathesis_story.py", python()).await;
+    }
+}
+
+/// Metrics as Prometheus' own parser reads them, and the dashboard and the rules that use them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics() {
+    if !crate::peer::is_oracle() {
+        run("metrics_story.py", python()).await;
     }
 }
 

@@ -17,6 +17,8 @@ mod copy_file;
 mod crash;
 /// What is damaged or wrong is refused, by its name.
 mod damage;
+/// Who gets in over HTTP, and how much of it.
+mod doors;
 /// `sql/examples`, each against its expected output.
 mod examples;
 /// Filters of searches: what is passed over, kept, asked of few rows.
@@ -45,8 +47,12 @@ mod sql_over_http;
 mod stores;
 /// A node, a client, stores that fail by seed.
 mod support;
+/// What a node tells of itself: health, metrics, logs, traces.
+mod telling;
 /// Temporary relations until their end.
 mod temporary;
+/// Encryption on both ports.
+mod tls;
 /// Indexes while rows come and go.
 mod upkeep;
 /// Webhooks, under faults of every kind.

@@ -401,3 +401,35 @@ async fn a_copy_that_waits_for_data_ends_with_its_time() {
     );
     assert_eq!(raw.query("SELECT 1").await.tags(), ["SELECT 1"]);
 }
+
+/// Clients that connect and say nothing: so many are let wait, the others dropped, and none for long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_silent_clients_is_bounded_and_passes() {
+    let flags = ["--max-connections", "2", "--auth-timeout", "1s"];
+    let node = support::start_on("memory:", &flags).await;
+    let at = node.pg_addr();
+
+    let mut flood = Vec::new();
+    for number in 0..200_u8 {
+        let mut raw = Raw::connect(at).await;
+        // Some begin a message that they do not end; one that was dropped may not hear it.
+        if number % 3 == 0 {
+            let _ = raw.0.write_all(&[0, 0, 0, 200, 0, 3, 0]).await;
+        }
+        flood.push(raw);
+    }
+    let mut dropped = 0;
+    for mut raw in flood {
+        let mut said = Vec::new();
+        let closed = tokio::io::AsyncReadExt::read_to_end(&mut raw.0, &mut said);
+        let closed = tokio::time::timeout(Duration::from_secs(20), closed).await;
+        closed.expect("a silent client is not let wait").ok();
+        match said.is_empty() {
+            true => dropped += 1,
+            false => assert!(String::from_utf8_lossy(&said).contains("C57014"), "{said:?}"),
+        }
+    }
+    assert!(dropped >= 150, "{dropped}");
+    assert_eq!(Raw::ready(at).await.query("SELECT 1").await.body(b'D'), b"\0\x01\0\0\0\x011");
+    node.stop().await;
+}

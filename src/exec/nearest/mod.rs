@@ -74,6 +74,7 @@ use pieces::Pieces;
 use radius::Radius;
 use search::Search;
 use std::{fmt, sync::Arc};
+use tracing::Instrument as _;
 use work::Work;
 
 /// The settings of a session that a search obeys.
@@ -268,12 +269,15 @@ impl ExecutionPlan for NearestExec {
             let pieces = Pieces::new(search, context, schema, metrics);
             return Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), pieces.stream())));
         }
-        let batch = stream::once(async move {
-            if search.beyond.is_some() {
-                return Pieces::new(search, context, schema, metrics).first().await;
+        let batch = stream::once(
+            async move {
+                if search.beyond.is_some() {
+                    return Pieces::new(search, context, schema, metrics).first().await;
+                }
+                Work::new(&search, context.session_config(), schema, &metrics)?.run().await
             }
-            Work::new(&search, context.session_config(), schema, &metrics)?.run().await
-        });
+            .instrument(tracing::debug_span!("search")),
+        );
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batch)))
     }
 

@@ -107,7 +107,7 @@ export class History extends EventTarget {
       memory: rate('nearlake_cache_reads_total', { tier: 'memory' }),
       disk: rate('nearlake_cache_reads_total', { tier: 'disk' }),
       store: rate('nearlake_cache_reads_total', { tier: 'store' }),
-      resident: sum(families, 'nearlake_process_resident_bytes'),
+      resident: sum(families, 'process_resident_memory_bytes'),
       running: sum(families, 'nearlake_statements_running'),
     });
     if (this.points.length > POINTS) this.points.shift();

@@ -25,6 +25,7 @@ pub(crate) struct Process {
     lines: mpsc::UnboundedReceiver<String>,
     clock: SharedClock,
     said: String,
+    http: Option<SocketAddr>,
 }
 
 /// How a process ended.
@@ -68,7 +69,7 @@ impl Process {
                 let _ = sender.send(line);
             }
         });
-        Self { child, lines, clock: SystemClock::shared(), said: String::new() }
+        Self { child, lines, clock: SystemClock::shared(), said: String::new(), http: None }
     }
 
     /// Starts and waits until it serves.
@@ -93,10 +94,40 @@ impl Process {
             let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
             self.said += &format!("{line}\n");
             if event["message"] == "ready" {
-                let at = event["postgres"].as_str().expect("the event says where");
-                return Some(at.parse().unwrap());
+                let at = |name: &str| event[name].as_str().expect("it says where").parse().unwrap();
+                self.http = Some(at("http"));
+                return Some(at("postgres"));
             }
         }
+    }
+
+    /// Where it serves HTTP, once it is ready.
+    pub(crate) fn http_addr(&self) -> SocketAddr {
+        self.http.expect("it is ready")
+    }
+
+    /// Waits for a line of the log that contains these words, and gives it.
+    pub(crate) async fn heard(&mut self, words: &str) -> String {
+        let clock = SharedClock::clone(&self.clock);
+        let limit = clock.sleep(START_LIMIT);
+        tokio::pin!(limit);
+        loop {
+            let line = tokio::select! {
+                line = self.lines.recv() => line,
+                () = &mut limit => panic!("\"{words}\" was not said: {}", self.said),
+            };
+            let line = line.unwrap_or_else(|| panic!("it ended: {}", self.said));
+            self.said += &format!("{line}\n");
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        let kill = format!("kill -HUP {}", self.id());
+        assert!(Command::new("bash").args(["-c", &kill]).status().unwrap().success());
     }
 
     /// The number of the process.
