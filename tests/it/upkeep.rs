@@ -88,8 +88,9 @@ async fn writers_wait_for_an_index_that_is_far_behind() {
     assert_eq!(metric(&node, "nearlake_commits_held_total").await, 0.0);
     client.batch_execute("BEGIN").await.unwrap();
     insert(&client, 6000, 16_000).await;
-    client.batch_execute("COMMIT").await.unwrap();
-    insert(&client, 16_000, 16_001).await;
+    // In one message, so that the index has no time to catch up in between.
+    let statements = "COMMIT; INSERT INTO t SELECT 16000, v FROM t WHERE id = 1";
+    client.batch_execute(statements).await.unwrap();
     assert_eq!(metric(&node, "nearlake_commits_held_total{by=\"index\"}").await, 1.0);
     // What adds no rows does not wait.
     client.batch_execute("DELETE FROM t WHERE id = 3").await.unwrap();
