@@ -19,6 +19,7 @@ pub mod sql;
 pub mod catalog;
 pub mod index;
 
+pub mod embed;
 pub mod storage;
 
 pub mod telemetry;

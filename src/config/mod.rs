@@ -63,6 +63,14 @@ pub struct Config {
     pub checkpoint_interval: Duration,
     /// Bytes of log between checkpoints.
     pub checkpoint_size: u64,
+    /// Where ONNX Runtime is, if not where it is usually found.
+    pub onnxruntime: Option<PathBuf>,
+    /// How many threads models compute on.
+    pub embed_threads: usize,
+    /// Where models that were fetched by name are kept.
+    pub models_dir: PathBuf,
+    /// Where models are fetched from by name.
+    pub hub_endpoint: String,
     /// How a line of the log looks.
     pub log_format: LogFormat,
     /// Which events are logged.
@@ -145,6 +153,10 @@ impl Default for Config {
             shutdown_timeout: Duration::from_secs(10),
             checkpoint_interval: Duration::from_secs(300),
             checkpoint_size: 256 << 20,
+            onnxruntime: None,
+            embed_threads: machine::threads(),
+            models_dir: PathBuf::from("./nearlake-models"),
+            hub_endpoint: "https://huggingface.co".into(),
             log_format: LogFormat::Human,
             log_filter: "info".into(),
         }

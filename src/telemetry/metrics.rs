@@ -136,6 +136,25 @@ metrics! {
     recall_target: GaugeVec = "nearlake_recall_target", "index", "filter";
     /// Committed rows that wait to be indexed.
     index_pending_rows: IntGauge = "nearlake_index_pending_rows";
+
+    /// Texts that models have read.
+    embed_texts: IntCounter = "nearlake_embed_texts_total";
+    /// Texts that were longer than their model takes and were cut, as it was declared.
+    embed_truncated: IntCounter = "nearlake_embed_truncated_total";
+    /// Questions to models that failed.
+    embed_failures: IntCounter = "nearlake_embed_failures_total";
+    /// Texts of questions to models, by whether their vectors were known: hit, miss.
+    embed_cache: IntCounterVec = "nearlake_embed_cache_total", "outcome";
+    /// Texts that wait for a model.
+    embed_waiting_texts: IntGauge = "nearlake_embed_waiting_texts";
+    /// Texts that one run of a model read.
+    embed_run_texts: Histogram = "nearlake_embed_run_texts", COUNTS;
+    /// Time that one run of a model takes.
+    embed_run_seconds: Histogram = "nearlake_embed_run_seconds", SECONDS;
+    /// Models that are in memory.
+    embed_models: IntGauge = "nearlake_embed_models";
+    /// Committed rows that wait for their vectors.
+    embed_pending_rows: IntGauge = "nearlake_embed_pending_rows";
 }
 
 /// Adds a metric to the registry.
