@@ -11,6 +11,7 @@ mod observe;
 use crate::{
     clock::{SharedClock, SystemClock},
     config::{Config, Tls},
+    embed::{self, Embedder, Hub},
     error::{Error, Result, SqlState},
     exec::{
         checkpoint::{Checkpointer, IndexObjects},
@@ -28,7 +29,7 @@ use crate::{
     namespaces::Namespaces,
     scram,
     server::{self, Server},
-    session::Engine,
+    session::{EmbeddingWorker, Engine},
     storage::{
         columns::ColumnCache,
         lock::FolderLock,
@@ -66,6 +67,7 @@ pub struct Node {
     stop_upkeep: CancellationToken,
     upkeep: JoinHandle<()>,
     recall: JoinHandle<()>,
+    embedding: JoinHandle<()>,
     stop_maintenance: CancellationToken,
     maintenance: JoinHandle<Result<()>>,
     /// However the node ends, its commit thread does.
@@ -152,16 +154,20 @@ impl Node {
         let runner = runner(share(SHARES.queries), &cpu.handle, &metrics, recall)?;
         let observed_segments = segments.clone();
         let spill = Spill { segments, bytes_max: SPILL_BYTES };
+        let models = (embedder(&config, &metrics, &clock)?, hub(&config));
         let engine = Engine::new(
             Arc::clone(&states),
             committer.clone(),
             runner,
             spill,
             maintenance,
+            models,
             Arc::clone(&metrics),
             Arc::clone(&clock),
         );
         engine.drop_leftovers().await?;
+        let embedding = EmbeddingWorker::new(Arc::clone(&engine));
+        let embedding = cpu.handle.spawn(embedding.run(stop_upkeep.clone()));
         set_password(&config, &engine, &committer, &clock).await?;
 
         let options = server::Options {
@@ -207,6 +213,7 @@ impl Node {
             stop_upkeep,
             upkeep,
             recall: recall_task,
+            embedding,
             stop_maintenance,
             maintenance: maintenance_handle,
             stop_commits: stop_commits.drop_guard(),
@@ -260,6 +267,7 @@ impl Node {
         self.stop_upkeep.cancel();
         ended(self.upkeep.await)?;
         ended(self.recall.await)?;
+        ended(self.embedding.await)?;
         self.stop_maintenance.cancel();
         let checkpointed = ended(self.maintenance.await)?;
         drop(self.stop_commits);
@@ -329,6 +337,20 @@ fn runner(
         .build_arc()
         .map_err(crate::sql::error::from_datafusion)?;
     Ok(Runner::new(environment, cpu.clone(), threads(), Arc::clone(metrics), recall))
+}
+
+/// Models share what memory is left beside the shares of the rest.
+fn embedder(config: &Config, metrics: &Arc<Metrics>, clock: &SharedClock) -> Result<Arc<Embedder>> {
+    let options = embed::Options {
+        runtime: config.onnxruntime.clone(),
+        threads: config.embed_threads,
+        ..embed::Options::default()
+    };
+    Embedder::start(options, Arc::clone(metrics), Arc::clone(clock))
+}
+
+fn hub(config: &Config) -> Hub {
+    Hub { endpoint: config.hub_endpoint.clone(), folder: config.models_dir.clone() }
 }
 
 /// How many threads compute at a time.

@@ -6,12 +6,14 @@
 //! a change twice is the same as once.
 
 mod index;
+mod model;
 pub mod pg;
 mod table;
 mod temporary;
 
 pub use index::{Index, IndexKind, RECALL_TARGET, RECALL_TARGET_OPTION};
-pub use table::{Column, Constraint, ConstraintKind, Identity, Table, nearest};
+pub use model::{ColumnModel, Model};
+pub use table::{Column, Constraint, ConstraintKind, Identity, Replacement, Table, nearest};
 pub use temporary::{OnCommit, PG_TEMP, schema_in_session, temporary_schema};
 
 use crate::{
@@ -44,6 +46,8 @@ pub struct Catalog {
     indexes: BTreeMap<IndexId, Arc<Index>>,
     sequences: BTreeMap<Oid, Arc<Sequence>>,
     views: BTreeMap<Oid, Arc<View>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    models: BTreeMap<Oid, Arc<Model>>,
 }
 
 /// A database: schemas that see each other.
@@ -189,6 +193,8 @@ pub enum Change {
     DropSequence(Oid),
     View(Arc<View>),
     DropView(Oid),
+    Model(Arc<Model>),
+    DropModel(Oid),
 }
 
 impl Default for Catalog {
@@ -232,6 +238,7 @@ impl Default for Catalog {
             indexes: BTreeMap::new(),
             sequences: BTreeMap::new(),
             views: BTreeMap::new(),
+            models: BTreeMap::new(),
         }
         .skipping_type_oids()
     }
@@ -268,6 +275,8 @@ impl Catalog {
         sequence, sequences: Sequence;
         /// The view of an oid.
         view, views: View;
+        /// The model of an oid.
+        model, models: Model;
     }
 
     /// Grows with every change: two pictures of one version are the same.
@@ -365,6 +374,7 @@ impl Catalog {
             Change::Table(new) => self.table(new.id).cloned().map(Change::Table),
             Change::Index(new) => self.index(new.id).cloned().map(Change::Index),
             Change::View(new) => self.view(new.id).cloned().map(Change::View),
+            Change::Model(new) => self.model(new.id).cloned().map(Change::Model),
             // Its value is nothing that a definition is made from.
             Change::Sequence(new) => self.sequence(new.id).map(|sequence| {
                 Change::Sequence(Arc::new(Sequence { last: None, ..Sequence::clone(sequence) }))
@@ -413,6 +423,7 @@ impl Catalog {
                 }
             }
             Change::View(view) => put(&mut self.views, next, view.id, view),
+            Change::Model(model) => put(&mut self.models, next, model.id, model),
             Change::DropDatabase(id) => drop(self.databases.remove(id)),
             Change::DropRole(id) => drop(self.roles.remove(id)),
             Change::DropSchema(id) => drop(self.schemas.remove(id)),
@@ -420,6 +431,7 @@ impl Catalog {
             Change::DropIndex(id) => drop(self.indexes.remove(id)),
             Change::DropSequence(id) => drop(self.sequences.remove(id)),
             Change::DropView(id) => drop(self.views.remove(id)),
+            Change::DropModel(id) => drop(self.models.remove(id)),
         }
     }
 

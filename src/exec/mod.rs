@@ -14,6 +14,7 @@ pub mod changed;
 pub mod checkpoint;
 pub mod commit;
 pub mod ddl;
+pub mod embedding;
 mod failure;
 pub mod insert;
 pub mod kept;

@@ -1,9 +1,10 @@
 //! What all sessions of a node share.
 
-use super::{context::SessionContext, sequence::Sequences};
+use super::{context::SessionContext, embedding::Progress, sequence::Sequences};
 use crate::{
     catalog::Catalog,
     clock::SharedClock,
+    embed::{Embedder, Hub},
     error::{Error, Result, SqlState},
     exec::{commit::Committer, locks::Locks, run::Runner, spill::Spill, state::States},
     sql::Context,
@@ -26,6 +27,9 @@ pub struct Engine {
     pub(super) clock: SharedClock,
     pub(super) sequences: Sequences,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) embedder: Arc<Embedder>,
+    pub(super) hub: Hub,
+    pub(super) embedding: Progress,
     sessions: Mutex<BTreeMap<i32, Weak<SessionContext>>>,
     maintenance: crate::exec::maintenance::Maintenance,
 }
@@ -50,14 +54,19 @@ impl Engine {
         runner: Runner,
         spill: Spill,
         maintenance: crate::exec::maintenance::Maintenance,
+        models: (Arc<Embedder>, Hub),
         metrics: Arc<Metrics>,
         clock: SharedClock,
     ) -> Arc<Self> {
+        let (embedder, hub) = models;
         Arc::new(Self {
             locks: Locks::new(Arc::clone(&clock)),
             sequences: Sequences::new(Arc::clone(&states), committer.clone()),
             sessions: Mutex::default(),
             metrics,
+            embedder,
+            hub,
+            embedding: Progress::default(),
             states,
             committer,
             runner,

@@ -9,6 +9,7 @@
 //! - [`statement`]: prepares and runs one statement; [`utility`] those that are not queries.
 //! - [`transaction`]: BEGIN, COMMIT, savepoints, the implicit transaction.
 //! - [`api_key`]: keys of HTTP clients.
+//! - [`model`]: models that make vectors of texts; [`embedding`]: vectors made behind statements.
 //! - [`temporary`]: temporary relations until their end.
 //! - [`cursor`], [`copy`], [`explain`]: what their names say.
 
@@ -18,8 +19,10 @@ mod cancel;
 mod context;
 mod copy;
 mod cursor;
+mod embedding;
 mod engine;
 mod explain;
+mod model;
 mod notify;
 mod sequence;
 pub mod settings;
@@ -30,6 +33,7 @@ mod utility;
 
 pub use cancel::{Canceller, Pace};
 pub use copy::{CopyIn, CopyOut};
+pub use embedding::EmbeddingWorker;
 pub use engine::{Engine, Login};
 pub use statement::{Given, Prepared};
 

@@ -201,6 +201,12 @@ pub(super) async fn run(
         Utility::CreateApiKey { name, role } => {
             session.create_api_key(name, role.as_deref(), cancel).await
         }
+        Utility::CreateModel { name, if_not_exists, options } => {
+            session.create_model(name, *if_not_exists, options, cancel).await
+        }
+        Utility::AlterModel { name, if_exists, action } => {
+            session.alter_model(name, *if_exists, action, cancel).await
+        }
         ddl => session.ddl(ddl, cancel).await,
     }
 }

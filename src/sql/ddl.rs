@@ -11,8 +11,8 @@ use crate::{
         table_ddl,
         tokens::Source,
         utility::{
-            AlterDatabase, AlterRelation, AlterRole, AlterSequence, CreateIndex, Drop, Grant,
-            IndexKey, Name, ObjectKind, RoleOptions, SequenceOptions, SetValue, Utility,
+            AlterDatabase, AlterModel, AlterRelation, AlterRole, AlterSequence, CreateIndex, Drop,
+            Grant, IndexKey, Name, ObjectKind, RoleOptions, SequenceOptions, SetValue, Utility,
         },
     },
 };
@@ -150,6 +150,13 @@ fn create_object(source: &Arc<Source>, cursor: &mut Cursor<'_>, or_replace: bool
             let name = cursor.identifier()?;
             let role = if cursor.accept("FOR ROLE") { Some(cursor.identifier()?) } else { None };
             Utility::CreateApiKey { name, role }
+        }
+        "EMBEDDING" => {
+            cursor.expect("MODEL")?;
+            let if_not_exists = cursor.if_not_exists();
+            let name = cursor.identifier()?;
+            cursor.expect("WITH")?;
+            Utility::CreateModel { name, if_not_exists, options: cursor.options()? }
         }
         "SEQUENCE" => {
             let if_not_exists = cursor.if_not_exists();
@@ -381,6 +388,15 @@ fn alter(cursor: &mut Cursor<'_>) -> Result<Utility> {
             };
             Utility::AlterSequence { name, if_exists, action }
         }
+        "EMBEDDING" => {
+            cursor.expect("MODEL")?;
+            let if_exists = cursor.if_exists();
+            Utility::AlterModel {
+                name: cursor.identifier()?,
+                if_exists,
+                action: alter_model(cursor)?,
+            }
+        }
         "SCHEMA" => {
             Utility::AlterSchema { name: cursor.identifier()?, action: alter_relation(cursor)? }
         }
@@ -426,6 +442,20 @@ fn alter(cursor: &mut Cursor<'_>) -> Result<Utility> {
         }
         "" => return Err(start.unexpected()),
         other => return Err(start.unsupported(&format!("ALTER {other}"))),
+    })
+}
+
+fn alter_model(cursor: &mut Cursor<'_>) -> Result<AlterModel> {
+    Ok(if cursor.accept("SET") {
+        AlterModel::Set(cursor.options()?)
+    } else if cursor.accept("ACCEPT FILES") {
+        AlterModel::AcceptFiles
+    } else if cursor.accept("RENAME TO") {
+        AlterModel::Rename(cursor.identifier()?)
+    } else if cursor.accept("OWNER TO") {
+        AlterModel::Owner(owner(cursor)?)
+    } else {
+        return Err(cursor.unexpected());
     })
 }
 
@@ -491,6 +521,17 @@ fn drop_objects(cursor: &mut Cursor<'_>) -> Result<Utility> {
     if cursor.accept("API KEY") {
         let if_exists = cursor.if_exists();
         return Ok(Utility::DropApiKey { name: cursor.identifier()?, if_exists });
+    }
+    if cursor.accept("EMBEDDING MODEL") {
+        let if_exists = cursor.if_exists();
+        let name = cursor.identifier()?;
+        if cursor.sees("CASCADE") {
+            return Err(cursor
+                .unsupported("DROP EMBEDDING MODEL … CASCADE")
+                .hint("Give the columns that use it another expression, or drop them, first."));
+        }
+        cursor.accept("RESTRICT");
+        return Ok(Utility::DropModel { name, if_exists });
     }
     let start = cursor.clone();
     let Some(object) = object_kind(cursor) else {

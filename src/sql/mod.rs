@@ -25,6 +25,7 @@ mod commands;
 mod cursor;
 mod ddl;
 mod dml;
+mod embedding;
 pub mod error;
 mod expression;
 mod from;
@@ -48,6 +49,7 @@ mod with;
 
 use crate::{
     catalog::{Catalog, Table, pg::SystemRelation},
+    embed::Embedding,
     error::{Error, Result},
     ids::{ColumnId, Oid, TableId},
     pgtype::{PgType, copy::CopyOptions, output::Style},
@@ -59,7 +61,9 @@ use std::{fmt, sync::Arc};
 
 pub use crate::catalog::pg::{ActivityRow, SettingRow};
 pub use bind::{bind, bind_arguments, bind_given};
-pub use generated::check_generated;
+pub use calls::model::MODEL_SETTING;
+pub use embedding::with_named_models;
+pub use generated::{check_generated, generated_kind};
 pub use parse::{Statement, parse};
 pub use plan::Plan;
 pub use push_down::optimizer_rules;
@@ -144,6 +148,25 @@ pub trait Context: fmt::Debug + Send + Sync {
     /// 42809 for what is no vector index, 0A000 for one that is not searched, 55000 for one that is
     /// being built, 57014.
     fn measure_recall(&self, index: Oid, k: usize, queries: usize) -> Result<MeasuredRecall>;
+    /// The vectors of texts by a model, which the catalog of the running statement has.
+    ///
+    /// # Errors
+    /// 42704 for a model that is gone, 57014, and those of the model.
+    fn embed(&self, _model: &str, _texts: Vec<Arc<str>>) -> Result<Vec<Embedding>> {
+        Err(Error::unsupported("models cannot be asked here"))
+    }
+    /// How well documents answer a query, by a model.
+    ///
+    /// # Errors
+    /// Those of [`Context::embed`].
+    fn rerank(
+        &self,
+        _model: &str,
+        _query: Arc<str>,
+        _documents: Vec<Arc<str>>,
+    ) -> Result<Vec<f32>> {
+        Err(Error::unsupported("models cannot be asked here"))
+    }
     /// Cancels another backend's statement; whether there was one.
     fn cancel_backend(&self, process_id: i32) -> bool;
     /// Asked by functions that take long.

@@ -50,6 +50,9 @@ pub enum Utility {
     CreateRole { name: String, options: RoleOptions },
     CreateApiKey { name: String, role: Option<String> },
     DropApiKey { name: String, if_exists: bool },
+    CreateModel { name: String, if_not_exists: bool, options: Vec<(String, String)> },
+    AlterModel { name: String, if_exists: bool, action: AlterModel },
+    DropModel { name: String, if_exists: bool },
     CreateSequence { name: Name, if_not_exists: bool, options: SequenceOptions },
     CreateView(CreateView),
     Comment { object: ObjectKind, name: Name, column: Option<String>, comment: Option<String> },
@@ -113,6 +116,19 @@ impl Utility {
                 | Self::Checkpoint
         )
     }
+}
+
+/// What ALTER EMBEDDING MODEL does.
+#[derive(Debug, Clone)]
+pub enum AlterModel {
+    /// `SET (…)`.
+    Set(Vec<(String, String)>),
+    /// `ACCEPT FILES`: the files as they are now are the model's.
+    AcceptFiles,
+    /// `RENAME TO …`.
+    Rename(String),
+    /// `OWNER TO …`.
+    Owner(String),
 }
 
 /// CREATE TABLE.

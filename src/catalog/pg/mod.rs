@@ -17,6 +17,7 @@ mod facts;
 pub mod functions;
 mod index;
 mod information_schema;
+mod models;
 pub mod names;
 mod objects;
 mod roles;
@@ -32,7 +33,7 @@ mod views;
 pub use shape::{SystemColumn, SystemRelation, lookup, relation, relations};
 
 use super::{Catalog, Database, PUBLIC, Schema};
-use crate::ids::Oid;
+use crate::ids::{ColumnId, Oid};
 use std::{fmt::Debug, sync::Arc};
 
 /// The version of PostgreSQL whose catalogs these are: `server_version`.
@@ -67,6 +68,33 @@ pub trait Live: Debug + Send + Sync {
     fn live_rows(&self, table: Oid) -> u64;
     /// What is known of the recall of indexes.
     fn recall(&self) -> Vec<RecallRow>;
+    /// How far columns are whose vectors models make.
+    fn embedding(&self) -> Vec<EmbeddingRow> {
+        Vec::new()
+    }
+    /// The models that are in memory.
+    fn loaded_models(&self) -> Vec<Oid> {
+        Vec::new()
+    }
+}
+
+/// A row of `nearlake_stat_embedding`: a column whose vectors models make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmbeddingRow {
+    /// Its table.
+    pub table: Oid,
+    /// The column.
+    pub column: ColumnId,
+    /// When its vectors are made: `inline`, `deferred`, or all anew: `replacing`.
+    pub phase: &'static str,
+    /// The rows of the table.
+    pub rows_total: i64,
+    /// Those that wait for their vectors.
+    pub rows_pending: i64,
+    /// Those whose vectors cannot be made.
+    pub rows_failed: i64,
+    /// Why, of the last that failed.
+    pub last_error: Option<String>,
 }
 
 /// A row of `nearlake_stat_recall`: what is known of searches of one kind.

@@ -7,8 +7,11 @@ mod api_key;
 mod create;
 mod drop;
 mod index;
+mod model;
 mod object;
 mod table;
+
+pub(super) use alter::names_word;
 
 use super::{
     commit::changed_meanwhile,
@@ -86,6 +89,7 @@ impl<'a> Ddl<'a> {
             }
             Utility::CreateRole { name, options } => self.create_role(name, options).await?,
             Utility::DropApiKey { name, if_exists } => self.drop_api_key(name, *if_exists).await?,
+            Utility::DropModel { name, if_exists } => self.drop_model(name, *if_exists).await?,
             Utility::CreateSequence { name, if_not_exists, options } => {
                 self.create_sequence_statement(name, *if_not_exists, options).await?
             }

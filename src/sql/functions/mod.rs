@@ -14,6 +14,7 @@ mod carried;
 pub(crate) mod cast;
 pub(crate) mod datetime;
 pub mod distance;
+pub(crate) mod embed;
 pub(crate) mod json;
 mod list;
 pub(crate) mod ordered_set;
