@@ -7,7 +7,7 @@
 //!   GET    /v1/namespaces/{name}/hint_cache_warm       POST   /v2/namespaces/{name}/explain_query
 //!   POST   /v1/namespaces/{name}/_debug/recall         GET    /v2/namespaces/{name}/metadata
 //!   GET    /v1/namespaces/{name}/operations/{token}    POST   /v2/namespaces/{name}/async
-//!   GET    /openapi.json
+//!   GET    /openapi.json                               POST   /v1/embed
 //! ```
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     gate,
     refusal::{self, Refusal},
 };
-use crate::namespaces::{Caller, List, MetadataPatch, Query, Recall, Start, Write};
+use crate::namespaces::{Caller, Embed, List, MetadataPatch, Query, Recall, Start, Write};
 use axum::{
     Extension, Json, Router,
     extract::{FromRequestParts, Path, Query as UrlQuery, State},
@@ -35,6 +35,7 @@ const OPENAPI: &str = include_str!("openapi.json");
 /// The routes.
 pub(super) fn router(api: Arc<Api>) -> Router {
     Router::new()
+        .route("/v1/embed", post(embed))
         .route("/v1/namespaces", get(list))
         .route("/v1/namespaces/{name}/schema", get(schema).post(update_schema))
         .route("/v1/namespaces/{name}/metadata", patch(update_metadata).get(metadata))
@@ -103,6 +104,15 @@ type By = Extension<Caller>;
 
 fn answer<T: Serialize>(value: T) -> Answer<T> {
     Ok(Json(value))
+}
+
+async fn embed(
+    State(api): Shared,
+    Extension(caller): By,
+    sent: Sent<Embed>,
+) -> Answer<impl Serialize> {
+    let Sent { value, .. } = sent;
+    answer(api.namespaces.embed(&caller, value).await?)
 }
 
 async fn list(State(api): Shared, Asked(asked): Asked<List>) -> Answer<impl Serialize> {

@@ -20,6 +20,7 @@ mod background;
 mod cell;
 mod copy;
 mod documents;
+mod embed;
 mod fault;
 mod filter;
 mod glob;
@@ -38,6 +39,7 @@ mod work;
 mod write;
 
 pub use cell::VectorEncoding;
+pub use embed::{Embed, EmbedAnswer};
 pub use fault::{Answer, Fault, FaultKind};
 pub use manage::Page;
 pub use query::{MultiQueryAnswer, QueryAnswer, QueryBilling, QueryPerformance};
