@@ -13,6 +13,8 @@ mod concurrency;
 mod crash;
 /// What is damaged or wrong is refused, by its name.
 mod damage;
+/// Text becomes vectors.
+mod embed;
 /// `sql/examples`, each against its expected output.
 mod examples;
 /// Sessions beside each other.
