@@ -158,8 +158,7 @@ impl Node {
         let engine = Engine::new(
             Arc::clone(&states),
             committer.clone(),
-            runner,
-            spill,
+            (runner, spill),
             maintenance,
             models,
             Arc::clone(&metrics),

@@ -121,7 +121,7 @@ mod fetching {
     fn is_repository(name: &str) -> bool {
         let is_part = |part: &str| {
             !part.is_empty()
-                && part.trim_matches('.') != ""
+                && !part.trim_matches('.').is_empty()
                 && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
         };
         name.split('/').count() == 2 && name.split('/').all(is_part)

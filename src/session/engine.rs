@@ -51,8 +51,7 @@ impl Engine {
     pub fn new(
         states: Arc<States>,
         committer: Committer,
-        runner: Runner,
-        spill: Spill,
+        (runner, spill): (Runner, Spill),
         maintenance: crate::exec::maintenance::Maintenance,
         models: (Arc<Embedder>, Hub),
         metrics: Arc<Metrics>,
