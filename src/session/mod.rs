@@ -18,6 +18,7 @@ mod cache;
 mod cancel;
 mod context;
 mod copy;
+mod copy_file;
 mod cursor;
 mod embedding;
 mod engine;

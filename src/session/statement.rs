@@ -264,7 +264,10 @@ impl Session {
                     (with::Ran::Wrote(written), main) => changed(main, written),
                 })
             }
-            Bound::Copy(copy) => self.run_copy(copy, env).await,
+            Bound::Copy(copy) => match &copy.file {
+                Some(path) => self.copy_file(copy, path, env).await,
+                None => self.run_copy(copy, env).await,
+            },
             Bound::Utility(_) => Err(Error::internal("a utility is not run here")),
         }
     }

@@ -338,7 +338,7 @@ impl Binder<'_> {
         };
         let way = if statement.to { copy::CopyDirection::To } else { copy::CopyDirection::From };
         let options = CopyOptions::parse(way, &statement.options)?;
-        Ok(Copy { direction, options })
+        Ok(Copy { direction, options, file: statement.file.clone() })
     }
 
     fn copy_table(&mut self, name: &super::utility::Name, columns: &[String]) -> Result<Query> {

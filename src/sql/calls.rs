@@ -2,6 +2,7 @@
 
 mod aggregate;
 pub(crate) mod model;
+mod named;
 mod record;
 
 use self::record::field_of;
@@ -70,6 +71,9 @@ impl Binder<'_> {
             );
             return Err(self.at(error, span));
         }
+        if args.iter().any(|arg| !matches!(arg, FunctionArg::Unnamed(_))) {
+            return self.call_with_names(&name, args, span);
+        }
         let mut values = Vec::with_capacity(args.len());
         for arg in args {
             values.push(self.argument(arg, span)?);
@@ -80,8 +84,10 @@ impl Binder<'_> {
     fn argument(&mut self, arg: &FunctionArg, span: Span) -> Result<Typed> {
         match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => self.expr(expr),
-            // `VARIADIC array` and the like do not arrive here.
-            FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. } => self.expr(expr),
+            FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. } => {
+                let error = Error::unsupported("arguments by name are not supported here");
+                Err(self.at(error, span))
+            }
             _ => {
                 let error = Error::new(SqlState::SYNTAX_ERROR, "syntax error at or near \"*\"");
                 Err(self.at(error, span))

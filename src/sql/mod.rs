@@ -497,6 +497,16 @@ pub struct Copy {
     pub direction: CopyDirection,
     /// Format and its details.
     pub options: CopyOptions,
+    /// The server's file on the other side; `None`: the client.
+    pub file: Option<String>,
+}
+
+impl Copy {
+    /// Whether rows come in.
+    #[must_use]
+    pub fn is_in(&self) -> bool {
+        matches!(self.direction, CopyDirection::In { .. })
+    }
 }
 
 /// Which way a COPY goes.

@@ -75,6 +75,8 @@ pub(crate) struct CopyStatement {
     pub(crate) table: Option<(Name, Vec<String>)>,
     pub(crate) query: Option<Box<Ast>>,
     pub(crate) to: bool,
+    /// The server's file; `None`: STDIN or STDOUT.
+    pub(crate) file: Option<String>,
     /// By their names in lower case.
     pub(crate) options: Vec<(String, CopyArgument)>,
     pub(crate) predicate: Option<ast::Expr>,
@@ -320,7 +322,7 @@ fn explain(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Ast> {
     }
 }
 
-/// `COPY table [(columns)] FROM STDIN …`, `COPY table|(query) TO STDOUT …`.
+/// `COPY table [(columns)] FROM STDIN|'file' …`, `COPY table|(query) TO STDOUT|'file' …`.
 fn copy(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Ast> {
     cursor.expect("COPY")?;
     let mut options = Vec::new();
@@ -340,13 +342,16 @@ fn copy(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Ast> {
         Some(word) if query.is_none() || word == "TO" => word == "TO",
         _ => return Err(cursor.unexpected()),
     };
-    let stream = if to { "STDOUT" } else { "STDIN" };
-    if cursor.accept_one(&["STDIN", "STDOUT"]).is_none() {
-        return Err(cursor.unsupported("COPY with a file or a program").hint(format!(
-            "Use COPY … {} {stream}; psql's \\copy reads and writes files of the client.",
-            if to { "TO" } else { "FROM" }
-        )));
-    }
+    let file = match cursor.accept_one(&["STDIN", "STDOUT"]) {
+        Some(_) => None,
+        None if cursor.sees("PROGRAM") => {
+            return Err(cursor.unsupported("COPY with a program").hint(format!(
+                "Use COPY … {}; psql's \\copy runs programs of the client.",
+                if to { "TO STDOUT" } else { "FROM STDIN" }
+            )));
+        }
+        None => Some(cursor.string()?),
+    };
     let parenthesised = cursor.accept("WITH") && cursor.sees_token(&Token::LParen)
         || cursor.sees_token(&Token::LParen);
     if parenthesised {
@@ -367,7 +372,7 @@ fn copy(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Ast> {
         old_copy_options(cursor, &mut options)?;
     }
     let predicate = if !to && cursor.accept("WHERE") { Some(cursor.expression()?.0) } else { None };
-    Ok(Ast::Copy(CopyStatement { table, query, to, options, predicate }))
+    Ok(Ast::Copy(CopyStatement { table, query, to, file, options, predicate }))
 }
 
 /// The options of before 9.0: `CSV HEADER DELIMITER AS ';'`.

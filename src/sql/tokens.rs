@@ -210,6 +210,12 @@ impl Source {
                     _ => glued.push(token.clone()),
                 },
                 Token::Word(word) if is(word, "ONLY") && before_relation(glued.last()) => {}
+                // `TRIM(LEADING FROM x)`: sqlparser wants to be told that spaces go.
+                Token::Word(word) if is(word, "FROM") && trims(&glued) => {
+                    let space = Token::SingleQuotedString(" ".into());
+                    glued.push(TokenWithSpan { token: space, span: token.span });
+                    glued.push(token.clone());
+                }
                 _ => glued.push(token.clone()),
             }
             newline = false;
@@ -328,6 +334,18 @@ fn take_overriding(
 fn goes_on(number: &TokenWithSpan, tail: &TokenWithSpan) -> bool {
     number.span.end == tail.span.start
         && matches!(&tail.token, Token::Word(word) if word.quote_style.is_none())
+}
+
+/// Whether what came last is `TRIM(LEADING`, `TRIM(TRAILING` or `TRIM(BOTH`.
+fn trims(before: &[TokenWithSpan]) -> bool {
+    let [.., trim, paren, side] = before else { return false };
+    let word = |token: &TokenWithSpan, keywords: &[&str]| match &token.token {
+        Token::Word(word) => keywords.iter().any(|keyword| is(word, keyword)),
+        _ => false,
+    };
+    word(trim, &["TRIM"])
+        && paren.token == Token::LParen
+        && word(side, &["LEADING", "TRAILING", "BOTH"])
 }
 
 fn before_relation(token: Option<&TokenWithSpan>) -> bool {

@@ -9,6 +9,8 @@ use nearlake::{clock, error, storage};
 mod clients;
 /// Two sessions at once.
 mod concurrency;
+/// COPY with files of the server.
+mod copy_file;
 /// Killed at any moment, nothing is lost.
 mod crash;
 /// What is damaged or wrong is refused, by its name.

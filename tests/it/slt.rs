@@ -169,6 +169,7 @@ files!(
     dml,
     errors,
     expressions,
+    functions,
     generated,
     halfvec,
     nearest,

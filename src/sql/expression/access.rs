@@ -112,6 +112,7 @@ impl Binder<'_> {
                     upper_bound,
                     stride: None,
                 }) => {
+                    self.check_slices(&value.kind, span)?;
                     let mut bound = |bound: &Option<ast::Expr>| match bound {
                         Some(bound) => self.expr_as(bound, &PgType::Int4),
                         None => Ok(Typed::literal(ScalarValue::Int32(None), PgType::Int4)),
@@ -137,21 +138,27 @@ impl Binder<'_> {
         Ok(value)
     }
 
+    fn check_slices(&self, kind: &PgType, span: Span) -> Result<()> {
+        match kind {
+            PgType::Array(_) => Ok(()),
+            PgType::Jsonb => {
+                let error = Error::new(
+                    SqlState::DATATYPE_MISMATCH,
+                    "jsonb subscript does not support slices",
+                );
+                Err(self.at(error, span))
+            }
+            other => Err(self.at(no_subscripts(other), span)),
+        }
+    }
+
     pub(super) fn subscript(&mut self, value: Typed, index: Typed, span: Span) -> Result<Typed> {
         let element = match &value.kind {
             PgType::Array(element) => (**element).clone(),
             PgType::Int2vector => PgType::Int2,
             PgType::Oidvector => PgType::Oid,
             PgType::Jsonb => return self.binary("->", value, index, span),
-            other => {
-                let error = Error::new(
-                    SqlState::DATATYPE_MISMATCH,
-                    format!(
-                        "cannot subscript type {other} because it does not support subscripting"
-                    ),
-                );
-                return Err(at(error, self.position(span)));
-            }
+            other => return Err(at(no_subscripts(other), self.position(span))),
         };
         let index = self.coerce(index, &PgType::Int4, Reason::Assignment)?;
         let function = Call::udf(
@@ -164,4 +171,11 @@ impl Binder<'_> {
         );
         Ok(Typed::new(call(function, vec![value.expr, index.expr]), element))
     }
+}
+
+fn no_subscripts(kind: &PgType) -> Error {
+    Error::new(
+        SqlState::DATATYPE_MISMATCH,
+        format!("cannot subscript type {kind} because it does not support subscripting"),
+    )
 }

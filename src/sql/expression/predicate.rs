@@ -106,6 +106,18 @@ impl Binder<'_> {
         case_insensitive: bool,
         span: Span,
     ) -> Result<Typed> {
+        // `LIKE ALL (array)` is read as a call of a function `all`.
+        let op = match (negated, case_insensitive) {
+            (false, false) => BinaryOperator::PGLikeMatch,
+            (true, false) => BinaryOperator::PGNotLikeMatch,
+            (false, true) => BinaryOperator::PGILikeMatch,
+            (true, true) => BinaryOperator::PGNotILikeMatch,
+        };
+        if escape.is_none()
+            && let Some(quantified) = self.quantified_by_call(expr, &op, pattern, span)?
+        {
+            return Ok(quantified);
+        }
         let (left, right) = (self.expr(expr)?, self.expr(pattern)?);
         let escape_char = match escape {
             None => None,
@@ -281,6 +293,12 @@ impl Binder<'_> {
                     });
                 }
             }
+            _ if op.eq_ignore_ascii_case("overlaps") && pairs.len() == 2 => {
+                let [(a, c), (b, d)] = <[(Typed, Typed); 2]>::try_from(pairs)
+                    .map_err(|_| Error::internal("a period has two bounds"))?;
+                let (b, d) = (self.bound(&a, b, span)?, self.bound(&c, d, span)?);
+                return self.call_named("overlaps", vec![a, b, c, d], span);
+            }
             _ => {
                 return Err(self.at(
                     Error::unsupported(format!("operator {op} on rows is not supported")),
@@ -291,5 +309,14 @@ impl Binder<'_> {
         result
             .map(boolean)
             .ok_or_else(|| Error::new(SqlState::SYNTAX_ERROR, "cannot compare rows of zero length"))
+    }
+
+    /// The other bound of a period, which may be given by its length.
+    fn bound(&mut self, start: &Typed, other: Typed, span: Span) -> Result<Typed> {
+        if other.kind == PgType::Interval {
+            self.binary("+", start.clone(), other, span)
+        } else {
+            Ok(other)
+        }
     }
 }

@@ -168,7 +168,7 @@ fn too_long() -> Error {
         .detail("A numeric holds 38 digits.")
 }
 
-fn float(value: i128, scale: i8) -> f64 {
+pub(super) fn float(value: i128, scale: i8) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a power is computed in floating point")]
     let value = value as f64;
     value / 10_f64.powi(i32::from(scale))

@@ -1,5 +1,7 @@
 //! Arrays: made, joined, cut, looked into, and compared with a value by ANY and ALL.
 
+pub(crate) mod reshape;
+
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::{
@@ -521,7 +523,15 @@ pub(crate) fn ordinals(lists: Vec<Expr>, context: &Arc<dyn Context>) -> Expr {
 }
 
 /// The most rows that one call of `generate_series` makes: its list is held in memory.
-const SERIES_MAX: i128 = 50_000_000;
+pub(super) const SERIES_MAX: usize = 50_000_000;
+
+/// A series that is longer.
+pub(super) fn series_too_long() -> Error {
+    Error::new(
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        format!("generate_series makes at most {SERIES_MAX} rows"),
+    )
+}
 
 /// `generate_series(start, stop, [step])` of integers.
 pub(crate) fn series(args: &Arguments<'_>) -> Result<ArrayRef> {
@@ -546,11 +556,8 @@ pub(crate) fn series(args: &Arguments<'_>) -> Result<ArrayRef> {
         let span = (i128::from(stop) - i128::from(start)) / i128::from(step);
         let empty = if step > 0 { start > stop } else { start < stop };
         let count = if empty { 0 } else { span + 1 };
-        if count + i128::try_from(values.len()).unwrap_or(0) > SERIES_MAX {
-            return Err(Error::new(
-                SqlState::PROGRAM_LIMIT_EXCEEDED,
-                format!("generate_series makes at most {SERIES_MAX} rows"),
-            ));
+        if usize::try_from(count).map_or(true, |count| count + values.len() > SERIES_MAX) {
+            return Err(series_too_long());
         }
         let before = values.len();
         let mut value = Some(start);

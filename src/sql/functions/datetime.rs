@@ -1,5 +1,6 @@
 //! Dates and times: arithmetic, parts, truncation, zones, now.
 
+pub(crate) mod make;
 pub(crate) mod operators;
 pub(crate) mod parts;
 
@@ -170,39 +171,6 @@ pub(crate) fn to_timestamp(args: &Arguments<'_>) -> Result<ArrayRef> {
         let micros = micros as i64;
         Ok(micros)
     })?;
-    Ok(typed(made, args))
-}
-
-/// `justify_days`, `justify_hours`, `justify_interval`
-pub(crate) fn justify_days(args: &Arguments<'_>) -> Result<ArrayRef> {
-    justified(args, |span| {
-        IntervalMonthDayNano::new(span.months + span.days / 30, span.days % 30, span.nanoseconds)
-    })
-}
-
-/// `justify_hours(interval)`
-pub(crate) fn justify_hours(args: &Arguments<'_>) -> Result<ArrayRef> {
-    justified(args, |span| {
-        let day = DAY * 1000;
-        let more = i32::try_from(span.nanoseconds / day).unwrap_or(0);
-        IntervalMonthDayNano::new(span.months, span.days + more, span.nanoseconds % day)
-    })
-}
-
-/// `justify_interval(interval)`
-pub(crate) fn justify_interval(args: &Arguments<'_>) -> Result<ArrayRef> {
-    justified(args, |span| {
-        let day = DAY * 1000;
-        let days = span.days + i32::try_from(span.nanoseconds / day).unwrap_or(0);
-        IntervalMonthDayNano::new(span.months + days / 30, days % 30, span.nanoseconds % day)
-    })
-}
-
-fn justified(
-    args: &Arguments<'_>,
-    one: fn(IntervalMonthDayNano) -> IntervalMonthDayNano,
-) -> Result<ArrayRef> {
-    let made = rows::<IntervalMonthDayNanoType>(args, |row| Ok(one(spans(args, 0).value(row))))?;
     Ok(typed(made, args))
 }
 

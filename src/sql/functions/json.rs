@@ -1,5 +1,7 @@
 //! json and jsonb, which are kept as text: looked into, built, compared.
 
+pub(crate) mod edit;
+
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::{PgType, cast::to_text, json::normalise},
@@ -179,6 +181,12 @@ fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
+/// `jsonb <@ jsonb`
+pub(crate) fn contained(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let arrays = args.arrays.iter().rev().map(Arc::clone).collect();
+    contains(&Arguments { arrays, ..*args })
+}
+
 /// `jsonb || jsonb`
 pub(crate) fn concat(args: &Arguments<'_>) -> Result<ArrayRef> {
     args.texts(|row| {
@@ -200,39 +208,6 @@ pub(crate) fn concat(args: &Arguments<'_>) -> Result<ArrayRef> {
             (a, b) => Value::Array(vec![a, b]),
         };
         write(&made, args.result).map(Some)
-    })
-}
-
-/// `jsonb - key`, `jsonb - place`
-pub(crate) fn delete(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let by_place = matches!(args.kinds[1], PgType::Int2 | PgType::Int4);
-    args.texts(|row| {
-        let mut value = read(args.text(0).value(row))?;
-        match &mut value {
-            Value::Array(list) if by_place => {
-                let place = super::cast::integers(&args.arrays[1])?.value(row);
-                let length = i64::try_from(list.len()).unwrap_or(0);
-                let place = if place < 0 { place + length } else { place };
-                if let Some(place) = usize::try_from(place).ok().filter(|place| *place < list.len())
-                {
-                    list.remove(place);
-                }
-            }
-            Value::Array(list) => {
-                let key = args.text(1).value(row);
-                list.retain(|element| element.as_str() != Some(key));
-            }
-            Value::Object(map) if !by_place => {
-                map.shift_remove(args.text(1).value(row));
-            }
-            _ => {
-                return Err(Error::new(
-                    SqlState::INVALID_PARAMETER_VALUE,
-                    "cannot delete from scalar",
-                ));
-            }
-        }
-        write(&value, args.result).map(Some)
     })
 }
 
@@ -493,44 +468,4 @@ pub(crate) fn pretty(args: &Arguments<'_>) -> Result<ArrayRef> {
             .map_err(|error| Error::internal(error.to_string()))?;
         String::from_utf8(out).map(Some).map_err(|error| Error::internal(error.to_string()))
     })
-}
-
-/// `jsonb_set(jsonb, path, value, [create])`
-pub(crate) fn set(args: &Arguments<'_>) -> Result<ArrayRef> {
-    args.texts(|row| {
-        let mut value = read(args.text(0).value(row))?;
-        let new = read(args.text(2).value(row))?;
-        let create = args.arrays.get(3).is_none_or(|flags| flags.as_boolean().value(row));
-        let path = keys(args, 1, row);
-        put(&mut value, &path, new, create);
-        write(&value, args.result).map(Some)
-    })
-}
-
-fn put(value: &mut Value, path: &[String], new: Value, create: bool) {
-    let [key, rest @ ..] = path else { return };
-    let length = value.as_array().map_or(0, Vec::len);
-    match value {
-        Value::Object(map) => match map.get_mut(key) {
-            Some(inner) if !rest.is_empty() => put(inner, rest, new, create),
-            Some(inner) => *inner = new,
-            None if rest.is_empty() && create => {
-                map.insert(key.clone(), new);
-            }
-            None => {}
-        },
-        Value::Array(list) => {
-            let Ok(place) = key.parse::<i64>() else { return };
-            let from_end = place < 0;
-            let place = if from_end { place + i64::try_from(length).unwrap_or(0) } else { place };
-            match usize::try_from(place).ok().filter(|place| *place < length) {
-                Some(place) if !rest.is_empty() => put(&mut list[place], rest, new, create),
-                Some(place) => list[place] = new,
-                None if rest.is_empty() && create && from_end => list.insert(0, new),
-                None if rest.is_empty() && create => list.push(new),
-                None => {}
-            }
-        }
-        _ => {}
-    }
 }

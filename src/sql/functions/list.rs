@@ -2,8 +2,8 @@
 
 use super::{
     Implementation::{self, DataFusion, Distance, Own},
-    arithmetic, array, bit, carried, datetime, embed, json, sparsevec, text, to_char,
-    vector_functions as vector,
+    arithmetic, array, bit, bytes, carried, datetime, embed, json, numbers, sparsevec, text,
+    to_char, vector_functions as vector,
 };
 use crate::vector::{Metric, Space};
 use datafusion::functions::{crypto, math, string, unicode};
@@ -191,16 +191,53 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("concat_ws(text, variadic any) -> text stable", Own(text::concat_ws)),
     ("format(text, variadic any) -> text stable", Own(text::format)),
     ("md5(text) -> text", DataFusion(crypto::md5)),
-    ("to_hex(integer) -> text", Own(to_hex)),
+    ("to_hex(integer) -> text", Own(text::to_hex)),
     ("to_hex(bigint) -> text", Own(text::to_hex)),
+    ("to_oct(integer) -> text", Own(text::to_oct)),
+    ("to_oct(bigint) -> text", Own(text::to_oct)),
+    ("to_bin(integer) -> text", Own(text::to_bin)),
+    ("to_bin(bigint) -> text", Own(text::to_bin)),
+    // Bytes.
+    ("md5(bytea) -> text", DataFusion(crypto::md5)),
+    ("sha224(bytea) -> bytea", Own(bytes::sha224)),
+    ("sha256(bytea) -> bytea", Own(bytes::sha256)),
+    ("sha384(bytea) -> bytea", Own(bytes::sha384)),
+    ("sha512(bytea) -> bytea", Own(bytes::sha512)),
+    ("crc32c(bytea) -> bigint", Own(bytes::crc32c)),
+    ("substring(bytea, integer, [integer]) -> bytea", Own(bytes::substring)),
+    ("substr(bytea, integer, [integer]) -> bytea", Own(bytes::substring)),
+    ("overlay(bytea, bytea, integer, [integer]) -> bytea", Own(bytes::overlay)),
+    ("position(bytea, bytea) -> integer", Own(bytes::position)),
+    ("get_byte(bytea, integer) -> integer", Own(bytes::get_byte)),
+    ("set_byte(bytea, integer, integer) -> bytea", Own(bytes::set_byte)),
+    ("btrim(bytea, bytea) -> bytea", Own(bytes::btrim)),
+    ("ltrim(bytea, bytea) -> bytea", Own(bytes::ltrim)),
+    ("rtrim(bytea, bytea) -> bytea", Own(bytes::rtrim)),
+    ("reverse(bytea) -> bytea", Own(bytes::reverse)),
+    ("convert_from(bytea, text) -> text", Own(bytes::convert_from)),
+    ("convert_to(text, text) -> bytea", Own(bytes::convert_to)),
     ("encode(bytea, text) -> text", Own(text::encode)),
     ("decode(text, text) -> bytea", Own(text::decode)),
     ("regexp_replace(text, text, text, [text]) -> text", Own(text::pattern::regexp_replace)),
     ("regexp_match(text, text, [text]) -> text[]", Own(text::pattern::regexp_match)),
     ("regexp_split_to_array(text, text, [text]) -> text[]", Own(text::pattern::regexp_split)),
     ("regexp_split_to_table(text, text, [text]) -> setof text", Own(text::pattern::regexp_split)),
-    ("regexp_substr(text, text) -> text", Own(text::pattern::regexp_substring)),
-    ("regexp_count(text, text) -> integer", Own(text::pattern::regexp_count)),
+    (
+        "regexp_replace(text, text, text, integer, [integer], [text]) -> text",
+        Own(text::regexp::replace_from),
+    ),
+    ("regexp_matches(text, text, [text]) -> setof text[]", Own(text::regexp::all)),
+    ("regexp_like(text, text, [text]) -> boolean", Own(text::regexp::like)),
+    ("regexp_count(text, text, [integer], [text]) -> integer", Own(text::regexp::count)),
+    (
+        "regexp_instr(text, text, [integer], [integer], [integer], [text], [integer]) -> integer",
+        Own(text::regexp::instr),
+    ),
+    (
+        "regexp_substr(text, text, [integer], [integer], [text], [integer]) -> text",
+        Own(text::regexp::substr),
+    ),
+    ("unistr(text) -> text", Own(text::unistr)),
     ("pg_typeof(any) -> regtype", Own(text::type_of)),
     ("num_nulls(variadic any) -> integer", Own(text::num_nulls)),
     ("num_nonnulls(variadic any) -> integer", Own(text::num_nonnulls)),
@@ -231,6 +268,12 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("div(numeric, numeric) -> numeric(38,0)", Own(arithmetic::whole_quotient)),
     ("gcd(integer, integer) -> integer", Own(gcd)),
     ("gcd(bigint, bigint) -> bigint", Own(arithmetic::gcd)),
+    ("lcm(integer, integer) -> integer", Own(numbers::lcm)),
+    ("lcm(bigint, bigint) -> bigint", Own(numbers::lcm)),
+    ("factorial(bigint) -> numeric(38,0)", Own(numbers::factorial)),
+    ("scale(numeric) -> integer", Own(numbers::scale)),
+    ("min_scale(numeric) -> integer", Own(numbers::min_scale)),
+    ("trim_scale(numeric) -> numeric", Own(numbers::trim_scale)),
     ("sqrt(double precision) -> double precision", Own(arithmetic::sqrt)),
     ("cbrt(double precision) -> double precision", DataFusion(math::cbrt)),
     ("power(double precision, double precision) -> double precision", Own(arithmetic::power)),
@@ -238,7 +281,23 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("exp(double precision) -> double precision", Own(arithmetic::exp)),
     ("ln(double precision) -> double precision", Own(arithmetic::ln)),
     ("log(double precision) -> double precision", Own(arithmetic::log10)),
+    ("log(numeric, numeric) -> numeric", Own(numbers::log)),
     ("log10(double precision) -> double precision", Own(arithmetic::log10)),
+    ("sinh(double precision) -> double precision", Own(numbers::sinh)),
+    ("cosh(double precision) -> double precision", Own(numbers::cosh)),
+    ("tanh(double precision) -> double precision", Own(numbers::tanh)),
+    ("asinh(double precision) -> double precision", Own(numbers::asinh)),
+    ("acosh(double precision) -> double precision", Own(numbers::acosh)),
+    ("atanh(double precision) -> double precision", Own(numbers::atanh)),
+    ("cot(double precision) -> double precision", Own(numbers::cot)),
+    ("sind(double precision) -> double precision", Own(numbers::sind)),
+    ("cosd(double precision) -> double precision", Own(numbers::cosd)),
+    ("tand(double precision) -> double precision", Own(numbers::tand)),
+    ("cotd(double precision) -> double precision", Own(numbers::cotd)),
+    ("asind(double precision) -> double precision", Own(numbers::asind)),
+    ("acosd(double precision) -> double precision", Own(numbers::acosd)),
+    ("atand(double precision) -> double precision", Own(numbers::atand)),
+    ("atan2d(double precision, double precision) -> double precision", Own(numbers::atan2d)),
     ("sin(double precision) -> double precision", DataFusion(math::sin)),
     ("cos(double precision) -> double precision", DataFusion(math::cos)),
     ("tan(double precision) -> double precision", DataFusion(math::tan)),
@@ -250,6 +309,8 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("radians(double precision) -> double precision", DataFusion(math::radians)),
     ("pi() -> double precision", DataFusion(math::pi)),
     ("random() -> double precision volatile", Own(random)),
+    ("random(integer, integer) -> integer volatile", Own(random_between)),
+    ("random(bigint, bigint) -> bigint volatile", Own(random_between)),
     (
         "width_bucket(double precision, double precision, double precision, integer) -> integer",
         Own(arithmetic::width_bucket),
@@ -286,6 +347,40 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("age(timestamptz, [timestamptz]) -> interval stable", Own(datetime::parts::age)),
     ("age(timestamp, [timestamp]) -> interval stable", Own(datetime::parts::age)),
     ("make_date(integer, integer, integer) -> date", Own(datetime::make_date)),
+    ("make_time(integer, integer, double precision) -> time", Own(datetime::make::time)),
+    (
+        "make_timestamp(integer, integer, integer, integer, integer, double precision) -> timestamp",
+        Own(datetime::make::timestamp),
+    ),
+    (
+        "make_timestamptz(integer, integer, integer, integer, integer, double precision, [text]) \
+         -> timestamptz stable",
+        Own(datetime::make::timestamptz),
+    ),
+    (
+        "make_interval([integer], [integer], [integer], [integer], [integer], [integer], \
+         [double precision]) -> interval",
+        Own(datetime::make::interval),
+    ),
+    ("date_bin(interval, timestamp, timestamp) -> timestamp", Own(datetime::make::bin)),
+    ("date_bin(interval, timestamptz, timestamptz) -> timestamptz", Own(datetime::make::bin)),
+    (
+        "date_add(timestamptz, interval, [text]) -> timestamptz stable",
+        Own(datetime::make::date_add),
+    ),
+    (
+        "date_subtract(timestamptz, interval, [text]) -> timestamptz stable",
+        Own(datetime::make::date_subtract),
+    ),
+    ("overlaps(time, time, time, time) -> boolean", Own(datetime::make::overlaps)),
+    (
+        "overlaps(timestamp, timestamp, timestamp, timestamp) -> boolean",
+        Own(datetime::make::overlaps),
+    ),
+    (
+        "overlaps(timestamptz, timestamptz, timestamptz, timestamptz) -> boolean",
+        Own(datetime::make::overlaps),
+    ),
     ("to_timestamp(double precision) -> timestamptz", Own(datetime::to_timestamp)),
     ("to_timestamp(text, text) -> timestamptz stable", Own(to_char::parse)),
     ("to_date(text, text) -> date", Own(to_char::parse)),
@@ -294,9 +389,9 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("to_char(bigint, text) -> text", Own(to_char::number)),
     ("to_char(numeric, text) -> text", Own(to_char::number)),
     ("to_char(double precision, text) -> text", Own(to_char::number)),
-    ("justify_days(interval) -> interval", Own(datetime::justify_days)),
-    ("justify_hours(interval) -> interval", Own(datetime::justify_hours)),
-    ("justify_interval(interval) -> interval", Own(datetime::justify_interval)),
+    ("justify_days(interval) -> interval", Own(datetime::make::justify_days)),
+    ("justify_hours(interval) -> interval", Own(datetime::make::justify_hours)),
+    ("justify_interval(interval) -> interval", Own(datetime::make::justify_interval)),
     ("isfinite(timestamptz) -> boolean", Own(datetime::is_finite)),
     ("isfinite(timestamp) -> boolean", Own(datetime::is_finite)),
     ("isfinite(date) -> boolean", Own(datetime::is_finite)),
@@ -307,8 +402,16 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ),
     ("generate_series(timestamp, timestamp, interval) -> setof timestamp", Own(datetime::series)),
     // Arrays.
+    ("array_fill(anyelement, integer[], [integer[]]) -> anyarray", Own(array::reshape::fill)),
+    ("trim_array(anyarray, integer) -> anyarray", Own(array::reshape::trim)),
+    ("array_reverse(anyarray) -> anyarray", Own(array::reshape::reverse)),
+    ("array_sort(anyarray, [boolean], [boolean]) -> anyarray", Own(array::reshape::sort)),
+    ("array_shuffle(anyarray) -> anyarray volatile", Own(array::reshape::shuffle)),
+    ("array_sample(anyarray, integer) -> anyarray volatile", Own(array::reshape::sample)),
+    ("array_dims(anyarray) -> text", Own(array::reshape::dims)),
     ("generate_series(integer, integer, [integer]) -> setof integer", Own(array::series)),
     ("generate_series(bigint, bigint, [bigint]) -> setof bigint", Own(array::series)),
+    ("generate_series(numeric, numeric, [numeric]) -> setof numeric", Own(numbers::series)),
     ("unnest(anyarray) -> setof anyelement", Own(array::unnest)),
     ("array_length(anyarray, integer) -> integer", Own(array::length)),
     ("cardinality(anyarray) -> integer", Own(array::cardinality)),
@@ -352,10 +455,22 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("json_strip_nulls(json) -> json", Own(json::strip_nulls)),
     ("jsonb_strip_nulls(jsonb) -> jsonb", Own(json::strip_nulls)),
     ("jsonb_pretty(jsonb) -> text", Own(json::pretty)),
-    ("jsonb_set(jsonb, text[], jsonb, [boolean]) -> jsonb", Own(json::set)),
+    ("jsonb_set(jsonb, text[], jsonb, [boolean]) -> jsonb", Own(json::edit::set)),
+    ("jsonb_insert(jsonb, text[], jsonb, [boolean]) -> jsonb", Own(json::edit::insert)),
+    ("jsonb_delete(jsonb, text) -> jsonb", Own(json::edit::delete)),
+    ("jsonb_delete(jsonb, integer) -> jsonb", Own(json::edit::delete)),
+    ("jsonb_delete(jsonb, text[]) -> jsonb", Own(json::edit::delete)),
+    ("jsonb_delete_path(jsonb, text[]) -> jsonb", Own(json::edit::delete_path)),
+    ("json_object(text[], [text[]]) -> json", Own(json::edit::object)),
+    ("jsonb_object(text[], [text[]]) -> jsonb", Own(json::edit::object)),
     ("jsonb_exists(jsonb, text) -> boolean", Own(json::has_key)),
+    ("jsonb_exists_any(jsonb, text[]) -> boolean", Own(json::has_any_key)),
+    ("jsonb_exists_all(jsonb, text[]) -> boolean", Own(json::has_all_keys)),
+    ("jsonb_contained(jsonb, jsonb) -> boolean", Own(json::contained)),
+    ("jsonb_concat(jsonb, jsonb) -> jsonb", Own(json::concat)),
     ("jsonb_contains(jsonb, jsonb) -> boolean", Own(json::contains)),
     ("gen_random_uuid() -> uuid volatile", Own(random_uuid)),
+    ("uuidv4() -> uuid volatile", Own(random_uuid)),
     ("uuid_generate_v4() -> uuid volatile", Own(random_uuid)),
 ];
 
@@ -376,10 +491,11 @@ use crate::error::Result;
 use arrow::array::{Array, ArrayRef, FixedSizeBinaryArray, Float64Array};
 use std::sync::Arc;
 
-/// `to_hex(integer)`
-fn to_hex(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let wide: ArrayRef = Arc::new(super::cast::integers(&args.arrays[0])?);
-    text::to_hex(&Arguments { arrays: vec![wide], ..*args })
+/// `random(integer, integer)`
+fn random_between(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let wide =
+        args.arrays.iter().map(|array| Ok(Arc::new(super::cast::integers(array)?) as ArrayRef));
+    numbers::random_between(&Arguments { arrays: wide.collect::<Result<_>>()?, ..*args })
 }
 
 /// `mod(bigint, bigint)`

@@ -1,6 +1,7 @@
 //! Text: patterns, cutting and padding, quoting, bytes.
 
 pub(crate) mod pattern;
+pub(crate) mod regexp;
 
 use crate::{
     error::{Error, Result, SqlState},
@@ -9,7 +10,7 @@ use crate::{
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, BinaryArray, Int32Array, StringArray},
-    datatypes::{Int32Type, Int64Type},
+    datatypes::Int32Type,
 };
 use std::sync::Arc;
 
@@ -377,13 +378,67 @@ pub(crate) fn decode(args: &Arguments<'_>) -> Result<ArrayRef> {
     ))
 }
 
-/// `to_hex(bigint)`
+/// `to_hex(integer)`, `to_hex(bigint)`
 pub(crate) fn to_hex(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let numbers = args.arrays[0].as_primitive::<Int64Type>();
-    let narrow = args.kinds[0] == PgType::Int4;
+    in_base(args, |number| format!("{number:x}"))
+}
+
+/// `to_oct(integer)`, `to_oct(bigint)`
+pub(crate) fn to_oct(args: &Arguments<'_>) -> Result<ArrayRef> {
+    in_base(args, |number| format!("{number:o}"))
+}
+
+/// `to_bin(integer)`, `to_bin(bigint)`
+pub(crate) fn to_bin(args: &Arguments<'_>) -> Result<ArrayRef> {
+    in_base(args, |number| format!("{number:b}"))
+}
+
+/// The digits of whole numbers, negative ones in two's complement of their width.
+fn in_base(args: &Arguments<'_>, write: fn(i64) -> String) -> Result<ArrayRef> {
+    let numbers = super::cast::integers(&args.arrays[0])?;
+    let mask = if args.kinds[0] == PgType::Int4 { 0xffff_ffff } else { -1 };
+    args.texts(|row| Ok(Some(write(numbers.value(row) & mask))))
+}
+
+/// `unistr(text)`: its `\\0061`, `\\+000061`, `\\u0061` and `\\U00000061` are signs.
+pub(crate) fn unistr(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let fault = |message: &str| Error::new(SqlState::SYNTAX_ERROR, message);
     args.texts(|row| {
-        let number = numbers.value(row);
-        Ok(Some(if narrow { format!("{:x}", number & 0xffff_ffff) } else { format!("{number:x}") }))
+        let (mut out, mut rest) = (Vec::new(), args.text(0).value(row));
+        while let Some(sign) = rest.chars().next() {
+            rest = &rest[sign.len_utf8()..];
+            if sign != '\\' {
+                out.extend(sign.encode_utf16(&mut [0; 2]).iter().copied());
+                continue;
+            }
+            let (skip, length) = match rest.as_bytes().first() {
+                Some(b'\\') => {
+                    out.push(u16::from(b'\\'));
+                    rest = &rest[1..];
+                    continue;
+                }
+                Some(b'+') => (1, 6),
+                Some(b'u') => (1, 4),
+                Some(b'U') => (1, 8),
+                _ => (0, 4),
+            };
+            let code = rest.get(skip..skip + length).and_then(|digits| {
+                digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then_some(digits)
+            });
+            let code = code.ok_or_else(|| {
+                fault("invalid Unicode escape")
+                    .hint("Unicode escapes must be \\XXXX, \\+XXXXXX, \\uXXXX, or \\UXXXXXXXX.")
+            })?;
+            let value =
+                u32::from_str_radix(code, 16).map_err(|_| fault("invalid Unicode escape"))?;
+            match (u16::try_from(value), char::from_u32(value)) {
+                (Ok(unit), _) => out.push(unit),
+                (_, Some(sign)) => out.extend(sign.encode_utf16(&mut [0; 2]).iter().copied()),
+                _ => return Err(fault(&format!("invalid Unicode code point: {value:04X}"))),
+            }
+            rest = &rest[skip + length..];
+        }
+        String::from_utf16(&out).map(Some).map_err(|_| fault("invalid Unicode surrogate pair"))
     })
 }
 

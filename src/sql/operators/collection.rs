@@ -177,6 +177,7 @@ impl Binder<'_> {
             }
             "#>" => (T::Text.array(), json.clone(), json::path),
             "#>>" => (T::Text.array(), T::Text, json::path_text),
+            "#-" if json == T::Jsonb => (T::Text.array(), T::Jsonb, json::edit::delete_path),
             "?" => (T::Text, T::Bool, json::has_key),
             "?|" => (T::Text.array(), T::Bool, json::has_any_key),
             "?&" => (T::Text.array(), T::Bool, json::has_all_keys),

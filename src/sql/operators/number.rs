@@ -65,13 +65,18 @@ impl Binder<'_> {
             let function = self.own(&name, vec![left.kind, right.kind], kind.clone(), body);
             return Ok(Typed::new(call(function, vec![left.expr, right.expr]), kind));
         }
-        if let (T::Jsonb, "-") = (&kinds.0, op) {
+        let is_key = match &kinds.1 {
+            T::Int2 | T::Int4 => true,
+            T::Array(element) => element.is_textual(),
+            kind => kind.is_textual(),
+        };
+        if let (T::Jsonb, "-", true) = (&kinds.0, op, is_key) {
             let function = Call::udf(
                 "jsonb_delete",
                 vec![kinds.0, kinds.1],
                 T::Jsonb,
                 Volatility::Immutable,
-                json::delete,
+                json::edit::delete,
                 self.context,
             );
             return Ok(Typed::new(call(function, vec![left.expr, right.expr]), T::Jsonb));

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result, SqlState},
     sql::functions::call::Arguments,
 };
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int32Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use regex::Regex;
 use std::{collections::HashMap, sync::Arc};
 
@@ -235,17 +235,4 @@ pub(crate) fn regexp_substring(args: &Arguments<'_>) -> Result<ArrayRef> {
         let found = regex.captures(args.text(0).value(row));
         Ok(found.and_then(|found| groups(regex, &found).into_iter().next().flatten()))
     })
-}
-
-/// `regexp_count(text, pattern)`
-pub(crate) fn regexp_count(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let mut known = Patterns::default();
-    let rows = (0..args.rows).map(|row| {
-        if args.is_null(row) {
-            return Ok(None);
-        }
-        let regex = known.get(args.text(1).value(row), "")?;
-        Ok(i32::try_from(regex.find_iter(args.text(0).value(row)).count()).ok())
-    });
-    Ok(Arc::new(rows.collect::<Result<Int32Array>>()?))
 }

@@ -1,0 +1,215 @@
+//! jsonb with parts taken out, replaced or put in.
+
+use super::{keys, read, write};
+use crate::{
+    error::{Error, Result, SqlState},
+    pgtype::PgType,
+    sql::functions::call::Arguments,
+};
+use arrow::array::{ArrayRef, AsArray};
+use serde_json::Value;
+
+fn fault(message: &str) -> Error {
+    Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
+}
+
+/// The place of an array that a number means, counted from the end where it is negative.
+fn place_of(length: usize, place: i64) -> Option<usize> {
+    let place = if place < 0 { place + i64::try_from(length).ok()? } else { place };
+    usize::try_from(place).ok().filter(|place| *place < length)
+}
+
+/// The place that a key of a path means in an array.
+fn place_of_key(key: &str, at: usize) -> Result<i64> {
+    key.trim().parse().map_err(|_| {
+        Error::new(
+            SqlState::INVALID_TEXT_REPRESENTATION,
+            format!("path element at position {at} is not an integer: \"{key}\""),
+        )
+    })
+}
+
+/// `jsonb - key`, `jsonb - place`, `jsonb - keys`
+pub(crate) fn delete(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let by_place = matches!(args.kinds[1], PgType::Int2 | PgType::Int4);
+    let by_keys = matches!(args.kinds[1], PgType::Array(_));
+    args.texts(|row| {
+        let mut value = read(args.text(0).value(row))?;
+        if by_place {
+            let place = super::super::cast::integers(&args.arrays[1])?.value(row);
+            match &mut value {
+                Value::Array(list) => {
+                    if let Some(place) = place_of(list.len(), place) {
+                        list.remove(place);
+                    }
+                }
+                Value::Object(_) => {
+                    return Err(fault("cannot delete from object using integer index"));
+                }
+                _ => return Err(fault("cannot delete from scalar")),
+            }
+        } else {
+            let gone =
+                if by_keys { keys(args, 1, row) } else { vec![args.text(1).value(row).to_owned()] };
+            match &mut value {
+                Value::Array(list) => list.retain(|element| {
+                    !element.as_str().is_some_and(|text| gone.iter().any(|key| key == text))
+                }),
+                Value::Object(map) => map.retain(|key, _| !gone.contains(key)),
+                _ => return Err(fault("cannot delete from scalar")),
+            }
+        }
+        write(&value, args.result).map(Some)
+    })
+}
+
+/// `jsonb #- path`
+pub(crate) fn delete_path(args: &Arguments<'_>) -> Result<ArrayRef> {
+    args.texts(|row| {
+        let mut value = read(args.text(0).value(row))?;
+        check_container(&value, "cannot delete path in scalar")?;
+        take_out(&mut value, &keys(args, 1, row), 1)?;
+        write(&value, args.result).map(Some)
+    })
+}
+
+fn check_container(value: &Value, message: &str) -> Result<()> {
+    if value.is_array() || value.is_object() { Ok(()) } else { Err(fault(message)) }
+}
+
+fn take_out(value: &mut Value, path: &[String], at: usize) -> Result<()> {
+    let [key, rest @ ..] = path else { return Ok(()) };
+    match value {
+        Value::Object(map) if rest.is_empty() => {
+            map.shift_remove(key);
+            Ok(())
+        }
+        Value::Object(map) => {
+            map.get_mut(key).map_or(Ok(()), |inner| take_out(inner, rest, at + 1))
+        }
+        Value::Array(list) => match place_of(list.len(), place_of_key(key, at)?) {
+            Some(place) if rest.is_empty() => {
+                list.remove(place);
+                Ok(())
+            }
+            Some(place) => take_out(&mut list[place], rest, at + 1),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// What becomes of a place that a path names.
+#[derive(Clone, Copy, PartialEq)]
+enum Put {
+    /// What is there is replaced; where nothing is, something is made if asked for.
+    Set { create: bool },
+    /// It stands before what is there, or behind it.
+    Insert { after: bool },
+}
+
+/// `jsonb_set(jsonb, path, value, [create])`
+pub(crate) fn set(args: &Arguments<'_>) -> Result<ArrayRef> {
+    args.texts(|row| {
+        let create = flag(args, 3, row, true);
+        changed(args, row, read(args.text(2).value(row))?, Put::Set { create })
+    })
+}
+
+/// `jsonb_insert(jsonb, path, value, [after])`
+pub(crate) fn insert(args: &Arguments<'_>) -> Result<ArrayRef> {
+    args.texts(|row| {
+        let after = flag(args, 3, row, false);
+        changed(args, row, read(args.text(2).value(row))?, Put::Insert { after })
+    })
+}
+
+fn flag(args: &Arguments<'_>, at: usize, row: usize, absent: bool) -> bool {
+    args.arrays.get(at).map_or(absent, |flags| flags.as_boolean().value(row))
+}
+
+fn changed(args: &Arguments<'_>, row: usize, new: Value, put: Put) -> Result<Option<String>> {
+    let mut value = read(args.text(0).value(row))?;
+    check_container(&value, "cannot set path in scalar")?;
+    place(&mut value, &keys(args, 1, row), 1, new, put)?;
+    write(&value, args.result).map(Some)
+}
+
+fn place(value: &mut Value, path: &[String], at: usize, new: Value, put: Put) -> Result<()> {
+    let [key, rest @ ..] = path else { return Ok(()) };
+    match value {
+        Value::Object(map) => match (map.get_mut(key), put) {
+            (Some(inner), _) if !rest.is_empty() => place(inner, rest, at + 1, new, put)?,
+            (Some(inner), Put::Set { .. }) => *inner = new,
+            (Some(_), Put::Insert { .. }) => {
+                return Err(fault("cannot replace existing key")
+                    .hint("Try using the function jsonb_set to replace key value."));
+            }
+            (None, Put::Set { create: true } | Put::Insert { .. }) if rest.is_empty() => {
+                map.insert(key.clone(), new);
+            }
+            (None, _) => {}
+        },
+        Value::Array(list) => {
+            let number = place_of_key(key, at)?;
+            match (place_of(list.len(), number), put) {
+                (Some(there), _) if !rest.is_empty() => {
+                    place(&mut list[there], rest, at + 1, new, put)?;
+                }
+                (Some(there), Put::Set { .. }) => list[there] = new,
+                (Some(there), Put::Insert { after }) => {
+                    list.insert(there + usize::from(after), new)
+                }
+                (None, Put::Set { create: false }) => {}
+                (None, _) if rest.is_empty() && number < 0 => list.insert(0, new),
+                (None, _) if rest.is_empty() => list.push(new),
+                (None, _) => {}
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// `json_object(texts)`: keys and values by turns; `json_object(keys, values)`.
+pub(crate) fn object(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let texts = |at: usize, row: usize| -> Vec<Option<String>> {
+        let list = args.arrays[at].as_list::<i32>().value(row);
+        list.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect()
+    };
+    let fault = |message: &str| Error::new(SqlState::ARRAY_SUBSCRIPT_ERROR, message);
+    args.texts(|row| {
+        let pairs: Vec<(Option<String>, Option<String>)> = if args.arrays.len() > 1 {
+            let (keys, values) = (texts(0, row), texts(1, row));
+            if keys.len() != values.len() {
+                return Err(fault("mismatched array dimensions"));
+            }
+            keys.into_iter().zip(values).collect()
+        } else {
+            let all = texts(0, row);
+            if all.len() % 2 == 1 {
+                return Err(fault("array must have even number of elements"));
+            }
+            all.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+        };
+        let quoted = |text: &str| Value::String(text.to_owned()).to_string();
+        let mut parts = Vec::with_capacity(pairs.len());
+        for (key, value) in pairs {
+            let key = key.ok_or_else(|| {
+                Error::new(
+                    SqlState::NULL_VALUE_NOT_ALLOWED,
+                    "null value not allowed for object key",
+                )
+            })?;
+            let value = value.map_or_else(|| "null".to_owned(), |value| quoted(&value));
+            parts.push(format!("{} : {value}", quoted(&key)));
+        }
+        // json keeps its keys as they came, twice if they came twice.
+        let text = format!("{{{}}}", parts.join(", "));
+        if *args.result == PgType::Jsonb {
+            crate::pgtype::json::normalise(&text).map(Some)
+        } else {
+            Ok(Some(text))
+        }
+    })
+}
