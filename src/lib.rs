@@ -20,6 +20,7 @@ pub mod catalog;
 pub mod index;
 pub mod webhook;
 
+pub mod embed;
 pub mod storage;
 
 pub mod telemetry;

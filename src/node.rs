@@ -12,6 +12,7 @@ mod observe;
 use crate::{
     clock::{SharedClock, SystemClock},
     config::{Config, Tls},
+    embed::{self, Embedder, Hub},
     error::{Error, Result, SqlState},
     exec::{
         build::{Background, Builds, Limits},
@@ -33,7 +34,7 @@ use crate::{
     namespaces::Namespaces,
     scram,
     server::{self, Server},
-    session::{Conditions, Engine, Services},
+    session::{Conditions, EmbeddingWorker, Engine, Services},
     storage::{
         columns::ColumnCache,
         lock::FolderLock,
@@ -79,6 +80,7 @@ pub struct Node {
     recall: JoinHandle<()>,
     stop_post: CancellationToken,
     post: JoinHandle<()>,
+    embedding: JoinHandle<()>,
     stop_maintenance: CancellationToken,
     maintenance: JoinHandle<Result<()>>,
     /// However the node ends, its commit thread does.
@@ -201,12 +203,13 @@ impl Node {
         );
         let observed_segments = segments.clone();
         let spill = Spill { segments, bytes_max: SPILL_BYTES };
+        let embedder = embedder(&config, &metrics, &clock)?;
         let engine = Engine::new(
             Arc::clone(&states),
             committer.clone(),
             pressure,
             runner,
-            Services { spill, maintenance, builds },
+            Services { spill, maintenance, builds, embedder, hub: hub(&config) },
             Arc::clone(&metrics),
             Arc::clone(&clock),
         );
@@ -224,6 +227,8 @@ impl Node {
             clock: Arc::clone(&clock),
         };
         let post = cpu.handle.spawn(Post::new(parts, origin)?.run(stop_post.clone()));
+        let embedding = EmbeddingWorker::new(Arc::clone(&engine));
+        let embedding = cpu.handle.spawn(embedding.run(stop_upkeep.clone()));
         set_password(&config, &engine, &committer, &clock).await?;
 
         let encryption = encryption(&config)?;
@@ -294,6 +299,7 @@ impl Node {
             recall: recall_task,
             stop_post,
             post,
+            embedding,
             stop_maintenance,
             maintenance: maintenance_handle,
             stop_commits: stop_commits.drop_guard(),
@@ -375,6 +381,7 @@ impl Node {
         ended(self.recall.await)?;
         self.stop_post.cancel();
         ended(self.post.await)?;
+        ended(self.embedding.await)?;
         self.stop_maintenance.cancel();
         let checkpointed = ended(self.maintenance.await)?;
         drop(self.stop_commits);
@@ -449,6 +456,20 @@ fn runner(
         .build_arc()
         .map_err(crate::sql::error::from_datafusion)?;
     Ok(Runner::new(environment, cpu.clone(), threads(), Arc::clone(metrics), recall, answers))
+}
+
+/// Models share what memory is left beside the shares of the rest.
+fn embedder(config: &Config, metrics: &Arc<Metrics>, clock: &SharedClock) -> Result<Arc<Embedder>> {
+    let options = embed::Options {
+        runtime: config.onnxruntime.clone(),
+        threads: config.embed_threads,
+        ..embed::Options::default()
+    };
+    Embedder::start(options, Arc::clone(metrics), Arc::clone(clock))
+}
+
+fn hub(config: &Config) -> Hub {
+    Hub { endpoint: config.hub_endpoint.clone(), folder: config.models_dir.clone() }
 }
 
 /// How many threads compute at a time.

@@ -6,13 +6,15 @@
 //! a change twice is the same as once.
 
 mod index;
+mod model;
 pub mod pg;
 mod table;
 mod temporary;
 pub mod webhook;
 
 pub use index::{Index, IndexKind, RECALL_TARGET, RECALL_TARGET_OPTION};
-pub use table::{Column, Constraint, ConstraintKind, Identity, Table, nearest};
+pub use model::{ColumnModel, Model};
+pub use table::{Column, Constraint, ConstraintKind, Identity, Replacement, Table, nearest};
 pub use temporary::{OnCommit, PG_TEMP, schema_in_session, temporary_schema};
 pub use webhook::Webhook;
 
@@ -51,6 +53,8 @@ pub struct Catalog {
     /// The commit with which webhooks began; events are told of those behind it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     told_since: Option<Lsn>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    models: BTreeMap<Oid, Arc<Model>>,
 }
 
 /// A database: schemas that see each other.
@@ -198,6 +202,8 @@ pub enum Change {
     DropView(Oid),
     Webhook(Arc<Webhook>),
     DropWebhook(Oid),
+    Model(Arc<Model>),
+    DropModel(Oid),
 }
 
 impl Default for Catalog {
@@ -243,6 +249,7 @@ impl Default for Catalog {
             views: BTreeMap::new(),
             webhooks: BTreeMap::new(),
             told_since: None,
+            models: BTreeMap::new(),
         }
         .skipping_type_oids()
     }
@@ -281,6 +288,8 @@ impl Catalog {
         view, views: View;
         /// The webhook of an oid.
         webhook, webhooks: Webhook;
+        /// The model of an oid.
+        model, models: Model;
     }
 
     /// Grows with every change: two pictures of one version are the same.
@@ -379,6 +388,7 @@ impl Catalog {
             Change::Index(new) => self.index(new.id).cloned().map(Change::Index),
             Change::View(new) => self.view(new.id).cloned().map(Change::View),
             Change::Webhook(new) => self.webhook(new.id).cloned().map(Change::Webhook),
+            Change::Model(new) => self.model(new.id).cloned().map(Change::Model),
             // Its value is nothing that a definition is made from.
             Change::Sequence(new) => self.sequence(new.id).map(|sequence| {
                 Change::Sequence(Arc::new(Sequence { last: None, ..Sequence::clone(sequence) }))
@@ -431,6 +441,7 @@ impl Catalog {
                 put(&mut self.webhooks, next, webhook.id, webhook);
                 self.tables.entry(webhook::OUTBOX).or_insert_with(webhook::outbox);
             }
+            Change::Model(model) => put(&mut self.models, next, model.id, model),
             Change::DropDatabase(id) => {
                 self.databases.remove(id);
                 self.webhooks.retain(|_, webhook| webhook.database != *id);
@@ -445,6 +456,7 @@ impl Catalog {
             Change::DropSequence(id) => drop(self.sequences.remove(id)),
             Change::DropView(id) => drop(self.views.remove(id)),
             Change::DropWebhook(id) => drop(self.webhooks.remove(id)),
+            Change::DropModel(id) => drop(self.models.remove(id)),
         }
     }
 

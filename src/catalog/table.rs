@@ -1,6 +1,6 @@
 //! A table: its columns, its keys, its options.
 
-use super::OnCommit;
+use super::{ColumnModel, OnCommit};
 use crate::{
     error::{Error, Result, SqlState},
     ids::{ColumnId, Oid, TableId},
@@ -56,6 +56,12 @@ pub struct Column {
     /// `GENERATED ALWAYS AS (…) STORED`: the expression, as SQL text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generated: Option<String>,
+    /// The models that its expression asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ColumnModel>,
+    /// What its expression is being replaced by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<Box<Replacement>>,
     /// `GENERATED … AS IDENTITY`; the default is then the sequence's next value.
     #[serde(default)]
     pub identity: Option<Identity>,
@@ -68,6 +74,20 @@ pub struct Column {
     /// `COMMENT ON COLUMN`.
     #[serde(default)]
     pub comment: Option<String>,
+}
+
+/// An expression that will take the place of a column's once every row has its value. Until then the
+/// values gather in a table of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replacement {
+    /// The expression, as SQL text.
+    pub generated: String,
+    /// The type of its values.
+    pub kind: PgType,
+    /// The models that it asks.
+    pub models: Vec<ColumnModel>,
+    /// The table of the values that are there: the number of a row, and its value.
+    pub values: TableId,
 }
 
 /// Who gives an identity column its values.
@@ -177,6 +197,18 @@ impl Table {
             }
             _ => None,
         })
+    }
+
+    /// Whether rows are written without what models make, which a worker adds: `embedding`.
+    #[must_use]
+    pub fn defers_embedding(&self) -> bool {
+        self.options.get("embedding").is_some_and(|how| how == "deferred")
+    }
+
+    /// Whether a worker adds what models make where it is missing: now, or since it once was so.
+    #[must_use]
+    pub fn completes_embedding(&self) -> bool {
+        self.options.contains_key("embedding")
     }
 
     /// The metric of indexes that are created without an operator class: `distance_metric`.

@@ -461,6 +461,8 @@ pub(super) fn outbox() -> Arc<Table> {
         not_null: false,
         default: None,
         generated: None,
+        models: Vec::new(),
+        replacement: None,
         identity: None,
         sequence: None,
         missing: None,

@@ -16,6 +16,11 @@ pub(super) fn memory_bytes() -> u64 {
     }
 }
 
+/// How many threads can run at a time.
+pub(super) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+}
+
 fn total_of(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

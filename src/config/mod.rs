@@ -69,6 +69,14 @@ pub struct Config {
     pub unindexed_rows_max: u64,
     /// Who gets in over HTTP, and the bounds there.
     pub http: Http,
+    /// Where ONNX Runtime is, if not where it is usually found.
+    pub onnxruntime: Option<PathBuf>,
+    /// How many threads models compute on.
+    pub embed_threads: usize,
+    /// Where models that were fetched by name are kept.
+    pub models_dir: PathBuf,
+    /// Where models are fetched from by name.
+    pub hub_endpoint: String,
     /// How a line of the log looks.
     pub log_format: LogFormat,
     /// Which events are logged.
@@ -192,6 +200,10 @@ impl Default for Config {
                 max_connections: 1000,
                 max_body: 512 << 20,
             },
+            onnxruntime: None,
+            embed_threads: machine::threads(),
+            models_dir: PathBuf::from("./nearlake-models"),
+            hub_endpoint: "https://huggingface.co".into(),
             log_format: LogFormat::Human,
             log_filter: "info".into(),
             otlp_endpoint: None,

@@ -115,11 +115,7 @@ pub const SETTINGS: &[Setting] = &[
         bounds: "an http:// or https:// address",
         help: "Where the bucket's API answers, for emulators and private clouds.",
         flag: Some("store-endpoint"),
-        set: |config, text| {
-            check_url(text)?;
-            config.store_endpoint = Some(text.into());
-            Ok(())
-        },
+        set: |config, text| http_address(text).map(|address| config.store_endpoint = Some(address)),
         show: |config| config.store_endpoint.clone().unwrap_or_default(),
     },
     Setting {
@@ -374,6 +370,58 @@ pub const SETTINGS: &[Setting] = &[
         show: |config| config.unindexed_rows_max.to_string(),
     },
     Setting {
+        name: "onnxruntime",
+        default: "found: ORT_DYLIB_PATH, beside the server, the usual folders",
+        bounds: "the library, or a folder that holds it",
+        help: "Where ONNX Runtime is, which runs models that make vectors of texts.",
+        flag: Some("onnxruntime"),
+        set: |config, text| {
+            config.onnxruntime = (!text.is_empty()).then(|| PathBuf::from(text));
+            Ok(())
+        },
+        show: |config| show_path(config.onnxruntime.as_ref()),
+    },
+    Setting {
+        name: "embed_threads",
+        default: "one for each core",
+        bounds: "1 to 1024",
+        help: "How many threads models compute on.",
+        flag: Some("embed-threads"),
+        set: |config, text| {
+            let count = text.parse().map_err(|_| "is not a whole number")?;
+            if !(1..=1024).contains(&count) {
+                return Err("must be between 1 and 1024".into());
+            }
+            config.embed_threads = count;
+            Ok(())
+        },
+        show: |config| config.embed_threads.to_string(),
+    },
+    Setting {
+        name: "models_dir",
+        default: "./nearlake-models",
+        bounds: "a folder on a local disk",
+        help: "Where models that were fetched by name are kept.",
+        flag: Some("models-dir"),
+        set: |config, text| {
+            if text.is_empty() {
+                return Err("is empty; name a folder".into());
+            }
+            config.models_dir = text.into();
+            Ok(())
+        },
+        show: |config| config.models_dir.display().to_string(),
+    },
+    Setting {
+        name: "hub_endpoint",
+        default: "https://huggingface.co",
+        bounds: "an http:// or https:// address",
+        help: "Where models are fetched from by name.",
+        flag: Some("hub-endpoint"),
+        set: |config, text| http_address(text).map(|address| config.hub_endpoint = address),
+        show: |config| config.hub_endpoint.clone(),
+    },
+    Setting {
         name: "log_format",
         default: "human",
         bounds: "human or json",
@@ -473,6 +521,14 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     resolved.parse().map_err(|_| {
         "is not an address; write it like 127.0.0.1:5432, [::1]:5432 or localhost:5432".into()
     })
+}
+
+fn http_address(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(text).map_err(|error| format!("is not an address: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("must begin with http:// or https://".into());
+    }
+    Ok(text.into())
 }
 
 fn size_within(text: &str, bounds: RangeInclusive<u64>) -> Result<u64, String> {

@@ -14,6 +14,7 @@ pub mod changed;
 pub mod checkpoint;
 pub mod commit;
 pub mod ddl;
+pub mod embedding;
 pub mod events;
 mod failure;
 pub mod insert;

@@ -8,7 +8,7 @@
 //!   POST   /v1/namespaces/{name}/_debug/recall         GET    /v2/namespaces/{name}/metadata
 //!   GET    /v1/namespaces/{name}/operations/{token}    POST   /v2/namespaces/{name}/async
 //!   GET    /v1/namespaces/{name}/config     PUT, POST
-//!   GET    /openapi.json
+//!   GET    /openapi.json                               POST   /v1/embed
 //! ```
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     refusal::{self, Refusal},
     webhooks,
 };
-use crate::namespaces::{Caller, Config, List, MetadataPatch, Query, Recall, Start, Write};
+use crate::namespaces::{Caller, Config, Embed, List, MetadataPatch, Query, Recall, Start, Write};
 use axum::{
     Extension, Json, Router,
     extract::{FromRequestParts, Path, Query as UrlQuery, State},
@@ -37,6 +37,7 @@ const OPENAPI: &str = include_str!("openapi.json");
 /// The routes.
 pub(super) fn router(api: Arc<Api>) -> Router {
     Router::new()
+        .route("/v1/embed", post(embed))
         .route("/v1/namespaces", get(list))
         .route("/v1/namespaces/{name}/schema", get(schema).post(update_schema).put(update_schema))
         .route("/v1/namespaces/{name}/config", get(config).post(configure).put(configure))
@@ -108,6 +109,15 @@ pub(super) type By = Extension<Caller>;
 
 pub(super) fn answer<T: Serialize>(value: T) -> Answer<T> {
     Ok(Json(value))
+}
+
+async fn embed(
+    State(api): Shared,
+    Extension(caller): By,
+    sent: Sent<Embed>,
+) -> Answer<impl Serialize> {
+    let Sent { value, .. } = sent;
+    answer(Box::pin(api.namespaces.embed(&caller, value)).await?)
 }
 
 async fn list(State(api): Shared, Asked(asked): Asked<List>) -> Answer<impl Serialize> {

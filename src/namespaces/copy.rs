@@ -40,18 +40,20 @@ impl Namespaces {
         let old = shape.table.take().map(|_| format!("DROP TABLE {}", shape.sql()));
         shape.attributes.clone_from(&source.attributes);
         for attribute in &mut shape.attributes {
-            attribute.generated = false;
+            // What the server makes of texts it makes again; all else is copied.
+            attribute.generated = source.model_of(&attribute.name).is_some();
             if let Some(index) = &mut attribute.index {
                 index.id = None;
             }
         }
         shape.metric = source.metric;
         shape.settings.attributes.clone_from(&source.settings.attributes);
+        shape.settings.embed.clone_from(&source.settings.embed);
         let wanted = Wanted { now_micros: self.clock.now_micros(), ..Wanted::default() };
         let Change { shape, statements } = schema::copied(shape, &wanted)?;
 
-        let columns: Vec<String> =
-            shape.attributes.iter().map(|attribute| quoted(&attribute.name)).collect();
+        let copied = shape.attributes.iter().filter(|attribute| !attribute.generated);
+        let columns: Vec<String> = copied.map(|attribute| quoted(&attribute.name)).collect();
         let columns = columns.join(", ");
         let (table, from) = (shape.sql(), source.sql());
         let insert = format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM {from} AS t");

@@ -78,7 +78,8 @@ impl Namespaces {
         self.retried(|| async {
             let shape = Shape::existing(&self.engine.catalog(), name)?;
             shape.check_writable()?;
-            let wanted = Wanted { declared: declared.clone(), ..Wanted::default() };
+            let declared = declared.clone();
+            let wanted = Wanted { declared, models: self.models(), ..Wanted::default() };
             let Change { statements, .. } = schema::change(shape, &wanted)?;
             self.define(caller, statements).await
         })

@@ -23,6 +23,7 @@ mod cell;
 mod config;
 mod copy;
 mod documents;
+mod embed;
 mod fault;
 mod filter;
 mod glob;
@@ -43,6 +44,7 @@ mod write;
 
 pub use cell::VectorEncoding;
 pub use config::Config;
+pub use embed::{Embed, EmbedAnswer};
 pub use fault::{Answer, Fault, FaultKind};
 pub use manage::Page;
 pub use query::{MultiQueryAnswer, QueryAnswer, QueryBilling, QueryPerformance};

@@ -361,9 +361,9 @@ fn computation(
 ) -> Answer<(String, Reading)> {
     match expression.as_array().map(Vec::as_slice) {
         Some([Value::String(name), Value::String(way), vector]) if way == "VectorDist" => {
-            let attribute = rank::vector_attribute(shape, name)?;
+            let attribute = rank::vector_attribute(shape, shape.embedded(name))?;
             let metric = shape.metric_of(attribute);
-            let expression = rank::distance(attribute, vector, metric, parameters)?;
+            let expression = rank::distance(shape, attribute, vector, metric, parameters)?;
             Ok((expression, Reading::of(metric)))
         }
         Some([Value::String(way), ..]) if way == "Highlight" => {

@@ -5,13 +5,13 @@ use super::{
     attribute::{AttributeType, Scalar},
     fault::{Answer, Fault},
     filter::{Compiler, NewRow},
-    names::{ID, quoted, shortened},
+    names::{ID, literal, quoted, shortened},
     request::DistanceMetric,
     shape::{Attribute, Shape},
     sql::{Parameters, joined},
     value,
 };
-use crate::{ids::IndexId, vector::Metric};
+use crate::{ids::IndexId, pgtype::PgType, vector::Metric};
 use serde_json::{Map, Value};
 
 /// How deep a score may nest.
@@ -132,15 +132,19 @@ pub(super) fn vector_attribute<'s>(shape: &'s Shape, name: &str) -> Answer<&'s A
     )))
 }
 
-/// The distance of an attribute from a vector.
+/// The distance of an attribute from a vector, or from that which a model makes of a text.
 pub(super) fn distance(
+    shape: &Shape,
     attribute: &Attribute,
     vector: &Value,
     metric: Metric,
     parameters: &mut Parameters,
 ) -> Answer<String> {
-    if matches!(vector, Value::Array(parts) if matches!(parts.first(), Some(Value::String(_)))) {
-        return Err(Fault::unsupported("vectors are not made from text here; send a vector"));
+    if let Value::Array(parts) = vector
+        && matches!(parts.first(), Some(Value::String(_)))
+    {
+        let made = embedded(shape, attribute, parts, parameters)?;
+        return Ok(format!("(t.{} {} {made})", quoted(&attribute.name), metric.operator()));
     }
     if matches!(vector, Value::Array(parts) if parts.first().is_some_and(Value::is_array)) {
         return Err(Fault::unsupported("queries of several vectors are not supported"));
@@ -153,6 +157,45 @@ pub(super) fn distance(
     Ok(format!("(t.{} {} {word})", quoted(&attribute.name), metric.operator()))
 }
 
+/// `["Embed", text, {model}]` in SQL.
+fn embedded(
+    shape: &Shape,
+    attribute: &Attribute,
+    parts: &[Value],
+    parameters: &mut Parameters,
+) -> Answer<String> {
+    let (text, options) = match parts {
+        [Value::String(word), Value::String(text)] if word == "Embed" => (text, None),
+        [Value::String(word), Value::String(text), options] if word == "Embed" => {
+            (text, Some(options))
+        }
+        _ => return Err(Fault::invalid("expected a vector, or [\"Embed\", \"text\"]")),
+    };
+    let options = options.filter(|options| !options.is_null());
+    let model = match options {
+        None => shape.model_of(&attribute.name),
+        Some(Value::Object(options)) => {
+            if let Some(unknown) = options.keys().find(|key| *key != "model") {
+                let unknown = shortened(unknown);
+                return Err(Fault::invalid(format!("Embed has no option \"{unknown}\"")));
+            }
+            match options.get("model") {
+                Some(Value::String(model)) => Some(model.as_str()),
+                _ => return Err(Fault::invalid("the model of Embed is a name")),
+            }
+        }
+        Some(_) => return Err(Fault::invalid("the options of Embed are an object")),
+    };
+    let value = value::single(&PgType::Text, &Value::from(text.as_str()))?;
+    let text = parameters.add(&PgType::Text, value);
+    let model = model.map(|model| format!(", {}", literal(model))).unwrap_or_default();
+    let made = format!("embed({text}{model})");
+    Ok(match &attribute.column {
+        PgType::Vector(_) => made,
+        other => format!("{made}::{other}"),
+    })
+}
+
 fn near(
     shape: &Shape,
     name: &str,
@@ -161,7 +204,7 @@ fn near(
     metric: Option<DistanceMetric>,
     parameters: &mut Parameters,
 ) -> Answer<Ranked> {
-    let attribute = vector_attribute(shape, name)?;
+    let attribute = vector_attribute(shape, shape.embedded(name))?;
     let declared = shape.metric_of(attribute);
     let metric = metric.map_or(declared, DistanceMetric::metric);
     if metric != declared && !is_exact {
@@ -176,7 +219,7 @@ fn near(
             "attribute \"{name}\" has no ANN index; rank by kNN, or set ann: true in its schema"
         )));
     }
-    let expression = distance(attribute, vector, metric, parameters)?;
+    let expression = distance(shape, attribute, vector, metric, parameters)?;
     Ok(Ranked {
         order: expression.clone(),
         score: Some(Score { expression, reading: Reading::of(metric) }),
@@ -200,7 +243,7 @@ fn sparse(
             attribute.kind
         )));
     }
-    let expression = distance(attribute, vector, Metric::InnerProduct, parameters)?;
+    let expression = distance(shape, attribute, vector, Metric::InnerProduct, parameters)?;
     Ok(Ranked {
         order: expression.clone(),
         // Documents that share no dimension with the query are no answer.
@@ -348,7 +391,7 @@ impl Scorer<'_> {
     }
 
     fn number(&mut self, number: f64) -> Answer<String> {
-        let kind = crate::pgtype::PgType::Float8;
+        let kind = PgType::Float8;
         let value = value::single(&kind, &Value::from(number))?;
         Ok(self.parameters.add(&kind, value))
     }

@@ -6,7 +6,7 @@ use super::{
     fault::{Answer, Fault},
     names::{self, ID, SCHEMA, literal, quoted, shortened},
     request::{DistanceMetric, Document},
-    shape::{Attribute, Flags, OPTION, Shape, VectorIndex, metric_word},
+    shape::{Attribute, Embedded, Flags, OPTION, Shape, VectorIndex, metric_word},
 };
 use crate::{
     catalog::RECALL_TARGET_OPTION,
@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 const ATTRIBUTES_MAX: usize = 1024;
 
 /// What is declared of an attribute.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Declared {
     pub(super) name: String,
     kind: Option<AttributeType>,
@@ -29,6 +29,7 @@ pub(super) struct Declared {
     regex: Option<bool>,
     glob: Option<bool>,
     drop: bool,
+    embed: Option<EmbedConfig>,
 }
 
 /// Whether a vector has an index, and by which metric.
@@ -55,6 +56,15 @@ struct AttributeSchema {
     sparse_knn: Option<SparseKnn>,
     #[serde(default)]
     drop: bool,
+}
+
+/// The vector that the server is to make of a text.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EmbedConfig {
+    model: String,
+    attribute: Option<String>,
+    dims: Option<u16>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -101,9 +111,11 @@ fn one(name: &str, value: &Value) -> Answer<Declared> {
     if !matches!(schema.full_text_search, None | Some(Value::Null | Value::Bool(false))) {
         return Err(Fault::unsupported("full_text_search is not supported"));
     }
-    if !matches!(schema.embed, None | Some(Value::Null)) {
-        return Err(Fault::unsupported("embed is not supported: send vectors"));
-    }
+    let embed = match schema.embed {
+        None | Some(Value::Null) => None,
+        Some(Value::String(model)) => Some(EmbedConfig { model, attribute: None, dims: None }),
+        Some(config) => Some(read::<EmbedConfig>(&config)?),
+    };
     let kind = schema.kind.as_deref().map(AttributeType::parse).transpose()?;
     if let Some(SparseKnn { distance_metric: SparseMetric::DotProduct }) = schema.sparse_knn
         && kind.is_some_and(|kind| kind != AttributeType::Sparse)
@@ -126,6 +138,12 @@ fn one(name: &str, value: &Value) -> Answer<Declared> {
     if (schema.regex == Some(true) || schema.glob == Some(true)) && !is_text {
         return Err(Fault::invalid("regex and glob go with the type string"));
     }
+    if embed.is_some() && !is_text {
+        return Err(Fault::invalid("embed goes with the type string"));
+    }
+    if let Some(attribute) = embed.as_ref().and_then(|embed| embed.attribute.as_deref()) {
+        names::check_attribute(attribute)?;
+    }
     if matches!(ann, Some(Ann::On(_))) && kind.is_some_and(|kind| !kind.is_vector()) {
         return Err(Fault::invalid("ann goes with types such as [384]f32"));
     }
@@ -137,6 +155,7 @@ fn one(name: &str, value: &Value) -> Answer<Declared> {
         regex: schema.regex,
         glob: schema.glob,
         drop: schema.drop,
+        embed,
     })
 }
 
@@ -157,6 +176,8 @@ pub(super) struct Wanted {
     pub(super) recall_target: Option<f64>,
     /// The same by some vectors; `None` is the server's own.
     pub(super) recall_targets: BTreeMap<String, Option<f64>>,
+    /// The models that there are, with the dimensions of their vectors.
+    pub(super) models: BTreeMap<String, u16>,
     pub(super) now_micros: i64,
 }
 
@@ -174,6 +195,9 @@ pub(super) fn change(mut shape: Shape, wanted: &Wanted) -> Answer<Change> {
     set_metric(&mut shape, wanted, &mut statements)?;
     for declared in &wanted.declared {
         declare(&mut shape, declared, wanted.rebuilds, &mut statements)?;
+        if let Some(embed) = &declared.embed {
+            declare_embed(&mut shape, &declared.name, embed, &wanted.models)?;
+        }
     }
     for (name, kind) in &wanted.inferred {
         if shape.attribute(name).is_none() {
@@ -289,10 +313,16 @@ fn declare(
         if name == ID {
             return Err(fault("the id cannot be dropped".to_owned()));
         }
-        if let Some(place) = place {
+        // The vector that was made of it goes along.
+        let made = shape.settings.embed.remove(name).map(|embedded| embedded.attribute);
+        shape.settings.embed.retain(|_, embedded| embedded.attribute != *name);
+        for gone in made.iter().chain([name]) {
+            let Some(place) = shape.attributes.iter().position(|a| a.name == *gone) else {
+                continue;
+            };
             shape.attributes.remove(place);
-            shape.settings.attributes.remove(name);
-            statements.push(format!("ALTER TABLE {} DROP COLUMN {}", shape.sql(), quoted(name)));
+            shape.settings.attributes.remove(gone);
+            statements.push(format!("ALTER TABLE {} DROP COLUMN {}", shape.sql(), quoted(gone)));
         }
         return Ok(());
     }
@@ -326,6 +356,45 @@ fn declare(
     } else {
         shape.settings.attributes.insert(name.clone(), flags);
     }
+    Ok(())
+}
+
+/// A text gets a vector that the server makes.
+fn declare_embed(
+    shape: &mut Shape,
+    name: &str,
+    embed: &EmbedConfig,
+    models: &BTreeMap<String, u16>,
+) -> Answer<()> {
+    let fault = |message: String| Fault::invalid(format!("schema of \"{name}\": {message}"));
+    let Some(&dims) = models.get(&embed.model) else {
+        let near = crate::catalog::nearest(&embed.model, models.keys().map(String::as_str));
+        let near = near.map(|near| format!(", did you mean \"{near}\"?")).unwrap_or_default();
+        let model = shortened(&embed.model);
+        return Err(fault(format!("there is no embedding model \"{model}\"{near}")));
+    };
+    if embed.dims.is_some_and(|wanted| wanted != dims) {
+        return Err(fault(format!("vectors of model \"{}\" have {dims} dimensions", embed.model)));
+    }
+    let attribute = embed.attribute.clone().unwrap_or_else(|| format!("$embed_{name}"));
+    let embedded = Embedded { model: embed.model.clone(), attribute };
+    match shape.settings.embed.get(name) {
+        Some(known) if *known == embedded => return Ok(()),
+        Some(known) => {
+            return Err(fault(format!(
+                "its vectors are those of model \"{}\" in \"{}\" and cannot become others here",
+                known.model, known.attribute
+            )));
+        }
+        None => {}
+    }
+    if shape.attribute(&embedded.attribute).is_some() {
+        return Err(fault(format!("there is an attribute \"{}\" already", embedded.attribute)));
+    }
+    let kind = AttributeType::Vector { dims: Some(dims), half: false };
+    let vector = Attribute { generated: true, ..new_attribute(&embedded.attribute, kind) };
+    shape.attributes.push(vector);
+    shape.settings.embed.insert(name.to_owned(), embedded);
     Ok(())
 }
 
@@ -411,13 +480,21 @@ fn create(shape: &Shape) -> Answer<Vec<String>> {
         .iter()
         .map(|attribute| {
             let key = if attribute.name == ID { " PRIMARY KEY" } else { "" };
-            format!("{} {}{key}", quoted(&attribute.name), attribute.column)
+            format!("{}{key}", column(shape, attribute))
         })
         .collect();
     Ok(vec![
         format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}"),
         format!("CREATE TABLE {} ({}) WITH ({})", shape.sql(), columns.join(", "), options(shape)),
     ])
+}
+
+/// A column as SQL declares it.
+fn column(shape: &Shape, attribute: &Attribute) -> String {
+    let generation = shape.generation(&attribute.name);
+    let generation = generation.map(|made| format!(" GENERATED ALWAYS AS ({made}) STORED"));
+    let name = quoted(&attribute.name);
+    format!("{name} {}{}", attribute.column, generation.unwrap_or_default())
 }
 
 /// Refuses types that no id can have.
@@ -441,10 +518,7 @@ fn alter(shape: &Shape, before: &Shape) -> Vec<String> {
     let table = shape.sql();
     let new = shape.attributes.iter().filter(|new| before.attribute(&new.name).is_none());
     let mut statements: Vec<String> = new
-        .map(|attribute| {
-            let column = quoted(&attribute.name);
-            format!("ALTER TABLE {table} ADD COLUMN {column} {}", attribute.column)
-        })
+        .map(|attribute| format!("ALTER TABLE {table} ADD COLUMN {}", column(shape, attribute)))
         .collect();
     if shape.settings != before.settings || shape.metric != before.metric {
         statements.push(set_options(shape));
@@ -498,6 +572,10 @@ pub(super) fn shown(shape: &Shape) -> Map<String, Value> {
                     config.insert(name.to_owned(), json!(true));
                 }
             }
+        }
+        if let Some(embedded) = shape.settings.embed.get(&attribute.name) {
+            let embed = json!({ "model": embedded.model, "attribute": embedded.attribute });
+            config.insert("embed".to_owned(), embed);
         }
         (attribute.name.clone(), Value::Object(config))
     });

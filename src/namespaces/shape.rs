@@ -67,6 +67,17 @@ pub(super) struct Settings {
     /// What was declared of attributes, where it is not the default.
     #[serde(default)]
     pub(super) attributes: BTreeMap<String, Flags>,
+    /// Texts whose vectors the server makes, by the name of the text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) embed: BTreeMap<String, Embedded>,
+}
+
+/// The vector that a model makes of a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Embedded {
+    pub(super) model: String,
+    /// The attribute that holds it.
+    pub(super) attribute: String,
 }
 
 /// What filters an attribute takes.
@@ -186,6 +197,24 @@ impl Shape {
     /// What filters an attribute takes.
     pub(super) fn flags(&self, name: &str) -> Flags {
         self.settings.attributes.get(name).copied().unwrap_or_default()
+    }
+
+    /// The vector that is meant where a text is named: that which a model makes of it.
+    pub(super) fn embedded<'n>(&'n self, name: &'n str) -> &'n str {
+        self.settings.embed.get(name).map_or(name, |embedded| &embedded.attribute)
+    }
+
+    /// The model that made an attribute's vectors.
+    pub(super) fn model_of(&self, attribute: &str) -> Option<&str> {
+        let mut all = self.settings.embed.values();
+        all.find(|embedded| embedded.attribute == attribute).map(|embedded| &*embedded.model)
+    }
+
+    /// What computes a column, where something does.
+    pub(super) fn generation(&self, attribute: &str) -> Option<String> {
+        let (text, embedded) =
+            self.settings.embed.iter().find(|(_, embedded)| embedded.attribute == attribute)?;
+        Some(format!("embed({}, {})", names::quoted(text), names::literal(&embedded.model)))
     }
 
     /// What nearness means for a vector.

@@ -183,6 +183,7 @@ impl Namespaces {
             declared: declared.unwrap_or_default(),
             metric: write.distance_metric.map(super::request::DistanceMetric::metric),
             now_micros: self.clock.now_micros(),
+            models: self.models(),
             ..Wanted::default()
         };
         let is_declared = |name: &str| wanted.declared.iter().any(|declared| declared.name == name);

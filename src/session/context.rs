@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, PG_CATALOG, PG_TEMP, pg, schema_in_session},
+    embed::Embedding,
     error::{Error, Result, SqlState},
     exec::{
         build::is_searched,
@@ -249,6 +250,20 @@ impl SessionContext {
 }
 
 impl SessionContext {
+    /// Waits in a function of a running plan, until the statement is cancelled. The thread leaves
+    /// the runtime meanwhile, which goes on with another in its place.
+    fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let cancel = self.canceller.token();
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                tokio::select! {
+                    done = work => done,
+                    () = cancel.cancelled() => Err(crate::exec::run::cancelled()),
+                }
+            })
+        })
+    }
+
     /// Measures an index on the rows that the running statement sees.
     async fn recall_of(&self, index: Oid, k: usize, queries: usize) -> Result<MeasuredRecall> {
         let snapshot = self.current();
@@ -471,15 +486,17 @@ impl Context for SessionContext {
     }
 
     fn measure_recall(&self, index: Oid, k: usize, queries: usize) -> Result<MeasuredRecall> {
-        let cancel = self.canceller.token();
-        tokio::task::block_in_place(|| {
-            tokio::runtime::Handle::current().block_on(async {
-                tokio::select! {
-                    measured = self.recall_of(index, k, queries) => measured,
-                    () = cancel.cancelled() => Err(crate::exec::run::cancelled()),
-                }
-            })
-        })
+        self.wait(self.recall_of(index, k, queries))
+    }
+
+    fn embed(&self, model: &str, texts: Vec<Arc<str>>) -> Result<Vec<Embedding>> {
+        let asked = Context::catalog(self).expect_model(model)?.asked();
+        self.wait(self.engine.services.embedder.embed(&asked, texts))
+    }
+
+    fn rerank(&self, model: &str, query: Arc<str>, documents: Vec<Arc<str>>) -> Result<Vec<f32>> {
+        let asked = Context::catalog(self).expect_model(model)?.asked();
+        self.wait(self.engine.services.embedder.rerank(&asked, query, documents))
     }
 
     fn check_cancelled(&self) -> Result<()> {
@@ -532,16 +549,7 @@ impl Context for SessionContext {
         if !request.wait {
             return Ok(false);
         }
-        let (wait, cancel) =
-            (locks.acquire(owner, target, mode, self.lock_timeout()), self.canceller.token());
-        tokio::task::block_in_place(|| {
-            tokio::runtime::Handle::current().block_on(async {
-                tokio::select! {
-                    granted = wait => granted.map(|_| true),
-                    () = cancel.cancelled() => Err(crate::exec::run::cancelled()),
-                }
-            })
-        })
+        self.wait(locks.acquire(owner, target, mode, self.lock_timeout())).map(|_| true)
     }
 
     fn advisory_unlock(&self, key: i64, shared: bool) -> bool {
@@ -605,6 +613,14 @@ impl pg::Live for LiveView {
 
     fn live_rows(&self, table: Oid) -> u64 {
         self.0.live_rows(table)
+    }
+
+    fn embedding(&self) -> Vec<pg::EmbeddingRow> {
+        self.0.engine.embedding.rows(&self.0.engine)
+    }
+
+    fn loaded_models(&self) -> Vec<Oid> {
+        self.0.engine.services.embedder.loaded()
     }
 
     fn recall(&self) -> Vec<pg::RecallRow> {

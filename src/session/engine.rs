@@ -1,9 +1,12 @@
 //! What all sessions of a node share.
 
-use super::{context::SessionContext, sequence::Sequences, statements::Statements};
+use super::{
+    context::SessionContext, embedding::Progress, sequence::Sequences, statements::Statements,
+};
 use crate::{
     catalog::Catalog,
     clock::SharedClock,
+    embed::{Embedder, Hub},
     error::{Error, Result, SqlState},
     exec::{
         build::Builds,
@@ -37,6 +40,7 @@ pub struct Engine {
     pub(super) sequences: Sequences,
     pub(super) metrics: Arc<Metrics>,
     pub(super) statements: Statements,
+    pub(super) embedding: Progress,
     sessions: Mutex<BTreeMap<i32, Weak<SessionContext>>>,
 }
 
@@ -49,6 +53,10 @@ pub struct Services {
     pub maintenance: Maintenance,
     /// Where indexes are built.
     pub builds: Arc<Builds>,
+    /// What makes vectors of texts.
+    pub embedder: Arc<Embedder>,
+    /// Where models are fetched from by name.
+    pub hub: Hub,
 }
 
 /// What a role's login needs.
@@ -80,6 +88,7 @@ impl Engine {
             sessions: Mutex::default(),
             statements: Statements::default(),
             metrics,
+            embedding: Progress::default(),
             states,
             committer,
             pressure,

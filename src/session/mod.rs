@@ -11,6 +11,7 @@
 //! - [`statements`]: what statements cost, by their forms.
 //! - [`api_key`]: keys of HTTP clients.
 //! - [`webhook`]: statements about webhooks, and what their conditions mean.
+//! - [`model`]: models that make vectors of texts; [`embedding`]: vectors made behind statements.
 //! - [`temporary`]: temporary relations until their end.
 //! - [`running`]: a statement until its last row: span, counters, the log of slow ones.
 //! - [`cursor`], [`copy`], [`explain`]: what their names say.
@@ -23,8 +24,10 @@ mod context;
 mod copy;
 mod copy_file;
 mod cursor;
+mod embedding;
 mod engine;
 mod explain;
+mod model;
 mod notify;
 mod running;
 mod sequence;
@@ -39,6 +42,7 @@ mod webhook;
 pub use cancel::{Canceller, Pace};
 pub use copy::{CopyIn, CopyOut};
 pub use engine::{Engine, Login, Services};
+pub use embedding::EmbeddingWorker;
 pub use statement::{Given, Prepared};
 pub use webhook::Conditions;
 

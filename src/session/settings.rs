@@ -285,6 +285,12 @@ pub const SETTINGS: &[Setting] = &[
         "Whether the plan of a statement stands in the log beside it.",
     ),
     user(
+        "nearlake.embedding_model",
+        "",
+        Kind::Text,
+        "The model of calls of embed() that name none.",
+    ),
+    user(
         "nearlake.recall_target",
         "0.95",
         Kind::Real(0.5, 1.0),
@@ -512,7 +518,14 @@ impl Settings {
     /// What binding a statement depends on: how names are found and literals are read.
     #[must_use]
     pub fn binding(&self) -> Arc<str> {
-        let names = ["search_path", "timezone", "datestyle", "intervalstyle", "bytea_output"];
+        let names = [
+            "search_path",
+            "timezone",
+            "datestyle",
+            "intervalstyle",
+            "bytea_output",
+            crate::sql::MODEL_SETTING,
+        ];
         names.map(|name| self.known(name)).join("\0").into()
     }
 

@@ -24,6 +24,11 @@ impl Engine {
         self.commit_changes(changes).await
     }
 
+    /// Drops tables that are no user's.
+    pub(super) async fn drop_tables(&self, tables: Vec<crate::ids::TableId>) -> Result<()> {
+        self.commit_changes(tables.into_iter().map(Change::DropTable).collect()).await
+    }
+
     async fn commit_changes(&self, changes: Vec<Change>) -> Result<()> {
         if changes.is_empty() {
             return Ok(());

@@ -208,6 +208,12 @@ pub(super) async fn run(
         Utility::CreateWebhook(_) | Utility::AlterWebhook { .. } => {
             Box::pin(session.webhook(statement, cancel)).await
         }
+        Utility::CreateModel { name, if_not_exists, options } => {
+            session.create_model(name, *if_not_exists, options, cancel).await
+        }
+        Utility::AlterModel { name, if_exists, action } => {
+            session.alter_model(name, *if_exists, action, cancel).await
+        }
         ddl => session.ddl(ddl, cancel).await,
     }
 }

@@ -1,6 +1,7 @@
 //! Calls: scalar functions, aggregates, window functions, functions that return sets.
 
 mod aggregate;
+pub(crate) mod model;
 mod named;
 mod record;
 
@@ -117,6 +118,10 @@ impl Binder<'_> {
             }
             _ => {}
         }
+        let args = match functions::embed::NAMES.contains(&name) {
+            true => self.with_model(name, args, span)?,
+            false => args,
+        };
         if let Some(typed) = self.of_table(name, &args, span)? {
             return Ok(typed);
         }
@@ -187,7 +192,8 @@ impl Binder<'_> {
             given.push(typed.kind);
             exprs.push(typed.expr);
         }
-        let result = digits(name, args).unwrap_or_else(|| chosen.result(&given));
+        let known = digits(name, args).or_else(|| self.vectors_of(name, args));
+        let result = known.unwrap_or_else(|| chosen.result(&given));
         let expr = match &chosen.implementation {
             Implementation::Own(body) => {
                 let kind = if chosen.set { result.clone().array() } else { result.clone() };

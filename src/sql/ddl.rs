@@ -11,8 +11,8 @@ use crate::{
         table_ddl,
         tokens::Source,
         utility::{
-            AlterDatabase, AlterRelation, AlterRole, AlterSequence, CreateIndex, Drop, Grant,
-            IndexKey, Name, ObjectKind, RoleOptions, SequenceOptions, SetValue, Utility,
+            AlterDatabase, AlterModel, AlterRelation, AlterRole, AlterSequence, CreateIndex, Drop,
+            Grant, IndexKey, Name, ObjectKind, RoleOptions, SequenceOptions, SetValue, Utility,
         },
         webhook_ddl,
     },
@@ -153,6 +153,13 @@ fn create_object(source: &Arc<Source>, cursor: &mut Cursor<'_>, or_replace: bool
             Utility::CreateApiKey { name, role }
         }
         "WEBHOOK" => webhook_ddl::create(cursor)?,
+        "EMBEDDING" => {
+            cursor.expect("MODEL")?;
+            let if_not_exists = cursor.if_not_exists();
+            let name = cursor.identifier()?;
+            cursor.expect("WITH")?;
+            Utility::CreateModel { name, if_not_exists, options: cursor.options()? }
+        }
         "SEQUENCE" => {
             let if_not_exists = cursor.if_not_exists();
             let name = cursor.name()?;
@@ -383,6 +390,15 @@ fn alter(cursor: &mut Cursor<'_>) -> Result<Utility> {
             };
             Utility::AlterSequence { name, if_exists, action }
         }
+        "EMBEDDING" => {
+            cursor.expect("MODEL")?;
+            let if_exists = cursor.if_exists();
+            Utility::AlterModel {
+                name: cursor.identifier()?,
+                if_exists,
+                action: alter_model(cursor)?,
+            }
+        }
         "SCHEMA" => {
             Utility::AlterSchema { name: cursor.identifier()?, action: alter_relation(cursor)? }
         }
@@ -429,6 +445,20 @@ fn alter(cursor: &mut Cursor<'_>) -> Result<Utility> {
         "WEBHOOK" => webhook_ddl::alter(cursor)?,
         "" => return Err(start.unexpected()),
         other => return Err(start.unsupported(&format!("ALTER {other}"))),
+    })
+}
+
+fn alter_model(cursor: &mut Cursor<'_>) -> Result<AlterModel> {
+    Ok(if cursor.accept("SET") {
+        AlterModel::Set(cursor.options()?)
+    } else if cursor.accept("ACCEPT FILES") {
+        AlterModel::AcceptFiles
+    } else if cursor.accept("RENAME TO") {
+        AlterModel::Rename(cursor.identifier()?)
+    } else if cursor.accept("OWNER TO") {
+        AlterModel::Owner(owner(cursor)?)
+    } else {
+        return Err(cursor.unexpected());
     })
 }
 
@@ -497,6 +527,17 @@ fn drop_objects(cursor: &mut Cursor<'_>) -> Result<Utility> {
     }
     if cursor.accept("WEBHOOK") {
         return webhook_ddl::drop(cursor);
+    }
+    if cursor.accept("EMBEDDING MODEL") {
+        let if_exists = cursor.if_exists();
+        let name = cursor.identifier()?;
+        if cursor.sees("CASCADE") {
+            return Err(cursor
+                .unsupported("DROP EMBEDDING MODEL … CASCADE")
+                .hint("Give the columns that use it another expression, or drop them, first."));
+        }
+        cursor.accept("RESTRICT");
+        return Ok(Utility::DropModel { name, if_exists });
     }
     let start = cursor.clone();
     let Some(object) = object_kind(cursor) else {

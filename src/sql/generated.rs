@@ -1,11 +1,18 @@
 //! Generated columns: their values from the other columns of the row.
+//!
+//! A value that a model makes is dear: a change that leaves what it is made of leaves it, too. In a
+//! table whose option `embedding` is `deferred` it is not made here at all: the row is written
+//! without, and a worker adds it.
 
 use crate::{
     catalog::{Column as TableColumn, Table},
     error::{Error, Result, SqlState},
+    ids::ColumnId,
+    pgtype::PgType,
     sql::{
         Context, Relations,
         binder::{Binder, Place, build},
+        calls::model::is_call_of_model,
         coerce::{Reason, bare},
         dml::{exact, has_subquery, row_scope},
         error::from_datafusion,
@@ -15,21 +22,53 @@ use crate::{
 };
 use datafusion::{
     common::{
-        Column,
+        Column, ScalarValue,
         tree_node::{TreeNode, TreeNodeRecursion},
     },
-    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility},
+    logical_expr::{BinaryExpr, Case, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Volatility},
 };
 use std::sync::Arc;
 
+/// Rows that take the place of others: which of their columns are set, and rows beside them whose
+/// values are known, so that what they are made of need not be made again.
+#[derive(Debug, Default)]
+pub(crate) struct Replaced {
+    pub(crate) set: Vec<ColumnId>,
+    /// The old row, and under ON CONFLICT that which was to be inserted.
+    pub(crate) known: Vec<KnownRow>,
+}
+
+/// Where the values of such a row stand in the plan, behind everything else.
+#[derive(Debug)]
+pub(crate) struct KnownRow {
+    pub(crate) values: Vec<(ColumnId, String)>,
+    /// Whether columns that are not set have its values.
+    pub(crate) is_old: bool,
+}
+
+impl Replaced {
+    /// How many columns stand in the plan for their sake.
+    fn width(&self) -> usize {
+        self.known.iter().map(|row| row.values.len()).sum()
+    }
+}
+
+impl KnownRow {
+    fn value(&self, column: ColumnId) -> Option<Expr> {
+        let (_, name) = self.values.iter().find(|(id, _)| *id == column)?;
+        Some(Expr::Column(Column::new_unqualified(name)))
+    }
+}
+
 impl Binder<'_> {
     /// Rows of a table, whose columns stand in a plan from `offset` on, with their generated
-    /// columns computed.
+    /// columns computed. What stands in the plan for the sake of that alone is left out.
     pub(crate) fn with_generated(
         &mut self,
         table: &Table,
         plan: LogicalPlan,
         offset: usize,
+        replaced: Option<&Replaced>,
     ) -> Result<LogicalPlan> {
         if table.columns.iter().all(|column| column.generated.is_none()) {
             return Ok(plan);
@@ -39,10 +78,16 @@ impl Binder<'_> {
         for (at, column) in table.columns.iter().enumerate() {
             if let Some(text) = &column.generated {
                 let typed = self.generation(table, column, text, &places[offset..])?;
-                let name = &places[offset + at].name;
-                exprs[offset + at] = exact(typed, &column.kind).alias(name);
+                let mut value = exact(typed, &column.kind);
+                if let Some(replaced) = replaced.filter(|_| !column.models.is_empty()) {
+                    value = unless_known(table, column, value, &places[offset..], replaced)?;
+                } else if !column.models.is_empty() && table.defers_embedding() {
+                    value = Expr::Literal(null(&column.kind)?, None);
+                }
+                exprs[offset + at] = value.alias(&places[offset + at].name);
             }
         }
+        exprs.truncate(places.len() - replaced.map_or(0, Replaced::width));
         build(LogicalPlanBuilder::from(plan).project(exprs))
     }
 
@@ -54,13 +99,18 @@ impl Binder<'_> {
         text: &str,
         places: &[Column],
     ) -> Result<Typed> {
-        let expr = parse_expression(text)?;
-        let typed = self.apart(|binder| {
-            binder.scopes.push(row_scope(table, &table.name, places));
-            let place = Place::plain("column generation expressions");
-            binder.in_place(place, |binder| binder.expr(&expr))
-        })?;
+        let typed = self.generating(table, text, places)?;
         let kind = typed.kind.clone();
+        if let (PgType::Vector(Some(made)), PgType::Vector(Some(wanted))) = (&kind, &column.kind)
+            && made != wanted
+        {
+            return Err(Error::new(
+                SqlState::DATA_EXCEPTION,
+                format!("expected {wanted} dimensions, not {made}"),
+            )
+            .hint(format!("Declare column \"{}\" as vector({made}).", column.name))
+            .column(&column.name));
+        }
         self.coerce(typed, &column.kind, Reason::Assignment).map_err(|error| {
             if error.state() != SqlState::DATATYPE_MISMATCH {
                 return error;
@@ -75,6 +125,16 @@ impl Binder<'_> {
                 ),
             )
             .hint("You will need to rewrite or cast the expression.")
+        })
+    }
+
+    /// A generated column's expression over a row.
+    fn generating(&mut self, table: &Table, text: &str, places: &[Column]) -> Result<Typed> {
+        let expr = parse_expression(text)?;
+        self.apart(|binder| {
+            binder.scopes.push(row_scope(table, &table.name, places));
+            let place = Place::plain("column generation expressions");
+            binder.in_place(place, |binder| binder.expr(&expr))
         })
     }
 
@@ -121,6 +181,23 @@ pub fn check_generated(
     Ok(())
 }
 
+/// The type of what a generated column's expression gives.
+///
+/// # Errors
+/// Those of binding.
+pub fn generated_kind(
+    table: &Table,
+    column: &TableColumn,
+    context: &Arc<dyn Context>,
+    relations: &dyn Relations,
+) -> Result<PgType> {
+    let text = column.generated.as_deref().unwrap_or("NULL");
+    let places: Vec<Column> =
+        table.columns.iter().map(|column| Column::new_unqualified(&column.name)).collect();
+    let mut binder = Binder::new(context, relations, None, &[]);
+    binder.generating(table, text, &places).map(|typed| typed.kind)
+}
+
 /// What PostgreSQL says of a column that only its expression may set.
 pub(crate) fn refuse_value(column: &TableColumn, message: String) -> Result<()> {
     if column.generated.is_none() {
@@ -144,11 +221,78 @@ fn invalid(message: String) -> Error {
     Error::new(SqlState::new(b"42P17"), message)
 }
 
+/// A column's value, made only where no row is known that has it already.
+fn unless_known(
+    table: &Table,
+    column: &TableColumn,
+    value: Expr,
+    places: &[Column],
+    replaced: &Replaced,
+) -> Result<Expr> {
+    let used = value.column_refs();
+    let sources: Vec<(&TableColumn, &Column)> =
+        table.columns.iter().zip(places).filter(|(_, place)| used.contains(place)).collect();
+    let is_deferred = table.defers_embedding();
+    let value = if is_deferred { Expr::Literal(null(&column.kind)?, None) } else { value };
+    // `SET column = DEFAULT` asks for it anew.
+    if replaced.set.contains(&column.id) {
+        return Ok(value);
+    }
+    let mut cases = Vec::new();
+    for row in replaced.known.iter().filter(|row| row.is_old || !is_deferred) {
+        let Some(known) = row.value(column.id) else { continue };
+        match same(&sources, replaced, row) {
+            Same::Always => return Ok(known),
+            Same::Where(condition) => cases.push((Box::new(condition), Box::new(known))),
+            Same::Unknown => {}
+        }
+    }
+    if cases.is_empty() {
+        return Ok(value);
+    }
+    let (expr, else_expr) = (None, Some(Box::new(value)));
+    Ok(Expr::Case(Case { expr, when_then_expr: cases, else_expr }))
+}
+
+/// When a new row has the sources of a known one.
+enum Same {
+    Always,
+    Where(Expr),
+    Unknown,
+}
+
+fn same(sources: &[(&TableColumn, &Column)], replaced: &Replaced, row: &KnownRow) -> Same {
+    let mut condition: Option<Expr> = None;
+    for (source, place) in sources {
+        if row.is_old && !replaced.set.contains(&source.id) {
+            continue;
+        }
+        let known = row.value(source.id).filter(|_| !source.kind.arrow().is_nested());
+        let Some(known) = known else { return Same::Unknown };
+        let same = Expr::BinaryExpr(BinaryExpr {
+            left: Box::new(Expr::Column((*place).clone())),
+            op: Operator::IsNotDistinctFrom,
+            right: Box::new(known),
+        });
+        condition = Some(match condition {
+            Some(others) => others.and(same),
+            None => same,
+        });
+    }
+    condition.map_or(Same::Always, Same::Where)
+}
+
+fn null(kind: &PgType) -> Result<ScalarValue> {
+    ScalarValue::try_from(&kind.arrow()).map_err(from_datafusion)
+}
+
 pub(super) fn is_immutable(expr: &Expr) -> Result<bool> {
     let mut immutable = true;
     expr.apply(|part| {
         if let Expr::ScalarFunction(function) = part {
-            immutable &= function.func.signature().volatility == Volatility::Immutable;
+            // The catalog sees to it that a model stays as it is while a column has its vectors.
+            immutable &= function.func.signature().volatility == Volatility::Immutable
+                || is_call_of_model(part);
         }
         Ok(TreeNodeRecursion::Continue)
     })

@@ -26,6 +26,7 @@ mod condition;
 mod cursor;
 mod ddl;
 mod dml;
+mod embedding;
 pub mod error;
 mod expression;
 mod form;
@@ -52,6 +53,7 @@ mod with;
 
 use crate::{
     catalog::{Catalog, Table, pg::SystemRelation},
+    embed::Embedding,
     error::{Error, Result},
     ids::{ColumnId, Oid, TableId},
     pgtype::{PgType, copy::CopyOptions, output::Style},
@@ -63,9 +65,11 @@ use std::{fmt, sync::Arc};
 
 pub use crate::catalog::pg::{ActivityRow, SettingRow};
 pub use bind::{bind, bind_arguments, bind_given};
+pub use calls::model::MODEL_SETTING;
 pub use condition::condition_columns;
+pub use embedding::with_named_models;
 pub use form::Form;
-pub use generated::check_generated;
+pub use generated::{check_generated, generated_kind};
 pub use parse::{Statement, check_expression, parse};
 pub use plan::Plan;
 pub use push_down::optimizer_rules;
@@ -158,6 +162,25 @@ pub trait Context: fmt::Debug + Send + Sync {
     /// 42809 for what is no vector index, 0A000 for one
     /// that is not searched, 55000 for one that is being built, 57014.
     fn verify_index(&self, index: Oid) -> Result<Vec<IndexCheck>>;
+    /// The vectors of texts by a model, which the catalog of the running statement has.
+    ///
+    /// # Errors
+    /// 42704 for a model that is gone, 57014, and those of the model.
+    fn embed(&self, _model: &str, _texts: Vec<Arc<str>>) -> Result<Vec<Embedding>> {
+        Err(Error::unsupported("models cannot be asked here"))
+    }
+    /// How well documents answer a query, by a model.
+    ///
+    /// # Errors
+    /// Those of [`Context::embed`].
+    fn rerank(
+        &self,
+        _model: &str,
+        _query: Arc<str>,
+        _documents: Vec<Arc<str>>,
+    ) -> Result<Vec<f32>> {
+        Err(Error::unsupported("models cannot be asked here"))
+    }
     /// Cancels another backend's statement; whether there was one.
     fn cancel_backend(&self, process_id: i32) -> bool;
     /// Asked by functions that take long.

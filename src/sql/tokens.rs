@@ -64,7 +64,8 @@ impl Source {
         Some(before + usize::try_from(location.column).ok()?)
     }
 
-    fn byte(&self, location: Location) -> usize {
+    /// The byte at a location.
+    pub(crate) fn byte(&self, location: Location) -> usize {
         let line = usize::try_from(location.line).unwrap_or(1).saturating_sub(1);
         let Some(&(start, _)) = self.lines.get(line) else { return self.text.len() };
         let column = usize::try_from(location.column).unwrap_or(1).saturating_sub(1);

@@ -53,6 +53,9 @@ pub enum Utility {
     CreateWebhook(CreateWebhook),
     AlterWebhook { name: String, if_exists: bool, action: AlterWebhook },
     DropWebhook { names: Vec<String>, if_exists: bool },
+    CreateModel { name: String, if_not_exists: bool, options: Vec<(String, String)> },
+    AlterModel { name: String, if_exists: bool, action: AlterModel },
+    DropModel { name: String, if_exists: bool },
     CreateSequence { name: Name, if_not_exists: bool, options: SequenceOptions },
     CreateView(CreateView),
     Comment { object: ObjectKind, name: Name, column: Option<String>, comment: Option<String> },
@@ -116,6 +119,19 @@ impl Utility {
                 | Self::Checkpoint
         )
     }
+}
+
+/// What ALTER EMBEDDING MODEL does.
+#[derive(Debug, Clone)]
+pub enum AlterModel {
+    /// `SET (…)`.
+    Set(Vec<(String, String)>),
+    /// `ACCEPT FILES`: the files as they are now are the model's.
+    AcceptFiles,
+    /// `RENAME TO …`.
+    Rename(String),
+    /// `OWNER TO …`.
+    Owner(String),
 }
 
 /// CREATE TABLE.

@@ -251,6 +251,25 @@ metrics! {
 
     /// Spans for a collector, by outcome: sent, lost.
     trace_spans: IntCounterVec = "nearlake_trace_spans_total", "outcome";
+
+    /// Texts that models have read.
+    embed_texts: IntCounter = "nearlake_embed_texts_total";
+    /// Texts that were longer than their model takes and were cut, as it was declared.
+    embed_truncated: IntCounter = "nearlake_embed_truncated_total";
+    /// Questions to models that failed.
+    embed_failures: IntCounter = "nearlake_embed_failures_total";
+    /// Texts of questions to models, by whether their vectors were known: hit, miss.
+    embed_cache: IntCounterVec = "nearlake_embed_cache_total", "outcome";
+    /// Texts that wait for a model.
+    embed_waiting_texts: IntGauge = "nearlake_embed_waiting_texts";
+    /// Texts that one run of a model read.
+    embed_run_texts: Histogram = "nearlake_embed_run_texts", COUNTS;
+    /// Time that one run of a model takes.
+    embed_run_seconds: Histogram = "nearlake_embed_run_seconds", SECONDS;
+    /// Models that are in memory.
+    embed_models: IntGauge = "nearlake_embed_models";
+    /// Committed rows that wait for their vectors.
+    embed_pending_rows: IntGauge = "nearlake_embed_pending_rows";
 }
 
 /// Adds a metric to the registry.

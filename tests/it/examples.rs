@@ -1,8 +1,19 @@
 //! Runs `sql/examples/*.sql` by psql and compares what it prints with the `.out` beside each:
 //! documentation that cannot rot. `NEARLAKE_TEST_UPDATE` writes the `.out` anew.
 
-use crate::peer::Peer;
+use crate::{
+    embed,
+    peer::{Peer, is_oracle},
+};
 use std::path::Path;
+
+/// Text to vectors is Nearlake's own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_become_vectors() {
+    if !is_oracle() {
+        check("07_embed").await;
+    }
+}
 
 /// Runs one example on a server of its own.
 async fn check(name: &str) {
@@ -12,6 +23,9 @@ async fn check(name: &str) {
     let script = format!("psql -X -q -f {name}.sql 2>&1");
     let mut psql = peer.command("sh");
     psql.args(["-c", &script]).current_dir(&folder);
+    if name == "07_embed" {
+        psql.env("NEARLAKE_MODEL", embed::model());
+    }
     let output = tokio::task::spawn_blocking(move || psql.output()).await.unwrap().unwrap();
     let actual = String::from_utf8(output.stdout).unwrap();
     peer.stop().await;

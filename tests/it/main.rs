@@ -19,6 +19,8 @@ mod crash;
 mod damage;
 /// Who gets in over HTTP, and how much of it.
 mod doors;
+/// Text becomes vectors.
+mod embed;
 /// `sql/examples`, each against its expected output.
 mod examples;
 /// Filters of searches: what is passed over, kept, asked of few rows.

@@ -2,7 +2,7 @@
 
 use super::{
     SystemRelation, View, attribute, class, constraint, extension, functions, index,
-    information_schema, objects, roles, rows::Rows, sequence, settings, stat, types, views,
+    information_schema, models, objects, roles, rows::Rows, sequence, settings, stat, types, views,
     webhooks,
 };
 use crate::error::Result;
@@ -59,6 +59,8 @@ fn build_of(schema: &str, name: &str) -> Build {
         ("pg_catalog", "pg_roles") => roles::pg_roles,
         ("pg_catalog", "pg_user" | "pg_shadow") => roles::pg_user,
         ("pg_catalog", "pg_group") => roles::pg_group,
+        ("pg_catalog", "nearlake_models") => models::nearlake_models,
+        ("pg_catalog", "nearlake_stat_embedding") => models::nearlake_stat_embedding,
         ("pg_catalog", "nearlake_api_keys") => roles::nearlake_api_keys,
         ("pg_catalog", "pg_db_role_setting") => roles::pg_db_role_setting,
         ("pg_catalog", "pg_settings") => settings::pg_settings,

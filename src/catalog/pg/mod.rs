@@ -17,6 +17,7 @@ mod facts;
 pub mod functions;
 mod index;
 mod information_schema;
+mod models;
 pub mod names;
 mod objects;
 mod roles;
@@ -34,7 +35,7 @@ pub use shape::{SystemColumn, SystemRelation, lookup, relation, relations};
 pub use webhooks::{DeliveryRow, WebhookStat};
 
 use super::{Catalog, Database, PUBLIC, Schema};
-use crate::ids::Oid;
+use crate::ids::{ColumnId, Oid};
 use std::{fmt::Debug, sync::Arc};
 
 /// The version of PostgreSQL whose catalogs these are: `server_version`.
@@ -83,6 +84,14 @@ pub trait Live: Debug + Send + Sync {
     }
     /// What statements cost.
     fn statements(&self) -> Vec<StatementRow>;
+    /// How far columns are whose vectors models make.
+    fn embedding(&self) -> Vec<EmbeddingRow> {
+        Vec::new()
+    }
+    /// The models that are in memory.
+    fn loaded_models(&self) -> Vec<Oid> {
+        Vec::new()
+    }
 }
 
 /// A row of `nearlake_stat_statements`: what statements of one form cost.
@@ -116,6 +125,25 @@ pub struct StatementRow {
     pub deviation_ms: f64,
     /// When the last one ended; microseconds since 1970.
     pub last_call_micros: i64,
+}
+
+/// A row of `nearlake_stat_embedding`: a column whose vectors models make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmbeddingRow {
+    /// Its table.
+    pub table: Oid,
+    /// The column.
+    pub column: ColumnId,
+    /// When its vectors are made: `inline`, `deferred`, or all anew: `replacing`.
+    pub phase: &'static str,
+    /// The rows of the table.
+    pub rows_total: i64,
+    /// Those that wait for their vectors.
+    pub rows_pending: i64,
+    /// Those whose vectors cannot be made.
+    pub rows_failed: i64,
+    /// Why, of the last that failed.
+    pub last_error: Option<String>,
 }
 
 /// A row of `pg_stat_progress_create_index`.

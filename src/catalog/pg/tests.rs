@@ -42,6 +42,8 @@ fn column(id: i16, name: &str, kind: &str) -> Column {
         sequence: None,
         missing: None,
         generated: None,
+        models: Vec::new(),
+        replacement: None,
         comment: None,
     }
 }

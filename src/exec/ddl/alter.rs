@@ -4,7 +4,8 @@ mod column;
 mod global;
 mod relation;
 
-use self::column::{names_word, no_generated, refuse_generated};
+pub(in crate::exec) use self::column::names_word;
+use self::column::{no_generated, refuse_generated};
 use super::{
     Ddl,
     table::{column_mut, duplicate_column, no_constraint, table_options},
@@ -181,14 +182,7 @@ impl Ddl<'_> {
                 self.put(table);
             }
             AlterTableAction::SetExpression { column, expression } => {
-                let found = table.expect_column(column)?.clone();
-                if found.generated.is_none() {
-                    return Err(no_generated(table, column));
-                }
-                column_mut(table, found.id).generated = Some(expression.clone());
-                self.put(table);
-                self.check_expressions(&Arc::new(table.clone()))?;
-                self.compute_again(table, column).await?;
+                self.set_expression(table, column, expression).await?;
             }
             AlterTableAction::DropExpression { column, if_exists } => {
                 let found = table.expect_column(column)?.clone();
@@ -201,7 +195,11 @@ impl Ddl<'_> {
                     self.env.context.notice(Error::new(SqlState::new(b"00000"), message));
                     return Ok(());
                 }
-                column_mut(table, found.id).generated = None;
+                let given_up = found.replacement.map(|given_up| Change::DropTable(given_up.values));
+                self.transaction.change(given_up);
+                let changed = column_mut(table, found.id);
+                (changed.generated, changed.replacement) = (None, None);
+                changed.models.clear();
                 self.put(table);
             }
             AlterTableAction::AlterType { column, kind, using } => {

@@ -7,10 +7,13 @@ mod api_key;
 mod create;
 mod drop;
 mod index;
+mod model;
 mod object;
 mod reindex;
 mod table;
 mod webhook;
+
+pub(super) use alter::names_word;
 
 use super::{
     commit::changed_meanwhile,
@@ -92,6 +95,7 @@ impl<'a> Ddl<'a> {
             Utility::DropWebhook { names, if_exists } => {
                 self.drop_webhooks(names, *if_exists).await?
             }
+            Utility::DropModel { name, if_exists } => self.drop_model(name, *if_exists).await?,
             Utility::CreateSequence { name, if_not_exists, options } => {
                 self.create_sequence_statement(name, *if_not_exists, options).await?
             }

@@ -7,7 +7,11 @@ use crate::{
     exec::write::quote,
     ids::{ColumnId, Oid, TableId},
     pgtype::PgType,
-    sql::utility::{ColumnDefinition, SequenceOptions, TableConstraint, TableConstraintKind},
+    sql::{
+        MODEL_SETTING,
+        utility::{ColumnDefinition, SequenceOptions, TableConstraint, TableConstraintKind},
+        with_named_models,
+    },
     vector::{Metric, Space},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -68,8 +72,11 @@ impl Ddl<'_> {
             sequence: None,
             missing: None,
             generated: definition.generated.clone(),
+            models: Vec::new(),
+            replacement: None,
             comment: None,
         };
+        self.settle_models(&mut column).await?;
         let mut sequence = None;
         if definition.serial || definition.identity.is_some() {
             let options = match &definition.identity {
@@ -84,6 +91,25 @@ impl Ddl<'_> {
         }
         table.columns.push(column);
         Ok(sequence)
+    }
+
+    /// The models that a generated column asks, from now on as they are now; calls that name none
+    /// ask the session's.
+    pub(super) async fn settle_models(&mut self, column: &mut Column) -> Result<()> {
+        let Some(text) = &column.generated else {
+            column.models.clear();
+            return Ok(());
+        };
+        let default = self.env.context.setting(MODEL_SETTING);
+        let (text, names) = with_named_models(text, default.as_deref())?;
+        for name in &names {
+            self.hold_model(name).await?;
+        }
+        let catalog = self.catalog();
+        let models = names.iter().map(|name| Ok(catalog.expect_model(name)?.of_column()));
+        column.models = models.collect::<Result<_>>()?;
+        column.generated = Some(text);
+        Ok(())
     }
 
     /// A sequence for a serial or identity column, which gets its default from it.
@@ -311,6 +337,16 @@ pub(super) fn table_options(options: &[(String, String)]) -> Result<BTreeMap<Str
                 })?;
                 value.clone()
             }
+            "embedding" => match value.to_ascii_lowercase().as_str() {
+                how @ ("inline" | "deferred") => how.to_owned(),
+                _ => {
+                    return Err(Error::new(
+                        SqlState::INVALID_PARAMETER_VALUE,
+                        format!("invalid value for option \"embedding\": \"{value}\""),
+                    )
+                    .hint("Available values: inline, deferred."));
+                }
+            },
             // Storage parameters of PostgreSQL's heap that ask for nothing that matters here.
             "fillfactor" | "autovacuum_enabled" | "toast_tuple_target" => value.clone(),
             name if name.starts_with("autovacuum_") || name.starts_with("toast.") => value.clone(),
@@ -319,7 +355,7 @@ pub(super) fn table_options(options: &[(String, String)]) -> Result<BTreeMap<Str
                     SqlState::INVALID_PARAMETER_VALUE,
                     format!("unrecognized parameter \"{name}\""),
                 )
-                .hint("Available options: distance_metric, namespace."));
+                .hint("Available options: distance_metric, embedding, namespace."));
             }
         };
         checked.insert(name.to_ascii_lowercase(), value);

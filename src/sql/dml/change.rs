@@ -2,14 +2,14 @@
 
 use super::{exact, is_default};
 use crate::{
-    catalog::{Identity, Table},
+    catalog::{Column as TableColumn, Identity, Table},
     error::{Error, Result, SqlState},
     ids::ColumnId,
     sql::{
         Delete, Hidden, Plan, ROW_COLUMN, Update,
         binder::{Binder, Place, build},
         from::offered,
-        generated::refuse_value,
+        generated::{KnownRow, Replaced, refuse_value},
         tokens::fold,
         typed::{Rows, ScopeColumn, Typed, unique},
     },
@@ -22,11 +22,12 @@ use std::{collections::HashSet, sync::Arc};
 
 impl Binder<'_> {
     /// `__row` and the whole new row, of rows that a condition lets through, and behind it what
-    /// comes along for RETURNING. The scope is there.
+    /// comes along for RETURNING. The scope is there; `proposed` is the name of a row in it that was
+    /// to be inserted.
     pub(super) fn changed_row(
         &mut self,
         table: &Arc<Table>,
-        visible: &str,
+        (visible, proposed): (&str, Option<&str>),
         (mut plan, row): (LogicalPlan, Expr),
         assignments: &[ast::Assignment],
         selection: Option<&ast::Expr>,
@@ -46,26 +47,47 @@ impl Binder<'_> {
         for column in &table.columns {
             let expr = match new.iter().find(|(id, _)| *id == column.id) {
                 Some((_, typed)) => exact(typed.clone(), &column.kind),
-                None => {
-                    let old = self.scopes.last().and_then(|scope| {
-                        scope
-                            .iter()
-                            .find(|c| c.table.as_deref() == Some(visible) && c.name == column.name)
-                    });
-                    old.map(|column| column.expr.clone())
-                        .ok_or_else(|| Error::internal("a row's old column is in sight"))?
-                }
+                None => self.old_value(visible, column)?,
             };
             exprs.push(expr.alias(unique(&mut taken, &column.name)));
         }
         for column in along {
             exprs.push(column.expr.clone().alias(unique(&mut taken, &column.name)));
         }
+        let set: Vec<ColumnId> = new.iter().map(|(id, _)| *id).collect();
+        let mut replaced = Replaced { set, known: Vec::new() };
+        // What models make is made anew only where no row has it already.
+        if table.columns.iter().any(|column| !column.models.is_empty()) {
+            let proposed = proposed.map(|name| (name, false));
+            for (name, is_old) in [(visible, true)].into_iter().chain(proposed) {
+                let mut values = Vec::new();
+                for column in &table.columns {
+                    let Some(value) = self.value_in_sight(name, column) else { continue };
+                    let name = unique(&mut taken, &column.name);
+                    exprs.push(value.alias(&name));
+                    values.push((column.id, name));
+                }
+                replaced.known.push(KnownRow { values, is_old });
+            }
+        }
         let plan = build(LogicalPlanBuilder::from(plan).project(exprs))?;
-        let plan = self.with_generated(table, plan, 1)?;
+        let plan = self.with_generated(table, plan, 1, Some(&replaced))?;
         let generated = table.columns.iter().filter(|column| column.generated.is_some());
         let changed = new.into_iter().map(|(id, _)| id).chain(generated.map(|column| column.id));
         Ok((plan, changed.collect()))
+    }
+
+    /// The value that a column had.
+    fn old_value(&self, visible: &str, column: &TableColumn) -> Result<Expr> {
+        self.value_in_sight(visible, column)
+            .ok_or_else(|| Error::internal("a row's old column is in sight"))
+    }
+
+    /// The value of a column in a row that the scope offers under a name.
+    fn value_in_sight(&self, row: &str, column: &TableColumn) -> Option<Expr> {
+        let is_it = |c: &&ScopeColumn| c.table.as_deref() == Some(row) && c.name == column.name;
+        let found = self.scopes.last().and_then(|scope| scope.iter().find(is_it));
+        found.map(|column| column.expr.clone())
     }
 
     /// SET: columns and their new values.
@@ -194,7 +216,7 @@ impl Binder<'_> {
         let along = self.along(update.returning.is_some());
         let made = self.changed_row(
             &table,
-            &visible,
+            (&visible, None),
             (plan, row),
             &update.assignments,
             update.selection.as_ref(),

@@ -197,7 +197,7 @@ impl Binder<'_> {
     ) -> Result<LogicalPlan> {
         let exprs = self.full_row(table, targets, given)?;
         let plan = build(LogicalPlanBuilder::from(plan).project(exprs))?;
-        self.with_generated(table, plan, 0)
+        self.with_generated(table, plan, 0, None)
     }
 
     fn refuse_generated(&self, table: &Table, id: ColumnId) -> Result<()> {
@@ -311,7 +311,7 @@ impl Binder<'_> {
         self.scopes.push(scope);
         let made = self.changed_row(
             table,
-            visible,
+            (visible, Some("excluded")),
             (plan, row),
             &update.assignments,
             update.selection.as_ref(),

@@ -2,8 +2,8 @@
 
 use super::{
     Implementation::{self, DataFusion, Distance, Own},
-    arithmetic, array, bit, bytes, carried, datetime, json, numbers, sparsevec, text, to_char,
-    vector_functions as vector,
+    arithmetic, array, bit, bytes, carried, datetime, embed, json, numbers, sparsevec, text,
+    to_char, vector_functions as vector,
 };
 use crate::vector::{Metric, Space};
 use datafusion::functions::{crypto, math, string, unicode};
@@ -108,6 +108,11 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("halfvec_ge(halfvec, halfvec) -> boolean", Own(vector::greater_or_equal::<f16>)),
     ("vector_cmp(vector, vector) -> integer", Own(vector::compare::<f32>)),
     ("halfvec_cmp(halfvec, halfvec) -> integer", Own(vector::compare::<f16>)),
+    // Models. What they give is the same for as long as the model is; the optimiser is not to ask
+    // them, and so is told less.
+    ("embed(text, text) -> vector stable", Own(embed::embed)),
+    ("embed(text[], text) -> vector[] stable", Own(embed::embed_each)),
+    ("rerank(text, text, text) -> double precision stable", Own(embed::rerank)),
     // Bit strings, and sparse vectors in so far as they are compared.
     ("sparsevec_cmp(sparsevec, sparsevec) -> integer", Own(carried::compare)),
     ("sparsevec_eq(sparsevec, sparsevec) -> boolean", Own(carried::equal)),

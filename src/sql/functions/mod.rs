@@ -15,6 +15,7 @@ mod carried;
 pub(crate) mod cast;
 pub(crate) mod datetime;
 pub mod distance;
+pub(crate) mod embed;
 pub(crate) mod json;
 mod list;
 mod numbers;

@@ -312,6 +312,8 @@ fn table(id: u32, name: &str, columns: &[(&str, &str)], key: &[i16]) -> Table {
             sequence: None,
             missing: None,
             generated: None,
+            models: Vec::new(),
+            replacement: None,
             comment: None,
         })
         .collect();

@@ -18,9 +18,11 @@ pub(crate) struct Running {
     node: Node,
 }
 
-/// Starts a node in memory on free ports.
+/// Starts a node in memory on free ports. It finds what runs models, where that is installed.
 pub(crate) async fn start() -> Running {
-    start_on("memory:", &[]).await
+    let venv = std::env::var("NEARLAKE_VENV").ok();
+    let flags: Vec<&str> = venv.iter().flat_map(|venv| ["--onnxruntime", venv]).collect();
+    start_on("memory:", &flags).await
 }
 
 /// Starts a node on a store, with more settings as flags.

@@ -3,9 +3,10 @@
 use super::super::{Ddl, table::column_mut};
 
 use crate::{
-    catalog::{Change, Column, ConstraintKind, IndexKind, Table},
+    catalog::{Change, Column, ConstraintKind, Index, IndexKind, Replacement, Table},
     error::{Error, Result, SqlState},
     exec::{
+        embedding::replacing,
         relations::Sources,
         update,
         write::{over_rows, quote},
@@ -80,6 +81,101 @@ impl Ddl<'_> {
         };
         let env = self.env.on(self.transaction.snapshot());
         update::update(&statement, &env, self.transaction).await.map(drop)
+    }
+
+    /// `SET EXPRESSION`. What models make takes long: then the column only remembers what it is to
+    /// become, and a worker makes it so.
+    pub(super) async fn set_expression(
+        &mut self,
+        table: &mut Table,
+        name: &str,
+        expression: &str,
+    ) -> Result<()> {
+        let found = table.expect_column(name)?.clone();
+        if found.generated.is_none() {
+            return Err(no_generated(table, name));
+        }
+        let mut changed =
+            Column { generated: Some(expression.to_owned()), replacement: None, ..found.clone() };
+        self.settle_models(&mut changed).await?;
+        let place = table.position(found.id).expect("the column was found in this table");
+        table.columns[place] = changed.clone();
+        if changed.models.is_empty() && found.models.is_empty() {
+            self.put(table);
+            self.check_expressions(&Arc::new(table.clone()))?;
+            return self.compute_again(table, name).await;
+        }
+        // Another replacement that was on its way is given up.
+        let given_up = found.replacement.as_ref().map(|given_up| given_up.values);
+        self.transaction.change(given_up.map(Change::DropTable));
+        self.see_own_names();
+        let context = Arc::clone(&self.env.context);
+        let made = sql::generated_kind(table, &changed, &context, &Sources)?;
+        let kind = match (&found.kind, made) {
+            (PgType::Vector(Some(_)), PgType::Vector(Some(dims))) => PgType::Vector(Some(dims)),
+            (PgType::Halfvec(Some(_)), PgType::Vector(Some(dims))) => PgType::Halfvec(Some(dims)),
+            _ => found.kind.clone(),
+        };
+        let replacement = Replacement {
+            generated: changed.generated.clone().unwrap_or_default(),
+            kind,
+            models: changed.models,
+            values: self.fresh_oid(),
+        };
+        let new = replacing::replaced(table, &found, &replacement);
+        self.check_expressions(&Arc::new(new.clone()))?;
+        if found.generated.as_ref() == Some(&replacement.generated)
+            && found.models == replacement.models
+        {
+            table.columns[place] = Column { replacement: None, ..found };
+            self.put(table);
+            return Ok(());
+        }
+        let in_key = table.keys().any(|(_, columns)| columns.contains(&found.id));
+        if in_key && new.columns[place].id != found.id {
+            return Err(Error::unsupported(format!(
+                "changing the type of column \"{name}\", which is in a key, is not supported"
+            ))
+            .hint("Drop the key first."));
+        }
+        if self.transaction.snapshot().table(table.id).live_rows() == 0 {
+            *table = new;
+            self.follow(table, found.id, place);
+            self.put(table);
+            return Ok(());
+        }
+        let values = replacing::values_table(table, &found, &replacement.kind, replacement.values);
+        let replacement = Some(Box::new(replacement));
+        table.columns[place] = Column { replacement, ..found };
+        self.transaction.change([Change::Table(Arc::new(values))]);
+        self.put(table);
+        self.notice(format!(
+            "column \"{name}\" keeps its values until all new ones are made; \
+             nearlake_stat_embedding tells how far that is"
+        ));
+        Ok(())
+    }
+
+    /// Indexes of a column of an empty table follow it to its new number.
+    fn follow(&mut self, table: &Table, from: ColumnId, place: usize) {
+        let to = table.columns[place].id;
+        if to == from {
+            return;
+        }
+        let catalog = self.catalog();
+        let mut changes = Vec::new();
+        for index in catalog.indexes_of(table.id) {
+            if let IndexKind::Vector { column, metric, include } = &index.kind
+                && *column == from
+            {
+                let (metric, include) = (*metric, include.clone());
+                let kind = IndexKind::Vector { column: to, metric, include };
+                changes.push(Change::DropIndex(index.id));
+                let index = Index { id: self.transaction.fresh_oid(), kind, ..Index::clone(index) };
+                changes.push(Change::Index(Arc::new(index)));
+            }
+        }
+        self.transaction.change(changes);
     }
 
     /// The value of a default as text; `None` is NULL.
@@ -288,8 +384,9 @@ pub(super) fn generated_from<'t>(
     name: &'t str,
 ) -> impl Iterator<Item = &'t Column> {
     let uses = move |column: &&Column| {
-        column.name != name
-            && column.generated.as_ref().is_some_and(|expression| names_word(expression, name))
+        let coming = column.replacement.iter().map(|replacement| &replacement.generated);
+        let mut expressions = column.generated.iter().chain(coming);
+        column.name != name && expressions.any(|expression| names_word(expression, name))
     };
     table.columns.iter().filter(uses)
 }
@@ -316,7 +413,7 @@ pub(super) fn no_generated(table: &Table, column: &str) -> Error {
 }
 
 /// Whether an expression's text names an identifier.
-pub(super) fn names_word(expression: &str, name: &str) -> bool {
+pub(in crate::exec) fn names_word(expression: &str, name: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
     expression.split(|c: char| !is_part(c)).any(|word| word.eq_ignore_ascii_case(name))
 }

@@ -1,0 +1,300 @@
+//! A column gets the values of another expression, all at once.
+//!
+//! ```text
+//!  1  ALTER TABLE … SET EXPRESSION   the column remembers its replacement; a table for values is made
+//!  2  gather, lot by lot             values by row number; the old ones are searched meanwhile
+//!  3  switch, under the table's lock the last values, the rows anew, their indexes, in one commit
+//! ```
+//!
+//! A row's number stands for what the row says, since rows never change. So what was gathered stays
+//! right whatever is written meanwhile, and the highest number gathered says where to go on after
+//! a crash. Whoever writes meanwhile writes the old expression's values.
+
+use super::Expression;
+use crate::{
+    catalog::{Change, Column, Index as Entry, IndexKind, Replacement, Table},
+    error::{Error, Result, SqlState},
+    exec::{
+        build::{Source, Subject},
+        insert::lock_table,
+        locks::Mode,
+        table::column_specs,
+        transaction::Transaction,
+        write::{Env, storage_schema, to_storage},
+    },
+    ids::{ColumnId, RowId},
+    pgtype::PgType,
+    storage::{columns::ColumnSpec, table::TableState},
+};
+use arrow::{
+    array::{Array, ArrayRef, AsArray, Int64Array},
+    datatypes::Int64Type,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Rows of one lot.
+pub const LOT_ROWS: usize = 256;
+/// Up to so many rows may be left for the switch to gather under the lock.
+const TAIL_ROWS_MAX: usize = LOT_ROWS;
+/// Rows that are written anew together.
+const COPIED_ROWS: usize = 4096;
+
+/// The columns of the table of gathered values.
+const ROW: ColumnId = ColumnId(1);
+const VALUE: ColumnId = ColumnId(2);
+/// How such tables are called, before the number of the table and of the column.
+pub const VALUES_PREFIX: &str = "nearlake_embedding_";
+
+/// The table of a replacement's values.
+#[must_use]
+pub fn values_table(of: &Table, column: &Column, kind: &PgType, id: crate::ids::Oid) -> Table {
+    let make = |id, name: &str, kind: PgType| Column {
+        id,
+        name: name.to_owned(),
+        kind,
+        not_null: false,
+        default: None,
+        generated: None,
+        models: Vec::new(),
+        replacement: None,
+        identity: None,
+        sequence: None,
+        missing: None,
+        comment: None,
+    };
+    Table {
+        id,
+        schema: crate::catalog::PG_CATALOG,
+        name: format!("{VALUES_PREFIX}{}_{}", of.id, column.id),
+        owner: of.owner,
+        columns: vec![make(ROW, "row", PgType::Int8), make(VALUE, "value", kind.clone())],
+        next_column: ColumnId(3),
+        constraints: Vec::new(),
+        options: BTreeMap::new(),
+        on_commit: None,
+        comment: None,
+    }
+}
+
+/// The highest row whose value is gathered.
+///
+/// # Errors
+/// Those of reading.
+pub async fn gathered_to(values: &TableState) -> Result<Option<RowId>> {
+    let spec = [ColumnSpec::new(ROW, PgType::Int8)];
+    let mut highest = None;
+    // Lots ascend, and rows within them.
+    let Some(last) = values.groups().last() else { return Ok(None) };
+    let rows = last.columns(&spec).await?.swap_remove(0);
+    for row in rows.as_primitive::<Int64Type>().iter().flatten() {
+        highest = highest.max(Some(RowId(row.cast_unsigned())));
+    }
+    Ok(highest)
+}
+
+/// Gathers the values of a lot of rows, from one on; from which on the next lot begins, and how
+/// many there were.
+///
+/// # Errors
+/// Those of the expression: the replacement rests until it is mended.
+pub async fn gather(
+    table: &Arc<Table>,
+    replacement: &Replacement,
+    from: RowId,
+    env: &Env,
+    transaction: &mut Transaction,
+) -> Result<(RowId, usize)> {
+    let expression = Expression::new(table, &replacement.generated, &replacement.kind, env)?;
+    let snapshot = transaction.snapshot();
+    let (rows, next) = lot(&snapshot.table(table.id), from, LOT_ROWS);
+    if rows.is_empty() {
+        return Ok((next, 0));
+    }
+    let store = transaction.catalog().table(replacement.values).cloned();
+    let store = store.ok_or_else(|| Error::internal("the table of values is gone"))?;
+    let sources = snapshot.table(table.id).take(&rows, &expression.specs()).await?;
+    let values = expression.values(sources.columns(), rows.len(), env).await?;
+    let numbers = Int64Array::from_iter_values(rows.iter().map(|row| row.0.cast_signed()));
+    let columns: [ArrayRef; 2] = [Arc::new(numbers), values];
+    transaction.insert(&store, to_storage(&storage_schema(&store), &columns, rows.len())?);
+    env.spill.spill(&store, transaction).await?;
+    Ok((next, rows.len()))
+}
+
+/// The live rows from one on, so many at most, and from which on others come.
+fn lot(state: &TableState, from: RowId, most: usize) -> (Vec<RowId>, RowId) {
+    let mut rows = Vec::new();
+    for group in state.groups().filter(|group| group.end_row() > from) {
+        let (ids, live) = (group.row_ids(), group.live_mask());
+        for place in 0..group.len() {
+            let row = ids.row(place);
+            if row < from || !live.as_ref().is_none_or(|live| live.value(place)) {
+                continue;
+            }
+            if rows.len() == most {
+                return (rows, row);
+            }
+            rows.push(row);
+        }
+    }
+    (rows, state.next_row().max(from))
+}
+
+/// Puts the gathered values in the place of the column's, once they are all there; false when
+/// there is more to gather first, or the replacement is another by now.
+///
+/// # Errors
+/// 55P03 when the table stays locked, and those of the last values.
+pub async fn switch(
+    table: &Arc<Table>,
+    column: ColumnId,
+    mut from: RowId,
+    env: &Env,
+    transaction: &mut Transaction,
+) -> Result<bool> {
+    lock_table(table, Mode::Exclusive, env, transaction).await?;
+    transaction.start_statement();
+    let Some(table) = transaction.catalog().table(table.id).cloned() else { return Ok(false) };
+    let found = table.column_by_id(column).cloned();
+    let Some((found, replacement)) =
+        found.and_then(|column| Some((column.clone(), column.replacement?)))
+    else {
+        return Ok(false);
+    };
+    if lot(&transaction.snapshot().table(table.id), from, TAIL_ROWS_MAX + 1).0.len() > TAIL_ROWS_MAX
+    {
+        return Ok(false);
+    }
+    while let (next, 1..) = gather(&table, &replacement, from, env, transaction).await? {
+        from = next;
+    }
+    let new = replaced(&table, &found, &replacement);
+    write_anew(&table, &new, &found, &replacement, env, transaction).await?;
+    index_anew(&table, &new, &found, env, transaction).await?;
+    transaction.change([Change::DropTable(replacement.values)]);
+    Ok(true)
+}
+
+/// The table with the replacement in the column's place. A new type means a new number, so that
+/// nothing of the old type is ever read under it.
+#[must_use]
+pub fn replaced(table: &Table, column: &Column, replacement: &Replacement) -> Table {
+    let mut new = table.clone();
+    let mut changed = Column {
+        generated: Some(replacement.generated.clone()),
+        kind: replacement.kind.clone(),
+        models: replacement.models.clone(),
+        replacement: None,
+        missing: None,
+        ..column.clone()
+    };
+    if changed.kind != column.kind {
+        changed.id = new.next_column;
+        new.next_column.0 += 1;
+    }
+    if let Some(place) = table.position(column.id) {
+        new.columns[place] = changed;
+    }
+    new
+}
+
+/// Every row once more, with its new value.
+async fn write_anew(
+    table: &Table,
+    new: &Table,
+    column: &Column,
+    replacement: &Replacement,
+    env: &Env,
+    transaction: &mut Transaction,
+) -> Result<()> {
+    let snapshot = transaction.snapshot();
+    let (rows, values) = (snapshot.table(table.id), snapshot.table(replacement.values));
+    let known = numbers(&values).await?;
+    let value_spec = [ColumnSpec::new(VALUE, replacement.kind.clone())];
+    let specs = column_specs(table)?;
+    let place = table.position(column.id).ok_or_else(|| Error::internal("a column is gone"))?;
+    let schema = storage_schema(new);
+    transaction.truncate(table);
+    transaction.change([Change::Table(Arc::new(new.clone()))]);
+    let mut from = RowId(0);
+    loop {
+        let (lot, next) = lot(&rows, from, COPIED_ROWS);
+        if lot.is_empty() {
+            return Ok(());
+        }
+        from = next;
+        let found = lot.iter().map(|row| {
+            let at = known.binary_search_by_key(&row.0, |&(row, _)| row);
+            at.map(|at| known[at].1).map_err(|_| Error::internal("a row without a gathered value"))
+        });
+        let found: Vec<RowId> = found.collect::<Result<_>>()?;
+        let gathered = Arc::clone(values.take(&found, &value_spec).await?.column(0));
+        if column.not_null && gathered.logical_null_count() > 0 {
+            return Err(Error::new(
+                SqlState::NOT_NULL_VIOLATION,
+                format!(
+                    "column \"{}\" of relation \"{}\" would contain null values",
+                    column.name, table.name
+                ),
+            )
+            .column(&column.name));
+        }
+        let mut columns = rows.take(&lot, &specs).await?.columns().to_vec();
+        columns[place] = gathered;
+        transaction.insert(new, to_storage(&schema, &columns, lot.len())?);
+        env.spill.spill(new, transaction).await?;
+        if env.run.cancel().is_cancelled() {
+            return Err(crate::exec::run::cancelled());
+        }
+    }
+}
+
+/// Each row number with the row that holds its value, by number.
+async fn numbers(values: &TableState) -> Result<Vec<(u64, RowId)>> {
+    let spec = [ColumnSpec::new(ROW, PgType::Int8)];
+    let mut known = Vec::new();
+    for group in values.groups() {
+        let rows = group.columns(&spec).await?.swap_remove(0);
+        let (numbers, ids, live) =
+            (rows.as_primitive::<Int64Type>().clone(), group.row_ids(), group.live_mask());
+        let is_live = |place: &usize| live.as_ref().is_none_or(|live| live.value(*place));
+        let places = (0..numbers.len()).filter(is_live);
+        known.extend(places.map(|at| (numbers.value(at).cast_unsigned(), ids.row(at))));
+    }
+    known.sort_unstable();
+    known.dedup_by_key(|(number, _)| *number);
+    Ok(known)
+}
+
+/// The column's indexes over its new values. The table is locked, so that the rows have the
+/// numbers now that they will have when they are committed.
+async fn index_anew(
+    table: &Table,
+    new: &Table,
+    column: &Column,
+    env: &Env,
+    transaction: &mut Transaction,
+) -> Result<()> {
+    let catalog = transaction.catalog();
+    let place = table.position(column.id).ok_or_else(|| Error::internal("a column is gone"))?;
+    for entry in catalog.indexes_of(table.id) {
+        let IndexKind::Vector { column: indexed, metric, include } = &entry.kind else { continue };
+        if *indexed != column.id {
+            continue;
+        }
+        let (metric, include) = (*metric, include.clone());
+        let kind = IndexKind::Vector { column: new.columns[place].id, metric, include };
+        let index = Entry { id: transaction.fresh_oid(), kind, ..Entry::clone(entry) };
+        let rows = transaction.snapshot().table(table.id);
+        let source = Source::new(&index, new, rows, RowId(u64::MAX))?;
+        let id = index.id;
+        transaction.change([Change::DropIndex(entry.id), Change::Index(Arc::new(index))]);
+        if let Some(source) = source {
+            let command = "ALTER TABLE";
+            let subject = Subject { process_id: 0, table: table.id, index: entry.id, command };
+            let built = env.builds.build(source, subject, env.limits, &env.run).await?;
+            transaction.built(id, built);
+        }
+    }
+    Ok(())
+}

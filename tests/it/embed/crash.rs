@@ -1,0 +1,155 @@
+//! Killed while vectors are made: what is left to do is done after the start, and no row ends with a
+//! vector of another model than its column's.
+
+use super::{near, numbers, one, replaced, settled, tiny::Tiny, tiny_model, venv};
+use crate::support::process::{Process, connect};
+use nearlake::clock::{SharedClock, SystemClock};
+use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
+use std::time::Duration;
+
+const KILLS: u32 = 4;
+
+fn flags() -> Vec<String> {
+    let venv = venv();
+    let flags = ["--onnxruntime", venv.to_str().unwrap(), "--checkpoint-interval", "1s"];
+    flags.map(str::to_owned).to_vec()
+}
+
+#[expect(clippy::print_stdout, reason = "what is shown when a run fails: its seed")]
+fn dice(clock: &SharedClock) -> SmallRng {
+    let given = std::env::var("NEARLAKE_TEST_SEED").ok().map(|text| text.parse().unwrap());
+    let seed: u64 = given.unwrap_or_else(|| clock.random());
+    println!("NEARLAKE_TEST_SEED={seed}");
+    SmallRng::seed_from_u64(seed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deferred_vectors_are_made_after_every_kill() {
+    let clock = SystemClock::shared();
+    let mut rng = dice(&clock);
+    let (folder, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let data = data.path().to_str().unwrap();
+    let flags = flags();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let tiny = Tiny::new(20, 8);
+    let (mut process, mut at) = Process::start(data, &flags).await;
+    let client = connect(at).await.unwrap();
+    client.batch_execute(&tiny_model(folder.path(), "m", &tiny, "")).await.unwrap();
+    client
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, b text,
+               v vector(8) GENERATED ALWAYS AS (embed(b, 'm')) STORED) WITH (embedding = deferred)",
+        )
+        .await
+        .unwrap();
+    let mut rows = 0;
+    for _ in 0..KILLS {
+        let client = connect(at).await.unwrap();
+        let sql = format!(
+            "INSERT INTO t SELECT n, (ARRAY['cat','dog','boat'])[n % 3 + 1] || ' red' FROM generate_series({}, {}) n",
+            rows + 1,
+            rows + 3000
+        );
+        client.batch_execute(&sql).await.unwrap();
+        rows += 3000;
+        clock.sleep(Duration::from_millis(rng.random_range(0..600))).await;
+        process.kill().await;
+        (process, at) = Process::start(data, &flags).await;
+    }
+    let client = connect(at).await.unwrap();
+    assert_eq!(one(&client, "SELECT count(*)::text FROM t").await, rows.to_string());
+    settled(&client, "t", rows).await;
+    for word in ["cat", "dog", "boat"] {
+        let text = format!("{word} red");
+        let all = format!("SELECT DISTINCT v::text FROM t WHERE b = '{text}'");
+        near(&numbers(&one(&client, &all).await), &tiny.vector(&text));
+    }
+    process.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replacement_goes_on_after_every_kill() {
+    let clock = SystemClock::shared();
+    let mut rng = dice(&clock);
+    let (folder, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let data = data.path().to_str().unwrap();
+    let flags = flags();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let models = [Tiny::new(21, 8), Tiny::new(22, 12)];
+    let (mut process, mut at) = Process::start(data, &flags).await;
+    let client = connect(at).await.unwrap();
+    for (name, model) in ["m0", "m1"].iter().zip(&models) {
+        client.batch_execute(&tiny_model(folder.path(), name, model, "")).await.unwrap();
+    }
+    client
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, b text, v vector(8) GENERATED ALWAYS AS (embed(b, 'm0')) STORED);
+             CREATE INDEX ON t USING spfresh (v vector_cosine_ops);
+             INSERT INTO t SELECT n, (ARRAY['cat','dog','boat'])[n % 3 + 1] || ' red' FROM generate_series(1, 6000) n",
+        )
+        .await
+        .unwrap();
+    drop(client);
+    for kill in 0..KILLS {
+        let client = connect(at).await.unwrap();
+        if kill == 0 {
+            client
+                .batch_execute("ALTER TABLE t ALTER COLUMN v SET EXPRESSION AS (embed(b, 'm1'))")
+                .await
+                .unwrap();
+        }
+        let insert = format!("INSERT INTO t VALUES ({}, 'night ship')", 10_000 + kill);
+        client.batch_execute(&insert).await.unwrap();
+        clock.sleep(Duration::from_millis(rng.random_range(0..700))).await;
+        process.kill().await;
+        (process, at) = Process::start(data, &flags).await;
+        let client = connect(at).await.unwrap();
+        // Whichever of the two it is, it is that of every row.
+        let dims =
+            one(&client, "SELECT string_agg(DISTINCT vector_dims(v)::text, ',') FROM t").await;
+        let model = &models[usize::from(dims == "12")];
+        assert_eq!(dims, model.dims.to_string());
+        for text in ["cat red", "dog red", "boat red", "night ship"] {
+            let all = format!("SELECT DISTINCT v::text FROM t WHERE b = '{text}'");
+            near(&numbers(&one(&client, &all).await), &model.vector(text));
+        }
+    }
+    let client = connect(at).await.unwrap();
+    replaced(&client).await;
+    let count = "SELECT count(*) || ' ' || count(v) || ' ' || min(vector_dims(v)) FROM t";
+    assert_eq!(one(&client, count).await, format!("{0} {0} 12", 6000 + KILLS));
+    for text in ["cat red", "dog red", "boat red", "night ship"] {
+        let all = format!("SELECT DISTINCT v::text FROM t WHERE b = '{text}'");
+        near(&numbers(&one(&client, &all).await), &models[1].vector(text));
+    }
+    process.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_runtime_a_server_starts_and_says_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let tiny = Tiny::new(23, 8);
+    let broken = folder.path().join("libonnxruntime.so");
+    std::fs::write(&broken, "no library").unwrap();
+    for (runtime, word) in [
+        ("/no/such/folder", "there is no ONNX Runtime"),
+        (broken.to_str().unwrap(), "cannot be loaded"),
+    ] {
+        let (process, at) = Process::start("memory:", &["--onnxruntime", runtime]).await;
+        let client = connect(at).await.unwrap();
+        client.batch_execute(&tiny_model(folder.path(), "m", &tiny, "")).await.unwrap();
+        client
+            .batch_execute(
+                "CREATE TABLE t (b text, v vector(8) GENERATED ALWAYS AS (embed(b, 'm')) STORED)",
+            )
+            .await
+            .unwrap();
+        for _ in 0..2 {
+            let refusal = super::refused(&client, "INSERT INTO t VALUES ('cat')").await;
+            super::check_refusal(&refusal, "58P01", word);
+            assert!(refusal.2.contains("pip install onnxruntime"), "{refusal:?}");
+        }
+        assert_eq!(one(&client, "SELECT count(*)::text FROM t").await, "0");
+        process.kill().await;
+    }
+}
