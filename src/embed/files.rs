@@ -29,6 +29,22 @@ pub(super) const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 /// No file of a model may be larger: protocol buffers end at 2 GiB, weights beside them may not.
 const FILE_BYTES_MAX: u64 = 32 << 30;
 
+/// Whether a name is that of a file within a folder.
+///
+/// # Errors
+/// 22023 for what leads out of it.
+pub(super) fn check_name(file: &str) -> Result<()> {
+    let leads_out = |part| !matches!(part, std::path::Component::Normal(_));
+    if file.is_empty() || Path::new(file).components().any(leads_out) {
+        return Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("invalid value for option \"file\": \"{file}\""),
+        )
+        .hint("Name a file in the folder of the model."));
+    }
+    Ok(())
+}
+
 /// A folder's files as they are now.
 ///
 /// # Errors
@@ -36,16 +52,7 @@ const FILE_BYTES_MAX: u64 = 32 << 30;
 pub fn sums(folder: &Path, file: Option<&str>) -> Result<(String, Vec<FileSum>)> {
     let onnx = match file {
         Some(file) => {
-            if Path::new(file)
-                .components()
-                .any(|part| !matches!(part, std::path::Component::Normal(_)))
-            {
-                return Err(Error::new(
-                    SqlState::INVALID_PARAMETER_VALUE,
-                    format!("invalid value for option \"file\": \"{file}\""),
-                )
-                .hint("Name a file in the folder of the model."));
-            }
+            check_name(file)?;
             file.to_owned()
         }
         None => ONNX_FILES

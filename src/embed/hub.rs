@@ -59,7 +59,7 @@ impl Hub {
 mod fetching {
     use super::{
         super::{
-            files::{CONFIG, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG},
+            files::{CONFIG, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, check_name},
             model,
         },
         *,
@@ -81,6 +81,9 @@ mod fetching {
     ];
 
     pub(super) async fn fetch(hub: &Hub, name: &str, file: Option<&str>) -> Result<Fetched> {
+        if let Some(file) = file {
+            check_name(file)?;
+        }
         let known = model::known(name);
         let repository = match &known {
             Some(known) => known.repository.clone(),
@@ -163,7 +166,9 @@ mod fetching {
                 )
             };
             let mut request = self.client.get(&url);
-            if let Ok(token) = std::env::var("HF_TOKEN")
+            // Never in the clear.
+            if url.starts_with("https:")
+                && let Ok(token) = std::env::var("HF_TOKEN")
                 && !token.trim().is_empty()
             {
                 request = request.bearer_auth(token.trim());

@@ -41,8 +41,8 @@ mod webhook;
 
 pub use cancel::{Canceller, Pace};
 pub use copy::{CopyIn, CopyOut};
-pub use engine::{Engine, Login, Services};
 pub use embedding::EmbeddingWorker;
+pub use engine::{Engine, Login, Services};
 pub use statement::{Given, Prepared};
 pub use webhook::Conditions;
 
