@@ -70,7 +70,6 @@ pub struct Node {
     clock: SharedClock,
     engine: Arc<Engine>,
     committer: Committer,
-    access: server::Access,
     encryption: Encryption,
     stop_server: CancellationToken,
     server: JoinHandle<()>,
@@ -232,9 +231,7 @@ impl Node {
         set_password(&config, &engine, &committer, &clock).await?;
 
         let encryption = encryption(&config)?;
-        let access = server::Access::new(engine.has_password());
         let options = server::Options {
-            access: access.clone(),
             connections_max: config.max_connections,
             authentication_timeout: config.auth_timeout,
             shutdown_grace: config.shutdown_timeout,
@@ -289,7 +286,6 @@ impl Node {
             clock,
             engine,
             committer,
-            access,
             encryption,
             stop_server,
             server,
@@ -332,9 +328,6 @@ impl Node {
         let filter = telemetry::configure_log_filter(&config.log_filter);
         let certificate = self.encryption.identity().map_or(Ok(()), |identity| identity.reload());
         let password = set_password(config, &self.engine, &self.committer, &self.clock).await;
-        if config.password.is_some() && password.is_ok() {
-            self.access.require_password();
-        }
         let mut first = Ok(());
         for (what, done) in
             [("log_filter", filter), ("certificate", certificate), ("password", password)]

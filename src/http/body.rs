@@ -82,6 +82,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<Arc<Api>> for Sent<T> {
         let (budget, is_long) = (api.room.clone(), bytes.len() > QUICK_BYTES_MAX);
         let work = move || {
             let bytes = if is_gzip { inflate(&bytes, &budget, &mut room)? } else { bytes };
+            room.push(budget.take(tree_bytes(&bytes))?);
             Ok(Self { value: parse(&bytes)?, _room: room })
         };
         if !is_gzip && !is_long {
@@ -192,6 +193,13 @@ fn inflate(
     }
 }
 
+/// About how much memory the values of a JSON text take beside its own length: a comma or a bracket
+/// is one value more, and a value is larger than the shortest text of one.
+fn tree_bytes(text: &[u8]) -> usize {
+    let values = text.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
+    values.saturating_mul(size_of::<serde_json::Value>()).saturating_sub(text.len())
+}
+
 /// Text that is no JSON is 400, JSON of another shape 422.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(bytes).map_err(|error| {
@@ -231,13 +239,22 @@ pub(super) async fn compressed(request: Request, next: Next) -> Response {
     if bytes.len() < COMPRESSED_BYTES_MIN {
         return Response::from_parts(parts, Body::from(bytes));
     }
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let Ok(compressed) = encoder.write_all(&bytes).and_then(|()| encoder.finish()) else {
+    let Some(compressed) = deflated(bytes.clone()).await else {
         return Response::from_parts(parts, Body::from(bytes));
     };
     parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(compressed))
+}
+
+/// The same by gzip; what is long is made away from the threads that answer.
+async fn deflated(bytes: Bytes) -> Option<Vec<u8>> {
+    let is_quick = bytes.len() <= QUICK_BYTES_MAX;
+    let work = move || {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&bytes).and_then(|()| encoder.finish()).ok()
+    };
+    if is_quick { work() } else { tokio::task::spawn_blocking(work).await.ok().flatten() }
 }
 
 /// Whether gzip is among what a client takes, and not at a weight of zero.

@@ -2,7 +2,7 @@
 //! no web page may, whatever address it makes the browser believe to be ours. Where one is set, a
 //! request bears an API key, `role:password`, or the password of `postgres` alone.
 
-use super::{Api, cors, rate::Key, refusal::Refusal};
+use super::{Api, cors, listener::Peer, rate::Key, refusal::Refusal};
 use crate::{namespaces::Caller, scram::Verifier};
 use axum::{
     extract::{Request, State},
@@ -34,7 +34,8 @@ pub(super) async fn pass(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let admitted = match caller(&api, request.headers()).await {
+    let peer = request.extensions().get::<Peer>().copied();
+    let admitted = match caller(&api, request.headers(), peer).await {
         Ok((caller, key)) => match api.rate.as_ref().map_or(Ok(()), |rate| rate.take(key)) {
             Ok(()) => Ok(caller),
             Err(wait) => Err(Refusal::too_often(wait)),
@@ -60,14 +61,19 @@ pub(super) async fn pass_unless_open(
     if is_open {
         return next.run(request).await;
     }
-    match caller(&api, request.headers()).await {
+    let peer = request.extensions().get::<Peer>().copied();
+    match caller(&api, request.headers(), peer).await {
         Ok(_) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }
 }
 
 /// Who asks, and by what its requests are counted.
-async fn caller(api: &Api, headers: &HeaderMap) -> Result<(Caller, Key), Refusal> {
+async fn caller(
+    api: &Api,
+    headers: &HeaderMap,
+    peer: Option<Peer>,
+) -> Result<(Caller, Key), Refusal> {
     let borne = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let borne = borne.and_then(|value| value.split_once(' '));
     let token = borne.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
@@ -77,7 +83,14 @@ async fn caller(api: &Api, headers: &HeaderMap) -> Result<(Caller, Key), Refusal
     {
         return Ok((Caller { role: role.into() }, Sha256::digest(key).into()));
     }
-    if !api.engine.has_password() {
+    // A role that is named has to be proven all the same, where it has a password.
+    let named = token.and_then(|token| token.split_once(':'));
+    let login = named.and_then(|(role, _)| api.engine.login(role).ok());
+    let is_proven = login.is_some_and(|login| login.verifier.is_some());
+    if !is_proven && !api.engine.requires_password() {
+        if peer.is_some_and(|peer| !peer.0.ip().to_canonical().is_loopback()) {
+            return Err(foreign("they come from another one"));
+        }
         check_local(headers, &api.options.origins)?;
         return Ok((Caller { role: TRUSTED_ROLE.into() }, Key::default()));
     }
@@ -116,12 +129,14 @@ async fn caller(api: &Api, headers: &HeaderMap) -> Result<(Caller, Key), Refusal
     Ok((caller, hash))
 }
 
+fn foreign(what: &str) -> Refusal {
+    let message = format!("requests without a password come from this machine: {what}");
+    Refusal::new(StatusCode::FORBIDDEN, message)
+}
+
 /// Refuses what a browser sends for a page that is neither of this machine nor of a listed site.
 fn check_local(headers: &HeaderMap, origins: &[String]) -> Result<(), Refusal> {
-    let denied = |what: &str| {
-        let message = format!("requests without a password come from this machine: {what}");
-        Err(Refusal::new(StatusCode::FORBIDDEN, message))
-    };
+    let denied = |what| Err(foreign(what));
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     if !host.is_some_and(is_loopback) {
         return denied("the Host header names another one");
@@ -134,6 +149,12 @@ fn check_local(headers: &HeaderMap, origins: &[String]) -> Result<(), Refusal> {
     let is_ours = |origin: &HeaderValue| is_ours(origin) || cors::is_listed(origins, origin);
     if !headers.get_all(header::ORIGIN).iter().all(is_ours) {
         return denied("the Origin header names another one");
+    }
+    // A picture of a page bears no Origin; browsers say where it is asked from all the same.
+    let is_listed = headers.contains_key(header::ORIGIN);
+    let from = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if !is_listed && matches!(from, Some(b"cross-site" | b"same-site")) {
+        return denied("a page of another site asks");
     }
     Ok(())
 }
@@ -182,5 +203,13 @@ mod tests {
         assert!(!check("listed.example", Some("https://listed.example")));
         assert!(!check("example.com", None));
         assert!(check_local(&HeaderMap::new(), &[]).is_err());
+        let from = |site: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("localhost"));
+            headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+            check_local(&headers, &[]).is_ok()
+        };
+        assert!(from("same-origin") && from("none"));
+        assert!(!from("cross-site") && !from("same-site"));
     }
 }

@@ -9,6 +9,7 @@ use crate::{clock::SharedClock, tls::Encryption};
 use axum::{Router, body::Body, extract::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{SockRef, TcpKeepalive};
 use std::{
     io,
     net::SocketAddr,
@@ -34,6 +35,10 @@ const HEADERS_MAX: usize = 100;
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// How long to wait before accepting again after the system refused.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// After so long without a word a client is asked whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// How long an answer may wait for a client that does not read.
+const UNREAD_MAX: Duration = Duration::from_secs(60);
 /// The first byte of every handshake.
 const HANDSHAKE: u8 = 0x16;
 
@@ -125,6 +130,10 @@ fn accept(tasks: &mut JoinSet<()>, shared: &Arc<Shared>, socket: TcpStream, peer
     };
     // Answers are written whole, and none should wait for more to say.
     let _ = socket.set_nodelay(true);
+    // Who neither reads nor says that he is there makes room for others.
+    let kept = SockRef::from(&socket);
+    let _ = kept.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+    let _ = kept.set_tcp_user_timeout(Some(UNREAD_MAX));
     let shared = Arc::clone(shared);
     tasks.spawn(async move {
         shared.connections.open.fetch_add(1, Relaxed);

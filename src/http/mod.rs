@@ -39,13 +39,23 @@ use crate::{
     session::Engine,
     telemetry::Metrics,
 };
-use axum::{Router, middleware, routing::get};
+use axum::{
+    Router,
+    http::{StatusCode, Uri, header},
+    middleware,
+    response::{IntoResponse as _, Response},
+    routing::{any, get},
+};
 pub use health::{Check, Checks, Fault};
 pub use listener::Connections;
 pub use options::Options;
+use refusal::Refusal;
 use std::{fmt, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
+
+/// What clients may ask, for tools that read it.
+const OPENAPI: &str = include_str!("openapi.json");
 
 /// What the sidecar shows.
 #[derive(Clone)]
@@ -186,13 +196,40 @@ fn router(state: State, options: &Options) -> Router {
         health = health.route_layer(gate(options.open_health));
         metrics = metrics.route_layer(gate(options.open_metrics));
     }
-    let api = state.api.clone().map_or_else(Router::new, |api| {
-        namespaces::router(Arc::clone(&api)).merge(sql::router(api))
-    });
+    let api = state.api.clone().map_or_else(Router::new, api_router);
     health
         .merge(metrics)
         .with_state(state)
         .merge(console::router())
         .merge(api)
+        .route("/openapi.json", get(openapi))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(every, request::take))
+}
+
+/// What is asked of data. Whoever asks is known before it is looked at what for.
+fn api_router(api: Arc<Api>) -> Router {
+    namespaces::routes()
+        .merge(webhooks::routes())
+        .merge(sql::routes())
+        .route("/v1/{*rest}", any(nowhere))
+        .route("/v2/{*rest}", any(nowhere))
+        .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), gate::pass))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), cors::allow))
+        .layer(middleware::from_fn(body::compressed))
+        .with_state(api)
+}
+
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+}
+
+async fn nowhere(uri: Uri) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
+}
+
+async fn no_method() -> Refusal {
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method")
 }

@@ -14,16 +14,13 @@
 use super::{
     Api,
     body::{self, Sent},
-    cors, gate,
     refusal::{self, Refusal},
-    webhooks,
 };
 use crate::namespaces::{Caller, Config, Embed, List, MetadataPatch, Query, Recall, Start, Write};
 use axum::{
     Extension, Json, Router,
     extract::{FromRequestParts, Path, Query as UrlQuery, State},
-    http::{StatusCode, Uri, header, request::Parts},
-    middleware,
+    http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
     routing::{delete, get, patch, post},
 };
@@ -31,11 +28,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
-/// What clients may ask, for tools that read it.
-const OPENAPI: &str = include_str!("openapi.json");
-
-/// The routes.
-pub(super) fn router(api: Arc<Api>) -> Router {
+pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new()
         .route("/v1/embed", post(embed))
         .route("/v1/namespaces", get(list))
@@ -50,27 +43,6 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route("/v2/namespaces/{name}/explain_query", post(explain))
         .route("/v2/namespaces/{name}/metadata", get(metadata))
         .route("/v2/namespaces/{name}/async", post(start))
-        .merge(webhooks::routes())
-        .route("/v1/{*rest}", axum::routing::any(nowhere))
-        .route("/v2/{*rest}", axum::routing::any(nowhere))
-        .method_not_allowed_fallback(no_method)
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), gate::pass))
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), cors::allow))
-        .layer(middleware::from_fn(body::compressed))
-        .with_state(api)
-        .route("/openapi.json", get(openapi))
-}
-
-async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
-}
-
-async fn nowhere(uri: Uri) -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
-}
-
-async fn no_method() -> Refusal {
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method")
 }
 
 /// What a request gives.

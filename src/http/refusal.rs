@@ -9,7 +9,7 @@ use axum::{
 use serde_json::json;
 use std::time::Duration;
 
-/// Tells clients not to try again what will fail again.
+/// Tells clients not to try again what will fail again, or may have been done.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// A request that failed.
@@ -64,7 +64,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = Json(json!({ "status": "error", "error": self.message }));
         let mut response = (self.status, body).into_response();
-        if self.status == StatusCode::NOT_IMPLEMENTED {
+        if matches!(self.status, StatusCode::NOT_IMPLEMENTED | StatusCode::GATEWAY_TIMEOUT) {
             response.headers_mut().insert(SHOULD_RETRY, "false".parse().expect("it is ASCII"));
         }
         if let Some(seconds) = self.retry_after {

@@ -39,7 +39,8 @@ pub(super) async fn take(State(every): State<Every>, request: Request, next: Nex
     let id = id(request.headers()).unwrap_or_else(|| new_id(&clock));
     let matched = request.extensions().get::<MatchedPath>();
     let route = matched.map_or("none", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!(
+    // A line of the log at whatever level bears what its span says.
+    let span = tracing::error_span!(
         "request",
         id = id.to_str().unwrap_or_default(),
         method = %request.method(),
@@ -60,8 +61,9 @@ pub(super) async fn take(State(every): State<Every>, request: Request, next: Nex
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "a fault of the server").into_response()
         }),
         () = clock.sleep(time_max) => {
-            let message = "the request took too long and was given up";
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message).into_response()
+            // It may have been done: who repeats it has to know that.
+            let message = "the request took too long and was given up; what it wrote may be there";
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, message).into_response()
         }
     };
 

@@ -15,6 +15,10 @@ impl Checks for Told {
     async fn checks(&self) -> Vec<Check> {
         self.0.lock().clone()
     }
+
+    fn known(&self) -> Vec<Check> {
+        self.0.lock().clone()
+    }
 }
 
 async fn get(address: SocketAddr, path: &str) -> (u16, String) {

@@ -43,12 +43,13 @@ impl Namespaces {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let catalog = self.engine.catalog();
         let mut names: Vec<&str> = tables(&catalog)
-            .map(|table| table.name.as_str())
+            .map(|(name, _)| name)
             .filter(|name| name.starts_with(&list.prefix) && *name > list.cursor.as_str())
             // SQL takes names that clients could not say.
             .filter(|name| check_namespace(name).is_ok())
             .collect();
         names.sort_unstable();
+        names.dedup();
         let has_more = names.len() > size;
         names.truncate(size);
         let next_cursor = names.last().filter(|_| has_more).map(|name| (*name).to_owned());

@@ -58,11 +58,6 @@ pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// The table of a namespace, in SQL.
-pub(super) fn table(namespace: &str) -> String {
-    format!("{SCHEMA}.{}", quoted(namespace))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

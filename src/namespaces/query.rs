@@ -210,10 +210,17 @@ impl Namespaces {
         }
     }
 
-    /// How much of what was read since the start was near.
+    /// How much of what was read since the start was near: columns in memory, and of those that were
+    /// not, ranges of objects that this machine has.
     fn cache(&self) -> (f64, &'static str) {
-        let reads = |tier| self.metrics.cache_reads.with_label_values(&[tier]).get();
-        let (near, far) = (reads("memory") + reads("disk"), reads("store"));
+        let ranges = |tier| self.metrics.cache_reads.with_label_values(&[tier]).get();
+        let columns = |tier| self.metrics.column_reads.with_label_values(&[tier]).get();
+        let near = columns("memory") + ranges("memory") + ranges("disk");
+        let far = if ranges("store") + ranges("memory") + ranges("disk") > 0 {
+            ranges("store")
+        } else {
+            columns("segment")
+        };
         #[expect(clippy::cast_precision_loss, reason = "a ratio")]
         let ratio = if near + far == 0 { 1.0 } else { near as f64 / (near + far) as f64 };
         let temperature = match ratio {

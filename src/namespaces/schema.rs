@@ -261,7 +261,7 @@ fn set_metric(shape: &mut Shape, wanted: &Wanted, statements: &mut Vec<String>) 
 /// Drops an index, which is to be built anew by another metric.
 fn rebuilt(index: &mut VectorIndex, metric: Metric) -> String {
     (index.id, index.metric) = (None, metric);
-    format!("DROP INDEX {SCHEMA}.{}", quoted(&index.name))
+    format!("DROP INDEX {}", index.sql())
 }
 
 /// Gives indexes the shares of the nearest that they are to find.
@@ -294,7 +294,7 @@ fn set_recall_targets(
                 Some(target) => format!("SET ({RECALL_TARGET_OPTION} = {target})"),
                 None => format!("RESET ({RECALL_TARGET_OPTION})"),
             };
-            statements.push(format!("ALTER INDEX {SCHEMA}.{} {change}", quoted(&index.name)));
+            statements.push(format!("ALTER INDEX {} {change}", index.sql()));
         }
     }
     Ok(())
@@ -409,7 +409,7 @@ fn declare_index(
     let index = match (declared.ann, &attribute.index) {
         (None, _) => return Ok(()),
         (Some(Ann::Off), Some(index)) => {
-            statements.push(format!("DROP INDEX {SCHEMA}.{}", quoted(&index.name)));
+            statements.push(format!("DROP INDEX {}", index.sql()));
             None
         }
         (Some(Ann::Off), None) => None,
@@ -442,7 +442,7 @@ fn declare_index(
         }
         (Some(Ann::On(metric)), None) => {
             let metric = metric.or(shape.metric).ok_or_else(no_metric)?;
-            Some(VectorIndex { id: None, name: String::new(), metric, recall_target: None })
+            Some(VectorIndex::new(&shape.schema, metric))
         }
     };
     shape.attributes[place].index = index;
@@ -462,8 +462,7 @@ fn index_new_vectors(shape: &mut Shape, before: &Shape, wanted: &Wanted) -> Answ
         let is_new = before.attribute(&attribute.name).is_none();
         if attribute.kind.is_vector() && is_new && !is_off && attribute.index.is_none() {
             let metric = metric.ok_or_else(no_metric)?;
-            let (id, name) = (None, String::new());
-            attribute.index = Some(VectorIndex { id, name, metric, recall_target: None });
+            attribute.index = Some(VectorIndex::new(&shape.schema, metric));
         }
     }
     Ok(())

@@ -16,11 +16,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// The option of a table that holds [`Settings`].
 pub(super) const OPTION: &str = "namespace";
+/// The option by which a table of another schema is a namespace, and its name to clients.
+const NAME_OPTION: &str = "namespace_name";
 
 /// What a namespace is made of.
 #[derive(Debug, Clone)]
 pub(super) struct Shape {
     pub(super) name: String,
+    /// The schema of the table and its indexes, as SQL writes it.
+    pub(super) schema: String,
     /// `None`: it is yet to be created.
     pub(super) table: Option<Arc<Table>>,
     /// `id` is the first.
@@ -49,6 +53,8 @@ pub(super) struct Attribute {
 pub(super) struct VectorIndex {
     /// `None`: it is yet to be built.
     pub(super) id: Option<IndexId>,
+    /// Its schema, as SQL writes it.
+    pub(super) schema: String,
     pub(super) name: String,
     pub(super) metric: Metric,
     /// The share of the nearest that searches by it are to find, where it has one of its own.
@@ -98,14 +104,30 @@ impl Flags {
     }
 }
 
+impl VectorIndex {
+    /// One that is yet to be built.
+    pub(super) fn new(schema: &str, metric: Metric) -> Self {
+        let (schema, name) = (schema.to_owned(), String::new());
+        Self { id: None, schema, name, metric, recall_target: None }
+    }
+
+    /// The index in SQL.
+    pub(super) fn sql(&self) -> String {
+        format!("{}.{}", self.schema, names::quoted(&self.name))
+    }
+}
+
 impl Shape {
     /// A namespace that is there, or one without attributes that is yet to be created.
     pub(super) fn of(catalog: &Catalog, name: &str) -> Answer<Self> {
         names::check_namespace(name)?;
-        match tables(catalog).find(|table| table.name == name) {
-            Some(table) => Self::of_table(catalog, table),
+        // One of the schema itself comes before one that only says that it is called so.
+        let found = tables(catalog).filter(|(known, _)| *known == name);
+        match found.min_by_key(|(known, table)| *known != table.name) {
+            Some((name, table)) => Self::of_table(catalog, name, table),
             None => Ok(Self {
                 name: name.to_owned(),
+                schema: SCHEMA.to_owned(),
                 table: None,
                 attributes: Vec::new(),
                 metric: None,
@@ -120,13 +142,15 @@ impl Shape {
         if shape.table.is_some() { Ok(shape) } else { Err(not_found(name)) }
     }
 
-    fn of_table(catalog: &Catalog, table: &Arc<Table>) -> Answer<Self> {
+    fn of_table(catalog: &Catalog, name: &str, table: &Arc<Table>) -> Answer<Self> {
         let settings = match table.options.get(OPTION) {
             None => Settings::default(),
             Some(text) => serde_json::from_str(text).map_err(|error| {
                 Fault::invalid(format!("the table's option \"{OPTION}\" is not valid: {error}"))
             })?,
         };
+        let schema = catalog.schema(table.schema).map_or(SCHEMA, |schema| schema.name.as_str());
+        let schema = names::quoted(schema);
         let index = |column| {
             catalog.indexes().find_map(|index| match &index.kind {
                 IndexKind::Vector { column: of, metric, .. }
@@ -135,6 +159,7 @@ impl Shape {
                     let target = index.options.get(RECALL_TARGET_OPTION);
                     Some(VectorIndex {
                         id: Some(index.id),
+                        schema: schema.clone(),
                         name: index.name.clone(),
                         metric: *metric,
                         recall_target: target.and_then(|target| target.parse().ok()),
@@ -159,14 +184,14 @@ impl Shape {
             Some(place) => attributes[..=place].rotate_right(1),
             None => {
                 return Err(Fault::invalid(format!(
-                    "table {SCHEMA}.{} has no column \"{ID}\", so it cannot be used as a namespace",
-                    table.name
+                    "the table of namespace '{name}' has no column \"{ID}\", so it cannot be used as one"
                 )));
             }
         }
         let metric = table.options.contains_key("distance_metric").then(|| table.metric());
         Ok(Self {
-            name: table.name.clone(),
+            name: name.to_owned(),
+            schema,
             table: Some(Arc::clone(table)),
             attributes,
             metric,
@@ -225,7 +250,8 @@ impl Shape {
 
     /// The namespace in SQL.
     pub(super) fn sql(&self) -> String {
-        names::table(&self.name)
+        let name = self.table.as_ref().map_or(&self.name, |table| &table.name);
+        format!("{}.{}", self.schema, names::quoted(name))
     }
 
     /// Refuses to write where that was forbidden.
@@ -237,10 +263,17 @@ impl Shape {
     }
 }
 
-/// The tables that are namespaces.
-pub(super) fn tables(catalog: &Catalog) -> impl Iterator<Item = &Arc<Table>> {
-    let schema = catalog.schema_named(POSTGRES_DATABASE, SCHEMA).map(|schema| schema.id);
-    catalog.tables().filter(move |table| Some(table.schema) == schema)
+/// The tables that are namespaces, with the names that they have as such.
+pub(super) fn tables(catalog: &Catalog) -> impl Iterator<Item = (&str, &Arc<Table>)> {
+    let own = catalog.schema_named(POSTGRES_DATABASE, SCHEMA).map(|schema| schema.id);
+    catalog.tables().filter_map(move |table| {
+        if Some(table.schema) == own {
+            return Some((table.name.as_str(), table));
+        }
+        let name = table.options.get(NAME_OPTION)?;
+        let schema = catalog.schema(table.schema)?;
+        (schema.database == Some(POSTGRES_DATABASE)).then_some((name.as_str(), table))
+    })
 }
 
 /// There is no such namespace.

@@ -25,6 +25,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// So many requests are worked on at a time; others wait.
 const WORKERS_MAX: usize = 64;
+/// An answer is held until it is whole; one that is larger is refused.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// How long a request waits for its turn.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 /// So many idle sessions of a role are kept, with what they have planned.
@@ -179,8 +181,19 @@ impl Work {
         let outcome = session.execute(&prepared, sql.parameters.values).await?;
         session.take_events();
         match outcome {
-            Outcome::Rows(rows) => {
-                let batches = rows.stream.try_collect().await?;
+            Outcome::Rows(mut rows) => {
+                let (mut batches, mut bytes) = (Vec::new(), 0);
+                while let Some(batch) = rows.stream.try_next().await? {
+                    bytes += batch.get_array_memory_size();
+                    if bytes > ANSWER_BYTES_MAX {
+                        return Err(Fault::invalid(format!(
+                            "the answer is larger than {} MiB: ask for fewer documents, or for \
+                             fewer of their attributes",
+                            ANSWER_BYTES_MAX >> 20
+                        )));
+                    }
+                    batches.push(batch);
+                }
                 Ok(Done::Rows(Rows { columns: rows.columns, batches }))
             }
             Outcome::Done(tag) => {

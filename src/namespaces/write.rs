@@ -231,7 +231,11 @@ fn check(write: &Write) -> Answer<()> {
         || write.deletes.is_some()
         || write.delete_by_filter.is_some()
         || write.patch_by_filter.is_some();
-    if has_writes && write.copy_from_namespace.is_some() {
+    let declares = write.schema.is_some()
+        || write.distance_metric.is_some()
+        || write.create_namespace.is_some()
+        || write.return_affected_ids;
+    if (has_writes || declares) && write.copy_from_namespace.is_some() {
         return Err(Fault::invalid("copy_from_namespace stands alone"));
     }
     let alone = [

@@ -12,7 +12,14 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 /// A check that takes longer than this has failed.
 const CHECK_LIMIT: Duration = Duration::from_secs(5);
@@ -29,6 +36,8 @@ pub(super) struct NodeChecks {
     engine: Arc<Engine>,
     metrics: Arc<Metrics>,
     writer: u128,
+    /// Whether a newer process was seen.
+    is_followed: AtomicBool,
     known: tokio::sync::Mutex<Known>,
 }
 
@@ -49,7 +58,8 @@ impl NodeChecks {
         metrics: Arc<Metrics>,
         writer: u128,
     ) -> Arc<Self> {
-        Arc::new(Self { store, engine, metrics, writer, known: Default::default() })
+        let (is_followed, known) = (AtomicBool::new(false), Default::default());
+        Arc::new(Self { store, engine, metrics, writer, is_followed, known })
     }
 
     /// Whether the store answers, and whether this process is still the one that writes there.
@@ -71,14 +81,19 @@ impl NodeChecks {
             Ok(manifests) => Check::ok("store", format!("it answers; {manifests} manifests")),
             Err(reason) => Check::waiting("store", reason),
         };
-        let is_newest = known.newest.is_none_or(|(_, writer)| writer == self.writer);
+        if known.newest.is_some_and(|(_, writer)| writer != self.writer) {
+            self.is_followed.store(true, Relaxed);
+        }
+        [store, self.fence()]
+    }
+
+    fn fence(&self) -> Check {
         let is_fenced = self.engine.log_failure().is_some_and(|failure| failure.is_fenced);
-        let fence = if is_newest && !is_fenced {
-            Check::ok("fence", "this process is the one that writes")
-        } else {
+        if self.is_followed.load(Relaxed) || is_fenced {
             Check::broken("fence", "a newer process writes here")
-        };
-        [store, fence]
+        } else {
+            Check::ok("fence", "this process is the one that writes")
+        }
     }
 
     /// Whether the store takes writes.
@@ -163,6 +178,10 @@ impl Checks for NodeChecks {
         }
         known.last = Some((self.store.clock().elapsed(), checks.clone()));
         checks
+    }
+
+    fn known(&self) -> Vec<Check> {
+        vec![self.wal(), self.fence()]
     }
 }
 

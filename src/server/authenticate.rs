@@ -25,7 +25,7 @@ pub(super) async fn authenticate(
     role: &str,
 ) -> Result<(), Fault> {
     let login = shared.engine.login(role);
-    if shared.options.access.requires_password() {
+    if shared.engine.requires_password() {
         let verifier = login.as_ref().ok().and_then(|login| login.verifier.as_deref());
         let verifier = verifier
             .and_then(Verifier::parse)

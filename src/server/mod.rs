@@ -20,7 +20,7 @@ mod rows;
 mod startup;
 mod wire;
 
-pub use options::{Access, Options};
+pub use options::Options;
 
 use crate::{
     error::{Error, Result, SqlState},

@@ -1,48 +1,15 @@
-//! What the node decides for the server: who gets in, and the bounds.
+//! What the node decides for the server: encryption, and the bounds.
 
 use crate::{
     clock::{SharedClock, SystemClock},
     error::{Error, Result, SqlState},
     tls::Encryption,
 };
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
-
-/// Who gets in. Shared with whoever may tighten it while clients come and go.
-#[derive(Debug, Clone, Default)]
-pub struct Access(Arc<AtomicBool>);
-
-impl Access {
-    /// Clients are trusted to be whom they say, unless they have to know their role's password
-    /// (SCRAM-SHA-256).
-    #[must_use]
-    pub fn new(require_password: bool) -> Self {
-        Self(Arc::new(AtomicBool::new(require_password)))
-    }
-
-    /// From now on clients have to know their role's password.
-    pub fn require_password(&self) {
-        self.0.store(true, Relaxed);
-    }
-
-    /// Whether a client has to know its role's password.
-    #[must_use]
-    pub fn requires_password(&self) -> bool {
-        self.0.load(Relaxed)
-    }
-}
+use std::{path::PathBuf, time::Duration};
 
 /// The settings of a [`super::Server`], and every bound that it keeps.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Who gets in.
-    pub access: Access,
     /// Whether clients may or must encrypt.
     pub encryption: Encryption,
     /// A socket file beside the TCP port.
@@ -73,7 +40,6 @@ const MESSAGE_BYTES_MAX: usize = (1 << 30) - 1;
 impl Default for Options {
     fn default() -> Self {
         Self {
-            access: Access::default(),
             encryption: Encryption::None,
             unix_socket: None,
             connections_max: 100,

@@ -28,13 +28,16 @@ fn hash(key: &str) -> String {
 }
 
 impl Engine {
-    /// The role that a key was made for.
+    /// The role that a key was made for, if that may log in.
     #[must_use]
     pub fn role_of_api_key(&self, key: &str) -> Option<String> {
         let hash = hash(key);
         let catalog = self.catalog();
         let mut roles = catalog.roles();
         let role = roles.find(|role| role.api_keys.values().any(|known| *known == hash))?;
+        if !role.login {
+            return None;
+        }
         Some(role.name.clone())
     }
 }

@@ -24,7 +24,10 @@ use crate::{
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 /// The shared part of all sessions: state, locks, the commit task, where plans run.
@@ -41,6 +44,8 @@ pub struct Engine {
     pub(super) metrics: Arc<Metrics>,
     pub(super) statements: Statements,
     pub(super) embedding: Progress,
+    /// Whether a superuser had a password at any time since the start.
+    has_password: AtomicBool,
     sessions: Mutex<BTreeMap<i32, Weak<SessionContext>>>,
 }
 
@@ -85,6 +90,7 @@ impl Engine {
         Arc::new(Self {
             locks: Locks::new(Arc::clone(&clock)),
             sequences: Sequences::new(Arc::clone(&states), committer.clone()),
+            has_password: AtomicBool::new(false),
             sessions: Mutex::default(),
             statements: Statements::default(),
             metrics,
@@ -117,10 +123,19 @@ impl Engine {
         })
     }
 
-    /// Whether some role has a password.
+    /// Whether clients have to know their role's password, on every port: as soon as a superuser has
+    /// one. To take it away opens no door before the next start.
     #[must_use]
-    pub fn has_password(&self) -> bool {
-        self.catalog().roles().any(|role| role.verifier.is_some())
+    pub fn requires_password(&self) -> bool {
+        if !self.has_password.load(Relaxed) {
+            let catalog = self.catalog();
+            let mut superusers = catalog.roles().filter(|role| role.superuser);
+            if !superusers.any(|role| role.verifier.is_some()) {
+                return false;
+            }
+            self.has_password.store(true, Relaxed);
+        }
+        true
     }
 
     /// Whether the log can still be written.

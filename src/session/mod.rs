@@ -52,6 +52,7 @@ pub use crate::{
 };
 
 use crate::{
+    catalog::Role,
     error::{Error, Result, SqlState},
     exec::{run::PlanSlot, transaction::Transaction},
     pgtype::output::Style,
@@ -244,8 +245,18 @@ impl Engine {
             shown_plan: None,
         };
         session.reported = session.reportable().collect();
+        // What a superuser said of a role binds it: it may not say otherwise.
+        if only_reads(role) && !role.superuser {
+            session.forbid_writes();
+        }
         Ok(session)
     }
+}
+
+/// Whether a role is one that only reads.
+fn only_reads(role: &Role) -> bool {
+    let said = role.settings.get("default_transaction_read_only");
+    said.is_some_and(|value| matches!(value.as_str(), "on" | "true" | "yes" | "1"))
 }
 
 impl Session {

@@ -119,7 +119,8 @@ impl Running {
 
 /// The span of a statement, within that of its request or of the trace that its comment names.
 fn span(session: &Session, statement: &Statement, kind: &'static str) -> Span {
-    let span = tracing::info_span!(
+    // A line of the log at whatever level bears what its span says.
+    let span = tracing::error_span!(
         "statement",
         session = session.context.process_id(),
         number = session.statements,

@@ -166,6 +166,85 @@ async fn the_key_of_a_role_that_only_reads_cannot_write() {
     assert_eq!(deleted.send().await.unwrap().status(), 403);
     let query = r#"{"rank_by": ["id", "asc"], "limit": 1}"#;
     assert_eq!(post("/v2/namespaces/items/query", query, Some(&key)).await, 200);
+
+    // By no words, over neither port.
+    let reader = node.client_as("reader").await;
+    for words in [
+        "SET default_transaction_read_only = off; DELETE FROM namespaces.items",
+        "BEGIN READ WRITE; DELETE FROM namespaces.items; COMMIT",
+        "ALTER ROLE reader SUPERUSER",
+        "ALTER ROLE reader RESET default_transaction_read_only",
+        "ALTER ROLE postgres PASSWORD NULL",
+        "CREATE ROLE other SUPERUSER LOGIN",
+        "SET ROLE postgres; DELETE FROM namespaces.items",
+        "SELECT set_config('default_transaction_read_only', 'off', false); TRUNCATE namespaces.items",
+    ] {
+        let body = serde_json::json!({ "sql": words }).to_string();
+        assert!(!post("/v1/sql", &body, Some(&key)).await.is_success(), "{words}");
+        assert!(reader.batch_execute(words).await.is_err(), "{words}");
+        let _ = reader.batch_execute("ROLLBACK").await;
+    }
+    let left = sql.query_one("SELECT count(*) FROM namespaces.items", &[]).await.unwrap();
+    assert_eq!(left.get::<_, i64>(0), 1);
+    // A role that may write may not make itself another.
+    sql.batch_execute("CREATE ROLE writer LOGIN").await.unwrap();
+    let writer = node.client_as("writer").await;
+    writer.batch_execute("CREATE TABLE mine (a int)").await.unwrap();
+    for words in ["ALTER ROLE writer SUPERUSER", "DROP ROLE reader", "CREATE DATABASE other"] {
+        let refused = writer.batch_execute(words).await.unwrap_err();
+        assert_eq!(refused.code().unwrap().code(), "42501", "{words}");
+    }
+    writer.batch_execute("ALTER ROLE writer PASSWORD 'own'").await.unwrap();
+    // A key is good for as long as its role may log in.
+    sql.batch_execute("ALTER ROLE reader NOLOGIN; ALTER ROLE postgres PASSWORD 'sesame'")
+        .await
+        .unwrap();
+    assert_eq!(post("/v2/namespaces/items/query", query, Some(&key)).await, 401);
+    assert_eq!(post("/v2/namespaces/items/query", query, Some("sesame")).await, 200);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_of_any_schema_is_a_namespace_where_it_says_so() {
+    let node = support::start().await;
+    let sql = node.client().await;
+    let table = "CREATE TABLE item (id int PRIMARY KEY, shop text, v vector(2))
+                 WITH (namespace_name = 'items', distance_metric = 'l2')";
+    sql.batch_execute(table).await.unwrap();
+    sql.batch_execute("CREATE INDEX ON item USING spfresh (v)").await.unwrap();
+    sql.batch_execute("INSERT INTO item VALUES (1, 'a', '[0,0]'), (2, 'b', '[3,4]')")
+        .await
+        .unwrap();
+    let at = node.http_addr();
+    let post = async |path: &str, body: Value| -> Value {
+        let request = client()
+            .post(format!("http://{at}{path}"))
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str(&text).unwrap()
+    };
+    let listed = client().get(format!("http://{at}/v1/namespaces")).send().await.unwrap();
+    let listed: Value = serde_json::from_str(&listed.text().await.unwrap()).unwrap();
+    assert_eq!(listed["namespaces"][0]["id"], "items");
+    let nearest = serde_json::json!({ "rank_by": ["v", "ANN", [3, 4]], "limit": 1 });
+    let found = post("/v2/namespaces/items/query", nearest).await;
+    assert_eq!(found["rows"][0]["id"], 2);
+    let write = serde_json::json!({ "upsert_rows": [{ "id": 3, "shop": "c", "v": [9, 9] }] });
+    post("/v2/namespaces/items", write).await;
+    // Its index lies where the table does, and is built anew there.
+    let metric = serde_json::json!({ "distance_metric": "cosine_distance" });
+    post("/v1/namespaces/items/config", metric).await;
+    let kept = sql.query_one("SELECT count(*), max(shop) FROM public.item", &[]).await.unwrap();
+    assert_eq!((kept.get::<_, i64>(0), kept.get::<_, &str>(1)), (3, "c"));
+    let index = "SELECT indexdef LIKE '%cosine%' FROM pg_indexes WHERE schemaname = 'public'
+                 AND tablename = 'item' AND indexdef LIKE '%spfresh%'";
+    assert!(sql.query_one(index, &[]).await.unwrap().get::<_, bool>(0));
+    let wrong = "ALTER TABLE item SET (namespace_name = 'a b')";
+    assert_eq!(sql.batch_execute(wrong).await.unwrap_err().code().unwrap().code(), "22023");
     node.stop().await;
 }
 
@@ -247,6 +326,9 @@ async fn bodies_that_would_harm_are_refused() {
         assert!((400..500).contains(&post(row(number), false).await), "{}", &number[..8]);
     }
     assert_eq!(post(b"{\"upsert_rows\": [{\"id\": \"\xff\xfe\"}]}".to_vec(), false).await, 400);
+    // What is short by gzip and long by what is made of it: numbers without end.
+    let dense = format!("[{}0]", "0,".repeat(1_900_000)).into_bytes();
+    assert_eq!(post(zipped(&dense), true).await, 429);
     assert_eq!(post(row(r#""\ud800""#), false).await, 400);
     assert!((400..500).contains(&post(row(r#""\u0000""#), false).await));
     assert_eq!(post(vec![b' '; (4 << 20) + 1], false).await, 413);

@@ -61,7 +61,7 @@ impl Ddl<'_> {
         self.catalog().roles().find(|role| role.api_keys.contains_key(name)).cloned()
     }
 
-    pub(super) fn check_superuser(&mut self, what: &str) -> Result<()> {
+    pub(in crate::exec::ddl) fn check_superuser(&mut self, what: &str) -> Result<()> {
         let user = self.env.context.user();
         if self.catalog().role(user).is_some_and(|role| role.superuser) {
             return Ok(());

@@ -263,6 +263,7 @@ impl Ddl<'_> {
         options: &[(String, String)],
     ) -> Result<&'static str> {
         self.transaction.check_writable("CREATE DATABASE")?;
+        self.check_superuser("create database")?;
         self.lock_name(Oid(0), name).await?;
         if self.catalog().database_named(name).is_some() {
             return Err(Error::new(
@@ -315,6 +316,7 @@ impl Ddl<'_> {
         options: &RoleOptions,
     ) -> Result<&'static str> {
         self.transaction.check_writable("CREATE ROLE")?;
+        self.check_superuser("create role")?;
         if name.starts_with("pg_") || name == "public" || name == "none" {
             return Err(Error::new(
                 SqlState::RESERVED_NAME,

@@ -213,6 +213,9 @@ impl Ddl<'_> {
             return Ok(());
         }
         let database = self.database(&name.name)?;
+        if database.owner != self.env.context.user() {
+            self.check_superuser("drop database")?;
+        }
         if database.id == self.env.context.database() {
             return Err(Error::new(
                 SqlState::OBJECT_IN_USE,
@@ -256,6 +259,7 @@ impl Ddl<'_> {
             return Ok(());
         }
         let role = self.role(&name.name)?;
+        self.check_superuser("drop role")?;
         if role.id == self.env.context.user() {
             return Err(Error::new(SqlState::OBJECT_IN_USE, "current user cannot be dropped"));
         }

@@ -337,6 +337,18 @@ pub(super) fn table_options(options: &[(String, String)]) -> Result<BTreeMap<Str
                 })?;
                 value.clone()
             }
+            // The name by which clients of the JSON API find a table that lies in another schema.
+            "namespace_name" => {
+                let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+                if value.is_empty() || value.len() > 128 || !value.bytes().all(fits) {
+                    return Err(Error::new(
+                        SqlState::INVALID_PARAMETER_VALUE,
+                        format!("invalid value for option \"namespace_name\": \"{value}\""),
+                    )
+                    .hint("It has 1 to 128 characters out of A-Z a-z 0-9 - _ ."));
+                }
+                value.clone()
+            }
             "embedding" => match value.to_ascii_lowercase().as_str() {
                 how @ ("inline" | "deferred") => how.to_owned(),
                 _ => {
@@ -355,7 +367,9 @@ pub(super) fn table_options(options: &[(String, String)]) -> Result<BTreeMap<Str
                     SqlState::INVALID_PARAMETER_VALUE,
                     format!("unrecognized parameter \"{name}\""),
                 )
-                .hint("Available options: distance_metric, embedding, namespace."));
+                .hint(
+                    "Available options: distance_metric, embedding, namespace, namespace_name.",
+                ));
             }
         };
         checked.insert(name.to_ascii_lowercase(), value);

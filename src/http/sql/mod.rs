@@ -17,17 +17,11 @@ mod request;
 mod run;
 mod value;
 
-use super::{
-    Api,
-    body::{self, Sent},
-    gate,
-    refusal::Refusal,
-};
+use super::{Api, body::Sent, refusal::Refusal};
 use crate::{clock::SharedClock, error::Result, namespaces::Caller, session::Start};
 pub(super) use answer::LINES;
 use axum::{
-    Extension, Router, extract::State, http::StatusCode, middleware, response::Response,
-    routing::post,
+    Extension, Router, extract::State, http::StatusCode, response::Response, routing::post,
 };
 use request::SqlRequest;
 use run::{Event, Limits, Statements};
@@ -40,6 +34,7 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument as _, Span};
 
 /// So many requests run at a time; others wait.
 const SESSIONS_MAX: usize = 32;
@@ -106,13 +101,8 @@ impl Desk {
     }
 }
 
-/// The route.
-pub(super) fn router(api: Arc<Api>) -> Router {
-    Router::new()
-        .route("/v1/sql", post(run))
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), gate::pass))
-        .layer(middleware::from_fn(body::compressed))
-        .with_state(api)
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new().route("/v1/sql", post(run))
 }
 
 async fn run(
@@ -171,9 +161,10 @@ fn start(
         stopping: api.sql.stopping.clone(),
     };
     let engine = Arc::clone(&api.engine);
-    api.sql.tasks.spawn(async move {
+    let run = async move {
         statements.run(&engine, start, sender).await;
         drop(slot);
-    });
+    };
+    api.sql.tasks.spawn(run.instrument(Span::current()));
     events
 }

@@ -102,6 +102,7 @@ impl Statements {
         let mut session = match engine.session(start) {
             Ok(session) => session,
             Err(error) => {
+                engine.count_error(error.state());
                 let _ = sender.send(failure(error, 0, Vec::new())).await;
                 return;
             }
@@ -109,7 +110,8 @@ impl Statements {
         if self.read_only {
             session.forbid_writes();
         }
-        let client = Client { canceller: session.canceller(), stopping: &self.stopping, sender };
+        let (canceller, stopping) = (session.canceller(), &self.stopping);
+        let client = Client { engine, canceller, stopping, sender };
         self.run_all(&mut session, &client).await;
         session.close().await;
     }
@@ -235,6 +237,7 @@ impl Statements {
 
 /// Who waits for the answer.
 struct Client<'s> {
+    engine: &'s Engine,
     canceller: Canceller,
     stopping: &'s CancellationToken,
     sender: Sender<Event>,
@@ -264,6 +267,7 @@ impl Client<'_> {
 
     async fn fail(&self, session: &mut Session, error: Error, statement: usize) {
         session.fail();
+        self.engine.count_error(error.state());
         match error.kind() {
             ErrorKind::Internal | ErrorKind::Corrupt => tracing::error!(?error, "a request failed"),
             _ => tracing::debug!(?error, "a request failed"),

@@ -104,8 +104,13 @@ impl Running {
 
     /// A client that is connected.
     pub(crate) async fn client(&self) -> Client {
+        self.client_as("postgres").await
+    }
+
+    /// A client of a role.
+    pub(crate) async fn client_as(&self, role: &str) -> Client {
         let at = self.pg_addr();
-        let url = format!("host={} port={} user=postgres dbname=postgres", at.ip(), at.port());
+        let url = format!("host={} port={} user={role} dbname=postgres", at.ip(), at.port());
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
         tokio::spawn(connection);
         client

@@ -16,6 +16,9 @@ impl Ddl<'_> {
     ) -> Result<&'static str> {
         self.transaction.check_writable("ALTER DATABASE")?;
         let mut database = Database::clone(&*self.database(name)?);
+        if database.owner != self.env.context.user() {
+            self.check_superuser("alter database")?;
+        }
         match action {
             AlterDatabase::Rename(to) => {
                 if self.catalog().database_named(to).is_some() {
@@ -49,6 +52,10 @@ impl Ddl<'_> {
     ) -> Result<&'static str> {
         self.transaction.check_writable("ALTER ROLE")?;
         let mut role = Role::clone(&*self.role(name)?);
+        let is_own = role.id == self.env.context.user() && alters_itself(action);
+        if !is_own {
+            self.check_superuser("alter role")?;
+        }
         match action {
             AlterRole::Rename(to) => {
                 if self.catalog().role_named(to).is_some() {
@@ -102,5 +109,14 @@ impl Ddl<'_> {
             format!("version \"{VECTOR_VERSION}\" of extension \"{name}\" is already installed");
         self.notice(message);
         Ok("ALTER EXTENSION")
+    }
+}
+
+/// Whether a role may say that of itself: its password and its settings.
+fn alters_itself(action: &AlterRole) -> bool {
+    match action {
+        AlterRole::Options(options) => options.superuser.is_none() && options.login.is_none(),
+        AlterRole::Set { .. } | AlterRole::Reset(_) => true,
+        _ => false,
     }
 }
