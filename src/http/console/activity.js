@@ -85,9 +85,12 @@ export class ActivityView {
 
   async #drawRunning() {
     const rows = await select(RUNNING);
+    // The list is drawn anew: who is at a button stays at it.
+    const held = this.running.contains(document.activeElement) && document.activeElement.dataset.pid;
     fill(this.running, h('h3', {}, 'Running now'), rows.length ? h('ul', { class: 'sessions' }, rows.map((row) => h('li', {},
       h('div', { class: 'session-head' }, h('b', {}, span(Number(row.ms))), h('span', {}, row.usename), h('span', { class: 'muted' }, `${row.application_name || 'client'} · ${row.state} · ${row.pid}`), h('span', { class: 'grow' }),
-        row.state === 'active' && h('button', { type: 'button', class: 'quiet', onclick: (event) => { event.target.disabled = true; run('SELECT pg_cancel_backend($1)', { params: [row.pid] }).catch(() => {}); } }, icon('stop'), 'Cancel')),
+        row.state === 'active' && h('button', { type: 'button', class: 'quiet', 'data-pid': row.pid, onclick: ({ currentTarget: button }) => { button.disabled = true; run('SELECT pg_cancel_backend($1)', { params: [row.pid] }).catch(() => { button.disabled = false; }); } }, icon('stop'), 'Cancel')),
       h('code', { class: 'clamp' }, row.query)))) : empty('Nothing runs', 'Statements that take longer than a moment are listed here.'));
+    if (held) this.running.querySelector(`[data-pid="${held}"]`)?.focus();
   }
 }
