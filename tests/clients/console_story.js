@@ -274,6 +274,16 @@ async function activity(page) {
   await page.waitForSelector('.tile:has-text("of columns from memory") >> text=/^\\d+ %$/');
   await page.waitForSelector('.chart-card:has-text("Columns read")');
   assert.equal(await page.locator('.chart-card:has-text("Reads by cache tier")').isVisible(), false);
+  // On a bucket there are, which this server has none of.
+  const ranges = [['memory', 2], ['disk', 1], ['store', 1]].map(([tier, reads]) => `nearlake_cache_reads_total{tier="${tier}"} ${reads}\n`);
+  await page.route('**/metrics', async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, body: (await response.text()) + ranges.join('') });
+  });
+  await page.waitForSelector('.tile:has-text("of reads without the store") >> text="75 %"');
+  assert.equal(await page.locator('.chart-card:has-text("Reads by cache tier")').isVisible(), true);
+  assert.equal(await page.locator('.chart-card:has-text("Columns read")').isVisible(), false);
+  await page.unroute('**/metrics');
   await page.waitForTimeout(4000);
   await picture(page, 'activity');
 
