@@ -9,7 +9,7 @@ PYTHON := $(NEARLAKE_VENV)/bin/python
 # Arguments for the program that a target runs: make run ARGS="--data gs://bucket/prefix"
 ARGS ?=
 
-.PHONY: help run test test-oracle release model demo bench filters cold recall soak fmt setup
+.PHONY: help run test test-oracle release model demo bench http-speed filters cold recall soak fmt setup
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ demo: ## Load Debian's package descriptions and ask five questions
 bench: release ## Figures beside PostgreSQL with pgvector, into docs/benchmarks.md
 	@scripts/setup.sh test
 	$(PYTHON) scripts/bench.py "$(CARGO_TARGET_DIR)/release/nearlake" $(ARGS)
+
+http-speed: release ## HTTP beside the PostgreSQL protocol; fails where it falls behind
+	@scripts/setup.sh test
+	$(PYTHON) scripts/http_speed.py "$(CARGO_TARGET_DIR)/release/nearlake" $(ARGS)
 
 filters: release ## Searches under filters, by how many rows match and how near they lie
 	@scripts/setup.sh test

@@ -63,6 +63,22 @@ if [ "$(cat "$venv/.requirements" 2>/dev/null)" != "$stamp" ]; then
   echo "$stamp" >"$venv/.requirements"
 fi
 
+# Prometheus' promtool, beside Python. Its Debian package is unpacked and not installed, since that
+# would start a service.
+fetch_promtool() {
+  local folder=$1
+  (cd "$folder" && { apt-get download prometheus || { apt-get update && apt-get download prometheus; }; }) &&
+    dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb | tar -xO ./usr/bin/promtool >"$folder/promtool" &&
+    install -m 755 "$folder/promtool" "$venv/bin/promtool"
+}
+if ! has promtool && [ ! -x "$venv/bin/promtool" ]; then
+  has dpkg-deb || fail 'promtool is missing; install Prometheus'
+  echo "setup: promtool of the Debian package prometheus into $venv/bin"
+  folder=$(mktemp -d)
+  fetch_promtool "$folder" >"$folder/log" 2>&1 || { tail -n 20 "$folder/log" >&2; fail 'apt-get download prometheus did not work'; }
+  rm -rf "$folder"
+fi
+
 # The model that makes vectors in tests, examples and the demo; tests that need it say when it is not
 # there.
 "$venv/bin/python" scripts/model.py "$cache/models/all-MiniLM-L6-v2" ||

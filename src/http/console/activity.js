@@ -16,6 +16,9 @@ export class ActivityView {
   constructor({ history }) {
     this.history = history;
     this.tiles = h('div', { class: 'tiles' });
+    // A folder is read without the range cache: there the cache of columns is what keeps things near.
+    this.ranges = new Chart({ title: 'Reads by cache tier', unit: perSecond, series: [{ key: 'memory', label: 'memory', area: true }, { key: 'disk', label: 'disk' }, { key: 'store', label: 'store' }] });
+    this.columns = new Chart({ title: 'Columns read', unit: perSecond, series: [{ key: 'columnsNear', label: 'from memory', area: true }, { key: 'columnsFar', label: 'from segments' }] });
     this.charts = [
       new Chart({ title: 'Statements', unit: perSecond, series: [{ key: 'statements', label: 'all', area: true }, { key: 'searches', label: 'searches' }, { key: 'errors', label: 'errors' }] }),
       new Chart({ title: 'Time of a statement', unit: span, series: [{ key: 'p50', label: 'p50' }, { key: 'p99', label: 'p99' }] }),
@@ -23,7 +26,7 @@ export class ActivityView {
       new Chart({ title: 'Rows', unit: perSecond, series: [{ key: 'rows', label: 'returned', area: true }, { key: 'written', label: 'written' }] }),
       new Chart({ title: 'Log: bytes', unit: (number) => `${bytes(number)}/s`, series: [{ key: 'walBytes', label: 'appended', area: true }] }),
       new Chart({ title: 'Log: time to make durable', unit: span, series: [{ key: 'walP50', label: 'p50' }, { key: 'walP99', label: 'p99' }] }),
-      new Chart({ title: 'Reads by cache tier', unit: perSecond, series: [{ key: 'memory', label: 'memory', area: true }, { key: 'disk', label: 'disk' }, { key: 'store', label: 'store' }] }),
+      this.ranges, this.columns,
       new Chart({ title: 'Memory of the process', unit: bytes, series: [{ key: 'resident', label: 'resident', area: true }] }),
     ];
     this.recall = h('section', { class: 'card recall-card', 'aria-label': 'Recall' });
@@ -48,8 +51,12 @@ export class ActivityView {
     const point = points.at(-1);
     const [used, limit] = [sum(latest, 'nearlake_memory_bytes'), sum(latest, 'nearlake_memory_limit_bytes')];
     const pending = sum(latest, 'nearlake_index_pending_rows');
-    const hits = ['memory', 'disk', 'store'].map((tier) => sum(latest, 'nearlake_cache_reads_total', { tier }));
-    const reads = hits.reduce((a, b) => a + b, 0);
+    const hasRanges = latest.has('nearlake_cache_reads_total');
+    this.ranges.element.hidden = !hasRanges;
+    this.columns.element.hidden = hasRanges;
+    const [name, far] = hasRanges ? ['nearlake_cache_reads_total', 'store'] : ['nearlake_column_reads_total', 'segment'];
+    const reads = sum(latest, name);
+    const near = reads - sum(latest, name, { tier: far });
     const tile = (name, value, more) => h('div', { class: 'tile' }, h('span', { class: 'tile-name' }, name), h('b', { class: 'tile-value' }, value), h('span', { class: 'muted' }, more));
     fill(this.tiles,
       tile('Statements', point ? perSecond(point.statements) : '–', `${count(sum(latest, 'nearlake_statements_running'))} running`),
@@ -57,7 +64,7 @@ export class ActivityView {
       tile('Connections', count(sum(latest, 'nearlake_connections')), `${count(sum(latest, 'nearlake_connections_accepted_total'))} since the start`),
       tile('Memory in use', bytes(used), `of ${bytes(limit)}`),
       tile('Rows to index', short(pending), pending ? 'searched exactly meanwhile' : 'indexes are up to date'),
-      tile('Cache', reads ? `${Math.round((100 * (hits[0] + hits[1])) / reads)} %` : '–', reads ? 'of reads without the store' : 'nothing was read yet'));
+      tile('Cache', reads ? `${Math.floor((100 * near) / reads)} %` : '–', !reads ? 'nothing was read yet' : hasRanges ? 'of reads without the store' : 'of columns from memory'));
   }
 
   async #drawRecall() {
@@ -78,9 +85,12 @@ export class ActivityView {
 
   async #drawRunning() {
     const rows = await select(RUNNING);
+    // The list is drawn anew: who is at a button stays at it.
+    const held = this.running.contains(document.activeElement) && document.activeElement.dataset.pid;
     fill(this.running, h('h3', {}, 'Running now'), rows.length ? h('ul', { class: 'sessions' }, rows.map((row) => h('li', {},
       h('div', { class: 'session-head' }, h('b', {}, span(Number(row.ms))), h('span', {}, row.usename), h('span', { class: 'muted' }, `${row.application_name || 'client'} · ${row.state} · ${row.pid}`), h('span', { class: 'grow' }),
-        row.state === 'active' && h('button', { type: 'button', class: 'quiet', onclick: (event) => { event.target.disabled = true; run('SELECT pg_cancel_backend($1)', { params: [row.pid] }).catch(() => {}); } }, icon('stop'), 'Cancel')),
+        row.state === 'active' && h('button', { type: 'button', class: 'quiet', 'data-pid': row.pid, onclick: ({ currentTarget: button }) => { button.disabled = true; run('SELECT pg_cancel_backend($1)', { params: [row.pid] }).catch(() => { button.disabled = false; }); } }, icon('stop'), 'Cancel')),
       h('code', { class: 'clamp' }, row.query)))) : empty('Nothing runs', 'Statements that take longer than a moment are listed here.'));
+    if (held) this.running.querySelector(`[data-pid="${held}"]`)?.focus();
   }
 }

@@ -54,7 +54,9 @@ export class Chart {
     const paths = series.flatMap(({ key, area }, at) => {
       const known = points.filter((point) => point[key] !== null && point[key] !== undefined);
       if (!known.length) return [];
-      const line = known.map((point, place) => `${place ? 'L' : 'M'}${x(point).toFixed(1)} ${y(point[key]).toFixed(1)}`).join('');
+      const line = known.map((point, place) => `${place ? 'L' : 'M'}${x(point).toFixed(1)} ${y(point[key]).toFixed(1)}`).join('')
+        // One point alone is a dot: a line of no length with round ends.
+        + (known.length === 1 ? 'h0' : '');
       const stroke = s('path', { d: line, class: `series series-${at}`, 'vector-effect': 'non-scaling-stroke' });
       if (!area) return [stroke];
       const under = `${line}L${x(known.at(-1)).toFixed(1)} ${HEIGHT}L${x(known[0]).toFixed(1)} ${HEIGHT}Z`;

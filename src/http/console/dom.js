@@ -97,14 +97,14 @@ export function span(ms) {
 /** Whether recall is clearly below its target. */
 export const isLow = (measured, target) => measured !== null && measured < target - 0.005;
 
-/** Runs `work` now and every so often while `element` can be seen; longer apart after failures. */
+/** Runs `work` now and every so often while `element` can be seen; longer apart after failures, sooner where
+ *  `work` gives the number of milliseconds. */
 export function poll(element, every, work) {
   let wait = every;
   const turn = async () => {
     if (!element.isConnected) return;
     if (!document.hidden) {
-      const ok = await work().then(() => true, () => false);
-      wait = ok ? every : Math.min(wait * 2, 30_000);
+      wait = await work().then((sooner) => (typeof sooner === 'number' ? sooner : every), () => Math.min(wait * 2, 30_000));
     }
     setTimeout(turn, wait);
   };

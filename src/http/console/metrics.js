@@ -107,6 +107,8 @@ export class History extends EventTarget {
       memory: rate('nearlake_cache_reads_total', { tier: 'memory' }),
       disk: rate('nearlake_cache_reads_total', { tier: 'disk' }),
       store: rate('nearlake_cache_reads_total', { tier: 'store' }),
+      columnsNear: rate('nearlake_column_reads_total', { tier: 'memory' }),
+      columnsFar: rate('nearlake_column_reads_total', { tier: 'segment' }),
       resident: sum(families, 'process_resident_memory_bytes'),
       running: sum(families, 'nearlake_statements_running'),
     });

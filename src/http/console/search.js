@@ -227,7 +227,8 @@ export class SearchView {
   }
 
   #drawFound(result, text, params) {
-    const inlined = params.reduceRight((sql, value, at) => sql.replaceAll(`$${at + 1}::`, `${literal(value)}::`), text).replaceAll(/::text::/g, '::');
+    // What a value itself says, `$1::` or `$&`, stands for nothing.
+    const inlined = text.replace(/\$(\d+)::(?:text::)?/g, (_, number) => `${literal(params[number - 1])}::`);
     const head = h('header', { class: 'result-head' }, h('strong', {}, `${count(result.rows.length)} nearest`), h('span', { class: 'muted' }, span(result.elapsed_ms)),
       h('span', { class: 'grow' }), h('button', { type: 'button', class: 'quiet', onclick: () => this.openQuery(inlined) }, icon('query'), 'Open as SQL'));
     if (!result.rows.length) return h('section', { class: 'result card' }, head, h('p', { class: 'muted none' }, 'No row matches.'));

@@ -17,7 +17,8 @@ export class StatementsView {
 
   shown() {
     this.#drawHead();
-    poll(this.element, 5000, () => this.#draw());
+    // Not under the hands of somebody who reads or walks through it.
+    poll(this.element, 5000, async () => this.list.contains(document.activeElement) || this.#draw());
   }
 
   #drawHead() {
@@ -54,8 +55,13 @@ export class StatementsView {
     const share = row.all_time > 0 ? row.total_exec_time / row.all_time : 0;
     const bar = h('span', { class: 'bar' }, h('span', { class: 'bar-fill' }));
     bar.firstChild.style.width = `${Math.max(1, 100 * share)}%`;
-    const text = h('code', { class: 'clamp', tabindex: '0', role: 'button', 'aria-label': 'Show the whole statement', onclick: () => text.classList.toggle('clamp'),
-      onkeydown: (event) => (event.key === 'Enter' || event.key === ' ') && text.classList.toggle('clamp') }, row.query);
+    const toggle = () => text.setAttribute('aria-expanded', String(!text.classList.toggle('clamp')));
+    const text = h('code', { class: 'clamp', tabindex: '0', role: 'button', title: 'Show the whole statement', 'aria-expanded': 'false', onclick: toggle,
+      onkeydown: (event) => {
+        if (event.key !== 'Enter' && event.key !== ' ') return;
+        event.preventDefault();
+        toggle();
+      } }, row.query);
     const figure = (name, value) => h('span', { class: 'figure' }, h('span', { class: 'muted' }, name), ' ', h('b', {}, value));
     return h('article', { class: 'statement' },
       h('div', { class: 'statement-text' }, text, h('button', { type: 'button', class: 'quiet', title: 'Open in the editor', onclick: () => this.openQuery(row.query) }, icon('query'), h('span', { class: 'unseen' }, 'Open in the editor'))),

@@ -19,6 +19,9 @@ const RECALL = `SELECT indexrelid::bigint AS oid, filter, target, measured, samp
 const BUILDS = `
   SELECT pid, relid::regclass::text AS "table", phase, blocks_done, blocks_total, tuples_done, tuples_total FROM pg_stat_progress_create_index`;
 
+/** How often a build is looked at while it runs. */
+const BUILD_EVERY_MS = 250;
+
 /** Where each phase of a build begins and how much of the whole it is, roughly: rows are counted while they are loaded. */
 const PHASES = { performing: [0.05, 0.3], loading: [0.35, 0.5], settling: [0.85, 0.15] };
 
@@ -54,6 +57,7 @@ export class TablesView {
         h('div', { class: 'build-foot muted' }, h('span', {}, build.phase.replace('building index: ', '')),
           h('span', {}, `${count(build.tuples_done)} of ${count(build.tuples_total)} rows`)));
     }));
+    return builds.length ? BUILD_EVERY_MS : undefined;
   }
 
   async #drawTables() {
@@ -93,7 +97,7 @@ export class TablesView {
     h('summary', {}, icon('chevron'),
       h('span', { class: 'table-name' }, table.schema !== 'public' && h('span', { class: 'muted' }, `${table.schema}.`), h('strong', {}, table.name),
         indexes.some((index) => !['btree'].includes(index.method)) && h('span', { class: 'badge' }, 'vector index')),
-      h('span', { class: 'figure' }, h('b', {}, short(table.rows ?? 0)), ' rows'),
+      h('span', { class: 'figure' }, h('b', {}, short(table.rows ?? 0)), table.rows === 1 ? ' row' : ' rows'),
       h('span', { class: 'figure', title: 'table + indexes' }, bytes(table.bytes + table.index_bytes), sizes)),
     body);
     return details;

@@ -7,6 +7,9 @@ import { grid } from './grid.js';
 
 const VIEWS = ['nearlake_webhooks', 'nearlake_webhook_deliveries'];
 
+/** What one looks for first comes first: on a phone the rest is a swipe away. */
+const COLUMNS = 'webhook, state, type, status, attempts, error, created, attempted, duration_ms, bytes, commit, event_id';
+
 const FIGURES = ['waiting', 'delivered', 'failed', 'dead', 'lost'];
 
 export class WebhooksView {
@@ -53,7 +56,7 @@ export class WebhooksView {
   }
 
   async #drawDeliveries() {
-    const { results: [result] } = await run(`SELECT * FROM ${VIEWS[1]} ORDER BY created DESC LIMIT 200`, { readOnly: true, maxRows: 200, timeoutMs: 20_000 });
+    const { results: [result] } = await run(`SELECT ${COLUMNS} FROM ${VIEWS[1]} ORDER BY created DESC LIMIT 200`, { readOnly: true, maxRows: 200, timeoutMs: 20_000 });
     const key = JSON.stringify(result.rows);
     if (key === this.drawn) return;
     this.drawn = key;
