@@ -113,6 +113,7 @@ class Centroids : private CentroidRows {
   CentroidPage& OwnCentroids(uint32_t page);
   PostingPage& OwnPostings(uint32_t page);
   void Take(uint32_t id);
+  Page Empty() const { return {no_centroids_, no_postings_, false, false}; }
   void Write(uint32_t id, const float* centroid);
   void WriteNorm(uint32_t id);
 
@@ -122,6 +123,10 @@ class Centroids : private CentroidRows {
   // No id below this is free.
   uint32_t free_from_ = 0;
   std::vector<float> origin_;
+  // What stands in every page none of whose ids is in use: a posting keeps its id, so that few
+  // may be left of many, far apart.
+  std::shared_ptr<const CentroidPage> no_centroids_;
+  std::shared_ptr<const PostingPage> no_postings_;
   std::vector<Page> pages_;
   CentroidTree tree_;
 };

@@ -58,6 +58,40 @@ TEST(Snapshot, RefusesOrReadsAnyBytes) {
   }
 }
 
+TEST(Snapshot, OpensWhatAMassDeletionLeft) {
+  constexpr uint32_t kDims = 2;
+  Options options;
+  options.dims = kDims;
+  options.posting_target = 8;
+  options.posting_max = 16;
+  options.posting_min = 2;
+  options.spill = false;
+  Random random(11);
+  constexpr size_t kRows = 20'000;
+  std::vector<float> vectors(kRows * kDims);
+  for (float& x : vectors) x = random.Unit();
+  test::TestIndex index(options);
+  index.Build(vectors.data(), kRows);
+  // All but the rows of the posting with the highest id.
+  const uint32_t last = index.chunks().rbegin()->first;
+  ASSERT_GT(last, 2048U);
+  std::vector<uint8_t> stays(kRows);
+  for (const auto& chunk : index.chunks().at(last)) {
+    for (const uint64_t word : chunk->words()) stays[RowOf(word)] = 1;
+  }
+  for (size_t row = 0; row < kRows; ++row) {
+    if (stays[row] == 0) index.Delete(row);
+  }
+  index.Sweep();
+  ASSERT_EQ(index.version().postings(), 1U);
+  std::shared_ptr<const Version> back;
+  const Status status = Version::Open(index.version().Serialize(), &back);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_NE(back->posting(last), nullptr);
+  EXPECT_EQ(back->entries(), index.version().entries());
+  EXPECT_EQ(back->Serialize(), index.version().Serialize());
+}
+
 TEST(Snapshot, RefusesAFormatOfThePast) {
   std::vector<uint8_t> bytes = Some(Metric::kL2, 6).version().Serialize();
   bytes[4] = 1;
