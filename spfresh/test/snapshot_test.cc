@@ -39,7 +39,7 @@ TEST(Snapshot, RefusesOrReadsAnyBytes) {
     const std::vector<uint8_t> whole = Some(Metric::kInnerProduct, dims).version().Serialize();
     for (int turn = 0; turn < 1500; ++turn) {
       std::vector<uint8_t> bytes = whole;
-      const size_t end = turn % 2 == 0 ? 264 : bytes.size();
+      const size_t end = turn % 2 == 0 ? 280 : bytes.size();
       for (int i = 0; i < 4; ++i) bytes[random.Below(end)] = static_cast<uint8_t>(random.Next());
       if (turn % 7 == 0) bytes.resize(random.Below(bytes.size()));
       std::shared_ptr<const Version> back;
@@ -90,6 +90,39 @@ TEST(Snapshot, OpensWhatAMassDeletionLeft) {
   EXPECT_NE(back->posting(last), nullptr);
   EXPECT_EQ(back->entries(), index.version().entries());
   EXPECT_EQ(back->Serialize(), index.version().Serialize());
+}
+
+TEST(Snapshot, RemembersWhatChangedSinceTheCalibration) {
+  test::TestIndex index = Some(Metric::kL2, 6);
+  index.Idle();
+  index.Calibrate();
+  ASSERT_FALSE(index.version().WantsCalibration());
+  Random random(12);
+  std::vector<float> vector(6);
+  uint64_t row = 2000;
+  // Restarted after each hundredth of change.
+  for (int restart = 0; restart < 6; ++restart) {
+    EXPECT_FALSE(index.version().WantsCalibration()) << restart;
+    for (int i = 0; i < 20; ++i, ++row) {
+      for (float& x : vector) x = random.Unit() - 0.5F;
+      index.Insert(row, vector.data(), 1);
+    }
+    index.Open(index.Checkpoint());
+  }
+  EXPECT_TRUE(index.version().WantsCalibration());
+}
+
+TEST(Snapshot, ReadsTheFormatWithoutWhatChanged) {
+  const test::TestIndex index = Some(Metric::kL2, 6);
+  std::vector<uint8_t> bytes = index.version().Serialize();
+  // The two counts stand behind the thresholds.
+  bytes.erase(bytes.begin() + 192, bytes.begin() + 208);
+  bytes[4] = 3;
+  std::shared_ptr<const Version> back;
+  const Status status = Version::Open(bytes, &back);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(back->entries(), index.version().entries());
+  EXPECT_EQ(back->calibrated_entries(), index.version().calibrated_entries());
 }
 
 TEST(Snapshot, RefusesAFormatOfThePast) {
