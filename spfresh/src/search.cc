@@ -51,6 +51,17 @@ QueryCode::Beside PlaceBeside(const Version::State& state, const QueryCode& code
   return code.PlaceBeside(state.centroids.centroid(posting).data(), radius);
 }
 
+Status Misfit(const Chunk& chunk) {
+  return Status::Corrupt("a chunk of posting " + std::to_string(chunk.kind().posting) + " with " +
+                         std::to_string(chunk.stride()) + " coordinates of " +
+                         std::to_string(chunk.kind().bits) + " bits is none of this index");
+}
+
+Status WithoutRecords(const Chunk& chunk) {
+  return Status::Internal("a chunk of posting " + std::to_string(chunk.kind().posting) +
+                          " came without its records");
+}
+
 void Prefetch(const uint8_t* from, size_t bytes) {
   for (size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(from + at);
 }
@@ -175,13 +186,15 @@ bool Search::MayBeFound(uint64_t row, const Allowed* allowed) const {
   return row < request_.below && (allowed == nullptr || allowed->Contains(row));
 }
 
-void Search::Score(const Chunk& chunk, const Allowed* allowed) {
-  if (!version_->state().Fits(chunk) || !chunk.has_records()) return;
+Status Search::Score(const Chunk& chunk, const Allowed* allowed) {
+  if (!version_->state().Fits(chunk)) return Misfit(chunk);
+  if (!chunk.has_records()) return WithoutRecords(chunk);
   if (code_ == nullptr) {
     ScoreWhole(chunk, allowed);
   } else {
     ScoreCodes(chunk, allowed, nullptr);
   }
+  return {};
 }
 
 void Search::ScoreWhole(const Chunk& chunk, const Allowed* allowed) {
@@ -294,14 +307,16 @@ void Search::Guess(float estimate) {
 
 bool Search::wants_all_records() const { return code_ == nullptr || code_->certain(); }
 
-void Search::ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* allowed) {
-  if (!version_->state().Fits(chunk)) return;
+Status Search::ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* allowed) {
+  if (!version_->state().Fits(chunk)) return Misfit(chunk);
   OpenChunk& chunk_open = open_[number];
+  chunk_open.posting = chunk.kind().posting;
+  chunk_open.size = chunk.size();
   chunk_open.seen = seen_;
   std::vector<Open>& open = chunk_open.entries;
   if (code_ != nullptr) {
     ScoreCodes(chunk, allowed, &open);
-    return;
+    return {};
   }
   const Words words = chunk.words();
   for (uint32_t i = 0; i < words.size(); ++i) {
@@ -311,6 +326,7 @@ void Search::ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* allow
   seen_ += words.size();
   visible_count_ += open.size();
   scanned_ += open.size();
+  return {};
 }
 
 void Search::Wanted(std::vector<uint32_t>* numbers) {
@@ -335,10 +351,12 @@ void Search::Wanted(std::vector<uint32_t>* numbers) {
   }
 }
 
-void Search::ScoreRecords(const Chunk& chunk, uint32_t number) {
+Status Search::ScoreRecords(const Chunk& chunk, uint32_t number) {
   const Version::State& state = version_->state();
+  if (!state.Fits(chunk)) return Misfit(chunk);
+  if (!chunk.has_records()) return WithoutRecords(chunk);
   const auto found = open_.find(number);
-  if (found == open_.end() || !state.Fits(chunk) || !chunk.has_records()) return;
+  if (found == open_.end()) return {};
   std::vector<Open>& open = found->second.entries;
   const uint64_t seen = found->second.seen;
   const Words words = chunk.words();
@@ -346,9 +364,13 @@ void Search::ScoreRecords(const Chunk& chunk, uint32_t number) {
   const QueryCode::Beside beside =
       whole ? QueryCode::Beside{}
             : PlaceBeside(state, *code_, chunk.kind().posting, named_, named2_);
+  if (found->second.posting != chunk.kind().posting || found->second.size != chunk.size()) {
+    return Status::Corrupt("a chunk of posting " + std::to_string(chunk.kind().posting) +
+                           " is not the one that was scanned");
+  }
   size_t kept = 0;
   for (const Open& entry : open) {
-    if (entry.entry >= words.size() || entry.low > candidates_->bound()) continue;
+    if (entry.low > candidates_->bound()) continue;
     if (entry.low > open_bound_) {
       open[kept++] = entry;
       continue;
@@ -367,6 +389,7 @@ void Search::ScoreRecords(const Chunk& chunk, uint32_t number) {
   }
   open.resize(kept);
   if (open.empty()) open_.erase(found);
+  return {};
 }
 
 std::vector<Hit> Search::Hits() const {

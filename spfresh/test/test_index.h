@@ -219,7 +219,7 @@ class TestIndex {
       for (const uint32_t posting : postings) {
         const auto found = chunks_.find(posting);
         if (found == chunks_.end()) continue;
-        for (const auto& chunk : found->second) search->Score(*chunk, allowed);
+        for (const auto& chunk : found->second) Must(search->Score(*chunk, allowed));
       }
     }
     if (probes != nullptr) *probes += search->probes();

@@ -65,12 +65,14 @@ class Search {
   void Next(uint32_t most, std::vector<uint32_t>* postings);
 
   // Scores a chunk of a posting that Next named, with its records. "allowed" is null for all rows;
-  // it must be the same set at every call.
-  void Score(const Chunk& chunk, const Allowed* allowed);
+  // it must be the same set at every call. Corrupt for a chunk of no posting of this version, of
+  // other dimensions or other codes: here and below, whatever cannot be scored is told, since its
+  // rows would be lost to the search. REQUIRES: chunk.has_records()
+  Status Score(const Chunk& chunk, const Allowed* allowed);
 
   // Instead of Score, for a chunk without records: keeps in mind what they are wanted for, under
   // "number", which is the caller's choice. REQUIRES: no other chunk has this number.
-  void ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* allowed);
+  Status ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* allowed);
   // Instead of either, for so many entries of which the caller knows that none may be found.
   void PassOver(uint32_t entries) { seen_ += entries; }
   // Whether chunks are of no use without their records.
@@ -79,8 +81,8 @@ class Search {
   // entries that look nearest, and may be among the k nearest. Again until it names none: then the
   // answer is what Score would have given, but for chance.
   void Wanted(std::vector<uint32_t>* numbers);
-  // The chunk of this number, with its records.
-  void ScoreRecords(const Chunk& chunk, uint32_t number);
+  // The chunk of this number, with its records. Corrupt also when it is not the one that was scored.
+  Status ScoreRecords(const Chunk& chunk, uint32_t number);
 
   // The nearest rows, nearest first, ties by row; each row once. Where vectors are kept whole these
   // are k, or all that are allowed. Where they are coded, there may be some more: all that may be
@@ -121,6 +123,8 @@ class Search {
   };
   // What is open of a chunk, and how much had been seen before it.
   struct OpenChunk {
+    uint32_t posting = 0;
+    uint32_t size = 0;
     uint64_t seen = 0;
     std::vector<Open> entries;
   };
