@@ -61,7 +61,10 @@ float CentroidOrder::Excess(uint32_t posting) const {
 
 float CentroidOrder::Measure(uint32_t posting) {
   ++measured_;
-  return std::max(0.0F, query_.Distance2(posting) - Excess(posting));
+  // Without codes the search is an exact one.
+  const float distance2 =
+      code_ == nullptr ? query_.SureDistance2(posting) : query_.Distance2(posting);
+  return std::max(0.0F, distance2 - Excess(posting));
 }
 
 void CentroidOrder::Open(const CentroidNode& node) {

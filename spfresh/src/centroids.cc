@@ -204,10 +204,8 @@ CentroidQuery::CentroidQuery(const Centroids& centroids, const float* place)
   if (!centroids.coded()) return;
   const size_t stride = centroids.stride();
   offset_.resize(stride);
-  for (size_t i = 0; i < stride; ++i) {
-    offset_[i] = place[i] - centroids.origin()[i];
-    sum_ += offset_[i];
-  }
+  for (size_t i = 0; i < stride; ++i) offset_[i] = place[i] - centroids.origin()[i];
+  steps_ = InSteps(offset_.data(), stride);
   Dot(offset_.data(), {offset_.data(), 1, stride, stride}, &offset2_);
 }
 
@@ -223,8 +221,19 @@ float CentroidQuery::Distance2(uint32_t posting) const {
 }
 
 float CentroidQuery::Distance2(const uint8_t* bytes, float scale, float offset2) const {
-  const float steps = DotBytes(offset_.data(), bytes, centroids_.stride()) - kMiddle * sum_;
-  return std::max(0.0F, offset2_ + offset2 - 2 * scale * steps);
+  constexpr auto kTwiceMiddle = static_cast<int64_t>(2 * kMiddle);
+  const float along = DotBytes(steps_, bytes, centroids_.stride(), kTwiceMiddle);
+  return std::max(0.0F, offset2_ + offset2 - 2 * scale * along);
+}
+
+float CentroidQuery::SureDistance2(uint32_t posting) const {
+  if (!centroids_.coded()) return Distance2(posting);
+  const size_t stride = centroids_.stride();
+  float sum = 0;
+  for (const float x : offset_) sum += x;
+  const float along = DotBytes(offset_.data(), centroids_.bytes(posting), stride) - kMiddle * sum;
+  return std::max(0.0F,
+                  offset2_ + centroids_.offset2(posting) - 2 * centroids_.scale(posting) * along);
 }
 
 }  // namespace spfresh

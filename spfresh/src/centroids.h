@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "centroid_tree.h"
+#include "code_kernels.h"
 #include "codec.h"
 #include "spfresh/version.h"
 
@@ -136,8 +137,11 @@ class CentroidQuery {
   // Both outlive this.
   CentroidQuery(const Centroids& centroids, const float* place);
 
-  // To the centroid of a posting. One pass over its bytes.
+  // To the centroid of a posting. One pass over its bytes. Where centroids are coded the place is
+  // taken in steps of 16 bits, which are off by some 1e-5 of the distances from the origin.
   float Distance2(uint32_t posting) const;
+  // The same to the precision of floats, for bounds that must hold.
+  float SureDistance2(uint32_t posting) const;
   // To one that is rounded. REQUIRES: centroids are coded.
   float Distance2(const RoundedCentroid& to) const {
     return Distance2(to.bytes.data(), to.scale, to.offset2);
@@ -148,10 +152,10 @@ class CentroidQuery {
 
   const Centroids& centroids_;
   const float* place_;
-  // Where centroids are coded: the place beside the origin, its squared length, and its sum.
+  // Where centroids are coded: the place beside the origin, and its squared length.
   std::vector<float> offset_;
+  SteppedQuery steps_;
   float offset2_ = 0;
-  float sum_ = 0;
 };
 
 }  // namespace spfresh

@@ -74,7 +74,8 @@ double Missed(const Centroids& centroids, size_t wanted, Random* random) {
     CentroidOrder exact(centroids, space, place.data(), nullptr);
     std::set<uint32_t> found, right, all;
     for (size_t n = 0; const CentroidOrder::Near* near = order.Nearest(); ++n) {
-      EXPECT_FLOAT_EQ(near->distance2, CentroidQuery(centroids, place.data()).Distance2(near->posting));
+      EXPECT_FLOAT_EQ(near->distance2,
+                      CentroidQuery(centroids, place.data()).Distance2(near->posting));
       if (n < wanted) found.insert(near->posting);
       EXPECT_TRUE(all.insert(near->posting).second);
       order.Pop();
@@ -172,7 +173,7 @@ TEST(Assign, FindsTheNearestAsSurelyAsItIsAsked) {
       const CentroidQuery query(centroids, vectors.data() + i * kDims);
       EXPECT_NE(places[i].primary, places[i].spill);
       for (uint32_t id = 0; id < centroids.capacity(); ++id) {
-        if (centroids.in_use(id) && query.Distance2(id) < places[i].primary_distance2) {
+        if (centroids.in_use(id) && query.Distance2(id) < query.Distance2(places[i].primary)) {
           ++count;
           break;
         }
