@@ -63,9 +63,18 @@ HWY_INLINE void SumLookups(const uint8_t* HWY_RESTRICT table, const uint8_t* HWY
   hn::StoreU(low_odd, d16, parts[1]);
   hn::StoreU(hn::Sub(high, hn::ShiftLeft<8>(high_odd)), d16, parts[2]);
   hn::StoreU(high_odd, d16, parts[3]);
+  // All lookups of an entry together stay below 2^16 too.
+  const hn::CappedTag<uint16_t, 8> run;
+  const hn::CappedTag<uint32_t, hn::MaxLanes(run)> wide;
+  const hn::Rebind<uint16_t, decltype(wide)> narrow;
   for (size_t part = 0; part < 4; ++part) {
-    for (size_t i = 0; i < lanes16; i += 8) {
-      for (size_t j = 0; j < 8; ++j) sums[8 * part + j] += parts[part][i + j];
+    for (size_t j = 0; j < 8; j += hn::Lanes(wide)) {
+      auto sum = hn::LoadU(narrow, parts[part] + j);
+      for (size_t i = 8; i < lanes16; i += 8) {
+        sum = hn::Add(sum, hn::LoadU(narrow, parts[part] + i + j));
+      }
+      uint32_t* to = sums + 8 * part + j;
+      hn::StoreU(hn::Add(hn::LoadU(wide, to), hn::PromoteTo(wide, sum)), wide, to);
     }
   }
 #endif

@@ -151,12 +151,18 @@ bool Search::Done(float next2) const {
   float kth2;
   if (!StopKth2(&kth2)) return false;
   if (!(kth2 > 0)) return true;
-  // Of the rows seen, which share is allowed: the k-th hit lies as deep among all rows as k over
-  // that.
+  return Stop::Progress(stop.bias(), next2, nearest2_, kth2) >= StopThreshold();
+}
+
+// Of the rows seen, which share is allowed: the k-th hit lies as deep among all rows as k over that.
+float Search::StopThreshold() const {
   const float depth = static_cast<float>(request_.k) * static_cast<float>(seen_) /
                       static_cast<float>(std::max<uint64_t>(1, visible_count_));
-  return Stop::Progress(stop.bias(), next2, nearest2_, kth2) >=
-         stop.Threshold(request_.recall_target, depth);
+  if (depth != threshold_depth_) {
+    threshold_depth_ = depth;
+    threshold_ = version_->state().stop.Threshold(request_.recall_target, depth);
+  }
+  return threshold_;
 }
 
 // The stop rule was calibrated on searches that may find every row. Which rows a filter leaves is
@@ -241,6 +247,12 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<
   const uint32_t posting = chunk.kind().posting;
   scanned_ += chunk.size();
 
+  // What a scan reads until it is well under way; from there on it looks ahead itself.
+  if (!code_->certain()) {
+    const std::span<const uint8_t> bytes = chunk.scan_bytes();
+    const size_t planes = chunk.scan().planes - bytes.data();
+    Prefetch(bytes.data(), std::min(bytes.size(), planes + PlaneBytes(chunk.stride())));
+  }
   const QueryCode::Beside beside = PlaceBeside(state, *code_, posting, named_, named2_);
   const Words words = chunk.words();
   const size_t record_bytes = state.codec.record_bytes();
@@ -252,7 +264,7 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<
   };
   uint32_t scanned = 0;
   if (!code_->certain()) {
-    const Chunk::Scan scan = chunk.scan();
+    const Chunk::Scan& scan = chunk.scan();
     scanned = std::min(chunk.size(), scan.blocks * static_cast<uint32_t>(kScanBlock));
     scores_.resize(scan.blocks * kScanBlock);
     within_.resize(scan.blocks);

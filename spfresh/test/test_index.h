@@ -30,6 +30,7 @@ inline void Must(const Status& status) {
 class TestIndex {
  public:
   explicit TestIndex(const Options& options) { Must(Version::Empty(options, &version_)); }
+  TestIndex(TestIndex&&) = default;
 
   // Rows 0 to count, from a sample of all of them.
   void Build(const float* vectors, size_t count, size_t threads = 1) {
@@ -108,6 +109,8 @@ class TestIndex {
     }
     left_out_ = image.left_out;
     watermark_ = image.watermark;
+    by_id_.clear();
+    for (auto& [id, chunks] : chunks_) Find(id) = &chunks;
   }
   bool IsLive(uint64_t row) const { return row < watermark_ && !dead_.contains(row); }
   // Rows below exist, whether or not the index was given them.
@@ -217,9 +220,9 @@ class TestIndex {
       search->Next(2, &postings);
       if (postings.empty()) break;
       for (const uint32_t posting : postings) {
-        const auto found = chunks_.find(posting);
-        if (found == chunks_.end()) continue;
-        for (const auto& chunk : found->second) Must(search->Score(*chunk, allowed));
+        const Chunks* const found = posting < by_id_.size() ? by_id_[posting] : nullptr;
+        if (found == nullptr) continue;
+        for (const auto& chunk : *found) Must(search->Score(*chunk, allowed));
       }
     }
     if (probes != nullptr) *probes += search->probes();
@@ -246,8 +249,14 @@ class TestIndex {
   uint64_t scrubbed = 0;
 
  private:
+  using Chunks = std::vector<std::shared_ptr<const Chunk>>;
   static constexpr size_t kSlice = 4096;
   static constexpr size_t kChunksMax = 4, kJoinMax = 32;
+
+  const Chunks*& Find(uint32_t posting) {
+    if (posting >= by_id_.size()) by_id_.resize(posting + 1);
+    return by_id_[posting];
+  }
 
   // A posting in too many chunks.
   bool Scattered(uint32_t* posting) {
@@ -288,13 +297,19 @@ class TestIndex {
       }
       if (posting.kind != PostingChange::Kind::kAppend) chunks.clear();
       if (posting.chunk != nullptr) chunks.push_back(std::move(posting.chunk));
-      if (posting.kind == PostingChange::Kind::kRemove) chunks_.erase(posting.posting);
+      Find(posting.posting) = &chunks;
+      if (posting.kind == PostingChange::Kind::kRemove) {
+        Find(posting.posting) = nullptr;
+        chunks_.erase(posting.posting);
+      }
     }
     left_out_.insert(left_out_.end(), change.left_out.begin(), change.left_out.end());
   }
 
   std::shared_ptr<const Version> version_;
-  std::map<uint32_t, std::vector<std::shared_ptr<const Chunk>>> chunks_;
+  std::map<uint32_t, Chunks> chunks_;
+  // The same by their places, for searches: a map's nodes are far apart.
+  std::vector<const Chunks*> by_id_;
   // Postings that may be in too many chunks.
   std::vector<uint32_t> appended_;
   std::unordered_set<uint64_t> dead_;
