@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "centroid_tree.h"
@@ -101,6 +102,9 @@ class Centroids : private CentroidRows {
   void Place(uint32_t id, const uint8_t* bytes, float scale);
   void Group(uint64_t seed);
   bool Restore(const std::vector<std::vector<std::vector<uint32_t>>>& levels);
+
+  // What is wrong with the tree, in a sentence, or nothing.
+  std::string TreeFault() const;
 
  private:
   struct Page {
