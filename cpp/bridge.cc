@@ -330,34 +330,26 @@ Status search_next(spfresh::Search& search, uint32_t most, rust::Vec<uint32_t>& 
 }
 
 Status search_score(spfresh::Search& search, const spfresh::Chunk& chunk) {
-  return Land([&] {
-    search.Score(chunk, nullptr);
-    return spfresh::Status();
-  });
+  return Land([&] { return search.Score(chunk, nullptr); });
 }
 
 Status search_score_allowed(spfresh::Search& search, const spfresh::Chunk& chunk, uint64_t base,
                             Words words) {
   return Land([&] {
     const spfresh::Allowed allowed{base, Span(words)};
-    search.Score(chunk, &allowed);
-    return spfresh::Status();
+    return search.Score(chunk, &allowed);
   });
 }
 
 Status search_score_scan(spfresh::Search& search, const spfresh::Chunk& chunk, uint32_t number) {
-  return Land([&] {
-    search.ScoreScan(chunk, number, nullptr);
-    return spfresh::Status();
-  });
+  return Land([&] { return search.ScoreScan(chunk, number, nullptr); });
 }
 
 Status search_score_scan_allowed(spfresh::Search& search, const spfresh::Chunk& chunk,
                                  uint32_t number, uint64_t base, Words words) {
   return Land([&] {
     const spfresh::Allowed allowed{base, Span(words)};
-    search.ScoreScan(chunk, number, &allowed);
-    return spfresh::Status();
+    return search.ScoreScan(chunk, number, &allowed);
   });
 }
 
@@ -371,10 +363,7 @@ Status search_wanted(spfresh::Search& search, rust::Vec<uint32_t>& numbers) {
 }
 
 Status search_score_records(spfresh::Search& search, const spfresh::Chunk& chunk, uint32_t number) {
-  return Land([&] {
-    search.ScoreRecords(chunk, number);
-    return spfresh::Status();
-  });
+  return Land([&] { return search.ScoreRecords(chunk, number); });
 }
 
 Hits search_hits(const spfresh::Search& search) {

@@ -3,7 +3,9 @@
 //   search_bench --dims=384 --base=base.f32 --queries=queries.f32 [--k=10] [--metric=l2|ip|cosine]
 //                [--allowed=bytes.u8] [--inserts] [--churn] [--bits=8|4|32]
 //                [--targets=0.9,0.95,0.99,32] [--most=queries] [--threads=1] [--grow=0]
+//                [--sample=65536]
 //
+// The index is built as the server builds it: centroids from a sample of so many rows at most.
 // "--grow=n" builds of all but the last n rows and inserts these. "--threads" is for the build.
 // "--inserts" fills the index by inserts of 256 rows with upkeep in between instead of a bulk
 // build;
@@ -76,7 +78,8 @@ void Ask(const TestIndex& index, const Questions& on, const std::string& target)
 
 int main(int argc, char** argv) {
   auto flags = spfresh::bench::Flags(
-      argc, argv, {{"k", "10"}, {"metric", "l2"}, {"targets", "0.9,0.95,0.99"}, {"dims", "0"}});
+      argc, argv,
+      {{"k", "10"}, {"metric", "l2"}, {"targets", "0.9,0.95,0.99"}, {"dims", "0"}, {"sample", "65536"}});
   spfresh::Options options;
   options.dims = static_cast<uint32_t>(std::stoul(flags["dims"]));
   options.metric = spfresh::bench::MetricOf(flags["metric"]);
@@ -109,7 +112,7 @@ int main(int argc, char** argv) {
   } else {
     const size_t threads = flags.contains("threads") ? std::stoul(flags["threads"]) : 1;
     const size_t built = flags.contains("grow") ? rows - std::stoul(flags["grow"]) : rows;
-    index.Build(base.data(), built, threads);
+    index.Build(base.data(), built, threads, std::stoul(flags["sample"]));
     const double seconds = CpuSeconds() - start;
     std::printf("%zu rows built at %.0f a second of CPU\n", built,
                 static_cast<double>(built) / seconds);

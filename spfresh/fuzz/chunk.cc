@@ -24,7 +24,7 @@ void Use(const std::shared_ptr<const spfresh::Version>& version, const spfresh::
     if (!Search::Begin(version, query, {5, target, 0, kRowEnd - 1}, &search).ok()) std::abort();
     std::vector<uint32_t> postings;
     search->Next(3, &postings);
-    search->Score(chunk, nullptr);
+    (void)search->Score(chunk, nullptr);
     search->Next(3, &postings);
     if (search->Hits().size() > chunk.size()) std::abort();
   }

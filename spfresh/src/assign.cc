@@ -83,7 +83,7 @@ class Assigner {
       return to;
     }
     to.primary = near_[0].posting;
-    to.primary_distance2 = near_[0].distance2;
+    to.primary_distance2 = SureDistance2(near_[0], vector);
     // A vector that equals its centroid has no residual to be orthogonal to, and no copy.
     if (spill == Spill::kYes && to.primary_distance2 > 0) PlaceSpill(vector, &to);
     return to;
@@ -132,6 +132,15 @@ class Assigner {
     std::push_heap(near_.begin(), near_.end());
   }
 
+  // To the precision of floats: a posting's radius must hold what is in it.
+  float SureDistance2(const Near& near, const float* vector) {
+    const size_t stride = centroids_.stride();
+    centroids_.Read(near.posting, residual_.data());
+    float distance2;
+    L2Squared(vector, {residual_.data(), 1, stride, stride}, &distance2);
+    return distance2;
+  }
+
   void PlaceSpill(const float* vector, Assignment* to) {
     const size_t stride = centroids_.stride();
     centroids_.Read(to->primary, residual_.data());
@@ -150,6 +159,10 @@ class Assigner {
       best = loss;
       to->spill = near_[i].posting;
       to->spill_distance2 = near_[i].distance2;
+    }
+    if (to->spill != kNowhere) {
+      centroids_.Read(to->spill, other_.data());
+      L2Squared(vector, {other_.data(), 1, stride, stride}, &to->spill_distance2);
     }
   }
 

@@ -1,11 +1,7 @@
 #include "spfresh/build.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
-#include <map>
 
-#include "drift.h"
 #include "spfresh/distance.h"
 #include "trainer.h"
 #include "version_state.h"
@@ -26,17 +22,8 @@ struct Builder::Impl {
   Version::State state;
   std::vector<float> sample;
   std::unique_ptr<Trainer> trainer;
-  // The version that vectors are assigned by; made when training is done.
+  // Made when training is done.
   std::shared_ptr<const Version> version;
-  // Of each posting, what was taken so far.
-  struct Members {
-    Posting counts;
-    std::vector<std::shared_ptr<const Chunk>> chunks;
-  };
-  std::map<uint32_t, Members> members;
-  uint64_t rows = 0;
-  uint64_t entries = 0;
-  std::vector<uint64_t> left_out;
 };
 
 Builder::Builder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -108,90 +95,5 @@ uint32_t Builder::train_units() const {
 }
 
 void Builder::RunTrainUnit(uint32_t unit) { impl_->trainer->RunUnit(unit); }
-
-Status Builder::Place(std::span<const uint64_t> rows, std::span<const float> vectors,
-                      Change* out) const {
-  if (impl_->version == nullptr || impl_->version->postings() == 0) {
-    return Status::Internal("vectors were placed before training");
-  }
-  return impl_->version->Insert(rows, vectors, out);
-}
-
-Status Builder::Add(std::span<const uint64_t> rows, std::span<const float> vectors) {
-  if (impl_->version == nullptr) return Status::Internal("vectors were added before training");
-  Change change;
-  if (Status status = impl_->version->Insert(rows, vectors, &change); !status.ok()) return status;
-  if (impl_->version->postings() == 0) {
-    // Without a sample the first vectors make the only posting.
-    Version::State first = change.version->state();
-    for (uint32_t id = 0; id < first.centroids.capacity(); ++id) {
-      const bool in_use = first.centroids.in_use(id);
-      first.centroids.Change(id) = Posting{};
-      first.centroids.Change(id).in_use = in_use;
-    }
-    first.entries = first.merge_credit = first.changed = 0;
-    impl_->version = Seal(std::move(first));
-  }
-  return Take(std::move(change));
-}
-
-Status Builder::Take(Change placed) {
-  const Version& base = *impl_->version;
-  for (PostingChange& posting : placed.postings) {
-    const Posting* counts = placed.version->posting(posting.posting);
-    if (counts == nullptr || base.posting(posting.posting) == nullptr) {
-      return Status::Internal("what was placed is none of this builder's");
-    }
-    Impl::Members& members = impl_->members[posting.posting];
-    members.counts.entries += counts->entries;
-    members.counts.primaries += counts->primaries;
-    members.counts.radius = std::max(members.counts.radius, counts->radius);
-    AddSums(*counts, &members.counts);
-    impl_->rows += counts->primaries;
-    impl_->entries += counts->entries;
-    members.chunks.push_back(std::move(posting.chunk));
-  }
-  impl_->left_out.insert(impl_->left_out.end(), placed.left_out.begin(), placed.left_out.end());
-  return {};
-}
-
-Status Builder::Finish(Change* out) {
-  if (impl_->version == nullptr) return Status::Internal("a build ended before training");
-  Change change;
-  Version::State next = impl_->version->state();
-  std::vector<uint64_t> words;
-  std::vector<uint8_t> records;
-  for (auto& [id, members] : impl_->members) {
-    words.clear();
-    records.clear();
-    for (auto& chunk : members.chunks) {
-      words.insert(words.end(), chunk->words().begin(), chunk->words().end());
-      records.insert(records.end(), chunk->records().begin(), chunk->records().end());
-      chunk.reset();
-    }
-    change.postings.push_back(
-        {id, PostingChange::Kind::kReplace, Chunk::Make(next.KindOf(id), words, records)});
-    // The centroids were learnt from these very vectors, or a fair sample of them: none is "added",
-    // and there is nothing to refine.
-    Posting& posting = next.centroids.Change(id);
-    posting = members.counts;
-    posting.in_use = true;
-    // Few vectors apart from all others are best left there: merged, they lie far from where a
-    // search looks for them (probes for .99 on hard embeddings: 200, with such mergers 580).
-    if (posting.entries < next.options.posting_min) posting.stuck = posting.entries;
-  }
-  impl_->members.clear();
-  next.entries = next.changed = impl_->entries;
-  next.merge_credit = impl_->rows;
-  for (uint32_t id = 0; id < next.centroids.capacity(); ++id) {
-    if (next.centroids.in_use(id) && next.centroids.posting(id).entries == 0) {
-      next.centroids.Remove(id);
-    }
-  }
-  change.left_out = std::move(impl_->left_out);
-  change.version = Seal(std::move(next));
-  *out = std::move(change);
-  return {};
-}
 
 }  // namespace spfresh

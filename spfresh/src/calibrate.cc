@@ -40,8 +40,8 @@ constexpr double kMissShare = 0.35;
 struct Calibrator::Query {
   size_t way = 0;
   struct Found {
-    float score;
     uint64_t row;
+    float score;
     uint32_t posting;
     friend bool operator<(const Found& a, const Found& b) { return a.score < b.score; }
   };
@@ -64,24 +64,53 @@ struct Calibrator::Query {
 
 namespace {
 
-// How one search would have gone, probe by probe: after step t, the progress toward the next
-// posting for each bias, how many of the true k were found, and how many entries were read.
+// How one search would have gone, probe by probe. The steps that are kept are those after which
+// another of the true k is found, so that where a search stops says exactly what it has found, and
+// of the others one for each kReadPart of what was read: by so much its reading may be overstated.
+// A replay is thus as long as its depth and a logarithm, not as there are postings.
 struct Replay {
-  std::array<std::vector<float>, kBiases.size()> progress;
-  std::vector<float> share;
-  std::vector<uint64_t> read;
+  struct Step {
+    // Toward the next posting, for each bias.
+    std::array<float, kBiases.size()> progress;
+    // Of the true k.
+    float share;
+    uint64_t read;
+  };
+  std::vector<Step> steps;
+
+  void Add(const Step& step) {
+    if (step.share > last_.share || last_.read - kept_ >= kept_ / kReadPart) Keep();
+    last_ = step;
+  }
+  void End() {
+    steps.push_back(last_);
+    steps.shrink_to_fit();
+  }
+
+ private:
+  static constexpr uint64_t kReadPart = 32;
+
+  // Nobody stops before there is any progress.
+  void Keep() {
+    if (*std::max_element(last_.progress.begin(), last_.progress.end()) <= 0) return;
+    steps.push_back(last_);
+    kept_ = last_.read;
+  }
+
+  // The step before, and what had been read at the last that was kept.
+  Step last_{};
+  uint64_t kept_ = 0;
 };
 
 // The mean share found and entries read if all had stopped at this progress.
 std::pair<double, double> StopAt(const std::vector<Replay>& replays, size_t bias, float threshold) {
   double share = 0, read = 0;
   for (const Replay& replay : replays) {
-    const auto& progress = replay.progress[bias];
     // Progress only grows.
-    size_t t = std::lower_bound(progress.begin(), progress.end(), threshold) - progress.begin();
-    t = std::min(t, progress.size() - 1);
-    share += static_cast<double>(replay.share[t]);
-    read += static_cast<double>(replay.read[t]);
+    const auto before = [&](const Replay::Step& step) { return step.progress[bias] < threshold; };
+    const auto stop = std::partition_point(replay.steps.begin(), replay.steps.end() - 1, before);
+    share += static_cast<double>(stop->share);
+    read += static_cast<double>(stop->read);
   }
   const auto n = static_cast<double>(replays.size());
   return {share / n, read / n};
@@ -226,7 +255,7 @@ void Calibrator::OfferCodes(uint32_t posting, const Chunk& chunk, std::span<cons
     const QueryCode::Beside beside = query.code->PlaceBeside(centroid.data(), 0);
     const auto offer = [&](uint32_t i) {
       if (live[i] == 0) return;
-      query.Offer({query.code->Refine(beside, chunk.record(i)).score, RowOf(words[i]), posting});
+      query.Offer({RowOf(words[i]), query.code->Refine(beside, chunk.record(i)).score, posting});
     };
     query.code->ScanWithin(kDeviations, beside, scan, query.worst, lows.data(), within.data());
     for (uint32_t block = 0; block < scan.blocks; ++block) {
@@ -246,7 +275,7 @@ void Calibrator::OfferVectors(uint32_t posting, const Chunk& chunk, std::span<co
   for (size_t q = 0; q < queries_.size(); ++q) {
     space.Scores(places_.data() + q * stride, chunk.vectors(), n, scores.data());
     for (size_t i = 0; i < n; ++i) {
-      if (live[i] != 0) queries_[q].Offer({scores[i], RowOf(chunk.words()[i]), posting});
+      if (live[i] != 0) queries_[q].Offer({RowOf(chunk.words()[i]), scores[i], posting});
     }
   }
 }
@@ -275,6 +304,8 @@ std::shared_ptr<const Version> Calibrator::Finish() {
     float distance2;
     uint32_t rank;
   };
+  uint64_t held = (sample_.capacity() + places_.capacity()) * sizeof(float);
+  for (const Query& query : queries_) held += query.found.capacity() * sizeof(Query::Found);
   std::vector<Ranked> order;
   for (size_t q = 0; q < queries_.size(); ++q) {
     order.clear();
@@ -325,21 +356,28 @@ std::shared_ptr<const Version> Calibrator::Finish() {
             }
           }
         }
+        Replay::Step step{};
         for (size_t b = 0; b < kBiases.size(); ++b) {
           const float kth2 = count < k ? 0 : truth[kth].distance2;
           const bool last = t + 1 == order.size();
-          const float progress =
+          step.progress[b] =
               last || (count >= k && !(kth2 > 0)) ? std::numeric_limits<float>::max()
               : count < k
                   ? 0.0F
                   : Stop::Progress(kBiases[b], order[t + 1].distance2, order[0].distance2, kth2);
-          replay.progress[b].push_back(progress);
         }
-        replay.share.push_back(static_cast<float>(right) / static_cast<float>(k));
-        replay.read.push_back(read);
+        step.share = static_cast<float>(right) / static_cast<float>(k);
+        step.read = read;
+        replay.Add(step);
       }
-      if (!replay.read.empty()) replays[d][queries_[q].way].push_back(std::move(replay));
+      if (order.empty()) continue;
+      replay.End();
+      held += replay.steps.capacity() * sizeof(Replay::Step);
+      replays[d][queries_[q].way].push_back(std::move(replay));
     }
+    held_most_ = std::max(held_most_, held);
+    held -= found.capacity() * sizeof(Query::Found);
+    std::vector<Query::Found>().swap(found);
   }
 
   // The bias that reads least for a usual wish, then its thresholds.

@@ -19,7 +19,7 @@ constexpr size_t kFirst = 64;
 // Where nodes are opened in turn: of a hundred postings two come late.
 constexpr float kReach = 2;
 // The limit that lets so many in is guessed from a sample of this size.
-constexpr size_t kSample = 1024;
+constexpr size_t kSample = 192;
 
 }  // namespace
 
@@ -61,7 +61,10 @@ float CentroidOrder::Excess(uint32_t posting) const {
 
 float CentroidOrder::Measure(uint32_t posting) {
   ++measured_;
-  return std::max(0.0F, query_.Distance2(posting) - Excess(posting));
+  // Without codes the search is an exact one.
+  const float distance2 =
+      code_ == nullptr ? query_.SureDistance2(posting) : query_.Distance2(posting);
+  return std::max(0.0F, distance2 - Excess(posting));
 }
 
 void CentroidOrder::Open(const CentroidNode& node) {
@@ -108,9 +111,13 @@ void CentroidOrder::Raise() {
   } else {
     sample_.clear();
     const size_t stride = std::max<size_t>(1, lows_.size() / kSample) | 1;
+    sample_.resize(lows_.size() / stride + 1);
+    size_t taken = 0;
     for (size_t at = 0; at < lows_.size(); at += stride) {
-      if (lows_[at] > above && lows_[at] < kInfinity) sample_.push_back(lows_[at]);
+      sample_[taken] = lows_[at];
+      taken += lows_[at] > above && lows_[at] < kInfinity ? 1 : 0;
     }
+    sample_.resize(taken);
     if (sample_.size() < 8) {
       limit_ = std::numeric_limits<float>::max();
     } else {

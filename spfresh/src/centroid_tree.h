@@ -11,6 +11,7 @@
 #include <limits>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "codec.h"
@@ -112,6 +113,11 @@ class CentroidTree {
   // Makes the codes of the nodes that changed. To be called last.
   void Encode(const CentroidRows& rows);
 
+  // What is wrong with it, in a sentence, or nothing: whether a search that goes down from the root
+  // reaches each of these postings once, and whether nodes are coded as their children are.
+  // "postings" ascend. REQUIRES: Encode was called last.
+  std::string Fault(std::span<const uint32_t> postings, const CentroidRows& rows) const;
+
  private:
   struct Slot {
     std::shared_ptr<const CentroidNode> node;
@@ -142,6 +148,7 @@ class CentroidTree {
   void Split(uint32_t level, uint32_t at, const CentroidRows& rows);
   void SplitRoot(const CentroidRows& rows);
   void ShrinkRoot();
+  std::string NodeFault(uint32_t level, uint32_t at, const CentroidRows& rows) const;
   void Measure(uint32_t level, CentroidNode* node, const std::vector<float>& children) const;
 
   Codec codec_;

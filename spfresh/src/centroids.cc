@@ -34,7 +34,19 @@ float Byte(float centroid, float origin, float scale) {
 }  // namespace
 
 Centroids::Centroids(const Codec& codec)
-    : stride_(codec.stride()), coded_(codec.coded()), origin_(stride_), tree_(codec) {}
+    : stride_(codec.stride()),
+      coded_(codec.coded()),
+      origin_(stride_),
+      no_postings_(std::make_shared<PostingPage>()),
+      tree_(codec) {
+  auto page = std::make_shared<CentroidPage>();
+  if (coded_) {
+    page->bytes.assign(size_t{kPage} * stride_, static_cast<uint8_t>(kMiddle));
+  } else {
+    page->floats.resize(size_t{kPage} * stride_);
+  }
+  no_centroids_ = std::move(page);
+}
 
 Centroids::Centroids(const Centroids& other)
     : stride_(other.stride_),
@@ -42,6 +54,8 @@ Centroids::Centroids(const Centroids& other)
       count_(other.count_),
       free_from_(other.free_from_),
       origin_(other.origin_),
+      no_centroids_(other.no_centroids_),
+      no_postings_(other.no_postings_),
       pages_(other.pages_),
       tree_(other.tree_) {
   for (Page& page : pages_) page.owns_centroids = page.owns_postings = false;
@@ -115,15 +129,7 @@ void Centroids::WriteNorm(uint32_t id) {
 }
 
 void Centroids::Take(uint32_t id) {
-  while (id >= capacity()) {
-    auto page = std::make_shared<CentroidPage>();
-    if (coded_) {
-      page->bytes.assign(size_t{kPage} * stride_, static_cast<uint8_t>(kMiddle));
-    } else {
-      page->floats.resize(size_t{kPage} * stride_);
-    }
-    pages_.push_back({std::move(page), std::make_shared<PostingPage>(), true, true});
-  }
+  if (id >= capacity()) pages_.resize(id / kPage + 1, Empty());
   Posting& posting = Change(id);
   assert(!posting.in_use);
   posting = Posting{};
@@ -160,6 +166,10 @@ void Centroids::Remove(uint32_t id) {
   Change(id) = Posting{};
   --count_;
   free_from_ = std::min(free_from_, id);
+  const auto& postings = pages_[id / kPage].postings->postings;
+  const bool is_empty =
+      std::none_of(postings.begin(), postings.end(), [](const Posting& p) { return p.in_use; });
+  if (is_empty) pages_[id / kPage] = Empty();
 }
 
 void Centroids::Move(uint32_t id, const float* centroid) {
@@ -194,10 +204,8 @@ CentroidQuery::CentroidQuery(const Centroids& centroids, const float* place)
   if (!centroids.coded()) return;
   const size_t stride = centroids.stride();
   offset_.resize(stride);
-  for (size_t i = 0; i < stride; ++i) {
-    offset_[i] = place[i] - centroids.origin()[i];
-    sum_ += offset_[i];
-  }
+  for (size_t i = 0; i < stride; ++i) offset_[i] = place[i] - centroids.origin()[i];
+  steps_ = InSteps(offset_.data(), stride);
   Dot(offset_.data(), {offset_.data(), 1, stride, stride}, &offset2_);
 }
 
@@ -213,8 +221,19 @@ float CentroidQuery::Distance2(uint32_t posting) const {
 }
 
 float CentroidQuery::Distance2(const uint8_t* bytes, float scale, float offset2) const {
-  const float steps = DotBytes(offset_.data(), bytes, centroids_.stride()) - kMiddle * sum_;
-  return std::max(0.0F, offset2_ + offset2 - 2 * scale * steps);
+  constexpr auto kTwiceMiddle = static_cast<int64_t>(2 * kMiddle);
+  const float along = DotBytes(steps_, bytes, centroids_.stride(), kTwiceMiddle);
+  return std::max(0.0F, offset2_ + offset2 - 2 * scale * along);
+}
+
+float CentroidQuery::SureDistance2(uint32_t posting) const {
+  if (!centroids_.coded()) return Distance2(posting);
+  const size_t stride = centroids_.stride();
+  float sum = 0;
+  for (const float x : offset_) sum += x;
+  const float along = DotBytes(offset_.data(), centroids_.bytes(posting), stride) - kMiddle * sum;
+  return std::max(0.0F,
+                  offset2_ + centroids_.offset2(posting) - 2 * centroids_.scale(posting) * along);
 }
 
 }  // namespace spfresh

@@ -11,9 +11,11 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "centroid_tree.h"
+#include "code_kernels.h"
 #include "codec.h"
 #include "spfresh/version.h"
 
@@ -101,6 +103,9 @@ class Centroids : private CentroidRows {
   void Group(uint64_t seed);
   bool Restore(const std::vector<std::vector<std::vector<uint32_t>>>& levels);
 
+  // What is wrong with the tree, in a sentence, or nothing.
+  std::string TreeFault() const;
+
  private:
   struct Page {
     std::shared_ptr<const CentroidPage> centroids;
@@ -113,6 +118,7 @@ class Centroids : private CentroidRows {
   CentroidPage& OwnCentroids(uint32_t page);
   PostingPage& OwnPostings(uint32_t page);
   void Take(uint32_t id);
+  Page Empty() const { return {no_centroids_, no_postings_, false, false}; }
   void Write(uint32_t id, const float* centroid);
   void WriteNorm(uint32_t id);
 
@@ -122,6 +128,10 @@ class Centroids : private CentroidRows {
   // No id below this is free.
   uint32_t free_from_ = 0;
   std::vector<float> origin_;
+  // What stands in every page none of whose ids is in use: a posting keeps its id, so that few
+  // may be left of many, far apart.
+  std::shared_ptr<const CentroidPage> no_centroids_;
+  std::shared_ptr<const PostingPage> no_postings_;
   std::vector<Page> pages_;
   CentroidTree tree_;
 };
@@ -131,8 +141,11 @@ class CentroidQuery {
   // Both outlive this.
   CentroidQuery(const Centroids& centroids, const float* place);
 
-  // To the centroid of a posting. One pass over its bytes.
+  // To the centroid of a posting. One pass over its bytes. Where centroids are coded the place is
+  // taken in steps of 16 bits, which are off by some 1e-5 of the distances from the origin.
   float Distance2(uint32_t posting) const;
+  // The same to the precision of floats, for bounds that must hold.
+  float SureDistance2(uint32_t posting) const;
   // To one that is rounded. REQUIRES: centroids are coded.
   float Distance2(const RoundedCentroid& to) const {
     return Distance2(to.bytes.data(), to.scale, to.offset2);
@@ -143,10 +156,10 @@ class CentroidQuery {
 
   const Centroids& centroids_;
   const float* place_;
-  // Where centroids are coded: the place beside the origin, its squared length, and its sum.
+  // Where centroids are coded: the place beside the origin, and its squared length.
   std::vector<float> offset_;
+  SteppedQuery steps_;
   float offset2_ = 0;
-  float sum_ = 0;
 };
 
 }  // namespace spfresh

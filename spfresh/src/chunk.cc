@@ -123,31 +123,28 @@ void Transpose(const Chunk::Kind& kind, size_t size, std::span<const uint8_t> re
 
 }  // namespace
 
-Words Chunk::words() const {
-  const Header header = HeaderOf(scan_->data()->bytes);
-  return {scan_->data()->bytes + kLine, size_, header.wide != 0, header.base};
-}
-
-std::span<const uint8_t> Chunk::records() const {
-  return {records_->data()->bytes, size_ * Codec::RecordBytes(kind_.stride, kind_.bits)};
-}
-
-const uint8_t* Chunk::record(uint32_t entry) const {
-  return records_->data()->bytes + entry * Codec::RecordBytes(kind_.stride, kind_.bits);
-}
-
-Chunk::Scan Chunk::scan() const {
-  const auto* from = reinterpret_cast<const uint8_t*>(scan_->data());
+Chunk::Chunk(uint32_t size, const Kind& kind, std::shared_ptr<const Lines> scan,
+             std::shared_ptr<const Lines> records)
+    : size_(size),
+      kind_(kind),
+      words_(nullptr, 0, false, 0),
+      view_{},
+      record_(records == nullptr ? nullptr : records->data()->bytes),
+      record_size_(Codec::RecordBytes(kind.stride, kind.bits)),
+      scan_(std::move(scan)),
+      records_(std::move(records)) {
+  const uint8_t* from = scan_->data()->bytes;
   const Header header = HeaderOf(from);
   const ScanPart part(size_, kind_, header.wide != 0);
-  return {static_cast<uint32_t>(part.blocks),
-          from + part.planes,
-          reinterpret_cast<const uint16_t*>(from + part.add),
-          reinterpret_cast<const uint16_t*>(from + part.rescale),
-          header.add_low,
-          header.add_step,
-          header.rescale_step,
-          header.spread};
+  words_ = Words(from + kLine, size_, header.wide != 0, header.base);
+  view_ = {static_cast<uint32_t>(part.blocks),
+           from + part.planes,
+           reinterpret_cast<const uint16_t*>(from + part.add),
+           reinterpret_cast<const uint16_t*>(from + part.rescale),
+           header.add_low,
+           header.add_step,
+           header.rescale_step,
+           header.spread};
 }
 
 std::span<const uint8_t> Chunk::scan_bytes() const {

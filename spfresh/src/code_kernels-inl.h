@@ -63,9 +63,18 @@ HWY_INLINE void SumLookups(const uint8_t* HWY_RESTRICT table, const uint8_t* HWY
   hn::StoreU(low_odd, d16, parts[1]);
   hn::StoreU(hn::Sub(high, hn::ShiftLeft<8>(high_odd)), d16, parts[2]);
   hn::StoreU(high_odd, d16, parts[3]);
+  // All lookups of an entry together stay below 2^16 too.
+  const hn::CappedTag<uint16_t, 8> run;
+  const hn::CappedTag<uint32_t, hn::MaxLanes(run)> wide;
+  const hn::Rebind<uint16_t, decltype(wide)> narrow;
   for (size_t part = 0; part < 4; ++part) {
-    for (size_t i = 0; i < lanes16; i += 8) {
-      for (size_t j = 0; j < 8; ++j) sums[8 * part + j] += parts[part][i + j];
+    for (size_t j = 0; j < 8; j += hn::Lanes(wide)) {
+      auto sum = hn::LoadU(narrow, parts[part] + j);
+      for (size_t i = 8; i < lanes16; i += 8) {
+        sum = hn::Add(sum, hn::LoadU(narrow, parts[part] + i + j));
+      }
+      uint32_t* to = sums + 8 * part + j;
+      hn::StoreU(hn::Add(hn::LoadU(wide, to), hn::PromoteTo(wide, sum)), wide, to);
     }
   }
 #endif
@@ -195,23 +204,137 @@ float DotBytesKernel(const float* HWY_RESTRICT query, const uint8_t* HWY_RESTRIC
   return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
 }
 
-float DotNibblesKernel(const float* HWY_RESTRICT query, const uint8_t* HWY_RESTRICT codes,
-                       size_t dims) {
-  const hn::CappedTag<float, 8> d;
-  const hn::Rebind<int32_t, decltype(d)> di;
-  const hn::Rebind<uint8_t, decltype(d)> d8;
-  const size_t half = dims / 2;
-  const auto nibble = hn::Set(di, 15);
-  auto s0 = hn::Zero(d), s1 = hn::Zero(d);
-  for (size_t i = 0; i < half; i += hn::Lanes(d)) {
-    const auto both = hn::PromoteTo(di, hn::LoadU(d8, codes + i));
-    const auto low = hn::ConvertTo(d, hn::And(both, nibble));
-    const auto high = hn::ConvertTo(d, hn::ShiftRight<4>(both));
-    s0 = hn::MulAdd(hn::LoadU(d, query + i), low, s0);
-    s1 = hn::MulAdd(hn::LoadU(d, query + half + i), high, s1);
+// Steps by the largest coordinate, and not so many that a sum with codes could overflow.
+float StepsPerUnitKernel(const float* HWY_RESTRICT query, size_t dims) {
+  const hn::CappedTag<float, 16> d;
+  auto most = hn::Zero(d), sum = hn::Zero(d);
+  for (size_t i = 0; i < dims; i += hn::Lanes(d)) {
+    const auto size = hn::Abs(hn::LoadU(d, query + i));
+    most = hn::Max(most, size);
+    sum = hn::Add(sum, size);
   }
-  return hn::GetLane(hn::SumOfLanes(d, hn::Add(s0, s1)));
+  const float widest = hn::GetLane(hn::MaxOfLanes(d, most));
+  const float all = hn::GetLane(hn::SumOfLanes(d, sum));
+  const float by_width = 32767 / widest, by_sum = 8388607 / all;
+  return by_width < by_sum ? by_width : by_sum;
 }
+
+// Rounds coordinates to whole steps, in their own order.
+void RoundKernel(const float* HWY_RESTRICT query, float steps_per_unit, size_t dims,
+                 int32_t* HWY_RESTRICT steps) {
+  const hn::CappedTag<float, 16> d;
+  const hn::Rebind<int32_t, decltype(d)> di;
+  const auto scale = hn::Set(d, steps_per_unit);
+  for (size_t i = 0; i < dims; i += hn::Lanes(d)) {
+    hn::StoreU(hn::NearestInt(hn::Mul(hn::LoadU(d, query + i), scale)), di, steps + i);
+  }
+}
+
+#if HWY_TARGET == HWY_SCALAR
+
+int32_t DotStepsKernel(const int16_t* HWY_RESTRICT steps, const uint8_t* HWY_RESTRICT codes,
+                       size_t dims) {
+  int32_t sum = 0;
+  for (size_t i = 0; i < dims; ++i) sum += steps[i % 2 * dims / 2 + i / 2] * codes[i];
+  return sum;
+}
+
+int32_t DotHalfStepsKernel(const int16_t* HWY_RESTRICT steps, const uint8_t* HWY_RESTRICT codes,
+                           size_t dims) {
+  int32_t sum = 0;
+  for (size_t i = 0; i < dims / 2; ++i) {
+    const int16_t* at = steps + i % 2 * dims / 2 + i / 2;
+    sum += at[0] * (codes[i] & 15) + at[dims / 4] * (codes[i] >> 4);
+  }
+  return sum;
+}
+
+#else
+
+// The products of the bytes at "from" on, as many as D8 has, added to the sums.
+template <class D8, class V>
+HWY_INLINE void SumSteps(D8 d8, const int16_t* HWY_RESTRICT even, const int16_t* HWY_RESTRICT odd,
+                         const uint8_t* HWY_RESTRICT codes, V& s0, V& s1) {
+  const hn::Repartition<uint16_t, D8> d16;
+  const hn::Repartition<int16_t, D8> di16;
+  const hn::Repartition<int32_t, D8> d32;
+  const auto pairs = hn::BitCast(d16, hn::LoadU(d8, codes));
+  const auto low = hn::BitCast(di16, hn::And(pairs, hn::Set(d16, 255)));
+  const auto high = hn::BitCast(di16, hn::ShiftRight<8>(pairs));
+  auto r0 = hn::Zero(d32), r1 = hn::Zero(d32);
+  s0 = hn::ReorderWidenMulAccumulate(d32, hn::LoadU(di16, even), low, s0, r0);
+  s1 = hn::ReorderWidenMulAccumulate(d32, hn::LoadU(di16, odd), high, s1, r1);
+  // On some targets one half of the products goes another way; elsewhere these are nothing.
+  s0 = hn::Add(s0, r0);
+  s1 = hn::Add(s1, r1);
+}
+
+int32_t DotStepsKernel(const int16_t* HWY_RESTRICT steps, const uint8_t* HWY_RESTRICT codes,
+                       size_t dims) {
+  const hn::CappedTag<uint8_t, 64> d8;
+  const hn::Repartition<int32_t, decltype(d8)> d32;
+  const int16_t* even = steps;
+  const int16_t* odd = steps + dims / 2;
+  auto s0 = hn::Zero(d32), s1 = hn::Zero(d32);
+  size_t i = 0;
+  for (; i + hn::Lanes(d8) <= dims; i += hn::Lanes(d8)) {
+    SumSteps(d8, even + i / 2, odd + i / 2, codes + i, s0, s1);
+  }
+  int32_t sum = hn::GetLane(hn::SumOfLanes(d32, hn::Add(s0, s1)));
+  if (i == dims) return sum;
+  const hn::CappedTag<uint8_t, 16> last8;
+  const hn::Repartition<int32_t, decltype(last8)> last32;
+  auto t0 = hn::Zero(last32), t1 = hn::Zero(last32);
+  for (; i < dims; i += hn::Lanes(last8)) {
+    SumSteps(last8, even + i / 2, odd + i / 2, codes + i, t0, t1);
+  }
+  return sum + hn::GetLane(hn::SumOfLanes(last32, hn::Add(t0, t1)));
+}
+
+template <class D8, class V>
+HWY_INLINE void SumHalfSteps(D8 d8, const int16_t* HWY_RESTRICT even,
+                             const int16_t* HWY_RESTRICT odd, size_t upper,
+                             const uint8_t* HWY_RESTRICT codes, V& s0, V& s1) {
+  const hn::Repartition<uint16_t, D8> d16;
+  const hn::Repartition<int16_t, D8> di16;
+  const hn::Repartition<int32_t, D8> d32;
+  const auto pairs = hn::BitCast(d16, hn::LoadU(d8, codes));
+  const auto nibble = hn::Set(d16, 15);
+  const auto sum = [&](const int16_t* query, auto code, V& s) HWY_ATTR {
+    auto r = hn::Zero(d32);
+    s = hn::ReorderWidenMulAccumulate(d32, hn::LoadU(di16, query), hn::BitCast(di16, code), s, r);
+    s = hn::Add(s, r);
+  };
+  sum(even, hn::And(pairs, nibble), s0);
+  sum(even + upper, hn::And(hn::ShiftRight<4>(pairs), nibble), s1);
+  sum(odd, hn::And(hn::ShiftRight<8>(pairs), nibble), s0);
+  sum(odd + upper, hn::ShiftRight<12>(pairs), s1);
+}
+
+int32_t DotHalfStepsKernel(const int16_t* HWY_RESTRICT steps, const uint8_t* HWY_RESTRICT codes,
+                           size_t dims) {
+  const hn::CappedTag<uint8_t, 64> d8;
+  const hn::Repartition<int32_t, decltype(d8)> d32;
+  const int16_t* even = steps;
+  const int16_t* odd = steps + dims / 2;
+  const size_t bytes = dims / 2, upper = dims / 4;
+  auto s0 = hn::Zero(d32), s1 = hn::Zero(d32);
+  size_t i = 0;
+  for (; i + hn::Lanes(d8) <= bytes; i += hn::Lanes(d8)) {
+    SumHalfSteps(d8, even + i / 2, odd + i / 2, upper, codes + i, s0, s1);
+  }
+  int32_t sum = hn::GetLane(hn::SumOfLanes(d32, hn::Add(s0, s1)));
+  if (i == bytes) return sum;
+  const hn::CappedTag<uint8_t, 8> last8;
+  const hn::Repartition<int32_t, decltype(last8)> last32;
+  auto t0 = hn::Zero(last32), t1 = hn::Zero(last32);
+  for (; i < bytes; i += hn::Lanes(last8)) {
+    SumHalfSteps(last8, even + i / 2, odd + i / 2, upper, codes + i, t0, t1);
+  }
+  return sum + hn::GetLane(hn::SumOfLanes(last32, hn::Add(t0, t1)));
+}
+
+#endif
 
 ResidualSums ResidualKernel(const float* HWY_RESTRICT vector, const float* HWY_RESTRICT centroid,
                             size_t dims, float* HWY_RESTRICT residual) {

@@ -1,6 +1,7 @@
 #include "code_kernels.h"
 
 #include <cstring>
+#include <limits>
 
 // Compiles code_kernels-inl.h once for each instruction set.
 #undef HWY_TARGET_INCLUDE
@@ -13,13 +14,22 @@
 #if HWY_ONCE
 
 namespace spfresh {
+namespace {
+
+// Of steps in a unit: beyond, a query is nothing.
+constexpr float kMostSteps = 1e30F;
+
+}  // namespace
 
 HWY_EXPORT(FastScanKernel);
 HWY_EXPORT(FindWithinKernel);
 HWY_EXPORT(WidestLookupKernel);
 HWY_EXPORT(FillTableKernel);
 HWY_EXPORT(DotBytesKernel);
-HWY_EXPORT(DotNibblesKernel);
+HWY_EXPORT(StepsPerUnitKernel);
+HWY_EXPORT(RoundKernel);
+HWY_EXPORT(DotStepsKernel);
+HWY_EXPORT(DotHalfStepsKernel);
 HWY_EXPORT(ResidualKernel);
 HWY_EXPORT(QuantizeKernel);
 HWY_EXPORT(ReconstructKernel);
@@ -48,8 +58,43 @@ float DotBytes(const float* query, const uint8_t* codes, size_t dims) {
   return HWY_DYNAMIC_DISPATCH(DotBytesKernel)(query, codes, dims);
 }
 
-float DotNibbles(const float* query, const uint8_t* codes, size_t dims) {
-  return HWY_DYNAMIC_DISPATCH(DotNibblesKernel)(query, codes, dims);
+SteppedQuery InSteps(const float* query, size_t dims) {
+  const float per_unit = HWY_DYNAMIC_DISPATCH(StepsPerUnitKernel)(query, dims);
+  SteppedQuery to;
+  to.steps.resize(dims);
+  // Nothing but zeros, or so little that its inverse is none.
+  if (per_unit > kMostSteps) return to;
+  if (!(per_unit > 0)) {
+    to.step = std::numeric_limits<float>::quiet_NaN();
+    return to;
+  }
+  std::vector<int32_t> steps(dims);
+  HWY_DYNAMIC_DISPATCH(RoundKernel)(query, per_unit, dims, steps.data());
+  for (size_t i = 0; i < dims; ++i) {
+    to.steps[i % 2 * dims / 2 + i / 2] = static_cast<int16_t>(steps[i]);
+    to.sum += steps[i];
+  }
+  to.step = 1 / per_unit;
+  return to;
+}
+
+namespace {
+
+float Centred(const SteppedQuery& query, int64_t sum, int64_t twice_centre) {
+  return query.step / 2 * static_cast<float>(2 * sum - twice_centre * query.sum);
+}
+
+}  // namespace
+
+float DotBytes(const SteppedQuery& query, const uint8_t* codes, size_t dims, int64_t twice_centre) {
+  return Centred(query, HWY_DYNAMIC_DISPATCH(DotStepsKernel)(query.steps.data(), codes, dims),
+                 twice_centre);
+}
+
+float DotNibbles(const SteppedQuery& query, const uint8_t* codes, size_t dims,
+                 int64_t twice_centre) {
+  return Centred(query, HWY_DYNAMIC_DISPATCH(DotHalfStepsKernel)(query.steps.data(), codes, dims),
+                 twice_centre);
 }
 
 ResidualSums Residual(const float* vector, const float* centroid, size_t dims, float* residual) {

@@ -28,13 +28,13 @@ class PersistentArray {
     page.owned = true;
     return const_cast<Values&>(*page.values)[i % kEach];
   }
-  // Makes it so large that "i" is within. New values are "fill".
+  // Makes it so large that "i" is within. New values are "fill": in one page for all that come at
+  // once, until they are changed.
   void Reach(size_t i, const T& fill) {
-    while (i >= size()) {
-      auto values = std::make_shared<Values>();
-      values->fill(fill);
-      pages_.push_back({std::move(values), true});
-    }
+    if (i < size()) return;
+    auto values = std::make_shared<Values>();
+    values->fill(fill);
+    pages_.resize(i / kEach + 1, {std::move(values), false});
   }
 
  private:

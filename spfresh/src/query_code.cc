@@ -32,10 +32,15 @@ QueryCode::QueryCode(const Codec& codec, Metric metric, const float* place, floa
       is_product_(metric == Metric::kInnerProduct),
       certain_(recall_target >= 1),
       scan_deviations_(DeviationsFor(recall_target)),
-      refine_deviations_(kRefineDeviations),
       place_(place),
       stride_(codec.stride()),
-      sum_(std::accumulate(place, place + stride_, 0.0F)) {
+      sum_(std::accumulate(place, place + stride_, 0.0F)),
+      steps_(InSteps(place, stride_)) {
+  const auto dims = static_cast<float>(stride_);
+  refine_share_ = (is_product_ ? 1.0F : 2.0F) * kRefineDeviations / std::sqrt(dims);
+  // What a query in steps is off by goes with the code: by chance, or at most.
+  quantum_ = steps_.step * codec_.centre() *
+             (certain_ ? dims / 2 : kRefineDeviations * std::sqrt(dims / 12));
   Dot(place, {place, 1, stride_, stride_}, &norm_);
   norm_ = std::sqrt(norm_);
   if (certain_) return;
@@ -91,16 +96,16 @@ void QueryCode::ScanWithin(float deviations, const Beside& beside, const Chunk::
 }
 
 Estimate QueryCode::Refine(const Beside& beside, const uint8_t* record) const {
+  const uint32_t bits = codec_.bits();
   const float dot =
-      codec_.bits() == 8 ? DotBytes(place_, record, stride_) : DotNibbles(place_, record, stride_);
-  const Factors f = Codec::FactorsOf(record, Codec::CodeBytes(stride_, codec_.bits()));
-  const float score = beside.base + f.add + f.rescale * (dot - codec_.centre() * sum_);
-  if (!certain_) {
-    const float spread = refine_deviations_ * f.error / std::sqrt(static_cast<float>(stride_));
-    return {score, (is_product_ ? 1.0F : 2.0F) * beside.reach * spread};
-  }
+      bits == 8 ? DotBytes(steps_, record, stride_, 255) : DotNibbles(steps_, record, stride_, 15);
+  const Factors f = Codec::FactorsOf(record, Codec::CodeBytes(stride_, bits));
+  const float score = beside.base + f.add + f.rescale * dot;
+  const float stepped = std::fabs(f.rescale) * quantum_;
+  if (!certain_) return {score, beside.reach * refine_share_ * f.error + stepped};
   // |q - c| |e|, or with what earlier codes lost: | |q - x|^2 - |q - x'|^2 | <= e (2 |q - x'| + e).
-  const float rounding = kRounding * (std::fabs(beside.base) + std::fabs(f.add) +
+  const float rounding = stepped +
+                         kRounding * (std::fabs(beside.base) + std::fabs(f.add) +
                                       std::fabs(f.rescale) * codec_.centre() * norm_ *
                                           std::sqrt(static_cast<float>(stride_)));
   if (is_product_) return {score, beside.reach * f.error + rounding};

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "code_kernels.h"
 #include "codec.h"
 #include "spfresh/chunk.h"
 
@@ -84,12 +85,15 @@ class QueryCode {
   const Codec& codec_;
   const bool is_product_;
   const bool certain_;
-  // Standard deviations that errors are taken for.
+  // Standard deviations that errors of a scan are taken for.
   float scan_deviations_;
-  float refine_deviations_;
   const float* place_;
   size_t stride_;
   float sum_;
+  // For Refine: the place, and what its error is of a record's error and of its rescale.
+  SteppedQuery steps_;
+  float refine_share_ = 0;
+  float quantum_ = 0;
   float norm_;
   // Of a lookup's table: value = low + step * entry.
   std::vector<uint8_t> table_;

@@ -51,6 +51,17 @@ QueryCode::Beside PlaceBeside(const Version::State& state, const QueryCode& code
   return code.PlaceBeside(state.centroids.centroid(posting).data(), radius);
 }
 
+Status Misfit(const Chunk& chunk) {
+  return Status::Corrupt("a chunk of posting " + std::to_string(chunk.kind().posting) + " with " +
+                         std::to_string(chunk.stride()) + " coordinates of " +
+                         std::to_string(chunk.kind().bits) + " bits is none of this index");
+}
+
+Status WithoutRecords(const Chunk& chunk) {
+  return Status::Internal("a chunk of posting " + std::to_string(chunk.kind().posting) +
+                          " came without its records");
+}
+
 void Prefetch(const uint8_t* from, size_t bytes) {
   for (size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(from + at);
 }
@@ -140,12 +151,18 @@ bool Search::Done(float next2) const {
   float kth2;
   if (!StopKth2(&kth2)) return false;
   if (!(kth2 > 0)) return true;
-  // Of the rows seen, which share is allowed: the k-th hit lies as deep among all rows as k over
-  // that.
+  return Stop::Progress(stop.bias(), next2, nearest2_, kth2) >= StopThreshold();
+}
+
+// Of the rows seen, which share is allowed: the k-th hit lies as deep among all rows as k over that.
+float Search::StopThreshold() const {
   const float depth = static_cast<float>(request_.k) * static_cast<float>(seen_) /
                       static_cast<float>(std::max<uint64_t>(1, visible_count_));
-  return Stop::Progress(stop.bias(), next2, nearest2_, kth2) >=
-         stop.Threshold(request_.recall_target, depth);
+  if (depth != threshold_depth_) {
+    threshold_depth_ = depth;
+    threshold_ = version_->state().stop.Threshold(request_.recall_target, depth);
+  }
+  return threshold_;
 }
 
 // The stop rule was calibrated on searches that may find every row. Which rows a filter leaves is
@@ -175,13 +192,15 @@ bool Search::MayBeFound(uint64_t row, const Allowed* allowed) const {
   return row < request_.below && (allowed == nullptr || allowed->Contains(row));
 }
 
-void Search::Score(const Chunk& chunk, const Allowed* allowed) {
-  if (!version_->state().Fits(chunk) || !chunk.has_records()) return;
+Status Search::Score(const Chunk& chunk, const Allowed* allowed) {
+  if (!version_->state().Fits(chunk)) return Misfit(chunk);
+  if (!chunk.has_records()) return WithoutRecords(chunk);
   if (code_ == nullptr) {
     ScoreWhole(chunk, allowed);
   } else {
     ScoreCodes(chunk, allowed, nullptr);
   }
+  return {};
 }
 
 void Search::ScoreWhole(const Chunk& chunk, const Allowed* allowed) {
@@ -228,6 +247,12 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<
   const uint32_t posting = chunk.kind().posting;
   scanned_ += chunk.size();
 
+  // What a scan reads until it is well under way; from there on it looks ahead itself.
+  if (!code_->certain()) {
+    const std::span<const uint8_t> bytes = chunk.scan_bytes();
+    const size_t planes = chunk.scan().planes - bytes.data();
+    Prefetch(bytes.data(), std::min(bytes.size(), planes + PlaneBytes(chunk.stride())));
+  }
   const QueryCode::Beside beside = PlaceBeside(state, *code_, posting, named_, named2_);
   const Words words = chunk.words();
   const size_t record_bytes = state.codec.record_bytes();
@@ -239,7 +264,7 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<
   };
   uint32_t scanned = 0;
   if (!code_->certain()) {
-    const Chunk::Scan scan = chunk.scan();
+    const Chunk::Scan& scan = chunk.scan();
     scanned = std::min(chunk.size(), scan.blocks * static_cast<uint32_t>(kScanBlock));
     scores_.resize(scan.blocks * kScanBlock);
     within_.resize(scan.blocks);
@@ -294,14 +319,16 @@ void Search::Guess(float estimate) {
 
 bool Search::wants_all_records() const { return code_ == nullptr || code_->certain(); }
 
-void Search::ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* allowed) {
-  if (!version_->state().Fits(chunk)) return;
+Status Search::ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* allowed) {
+  if (!version_->state().Fits(chunk)) return Misfit(chunk);
   OpenChunk& chunk_open = open_[number];
+  chunk_open.posting = chunk.kind().posting;
+  chunk_open.size = chunk.size();
   chunk_open.seen = seen_;
   std::vector<Open>& open = chunk_open.entries;
   if (code_ != nullptr) {
     ScoreCodes(chunk, allowed, &open);
-    return;
+    return {};
   }
   const Words words = chunk.words();
   for (uint32_t i = 0; i < words.size(); ++i) {
@@ -311,6 +338,7 @@ void Search::ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* allow
   seen_ += words.size();
   visible_count_ += open.size();
   scanned_ += open.size();
+  return {};
 }
 
 void Search::Wanted(std::vector<uint32_t>* numbers) {
@@ -335,10 +363,12 @@ void Search::Wanted(std::vector<uint32_t>* numbers) {
   }
 }
 
-void Search::ScoreRecords(const Chunk& chunk, uint32_t number) {
+Status Search::ScoreRecords(const Chunk& chunk, uint32_t number) {
   const Version::State& state = version_->state();
+  if (!state.Fits(chunk)) return Misfit(chunk);
+  if (!chunk.has_records()) return WithoutRecords(chunk);
   const auto found = open_.find(number);
-  if (found == open_.end() || !state.Fits(chunk) || !chunk.has_records()) return;
+  if (found == open_.end()) return {};
   std::vector<Open>& open = found->second.entries;
   const uint64_t seen = found->second.seen;
   const Words words = chunk.words();
@@ -346,9 +376,13 @@ void Search::ScoreRecords(const Chunk& chunk, uint32_t number) {
   const QueryCode::Beside beside =
       whole ? QueryCode::Beside{}
             : PlaceBeside(state, *code_, chunk.kind().posting, named_, named2_);
+  if (found->second.posting != chunk.kind().posting || found->second.size != chunk.size()) {
+    return Status::Corrupt("a chunk of posting " + std::to_string(chunk.kind().posting) +
+                           " is not the one that was scanned");
+  }
   size_t kept = 0;
   for (const Open& entry : open) {
-    if (entry.entry >= words.size() || entry.low > candidates_->bound()) continue;
+    if (entry.low > candidates_->bound()) continue;
     if (entry.low > open_bound_) {
       open[kept++] = entry;
       continue;
@@ -367,6 +401,7 @@ void Search::ScoreRecords(const Chunk& chunk, uint32_t number) {
   }
   open.resize(kept);
   if (open.empty()) open_.erase(found);
+  return {};
 }
 
 std::vector<Hit> Search::Hits() const {

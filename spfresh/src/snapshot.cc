@@ -13,12 +13,16 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the formats are little-endian");
 
 constexpr uint32_t kMagic = 0x56'50'4C'4E;  // "NLPV"
-constexpr uint32_t kFormat = 3;
+constexpr uint32_t kFormat = 4;
+// Without what changed since the calibration, which is then nothing.
+constexpr uint32_t kFormatWithoutChanged = 3;
 constexpr uint32_t kCapacityMax = 1U << 28;
 // More than can be: a level has twelve times as many nodes as the one above it, or more.
 constexpr uint32_t kLevelsMax = 16;
 // The mean of vectors that have a place (space.cc) is no longer than they are, but for rounding.
 constexpr float kNorm2Max = 2e30F;
+// More entries than can come and go.
+constexpr uint64_t kChangedMax = uint64_t{1} << 56;
 
 class Writer {
  public:
@@ -87,6 +91,8 @@ std::vector<uint8_t> Version::Serialize() const {
   w.Put(s.stop.entries());
   w.Put(s.stop.bias());
   for (const auto& line : s.stop.thresholds()) w.PutAll(line.data(), line.size());
+  w.Put(s.changed);
+  w.Put(s.reshaped);
   w.Put(s.scrub_from);
   w.Put(static_cast<uint32_t>(s.scrub_again));
   const Centroids& centroids = s.centroids;
@@ -135,7 +141,8 @@ std::vector<uint8_t> Version::Serialize() const {
 Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Version>* out) {
   Reader r(bytes);
   if (r.Get<uint32_t>() != kMagic) return Status::Corrupt("an index version does not begin as one");
-  if (const auto format = r.Get<uint32_t>(); format != kFormat) {
+  const auto format = r.Get<uint32_t>();
+  if (format != kFormat && format != kFormatWithoutChanged) {
     return Status::Corrupt("an index version has format " + std::to_string(format) +
                            ", which is not known here");
   }
@@ -155,17 +162,23 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
   const auto stop_bias = r.Get<float>();
   Stop::Thresholds thresholds{};
   for (auto& line : thresholds) r.GetAll(line.data(), line.size());
+  const bool has_changed = format != kFormatWithoutChanged;
+  const auto changed = has_changed ? r.Get<uint64_t>() : 0;
+  const auto reshaped = has_changed ? r.Get<uint64_t>() : 0;
   const auto scrub_from = r.Get<uint32_t>();
   const bool scrub_again = r.Get<uint32_t>() != 0;
   if (r.cut_short()) return Status::Corrupt("an index version is cut short");
   if (const Status status = o.Check(); !status.ok()) {
     return Status::Corrupt("an index version has bad options: " + status.message());
   }
-  if (!(norm_bound >= 0 && std::isfinite(norm_bound)) || !(stop_bias >= 0 && stop_bias <= 1)) {
+  if (!(norm_bound >= 0 && std::isfinite(norm_bound)) || !(stop_bias >= 0 && stop_bias <= 1) ||
+      changed > kChangedMax || reshaped > kChangedMax) {
     return Status::Corrupt("an index version has numbers that cannot be");
   }
   State s(o, Space(o, norm_bound));
   s.stop = Stop(stop_bias, thresholds, stop_entries);
+  s.changed = changed;
+  s.reshaped = reshaped;
   s.scrub_from = scrub_from;
   s.scrub_again = scrub_again;
 
@@ -208,9 +221,9 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
     const bool finite = std::isfinite(p.radius) && p.radius >= 0 && std::isfinite(p.spread) &&
                         std::isfinite(scale) && scale >= 0 && all_finite(p.shift) &&
                         all_finite(row);
-    // Ids ascend. Room for at most as many holes again as a healthy index can have.
-    if (id < free_from || id >= kCapacityMax || id / 1024 > count || p.primaries > p.entries ||
-        !finite) {
+    // Ids ascend, and nothing more binds them: after a mass deletion few are left of many. Ids
+    // between them cost a pointer for kPage (Centroids::Empty), 200 MB for the worst that there is.
+    if (id < free_from || id >= kCapacityMax || p.primaries > p.entries || !finite) {
       return Status::Corrupt("an index version has a posting " + std::to_string(id) +
                              " that cannot be");
     }

@@ -166,6 +166,7 @@ std::vector<std::string> Verifier::Faults() const {
     fault(std::to_string(found_.entries) + " entries are counted, the index says " +
           std::to_string(version_->entries()));
   }
+  if (std::string wrong = centroids.TreeFault(); !wrong.empty()) fault(std::move(wrong));
   return faults;
 }
 

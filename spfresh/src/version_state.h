@@ -31,8 +31,8 @@ struct Version::State {
   // otherwise feed each other for ever; so each merge is paid by changes from outside, and upkeep
   // ends. Begins at nothing when a version is opened.
   uint64_t merge_credit = 0;
-  // Entries that came, moved or were dropped since the stop rule was last calibrated. Begins at nothing
-  // when a version is opened.
+  // Entries that came, moved or were dropped since the stop rule was last calibrated. Kept with the
+  // version: what is restarted more often than a twentieth changes must be calibrated too.
   uint64_t changed = 0;
   // The same since it was calibrated from the ground up, as of the last calibration.
   uint64_t reshaped = 0;

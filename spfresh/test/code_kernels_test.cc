@@ -96,7 +96,32 @@ TEST(CodeKernels, AgreeWithPlainLoops) {
     const double slack = 1e-4 * static_cast<double>(dims);
     test::ForEachTarget([&](const char* target) {
       EXPECT_NEAR(DotBytes(query.data(), codes.data(), dims), bytes, slack) << target;
-      EXPECT_NEAR(DotNibbles(query.data(), codes.data(), dims), nibbles, slack) << target;
+      const SteppedQuery stepped = InSteps(query.data(), dims);
+      double sum = 0, whole = 0, whole_nibbles = 0;
+      for (size_t i = 0; i < dims; ++i) {
+        const int steps = stepped.steps[i % 2 * dims / 2 + i / 2];
+        const size_t half = dims / 2;
+        sum += steps;
+        whole += steps * (codes[i] - 127.5);
+        whole_nibbles += steps * ((i < half ? codes[i] & 15 : codes[i - half] >> 4) - 7.5);
+        ASSERT_NEAR(static_cast<double>(stepped.step) * steps, query[i], 0.51 * stepped.step);
+      }
+      EXPECT_EQ(static_cast<double>(stepped.sum), sum) << target;
+      // Whole numbers: the same on every target.
+      const float half_step = stepped.step / 2;
+      EXPECT_EQ(DotBytes(stepped, codes.data(), dims, 255), half_step * static_cast<float>(2 * whole))
+          << target;
+      EXPECT_EQ(DotNibbles(stepped, codes.data(), dims, 15),
+                half_step * static_cast<float>(2 * whole_nibbles))
+          << target;
+      double q = 0;
+      for (const float x : query) q += static_cast<double>(x);
+      // Errors of up to half a step, independent of each other.
+      const double off = 127.5 * stepped.step * std::sqrt(static_cast<double>(dims));
+      EXPECT_NEAR(DotBytes(stepped, codes.data(), dims, 255), bytes - 127.5 * q, slack + off)
+          << target;
+      EXPECT_NEAR(DotNibbles(stepped, codes.data(), dims, 15), nibbles - 7.5 * q, slack + off)
+          << target;
       std::vector<float> residual(dims), again(dims);
       const ResidualSums r = Residual(vector.data(), query.data(), dims, residual.data());
       EXPECT_NEAR(r.norm2, norm2, slack) << target;
@@ -123,6 +148,35 @@ TEST(CodeKernels, AgreeWithPlainLoops) {
       }
     });
   }
+}
+
+TEST(CodeKernels, SumsOfStepsNeverOverflow) {
+  for (const size_t dims : {size_t{64}, size_t{2000}, size_t{16'000}}) {
+    const std::vector<uint8_t> codes(dims, 255), nothing(dims, 0);
+    for (const float sign : {1.0F, -1.0F}) {
+      const SteppedQuery query = InSteps(std::vector<float>(dims, 0.3F * sign).data(), dims);
+      test::ForEachTarget([&](const char* target) {
+        const double wanted = 127.5 * 0.3 * static_cast<double>(sign) * static_cast<double>(dims);
+        const double slack = 1e-3 * std::fabs(wanted);
+        EXPECT_NEAR(DotBytes(query, codes.data(), dims, 255), wanted, slack) << target;
+        EXPECT_NEAR(DotBytes(query, nothing.data(), dims, 255), -wanted, slack) << target;
+      });
+    }
+  }
+}
+
+TEST(CodeKernels, AQueryOfNoNumbersGivesNone) {
+  std::vector<float> query(64, 1.0F);
+  const std::vector<uint8_t> codes(64, 200);
+  for (const float odd : {std::numeric_limits<float>::quiet_NaN(),
+                          std::numeric_limits<float>::infinity()}) {
+    query[5] = odd;
+    EXPECT_TRUE(std::isnan(DotBytes(InSteps(query.data(), 64), codes.data(), 64, 255)));
+  }
+  query.assign(64, 0.0F);
+  EXPECT_EQ(DotBytes(InSteps(query.data(), 64), codes.data(), 64, 255), 0.0F);
+  query.assign(64, 1e-42F);
+  EXPECT_EQ(DotBytes(InSteps(query.data(), 64), codes.data(), 64, 255), 0.0F);
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ TEST(Snapshot, RefusesOrReadsAnyBytes) {
     const std::vector<uint8_t> whole = Some(Metric::kInnerProduct, dims).version().Serialize();
     for (int turn = 0; turn < 1500; ++turn) {
       std::vector<uint8_t> bytes = whole;
-      const size_t end = turn % 2 == 0 ? 264 : bytes.size();
+      const size_t end = turn % 2 == 0 ? 280 : bytes.size();
       for (int i = 0; i < 4; ++i) bytes[random.Below(end)] = static_cast<uint8_t>(random.Next());
       if (turn % 7 == 0) bytes.resize(random.Below(bytes.size()));
       std::shared_ptr<const Version> back;
@@ -56,6 +56,73 @@ TEST(Snapshot, RefusesOrReadsAnyBytes) {
       EXPECT_TRUE(search->Hits().empty());
     }
   }
+}
+
+TEST(Snapshot, OpensWhatAMassDeletionLeft) {
+  constexpr uint32_t kDims = 2;
+  Options options;
+  options.dims = kDims;
+  options.posting_target = 8;
+  options.posting_max = 16;
+  options.posting_min = 2;
+  options.spill = false;
+  Random random(11);
+  constexpr size_t kRows = 20'000;
+  std::vector<float> vectors(kRows * kDims);
+  for (float& x : vectors) x = random.Unit();
+  test::TestIndex index(options);
+  index.Build(vectors.data(), kRows);
+  // All but the rows of the posting with the highest id.
+  const uint32_t last = index.chunks().rbegin()->first;
+  ASSERT_GT(last, 2048U);
+  std::vector<uint8_t> stays(kRows);
+  for (const auto& chunk : index.chunks().at(last)) {
+    for (const uint64_t word : chunk->words()) stays[RowOf(word)] = 1;
+  }
+  for (size_t row = 0; row < kRows; ++row) {
+    if (stays[row] == 0) index.Delete(row);
+  }
+  index.Sweep();
+  ASSERT_EQ(index.version().postings(), 1U);
+  std::shared_ptr<const Version> back;
+  const Status status = Version::Open(index.version().Serialize(), &back);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_NE(back->posting(last), nullptr);
+  EXPECT_EQ(back->entries(), index.version().entries());
+  EXPECT_EQ(back->Serialize(), index.version().Serialize());
+}
+
+TEST(Snapshot, RemembersWhatChangedSinceTheCalibration) {
+  test::TestIndex index = Some(Metric::kL2, 6);
+  index.Idle();
+  index.Calibrate();
+  ASSERT_FALSE(index.version().WantsCalibration());
+  Random random(12);
+  std::vector<float> vector(6);
+  uint64_t row = 2000;
+  // Restarted after each hundredth of change.
+  for (int restart = 0; restart < 6; ++restart) {
+    EXPECT_FALSE(index.version().WantsCalibration()) << restart;
+    for (int i = 0; i < 20; ++i, ++row) {
+      for (float& x : vector) x = random.Unit() - 0.5F;
+      index.Insert(row, vector.data(), 1);
+    }
+    index.Open(index.Checkpoint());
+  }
+  EXPECT_TRUE(index.version().WantsCalibration());
+}
+
+TEST(Snapshot, ReadsTheFormatWithoutWhatChanged) {
+  const test::TestIndex index = Some(Metric::kL2, 6);
+  std::vector<uint8_t> bytes = index.version().Serialize();
+  // The two counts stand behind the thresholds.
+  bytes.erase(bytes.begin() + 192, bytes.begin() + 208);
+  bytes[4] = 3;
+  std::shared_ptr<const Version> back;
+  const Status status = Version::Open(bytes, &back);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(back->entries(), index.version().entries());
+  EXPECT_EQ(back->calibrated_entries(), index.version().calibrated_entries());
 }
 
 TEST(Snapshot, RefusesAFormatOfThePast) {

@@ -31,32 +31,48 @@ class TestIndex {
  public:
   explicit TestIndex(const Options& options) { Must(Version::Empty(options, &version_)); }
 
-  // Rows 0 to count, from a sample of all of them.
-  void Build(const float* vectors, size_t count, size_t threads = 1) {
+  // Rows 0 to count, as src/index/builder.rs does: centroids from an even sample, slices inserted
+  // side by side and merged, then settled.
+  void Build(const float* vectors, size_t count, size_t threads = 1, size_t sample_most = 65'536) {
     const size_t dims = version_->options().dims;
+    const size_t step = std::max<size_t>(1, (count + sample_most - 1) / sample_most);
+    std::vector<float> sample;
+    for (size_t row = 0; row < count; row += step) {
+      sample.insert(sample.end(), vectors + row * dims, vectors + (row + 1) * dims);
+    }
     std::unique_ptr<Builder> builder;
-    Must(Builder::Begin(version_->options(), count, {vectors, count * dims}, &builder));
+    Must(Builder::Begin(version_->options(), count, sample, &builder));
     do {
       InParallel(builder->train_units(), threads, [&](size_t unit) {
         builder->RunTrainUnit(static_cast<uint32_t>(unit));
       });
     } while (builder->Train());
-    // Slices of a round are placed at once and taken in order.
-    for (size_t from = 0; from < count; from += threads * kSlice) {
-      std::vector<Change> placed(std::min(threads, (count - from + kSlice - 1) / kSlice));
-      InParallel(placed.size(), threads, [&](size_t slice) {
+    version_ = builder->version();
+    for (size_t from = 0; from < count;) {
+      // What has no centroid yet gets one from the first slice alone.
+      const size_t most = version_->postings() == 0 ? 1 : threads;
+      const size_t slices = std::min(most, (count - from + kSlice - 1) / kSlice);
+      std::vector<Change> placed(slices);
+      InParallel(slices, threads, [&](size_t slice) {
         std::vector<uint64_t> rows;
         const size_t begin = from + slice * kSlice;
         for (size_t i = begin; i < count && rows.size() < kSlice; ++i) rows.push_back(i);
-        Must(builder->Place(rows, {vectors + begin * dims, rows.size() * dims}, &placed[slice]));
+        Must(version_->Insert(rows, {vectors + begin * dims, rows.size() * dims}, &placed[slice]));
       });
-      for (Change& change : placed) Must(builder->Take(std::move(change)));
+      const std::shared_ptr<const Version> before = version_;
+      std::shared_ptr<const Version> all = placed[0].version;
+      for (size_t slice = 1; slice < slices; ++slice) {
+        Must(all->Merge(*before, *placed[slice].version, &all));
+      }
+      for (Change& change : placed) Take(std::move(change));
+      version_ = std::move(all);
+      from += slices * kSlice;
     }
-    Change change;
-    Must(builder->Finish(&change));
-    Take(std::move(change));
+    version_ = version_->Loaded();
+    for (uint32_t id = 0; id < by_id_.size(); ++id) Join(id);
     watermark_ = count;
     Upkeep();
+    for (uint32_t id = 0; id < by_id_.size(); ++id) Join(id);
     Calibrate();
   }
 
@@ -108,6 +124,8 @@ class TestIndex {
     }
     left_out_ = image.left_out;
     watermark_ = image.watermark;
+    by_id_.clear();
+    for (auto& [id, chunks] : chunks_) ById(id) = chunks;
   }
   bool IsLive(uint64_t row) const { return row < watermark_ && !dead_.contains(row); }
   // Rows below exist, whether or not the index was given them.
@@ -118,9 +136,14 @@ class TestIndex {
   // src/index/upkeep.rs does. Returns how many steps it took.
   size_t Upkeep(size_t steps_max = ~size_t{0}) {
     size_t steps = 0;
-    for (uint32_t posting; steps < steps_max && (version_->NextWork(&posting) != Work::kNone ||
-                                                 Scattered(&posting));) {
-      RebuildOne(posting);
+    for (uint32_t posting; steps < steps_max;) {
+      if (Scattered(&posting)) {
+        Join(posting);
+      } else if (version_->NextWork(&posting) != Work::kNone) {
+        RebuildOne(posting);
+      } else {
+        break;
+      }
       if (++steps > 10 * (version_->entries() + 1000)) {
         Must(Status::Internal("upkeep does not come to an end"));
       }
@@ -217,9 +240,8 @@ class TestIndex {
       search->Next(2, &postings);
       if (postings.empty()) break;
       for (const uint32_t posting : postings) {
-        const auto found = chunks_.find(posting);
-        if (found == chunks_.end()) continue;
-        for (const auto& chunk : found->second) search->Score(*chunk, allowed);
+        if (posting >= by_id_.size()) continue;
+        for (const auto& chunk : by_id_[posting]) Must(search->Score(*chunk, allowed));
       }
     }
     if (probes != nullptr) *probes += search->probes();
@@ -246,8 +268,24 @@ class TestIndex {
   uint64_t scrubbed = 0;
 
  private:
+  using Chunks = std::vector<std::shared_ptr<const Chunk>>;
   static constexpr size_t kSlice = 4096;
   static constexpr size_t kChunksMax = 4, kJoinMax = 32;
+
+  Chunks& ById(uint32_t posting) {
+    if (posting >= by_id_.size()) by_id_.resize(posting + 1);
+    return by_id_[posting];
+  }
+
+  // Makes the chunks of a posting one.
+  void Join(uint32_t posting) {
+    const auto found = chunks_.find(posting);
+    if (found == chunks_.end() || found->second.empty()) return;
+    Chunks& chunks = found->second;
+    for (size_t i = 1; i < chunks.size(); ++i) chunks[0] = Chunk::Join(*chunks[0], *chunks[i]);
+    chunks.resize(1);
+    ById(posting) = chunks;
+  }
 
   // A posting in too many chunks.
   bool Scattered(uint32_t* posting) {
@@ -288,13 +326,16 @@ class TestIndex {
       }
       if (posting.kind != PostingChange::Kind::kAppend) chunks.clear();
       if (posting.chunk != nullptr) chunks.push_back(std::move(posting.chunk));
+      ById(posting.posting) = chunks;
       if (posting.kind == PostingChange::Kind::kRemove) chunks_.erase(posting.posting);
     }
     left_out_.insert(left_out_.end(), change.left_out.begin(), change.left_out.end());
   }
 
   std::shared_ptr<const Version> version_;
-  std::map<uint32_t, std::vector<std::shared_ptr<const Chunk>>> chunks_;
+  std::map<uint32_t, Chunks> chunks_;
+  // The same by their places, for searches: a map's nodes are far apart.
+  std::vector<Chunks> by_id_;
   // Postings that may be in too many chunks.
   std::vector<uint32_t> appended_;
   std::unordered_set<uint64_t> dead_;

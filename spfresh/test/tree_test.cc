@@ -31,37 +31,6 @@ std::vector<float> Draw(Random* random) {
   return vector;
 }
 
-void CheckTree(const Centroids& centroids) {
-  const CentroidTree& tree = centroids.tree();
-  std::set<uint32_t> postings;
-  size_t below = 0;
-  for (uint32_t level = 0; level < tree.levels(); ++level) {
-    size_t nodes = 0, children = 0;
-    std::set<uint32_t> once;
-    for (uint32_t at = 0; at < tree.nodes(level); ++at) {
-      if (!tree.in_use(level, at)) continue;
-      const CentroidNode& node = tree.node(level, at);
-      ++nodes;
-      children += node.children.size();
-      once.insert(node.children.begin(), node.children.end());
-      EXPECT_FALSE(node.children.empty());
-      EXPECT_LE(node.children.size(), level + 1 == tree.levels() ? kRootMax : kNodeMax);
-      ASSERT_NE(node.codes, nullptr);
-      EXPECT_EQ(node.codes->size(), node.children.size());
-    }
-    ASSERT_EQ(once.size(), children) << "a child is in two nodes";
-    if (level == 0) {
-      postings = once;
-    } else {
-      ASSERT_EQ(children, below);
-    }
-    below = nodes;
-  }
-  EXPECT_TRUE(tree.levels() == 0 || below == 1);
-  ASSERT_EQ(postings.size(), centroids.count());
-  for (const uint32_t id : postings) EXPECT_TRUE(centroids.in_use(id));
-}
-
 // The share of the nearest postings that a search does not name among as many.
 double Missed(const Centroids& centroids, size_t wanted, Random* random) {
   const Space space(CodedOptions(), 0);
@@ -74,7 +43,8 @@ double Missed(const Centroids& centroids, size_t wanted, Random* random) {
     CentroidOrder exact(centroids, space, place.data(), nullptr);
     std::set<uint32_t> found, right, all;
     for (size_t n = 0; const CentroidOrder::Near* near = order.Nearest(); ++n) {
-      EXPECT_FLOAT_EQ(near->distance2, CentroidQuery(centroids, place.data()).Distance2(near->posting));
+      EXPECT_FLOAT_EQ(near->distance2,
+                      CentroidQuery(centroids, place.data()).Distance2(near->posting));
       if (n < wanted) found.insert(near->posting);
       EXPECT_TRUE(all.insert(near->posting).second);
       order.Pop();
@@ -112,14 +82,37 @@ TEST(CentroidTree, HoldsEveryPostingOnceThroughAllChanges) {
       }
     }
     next.Encode();
-    CheckTree(next);
+    EXPECT_EQ(next.TreeFault(), "");
     // What is older sees nothing of it.
-    CheckTree(centroids);
+    EXPECT_EQ(centroids.TreeFault(), "");
     most_levels = std::max(most_levels, next.tree().levels());
     centroids = std::move(next);
   }
   EXPECT_GE(most_levels, 2U);
   EXPECT_LE(centroids.tree().levels(), 2U);
+}
+
+TEST(CentroidTree, ToldWhatIsWrongWithIt) {
+  Random random(5);
+  const Codec codec(CodedOptions(), kDims);
+  Centroids centroids(codec);
+  for (uint32_t id = 0; id < 600; ++id) centroids.Place(id, Draw(&random).data());
+  // Its postings are not in the tree.
+  EXPECT_NE(centroids.TreeFault(), "");
+  centroids.Group(7);
+  // Its nodes have no codes.
+  EXPECT_NE(centroids.TreeFault(), "");
+  centroids.Encode();
+  ASSERT_EQ(centroids.TreeFault(), "");
+  Centroids more = centroids;
+  more.Place(600, Draw(&random).data());
+  EXPECT_NE(more.TreeFault().find("reaches 600 postings"), std::string::npos);
+  // Another place under the old code.
+  Centroids moved = centroids;
+  moved.Move(3, Draw(&random).data());
+  EXPECT_NE(moved.TreeFault().find("codes"), std::string::npos);
+  moved.Encode();
+  EXPECT_EQ(moved.TreeFault(), "");
 }
 
 TEST(CentroidTree, NamesTheNearestFirst) {
@@ -129,7 +122,7 @@ TEST(CentroidTree, NamesTheNearestFirst) {
   for (uint32_t id = 0; id < 3000; ++id) centroids.Place(id, Draw(&random).data());
   centroids.Group(7);
   centroids.Encode();
-  CheckTree(centroids);
+  EXPECT_EQ(centroids.TreeFault(), "");
   EXPECT_EQ(centroids.tree().levels(), 2U);
   EXPECT_LE(Missed(centroids, 20, &random), 0.02);
 }
@@ -141,7 +134,7 @@ TEST(CentroidTree, OpensNodesInTurnWhereTheyAreMany) {
   for (uint32_t id = 0; id < 40'000; ++id) centroids.Place(id, Draw(&random).data());
   centroids.Group(7);
   centroids.Encode();
-  CheckTree(centroids);
+  EXPECT_EQ(centroids.TreeFault(), "");
   EXPECT_EQ(centroids.tree().levels(), 3U);
   const std::vector<float> place = Draw(&random);
   const Space space(CodedOptions(), 0);
@@ -172,7 +165,7 @@ TEST(Assign, FindsTheNearestAsSurelyAsItIsAsked) {
       const CentroidQuery query(centroids, vectors.data() + i * kDims);
       EXPECT_NE(places[i].primary, places[i].spill);
       for (uint32_t id = 0; id < centroids.capacity(); ++id) {
-        if (centroids.in_use(id) && query.Distance2(id) < places[i].primary_distance2) {
+        if (centroids.in_use(id) && query.Distance2(id) < query.Distance2(places[i].primary)) {
           ++count;
           break;
         }

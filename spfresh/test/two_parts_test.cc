@@ -54,11 +54,12 @@ Answer Cold(const test::TestIndex& index, const float* query, const Request& req
     search->Wanted(&wanted);
     if (postings.empty() && wanted.empty()) break;
     for (const uint32_t number : wanted) {
-      search->ScoreRecords(*chunks[number], number);
+      test::Must(search->ScoreRecords(*chunks[number], number));
     }
     for (const uint32_t posting : postings) {
       for (const auto& chunk : index.chunks().at(posting)) {
-        search->ScoreScan(*chunk->WithoutRecords(), static_cast<uint32_t>(chunks.size()), allowed);
+        test::Must(search->ScoreScan(*chunk->WithoutRecords(),
+                                     static_cast<uint32_t>(chunks.size()), allowed));
         chunks.push_back(chunk);
       }
     }
@@ -131,6 +132,35 @@ TEST(TwoParts, NoRowIsFoundThatIsNotAllowedAndNoneIsMissing) {
       for (const Hit& hit : cold.hits) EXPECT_EQ(hit.row % 400, 0U);
     }
   }
+}
+
+TEST(TwoParts, WhatCannotBeScoredIsTold) {
+  const test::TestIndex index = Some(Metric::kL2, 96), other = Some(Metric::kL2, 80);
+  const std::vector<float> query(96, 0.1F);
+  std::unique_ptr<Search> search;
+  test::Must(Search::Begin(index.shared(), query, {10, 0.9F, 0, kRowEnd}, &search));
+  const auto& [posting, chunks] = *index.chunks().begin();
+  const Chunk& chunk = *chunks[0];
+  const std::vector<uint64_t> words(chunk.words().begin(), chunk.words().end());
+  const auto of = [&](Chunk::Kind kind) { return Chunk::Make(kind, words, chunk.records()); };
+  const auto astray = of({index.version().capacity(), chunk.stride(), chunk.kind().bits});
+  const Chunk& foreign = *other.chunks().begin()->second[0];
+  for (const Chunk* wrong : {astray.get(), &foreign}) {
+    EXPECT_EQ(search->Score(*wrong, nullptr).code(), Code::kCorrupt);
+    EXPECT_EQ(search->ScoreScan(*wrong, 0, nullptr).code(), Code::kCorrupt);
+    EXPECT_EQ(search->ScoreRecords(*wrong, 0).code(), Code::kCorrupt);
+  }
+  const auto scan = chunk.WithoutRecords();
+  EXPECT_EQ(search->Score(*scan, nullptr).code(), Code::kInternal);
+  ASSERT_TRUE(search->ScoreScan(*scan, 1, nullptr).ok());
+  std::vector<uint32_t> wanted;
+  search->Wanted(&wanted);
+  ASSERT_EQ(wanted, std::vector<uint32_t>{1});
+  EXPECT_EQ(search->ScoreRecords(*scan, 1).code(), Code::kInternal);
+  const Chunk& another = *index.chunks().rbegin()->second[0];
+  EXPECT_EQ(search->ScoreRecords(another, 1).code(), Code::kCorrupt);
+  EXPECT_TRUE(search->ScoreRecords(chunk, 1).ok());
+  EXPECT_FALSE(search->Hits().empty());
 }
 
 }  // namespace

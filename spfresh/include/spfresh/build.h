@@ -1,13 +1,14 @@
-// Builds an index in bulk: centroids from a sample, then every vector to its postings.
+// Trains the centroids of an index that is built in bulk, on a sample.
 //
-// Use: Begin; Train until it says that it is done; Add any number of times; Finish, then a Rebuild
-// for each posting that Version::NextWork names, and a Calibrator.
+// Use: Begin; Train until it says that it is done; then version(), into which every vector is
+// inserted: Version::Insert, on several threads with Version::Merge, and at the end Version::Loaded;
+// a Rebuild for each posting that Version::NextWork names, and a Calibrator.
 //
 // Nearly all of the work can be shared among threads of the caller's: the units of a step of the
-// training, and the placing of slices of the rows. The index that comes out is the same.
+// training, and inserts of slices of the rows. The index that comes out is the same.
 //
-// Thread safety: RunTrainUnit for distinct units, and Place, may run on several threads at once;
-// everything else needs the builder alone.
+// Thread safety: RunTrainUnit for distinct units may run on several threads at once; everything else
+// needs the builder alone.
 #pragma once
 
 #include <cstdint>
@@ -36,20 +37,9 @@ class Builder {
   // Of the training, the share that is done.
   float trained() const;
 
-  // The trained centroids without an entry, for whoever inserts by itself: any number of threads, by
-  // Version::Insert and Version::Merge, and at the end Version::Loaded. Without centroids where the
-  // sample had too few vectors. REQUIRES: Train said that it is done, and nothing was added.
+  // The trained centroids without an entry. Without centroids where the sample had too few vectors:
+  // then the first insert makes one. REQUIRES: Train said that it is done.
   std::shared_ptr<const Version> version() const;
-
-  // REQUIRES: Train said that it is done. Rows ascend within a call and are below 2^60.
-  Status Add(std::span<const uint64_t> rows, std::span<const float> vectors);
-  // The same in two: where vectors go and what they are there, and taking that. REQUIRES: the
-  // sample had vectors; for the same index, slices are taken in the same order.
-  Status Place(std::span<const uint64_t> rows, std::span<const float> vectors, Change* out) const;
-  Status Take(Change placed);
-
-  // The postings, each once. Postings may be too full or too empty: that is NextWork's.
-  Status Finish(Change* out);
 
  private:
   struct Impl;

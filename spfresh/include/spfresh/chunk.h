@@ -152,13 +152,13 @@ class Chunk {
   const Kind& kind() const { return kind_; }
   uint32_t stride() const { return kind_.stride; }
   // Valid as long as the chunk.
-  Words words() const;
+  Words words() const { return words_; }
   bool has_records() const { return records_ != nullptr; }
   // The records of all entries, and of one. REQUIRES: has_records()
-  std::span<const uint8_t> records() const;
-  const uint8_t* record(uint32_t entry) const;
+  std::span<const uint8_t> records() const { return {record_, size_ * record_size_}; }
+  const uint8_t* record(uint32_t entry) const { return record_ + entry * record_size_; }
   // REQUIRES: the entries are coded.
-  Scan scan() const;
+  const Scan& scan() const { return view_; }
   // REQUIRES: has_records(), and the entries are not coded. size() rows of stride() floats, aligned
   // to 64 bytes.
   const float* vectors() const { return reinterpret_cast<const float*>(records().data()); }
@@ -176,11 +176,16 @@ class Chunk {
   using Lines = std::vector<Line>;
 
   Chunk(uint32_t size, const Kind& kind, std::shared_ptr<const Lines> scan,
-        std::shared_ptr<const Lines> records)
-      : size_(size), kind_(kind), scan_(std::move(scan)), records_(std::move(records)) {}
+        std::shared_ptr<const Lines> records);
 
   uint32_t size_;
   Kind kind_;
+  // Where all of it is, so that a search waits for the chunk and then for its bytes, not for what
+  // lies between.
+  Words words_;
+  Scan view_;
+  const uint8_t* record_;
+  size_t record_size_;
   std::shared_ptr<const Lines> scan_;
   // Null without records.
   std::shared_ptr<const Lines> records_;

@@ -65,12 +65,14 @@ class Search {
   void Next(uint32_t most, std::vector<uint32_t>* postings);
 
   // Scores a chunk of a posting that Next named, with its records. "allowed" is null for all rows;
-  // it must be the same set at every call.
-  void Score(const Chunk& chunk, const Allowed* allowed);
+  // it must be the same set at every call. Corrupt for a chunk of no posting of this version, of
+  // other dimensions or other codes: here and below, whatever cannot be scored is told, since its
+  // rows would be lost to the search. REQUIRES: chunk.has_records()
+  Status Score(const Chunk& chunk, const Allowed* allowed);
 
   // Instead of Score, for a chunk without records: keeps in mind what they are wanted for, under
   // "number", which is the caller's choice. REQUIRES: no other chunk has this number.
-  void ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* allowed);
+  Status ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* allowed);
   // Instead of either, for so many entries of which the caller knows that none may be found.
   void PassOver(uint32_t entries) { seen_ += entries; }
   // Whether chunks are of no use without their records.
@@ -79,8 +81,8 @@ class Search {
   // entries that look nearest, and may be among the k nearest. Again until it names none: then the
   // answer is what Score would have given, but for chance.
   void Wanted(std::vector<uint32_t>* numbers);
-  // The chunk of this number, with its records.
-  void ScoreRecords(const Chunk& chunk, uint32_t number);
+  // The chunk of this number, with its records. Corrupt also when it is not the one that was scored.
+  Status ScoreRecords(const Chunk& chunk, uint32_t number);
 
   // The nearest rows, nearest first, ties by row; each row once. Where vectors are kept whole these
   // are k, or all that are allowed. Where they are coded, there may be some more: all that may be
@@ -104,6 +106,7 @@ class Search {
  private:
   Search(std::shared_ptr<const Version> version, const Request& request);
   bool Done(float next2) const;
+  float StopThreshold() const;
   bool CameLate();
   bool CannotHold(uint32_t posting, float distance2) const;
   float KthDistance2() const;
@@ -121,6 +124,8 @@ class Search {
   };
   // What is open of a chunk, and how much had been seen before it.
   struct OpenChunk {
+    uint32_t posting = 0;
+    uint32_t size = 0;
     uint64_t seen = 0;
     std::vector<Open> entries;
   };
@@ -154,6 +159,9 @@ class Search {
   uint64_t visible_count_ = 0;
   // When so many have been seen, the hits may tell again whether more are to come.
   uint64_t stop_at_ = 0;
+  // The stop rule's threshold when it was last asked for, and for which depth: mostly the same.
+  mutable float threshold_depth_ = 0;
+  mutable float threshold_ = 0;
   // Spare room for Score.
   std::vector<uint32_t> visible_;
   std::vector<float> scores_;
