@@ -412,6 +412,12 @@ impl Chunk {
         self.0.chunk_size()
     }
 
+    /// The posting whose centroid its entries are coded by, as its header names it (docs/format/posting.md).
+    pub(super) fn posting(&self) -> u32 {
+        let named = self.scan_bytes().get(16..).and_then(<[u8]>::first_chunk);
+        u32::from_le_bytes(*named.expect("a chunk has a header"))
+    }
+
     /// The rows, with [`SPILLED`](super::posting::SPILLED) on the second copies.
     pub(super) fn words(&self) -> Result<Vec<u64>> {
         let mut words = Vec::new();

@@ -4,6 +4,7 @@
 
 mod build;
 mod cold;
+mod damage;
 mod faults;
 
 use super::*;
@@ -413,25 +414,6 @@ fn damage_is_told_with_its_object_and_never_served() {
             assert!(error.message().contains(object), "{error}");
         }
         objects.0.lock().insert(object.to_owned(), whole);
-    }
-}
-
-#[test]
-fn a_directory_of_any_bytes_is_refused_or_read() {
-    let all = vectors(500, 14);
-    let index = built(Metric::Cosine, &all);
-    let objects = Objects::default();
-    let checkpoint = block_on(index.checkpoint(&objects, None)).unwrap();
-    let whole = objects.0.lock()[&checkpoint.directory.name].clone();
-    assert!(directory::read(&whole).is_ok());
-    let mut random = SmallRng::seed_from_u64(15);
-    for _ in 0..500 {
-        let mut bytes = whole.to_vec();
-        let at = random.random_range(0..bytes.len());
-        bytes[at] = random.random();
-        let _ = directory::read(&bytes);
-        bytes.truncate(random.random_range(0..bytes.len()));
-        assert!(directory::read(&bytes).is_err());
     }
 }
 
