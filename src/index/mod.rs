@@ -13,8 +13,8 @@
 //! **What is in it.** Every row below [`Index::watermark`] that was handed in and whose vector has a
 //! place. Those without a place (zero under cosine, squares that overflow) are listed by
 //! [`Index::left_out`] and never found: the caller measures them itself, as it does rows from the
-//! watermark on. Nothing is deleted from an index: a search is told which rows may be found, and
-//! [`Index::maintain`] drops entries whose rows are dead for every reader.
+//! watermark on (exec/neighbours.rs). Nothing is deleted from an index: a search is told which rows may be found, and
+//! [`Index::sweep`] finds entries whose rows are dead for every reader, and drops them.
 //!
 //! **The life of a chunk.** A posting's entries lie in chunks, in memory when made. [`Index::checkpoint`]
 //! writes those that are not stored yet; when the manifest that names the checkpoint is durable,
