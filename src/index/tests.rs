@@ -112,8 +112,25 @@ fn built(metric: Metric, all: &[f32]) -> Index {
     built_with(IndexOptions::new(metric, DIMS), all)
 }
 
+/// One step of what a posting's size asks for, or of a pass over all of them in search of dead rows.
+async fn maintain(index: &Index, live: &(dyn Fn(RowId) -> bool + Sync)) -> Result<Option<Index>> {
+    if let Some(next) = index.settle(live).await? {
+        return Ok(Some(next));
+    }
+    let mut sweep = index.sweep(0)?;
+    loop {
+        match index.sweep_on(&mut sweep, live).await? {
+            Swept::Looked => {}
+            Swept::Rebuilt(next) => return Ok(Some(next)),
+            Swept::Done(next) => {
+                return Ok((next.left_out().len() < index.left_out().len()).then_some(next));
+            }
+        }
+    }
+}
+
 fn settled(mut index: Index, live: impl Fn(RowId) -> bool + Sync) -> Index {
-    while let Some(next) = block_on(index.maintain(&live)).unwrap() {
+    while let Some(next) = block_on(maintain(&index, &live)).unwrap() {
         index = next;
     }
     index
@@ -444,7 +461,7 @@ async fn searches_go_on_while_an_index_is_changed() {
         index = index
             .insert(&rows(from, from + 50), &all[from * DIMS as usize..(from + 50) * DIMS as usize])
             .unwrap();
-        while let Some(next) = index.maintain(&|_| true).await.unwrap() {
+        while let Some(next) = maintain(&index, &|_| true).await.unwrap() {
             index = next;
             *latest.lock() = index.clone();
             tokio::task::yield_now().await;
