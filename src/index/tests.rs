@@ -81,7 +81,7 @@ fn go_on(_: f32) -> ControlFlow<()> {
 
 fn trained(options: IndexOptions, all: &[f32]) -> Index {
     let count = all.len() / options.dims as usize;
-    Index::trained(options, count as u64, all.to_vec(), &go_on).unwrap()
+    Index::trained(options, count as u64, all.to_vec(), 1, &go_on).unwrap()
 }
 
 /// The rows from `from` on, as slices of a thousand.
@@ -345,7 +345,7 @@ fn a_build_can_be_cancelled() {
     let all = vectors(2000, 8);
     let stop = |_: f32| ControlFlow::Break(());
     let options = IndexOptions::new(Metric::L2, DIMS);
-    let error = Index::trained(options, 2000, all, &stop).unwrap_err();
+    let error = Index::trained(options, 2000, all, 2, &stop).unwrap_err();
     assert_eq!(error.state(), SqlState::QUERY_CANCELED);
 }
 

@@ -11,8 +11,10 @@ use async_trait::async_trait;
 use std::ops::ControlFlow;
 use tokio_util::sync::CancellationToken;
 
-/// A sample of so many vectors trains the centroids of any index.
+/// Of a table of more rows than this, one in `SAMPLE_STEP` trains the centroids, as far as there is memory
+/// for them: 32 for each posting to come, of 128 entries in two copies.
 const SAMPLE_ROWS: u64 = 65_536;
+const SAMPLE_STEP: u64 = 2;
 /// So many at least, however little memory there is.
 const SAMPLE_ROWS_MIN: u64 = 1024;
 /// Steps of settling between two looks at what is in memory: a step that joins postings adds some
@@ -59,7 +61,10 @@ impl Work<'_> {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        let index = tokio::task::block_in_place(|| Index::trained(options, live, sample, &watch))?;
+        let (threads, deleted) = (self.limits.threads, self.source.rows.deleted_ever());
+        let trained = || Index::trained(options, live, sample, threads, &watch);
+        // Rows that are dead by now do not come into it.
+        let index = tokio::task::block_in_place(trained)?.clean_of(deleted);
         self.room.store(&index).await?;
         Ok(index)
     }
@@ -137,7 +142,8 @@ impl Work<'_> {
         let rows = &self.source.rows;
         let row_bytes = u64::from(self.source.options.dims) * 4;
         let most = self.limits.sample_bytes() / row_bytes;
-        let most = most.clamp(SAMPLE_ROWS_MIN, SAMPLE_ROWS);
+        let wanted = (rows.live_rows() / SAMPLE_STEP).max(SAMPLE_ROWS);
+        let most = most.clamp(SAMPLE_ROWS_MIN, wanted);
         let step = usize::try_from(rows.live_rows().div_ceil(most).max(1)).unwrap_or(1);
         let mut sample = Vec::new();
         for group in rows.groups() {
