@@ -1,6 +1,6 @@
 //! The steps of a build, from an index at any stage to a whole one.
 
-use super::{Building, Limits, Phase, Source};
+use super::{Building, Limits, Phase, Source, extend};
 use crate::{
     error::Result,
     exec::run::cancelled,
@@ -20,6 +20,8 @@ const SAMPLE_ROWS_MIN: u64 = 1024;
 /// Steps of settling between two looks at what is in memory: a step that joins postings adds some
 /// megabytes.
 const STEPS: usize = 4;
+/// Rows that are inserted into a settled index before it is settled again.
+const CATCH_UP_ROWS: usize = 16_384;
 /// What PostgreSQL counts a table in.
 const BLOCK_BYTES: u64 = 8192;
 
@@ -47,7 +49,7 @@ impl Work<'_> {
     pub(super) async fn all(&self) -> Result<Index> {
         let index = self.train().await?;
         let index = self.load(index).await?;
-        self.settle(index).await
+        Ok(self.settle(index).await?.whole())
     }
 
     /// An index whose centroids are trained.
@@ -108,7 +110,19 @@ impl Work<'_> {
         self.keep(index).await
     }
 
-    /// The index when nothing is left to do.
+    /// The settled index with rows that came since, settled again.
+    pub(super) async fn catch_up(&self, mut index: Index) -> Result<Index> {
+        let Source { rows, end, .. } = &self.source;
+        let end = rows.next_row().min(*end);
+        while index.watermark() < end {
+            self.poll()?;
+            index = extend(&index, &self.source, end, CATCH_UP_ROWS).await?;
+            index = self.settle(index).await?;
+        }
+        Ok(index)
+    }
+
+    /// The index when all rows are loaded and nothing is left to do but to call it whole.
     pub(super) async fn settle(&self, mut index: Index) -> Result<Index> {
         self.building.phase(Phase::Settling);
         if index.stage() == Stage::Loading {
@@ -119,7 +133,7 @@ impl Work<'_> {
             for _ in 0..STEPS {
                 self.poll()?;
                 // A row that is dead by now is some reader's yet, or is dropped by upkeep later.
-                let Some(next) = index.settle(&|_| true).await? else { return Ok(index.whole()) };
+                let Some(next) = index.settle(&|_| true).await? else { return Ok(index) };
                 index = next;
                 tokio::task::yield_now().await;
             }
