@@ -1,8 +1,11 @@
 #include "bridge.h"
 
+#include <algorithm>
+#include <atomic>
 #include <exception>
 #include <new>
 #include <span>
+#include <thread>
 #include <vector>
 
 #include "nearlake/src/index/ffi.rs.h"
@@ -71,6 +74,27 @@ MadeChange LandChange(Call call) {
     return status;
   });
   return made;
+}
+
+// Does the units of a step of the training on so many threads. After a failure the training is of no
+// use, since the unit that failed counts as done.
+void RunTrainUnits(spfresh::Builder& builder, uint32_t threads) {
+  const uint32_t units = builder.train_units();
+  std::atomic<uint32_t> next = 0;
+  std::atomic<bool> has_memory = true;
+  const auto run = [&] {
+    try {
+      for (uint32_t unit = next++; unit < units; unit = next++) builder.RunTrainUnit(unit);
+    } catch (const std::bad_alloc&) {
+      has_memory = false;
+    }
+  };
+  {
+    std::vector<std::jthread> others;
+    for (uint32_t other = 1; other < std::min(threads, units); ++other) others.emplace_back(run);
+    run();
+  }
+  if (!has_memory) throw std::bad_alloc();
 }
 
 }  // namespace
@@ -386,8 +410,9 @@ MadeBuilder builder_begin(const Options& options, uint64_t rows, Floats sample) 
   return made;
 }
 
-Status builder_train(spfresh::Builder& builder, bool& more) {
+Status builder_train(spfresh::Builder& builder, uint32_t threads, bool& more) {
   return Land([&] {
+    if (threads > 1) RunTrainUnits(builder, threads);
     more = builder.Train();
     return spfresh::Status();
   });

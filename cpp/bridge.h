@@ -100,7 +100,8 @@ Status search_score_records(spfresh::Search& search, const spfresh::Chunk& chunk
 Hits search_hits(const spfresh::Search& search);
 
 MadeBuilder builder_begin(const Options& options, uint64_t rows, Floats sample);
-Status builder_train(spfresh::Builder& builder, bool& more);
+// Does a step of the training, its units on so many threads.
+Status builder_train(spfresh::Builder& builder, uint32_t threads, bool& more);
 float builder_trained(const spfresh::Builder& builder);
 MadeVersion builder_version(const spfresh::Builder& builder);
 

@@ -27,6 +27,7 @@ use crate::{
         run::Runner,
         spill::Spill,
         state::States,
+        supervise::Supervisor,
         upkeep::Upkeep,
     },
     http::{self, Api, Sidecar},
@@ -85,7 +86,7 @@ pub struct Node {
     /// However the node ends, its commit thread does.
     stop_commits: DropGuard,
     commits: JoinHandle<Result<()>>,
-    _cpu: Cpu,
+    _cpus: [Cpu; 2],
     _lock: Option<FolderLock>,
 }
 
@@ -157,14 +158,21 @@ impl Node {
         let (stop_maintenance, stop_upkeep) = (CancellationToken::new(), CancellationToken::new());
         let maintenance_handle = tokio::spawn(maintenance_task.run(stop_maintenance.clone()));
 
-        let cpu = Cpu::start()?;
-        let upkeep = Upkeep::new(
-            Arc::clone(&states),
-            committer.clone(),
-            Arc::clone(&clock),
-            Arc::clone(&metrics),
-        );
-        let upkeep = cpu.handle.spawn(upkeep.run(stop_upkeep.clone()));
+        let cpu = Cpu::start("nearlake-cpu", threads())?;
+        let upkeep_cpu = Cpu::start("nearlake-upkeep", UPKEEP_THREADS)?;
+        let supervisor = Supervisor::new(Arc::clone(&clock), Arc::clone(&metrics));
+        let upkeep = {
+            let (states, committer) = (Arc::clone(&states), committer.clone());
+            let (clock, metrics) = (Arc::clone(&clock), Arc::clone(&metrics));
+            let stop = stop_upkeep.clone();
+            let upkeep = move || {
+                let (clock, metrics) = (Arc::clone(&clock), Arc::clone(&metrics));
+                Upkeep::new(Arc::clone(&states), committer.clone(), clock, metrics)
+                    .run(stop.clone())
+            };
+            supervisor.clone().keep("upkeep", stop_upkeep.clone(), upkeep)
+        };
+        let upkeep = upkeep_cpu.handle.spawn(upkeep);
         let builds = Builds::new(
             segments.clone(),
             Arc::clone(&postings),
@@ -172,15 +180,24 @@ impl Node {
             Arc::clone(&clock),
             Arc::clone(&metrics),
         );
-        let background = Background::new(
-            Arc::clone(&states),
-            committer.clone(),
-            maintenance.clone(),
-            Arc::clone(&clock),
-            Arc::clone(&builds),
-            Limits::default_of(threads()),
-        );
-        let background = cpu.handle.spawn(background.run(stop_upkeep.clone()));
+        let background = {
+            let (states, committer) = (Arc::clone(&states), committer.clone());
+            let (maintenance, clock) = (maintenance.clone(), Arc::clone(&clock));
+            let (builds, stop) = (Arc::clone(&builds), stop_upkeep.clone());
+            let background = move || {
+                Background::new(
+                    Arc::clone(&states),
+                    committer.clone(),
+                    maintenance.clone(),
+                    Arc::clone(&clock),
+                    Arc::clone(&builds),
+                    Limits::default_of(threads()),
+                )
+                .run(stop.clone())
+            };
+            supervisor.keep("builds", stop_upkeep.clone(), background)
+        };
+        let background = upkeep_cpu.handle.spawn(background);
 
         let (recall, recall_task) =
             Recall::new(Arc::clone(&states), Arc::clone(&metrics), Arc::clone(&clock), threads());
@@ -300,7 +317,7 @@ impl Node {
             maintenance: maintenance_handle,
             stop_commits: stop_commits.drop_guard(),
             commits,
-            _cpu: cpu,
+            _cpus: [cpu, upkeep_cpu],
             _lock: writer.lock,
         })
     }
@@ -400,7 +417,12 @@ fn store_options(config: &Config, cache_memory_bytes: u64) -> StoreOptions {
     }
 }
 
-/// Plans compute on threads of their own, so that a heavy one never keeps a connection waiting.
+/// Threads for upkeep and builds: one step of an index that takes long keeps neither the others nor the
+/// builds waiting.
+const UPKEEP_THREADS: usize = 3;
+
+/// Plans compute on threads of their own, so that a heavy one never keeps a connection waiting; so
+/// does the upkeep of indexes, so that it never keeps a plan waiting.
 /// Whoever drops them does not wait for what still runs on them.
 #[derive(Debug)]
 struct Cpu {
@@ -409,10 +431,10 @@ struct Cpu {
 }
 
 impl Cpu {
-    fn start() -> Result<Self> {
+    fn start(name: &str, threads: usize) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads())
-            .thread_name("nearlake-cpu")
+            .worker_threads(threads)
+            .thread_name(name)
             // Planning recurses over the plan.
             .thread_stack_size(16 << 20)
             .enable_all()

@@ -182,7 +182,7 @@ async fn build(store: &Store, rows: usize, dims: usize) -> Result<Index> {
     // Drawn of the same mixture, so that the vectors need not be read back.
     let sample = Mixture::new(dims, 2).draw(SAMPLE_ROWS.min(rows));
     let go_on = |_: f32| ControlFlow::Continue(());
-    let mut index = Index::trained(options, rows as u64, sample, &go_on)?;
+    let mut index = Index::trained(options, rows as u64, sample, 1, &go_on)?;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let mut mixture = Mixture::new(dims, 1);
     let mut from = 0;

@@ -73,11 +73,12 @@ impl Written {
     /// Whether this version is what was written.
     fn is_of(&self, index: &Index) -> bool {
         let said = &self.index.checkpoint;
+        let says = |name: &str| said.get(name).and_then(serde_json::Value::as_u64);
         let opened = || {
             index.is_whole()
                 && index.stats().unstored_bytes == 0
-                && said.get("watermark").and_then(serde_json::Value::as_u64)
-                    == Some(index.watermark().0)
+                && says("watermark") == Some(index.watermark().0)
+                && says("clean_of").unwrap_or(0) == index.is_clean_of()
         };
         !index.is_damaged() && self.version.as_ref().map_or_else(opened, |mark| index.is(mark))
     }

@@ -13,6 +13,7 @@ use crate::{
         columns::ColumnSpec,
         table::{Group, TableState},
     },
+    vector::Metric,
 };
 use std::cmp::Ordering;
 
@@ -165,6 +166,7 @@ impl Neighbours<'_> {
             // A row above the watermark that the index has already was read.
             let hits = rows.into_iter().enumerate().filter(|(_, row)| *row < index.watermark());
             offer_rows(&points, hits, self.query, &mut top)?;
+            self.offer_left_out(index, &mut top, &mut found).await?;
             if !top.is_full() {
                 return Ok(None);
             }
@@ -183,6 +185,24 @@ impl Neighbours<'_> {
                 return Ok(None);
             }
         }
+    }
+
+    /// Offers the allowed rows that have no place in an index, by reading each. They are few but under
+    /// cosine, where zero has none; its distance is NaN there, and 1 that of a vector too long to be
+    /// squared, so that none is among k that are nearer than 1.
+    async fn offer_left_out(&self, index: &Index, top: &mut TopK, found: &mut Found) -> Result<()> {
+        if index.options().metric == Metric::Cosine && top.kth().is_some_and(|kth| kth < 1.0) {
+            return Ok(());
+        }
+        let left_out = index.left_out().iter().copied();
+        let rows: Vec<RowId> = left_out.filter(|&row| self.allowed.contains(row)).collect();
+        for rows in rows.chunks(SPARSE_ROWS) {
+            let taken = self.rows.take(rows, std::slice::from_ref(self.column)).await?;
+            let points = Points::new(self.query.space, taken.column(0))?;
+            offer_rows(&points, rows.iter().copied().enumerate(), self.query, top)?;
+            found.scanned += rows.len() as u64;
+        }
+        Ok(())
     }
 
     /// The nearest of the allowed rows from a row on, by reading each.

@@ -6,6 +6,10 @@
 //! `unindexed_rows_max`, or memtables hold several times the bytes at which a flush is due. It waits
 //! for a time at most: rows that are late in an index are found all the same, so that the commit goes
 //! on; memory that is full is an error.
+//!
+//! So `unindexed_rows_max` is a soft bound. One commit may exceed it by all of its rows, and an index that
+//! is being built, or is damaged, holds nobody back: searches read all rows then, and waiting would
+//! make them no fewer.
 
 use super::state::{DbState, States};
 use crate::{

@@ -103,6 +103,12 @@ impl TopK {
         }
     }
 
+    /// How far the k-th is; `None` while fewer were found, or where it has no distance.
+    #[must_use]
+    pub fn kth(&self) -> Option<f64> {
+        self.heap.peek().filter(|_| self.is_full())?.distance
+    }
+
     /// Whether k rows were found.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -2,62 +2,92 @@
 //! split, merged and cleaned. An index that is missing, damaged or half built is the business of
 //! [`Background`](super::build::Background).
 //!
-//! One task works on all indexes of a node, one index at a time, so that each version follows from
-//! the one before. It works on versions that nobody else changes and publishes them through the
-//! commit task. Searches meanwhile read what is newer exactly.
+//! One task looks what indexes want and hands out jobs of bounded time (`keeper.rs`), one at a time to
+//! an index, so that each of its versions follows from the one before, and to several indexes side by
+//! side, so that one whose store is slow keeps none of the others waiting. A job works on versions
+//! that nobody else changes and publishes them through the commit task. Searches meanwhile read
+//! what is newer exactly.
 //!
 //! ```text
-//!   always            round   new rows, and what the sizes of postings ask for
-//!   every 10 seconds  sweep   postings with many dead rows, where rows were deleted since
-//!   in quiet times    tend    neighbourhoods refined, postings scrubbed (pace.rs)
+//!   always            keep    new rows, and what the sizes of postings ask for
+//!   one at a time     sweep   postings with many dead rows, once one row in a hundred was deleted
+//!   one at a time     tend    neighbourhoods refined, postings scrubbed
 //! ```
 //!
-//! What fails is tried again, later each time (retry.rs): a store that was away for a while costs
-//! an index no more than that while.
+//! What can wait takes a share of one core (pace.rs): a sweep half of it while clients are busy, tending a
+//! tenth. What fails is tried again, later each time (retry.rs): a store that was away for a while
+//! costs an index no more than that while. A job that panics is a failure too.
 
+mod keeper;
 mod pace;
-mod retry;
 
 use super::{
-    build::{Source, extend, table_of},
     commit::Committer,
+    retry::Retries,
     state::{DbState, States},
+    supervise::said,
 };
 use crate::{
-    catalog::Index as Entry,
     clock::SharedClock,
     error::{Error, Result},
-    ids::{IndexId, RowId},
+    ids::IndexId,
     index::Index,
     telemetry::Metrics,
 };
-use pace::Pace;
-use retry::Retries;
-use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::sync::watch;
+use keeper::{Job, Keeper, Wants};
+use pace::{Pace, Rests};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::watch,
+    task::{Id, JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
-/// How many steps of upkeep are done before the task looks for new rows again.
-const STEPS_MAX: usize = 64;
-/// How long the task rests between rounds, while commits gather.
-const GATHER: Duration = Duration::from_millis(20);
-/// How long passes between two looks for dead rows.
-const SWEEP_EVERY: Duration = Duration::from_secs(10);
-/// For how long an index is tended at a time.
-const TEND_FOR: Duration = Duration::from_millis(20);
+/// Indexes that are worked on at a time.
+const JOBS_MAX: usize = 8;
+/// How long the task waits between two looks that commits ask for.
+const LOOK_GAP: Duration = Duration::from_millis(5);
+/// How long it waits when nothing is published: rows that readers held back become dead quietly.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Of a core, sweeps take half while clients are busy, and tending a tenth; all and half when not.
+const SWEEP_RESTS: Rests = Rests { busy: 1, quiet: 0 };
+const TEND_RESTS: Rests = Rests { busy: 9, quiet: 1 };
 
 /// The upkeep of a node's indexes.
 #[derive(Debug)]
 pub struct Upkeep {
+    shared: Arc<Shared>,
+    retries: Retries,
+    sweeps: Pace,
+    tends: Pace,
+    /// Of indexes that are not worked on.
+    keepers: HashMap<IndexId, Keeper>,
+    jobs: JoinSet<Ended>,
+    /// What the jobs are.
+    handed_out: HashMap<Id, (IndexId, Job)>,
+    /// Where the next look begins, so that each index comes first in turn.
+    turn: usize,
+}
+
+/// What jobs need.
+#[derive(Debug)]
+struct Shared {
     states: Arc<States>,
     committer: Committer,
     clock: SharedClock,
     metrics: Arc<Metrics>,
-    retries: Retries,
-    pace: Pace,
-    /// How many rows of its table were deleted when an index was last found clean of dead ones.
-    swept: HashMap<IndexId, u64>,
-    sweep_at: Duration,
+}
+
+/// A job that ended.
+#[derive(Debug)]
+struct Ended {
+    keeper: Keeper,
+    begun: Duration,
+    outcome: Result<()>,
 }
 
 impl Upkeep {
@@ -69,209 +99,170 @@ impl Upkeep {
         clock: SharedClock,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let pace = Pace::new(Arc::clone(&metrics), Arc::clone(&clock));
-        let sweep_at = clock.elapsed() + SWEEP_EVERY;
-        let (retries, swept) = (Retries::default(), HashMap::new());
-        Self { states, committer, clock, metrics, retries, pace, swept, sweep_at }
+        let pace = |rests| Pace::new(Arc::clone(&metrics), &clock, rests);
+        let (sweeps, tends) = (pace(SWEEP_RESTS), pace(TEND_RESTS));
+        Self {
+            shared: Arc::new(Shared { states, committer, clock, metrics }),
+            retries: Retries::default(),
+            sweeps,
+            tends,
+            keepers: HashMap::new(),
+            jobs: JoinSet::new(),
+            handed_out: HashMap::new(),
+            turn: 0,
+        }
     }
 
     /// Works until it is told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut changes: watch::Receiver<_> = self.states.changes();
+        let clock = Arc::clone(&self.shared.clock);
+        let mut changes: watch::Receiver<_> = self.shared.states.changes();
+        let mut looked_at = clock.elapsed();
+        let (mut look_at, mut has_changed) = (looked_at, false);
         loop {
-            changes.mark_unchanged();
-            let wait = tokio::select! {
-                () = stop.cancelled() => return,
-                wait = self.turn(&stop) => wait,
-            };
-            if let Some(wait) = wait {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    changed = changes.changed() => if changed.is_err() { return },
-                    () = self.clock.sleep(wait) => {}
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(ended) = self.jobs.join_next_with_id() => {
+                    self.take_back(ended);
+                    look_at = clock.elapsed();
+                }
+                changed = changes.changed(), if !has_changed => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    has_changed = true;
+                    look_at = look_at.min(looked_at + LOOK_GAP);
+                }
+                () = clock.sleep(look_at.saturating_sub(clock.elapsed())) => {
+                    changes.mark_unchanged();
+                    has_changed = false;
+                    looked_at = clock.elapsed();
+                    look_at = self.hand_out(looked_at);
                 }
             }
-            // Commits that come soon after are taken in together; none of them wakes this task.
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.clock.sleep(GATHER) => {}
-            }
         }
+        self.jobs.shutdown().await;
     }
 
-    /// Does what there is to do, and tells how long to wait if nothing changes; none where there is
-    /// more to do.
-    async fn turn(&mut self, stop: &CancellationToken) -> Option<Duration> {
-        let state = self.states.snapshot();
+    /// Gives jobs to indexes that want some. When to look again.
+    fn hand_out(&mut self, now: Duration) -> Duration {
+        let (state, horizon) = (self.shared.states.snapshot(), self.shared.states.horizon());
         self.retries.keep(|id| state.catalog.index(id).is_some());
-        self.swept.retain(|&id, _| state.catalog.index(id).is_some());
-        let worked = self.round(&state, stop).await;
-        // Commits without an end must not keep dead rows in.
-        if self.clock.elapsed() >= self.sweep_at {
-            self.sweep(stop).await;
-            self.sweep_at = self.clock.elapsed() + SWEEP_EVERY;
-        }
-        if worked {
-            return None;
-        }
-        let tended = self.tend(stop).await;
-        let now = self.clock.elapsed();
-        let mut wait = self.sweep_at.saturating_sub(now);
-        if let Some(again_at) = self.retries.next() {
-            wait = wait.min(again_at.saturating_sub(now));
-        }
-        Some(if tended { wait.min(self.pace.wait()) } else { wait })
-    }
+        let is_kept = |id: &IndexId| state.indexes.get(id).as_ref().is_some_and(is_kept_up);
+        self.keepers.retain(|id, _| is_kept(id));
+        let busy: HashSet<IndexId> = self.handed_out.values().map(|(id, _)| *id).collect();
+        let mut indexes: Vec<IndexId> =
+            state.catalog.indexes().map(|entry| entry.id).filter(is_kept).collect();
+        self.turn = self.turn.wrapping_add(1);
+        let first = self.turn.checked_rem(indexes.len()).unwrap_or(0);
+        indexes.rotate_left(first);
 
-    /// Brings every index up to date once; whether there was anything to do.
-    async fn round(&mut self, state: &DbState, stop: &CancellationToken) -> bool {
-        let mut worked = false;
-        for entry in state.catalog.indexes() {
-            if stop.is_cancelled() || !self.retries.is_due(entry.id, self.clock.elapsed()) {
+        let mut again_at = now + LOOK_EVERY;
+        for id in indexes.into_iter().filter(|id| !busy.contains(id)) {
+            if self.jobs.len() >= JOBS_MAX {
+                break;
+            }
+            if !self.retries.is_due(id, now) {
                 continue;
             }
-            match self.keep_up(entry).await {
-                Ok(done) => {
-                    self.retries.succeeded(entry.id);
-                    worked |= done;
-                }
-                Err(error) => self.failed(entry, &error),
+            let keeper = self.keepers.remove(&id).unwrap_or_else(|| Keeper::new(id));
+            let index = &state.indexes[&id];
+            let wants = keeper.next(index, &state, &horizon, now);
+            if let Some(job) = self.job(wants, index, now, &mut again_at) {
+                self.begin(keeper, job, now);
+                continue;
             }
+            if keeper.rests_until() > now {
+                again_at = again_at.min(keeper.rests_until());
+            }
+            self.keepers.insert(id, keeper);
         }
-        worked
+        match self.retries.next() {
+            Some(retry_at) if retry_at > now => again_at.min(retry_at),
+            _ => again_at,
+        }
+    }
+
+    /// The job that an index gets; where it must wait for it, until when at most.
+    fn job(
+        &self,
+        wants: Wants,
+        index: &Index,
+        now: Duration,
+        again_at: &mut Duration,
+    ) -> Option<Job> {
+        let mut is_free = |job, pace: &Pace| {
+            // The end of the one that is under way is looked at anyway.
+            let is_alone = !self.handed_out.values().any(|(_, other)| *other == job);
+            if is_alone && pace.free_at() > now {
+                *again_at = (*again_at).min(pace.free_at());
+            }
+            is_alone && pace.free_at() <= now
+        };
+        let sweeps = wants.sweep && is_free(Job::Sweep, &self.sweeps);
+        if sweeps && !(wants.keep && wants.swept_last) {
+            return Some(Job::Sweep);
+        }
+        if wants.keep {
+            return Some(Job::Keep);
+        }
+        (index.wants_tending() && is_free(Job::Tend, &self.tends)).then_some(Job::Tend)
+    }
+
+    fn begin(&mut self, mut keeper: Keeper, job: Job, begun: Duration) {
+        let (id, shared) = (keeper.id(), Arc::clone(&self.shared));
+        let task = self.jobs.spawn(async move {
+            let outcome = keeper.work(job, &shared).await;
+            Ended { keeper, begun, outcome }
+        });
+        self.handed_out.insert(task.id(), (id, job));
+    }
+
+    fn take_back(&mut self, ended: Result<(Id, Ended), JoinError>) {
+        let task = match &ended {
+            Ok((task, _)) => *task,
+            Err(error) => error.id(),
+        };
+        let Some((id, job)) = self.handed_out.remove(&task) else { return };
+        let now = self.shared.clock.elapsed();
+        let (begun, outcome) = match ended {
+            Ok((_, Ended { keeper, begun, outcome })) => {
+                self.keepers.insert(id, keeper);
+                (begun, outcome)
+            }
+            Err(error) => {
+                self.shared.metrics.task_panics.with_label_values(&["upkeep"]).inc();
+                let said = error.try_into_panic().map(|panic| said(panic.as_ref()).to_owned());
+                let said = said.unwrap_or_default();
+                (now, Err(Error::internal(format!("it panicked: {said}"))))
+            }
+        };
+        match job {
+            Job::Keep => {}
+            Job::Sweep => self.sweeps.worked(begun, now),
+            Job::Tend => self.tends.worked(begun, now),
+        }
+        match outcome {
+            Ok(()) => self.retries.succeeded(id),
+            Err(error) => self.failed(id, &error, now),
+        }
     }
 
     /// Takes note of a failure. A damaged index is left alone until it was built again.
-    fn failed(&mut self, entry: &Entry, error: &Error) {
-        self.metrics.index_upkeep_failures.inc();
-        let state = self.states.snapshot();
-        if state.indexes.get(&entry.id).is_some_and(Index::is_damaged) {
-            tracing::error!(index = %entry.name, %error, "an index is damaged");
+    fn failed(&mut self, id: IndexId, error: &Error, now: Duration) {
+        self.shared.metrics.index_upkeep_failures.inc();
+        let state = self.shared.states.snapshot();
+        let name = state.catalog.index(id).map(|entry| entry.name.as_str());
+        if state.indexes.get(&id).is_some_and(Index::is_damaged) {
+            tracing::error!(index = name, %error, "an index is damaged");
             return;
         }
-        let again_in = self.retries.failed(entry.id, self.clock.elapsed());
-        tracing::error!(index = %entry.name, %error, ?again_in, "index upkeep failed");
+        let again_in = self.retries.failed(id, now);
+        tracing::error!(index = name, %error, ?again_in, "index upkeep failed");
     }
+}
 
-    async fn keep_up(&self, entry: &Arc<Entry>) -> Result<bool> {
-        let state = self.states.snapshot();
-        let Some(table) = table_of(entry, &state) else { return Ok(false) };
-        let rows = state.table(table.id);
-        let end = rows.next_row();
-        let Some(source) = Source::new(entry, &table, rows, end)? else { return Ok(false) };
-        let Some(index) = state.indexes.get(&entry.id).filter(is_kept_up) else {
-            return Ok(false);
-        };
-        let mut next = index.clone();
-        let mut worked = false;
-        if next.watermark() < end {
-            next = extend(&next, &source, end).await?;
-            worked = true;
-        }
-        let horizon = self.states.horizon();
-        for _ in 0..STEPS_MAX {
-            let live = |row: RowId| is_live(&horizon, &state, entry, row);
-            let Some(step) = next.settle(&live).await? else { break };
-            next = step;
-            worked = true;
-            self.metrics.index_steps.with_label_values(&["settle"]).inc();
-            tokio::task::yield_now().await;
-        }
-        if worked {
-            self.publish(entry.id, next).await?;
-        }
-        Ok(worked)
-    }
-
-    /// Looks for postings with many dead rows, a few steps at a time, in indexes of tables of which
-    /// rows were deleted since.
-    async fn sweep(&mut self, stop: &CancellationToken) {
-        let (state, horizon) = (self.states.snapshot(), self.states.horizon());
-        for entry in state.catalog.indexes() {
-            let Some(index) = state.indexes.get(&entry.id).filter(is_kept_up) else { continue };
-            let deleted = horizon
-                .tables
-                .get(&entry.table)
-                .map_or(0, |rows| rows.next_row().0.saturating_sub(rows.live_rows()));
-            if self.swept.get(&entry.id) == Some(&deleted)
-                || !self.retries.is_due(entry.id, self.clock.elapsed())
-            {
-                continue;
-            }
-            match self.swept_once(entry, index, &state, &horizon, stop).await {
-                Ok(true) => {
-                    self.swept.insert(entry.id, deleted);
-                }
-                Ok(false) => {}
-                Err(error) => self.failed(entry, &error),
-            }
-        }
-    }
-
-    /// Some steps of a sweep; whether the index is clean.
-    async fn swept_once(
-        &self,
-        entry: &Entry,
-        index: &Index,
-        state: &DbState,
-        horizon: &DbState,
-        stop: &CancellationToken,
-    ) -> Result<bool> {
-        let mut next = index.clone();
-        let mut steps = 0;
-        let mut clean = false;
-        while steps < STEPS_MAX && !stop.is_cancelled() {
-            let live = |row: RowId| is_live(horizon, state, entry, row);
-            let Some(step) = next.maintain(&live).await? else {
-                clean = true;
-                break;
-            };
-            next = step;
-            steps += 1;
-            self.metrics.index_steps.with_label_values(&["sweep"]).inc();
-            tokio::task::yield_now().await;
-        }
-        if steps > 0 {
-            self.publish(entry.id, next).await?;
-        }
-        Ok(clean)
-    }
-
-    /// Makes an index better for a moment, if there is time to spare; whether there is more of that.
-    async fn tend(&mut self, stop: &CancellationToken) -> bool {
-        let state = self.states.snapshot();
-        for entry in state.catalog.indexes() {
-            let Some(index) = state.indexes.get(&entry.id).filter(is_kept_up) else { continue };
-            if !index.wants_tending() || !self.retries.is_due(entry.id, self.clock.elapsed()) {
-                continue;
-            }
-            if stop.is_cancelled() || !self.pace.is_free() {
-                return true;
-            }
-            if let Err(error) = self.tended(entry, index, &state).await {
-                self.failed(entry, &error);
-            }
-            return true;
-        }
-        false
-    }
-
-    async fn tended(&mut self, entry: &Entry, index: &Index, state: &DbState) -> Result<()> {
-        let horizon = self.states.horizon();
-        let begun = self.clock.elapsed();
-        let live = |row: RowId| is_live(&horizon, state, entry, row);
-        let mut next = index.clone();
-        while let Some(step) = next.tend(&live).await? {
-            next = step;
-            self.metrics.index_steps.with_label_values(&["tend"]).inc();
-            if self.clock.elapsed().saturating_sub(begun) >= TEND_FOR {
-                break;
-            }
-        }
-        self.pace.worked_since(begun);
-        self.publish(entry.id, next).await
-    }
-
+impl Shared {
     async fn publish(&self, id: IndexId, index: Index) -> Result<()> {
         let put = move |state: &DbState| {
             let state = state.clone();
@@ -288,12 +279,4 @@ impl Upkeep {
 /// Whether an index is upkeep's: a build or a rebuild is not.
 fn is_kept_up(index: &&Index) -> bool {
     index.is_whole() && !index.is_damaged()
-}
-
-/// Whether some snapshot may still see a row: what the oldest does not see as deleted is live, and
-/// so is what is newer than it.
-fn is_live(horizon: &DbState, state: &DbState, entry: &Entry, row: RowId) -> bool {
-    let visible =
-        |state: &DbState| state.tables.get(&entry.table).is_some_and(|table| table.is_live(row));
-    visible(horizon) || visible(state)
 }

@@ -75,11 +75,13 @@ impl IndexOptions {
 
 impl Index {
     /// An index of nothing whose centroids are trained for about `rows` rows, on a sample of their
-    /// vectors, evenly drawn: all of them, or 32 for each posting to come, make a good index.
+    /// vectors, evenly drawn: all of them, or 32 for each posting to come, make a good index. What comes
+    /// of it does not depend on how many threads train.
     pub fn trained(
         options: IndexOptions,
         rows: u64,
         sample: Vec<f32>,
+        threads: usize,
         watch: Watch<'_>,
     ) -> Result<Self> {
         options.check()?;
@@ -89,7 +91,7 @@ impl Index {
         let mut core = ffi::Builder::begin(&options, rows, &sample)?;
         // The builder has a copy, as it lies in the index.
         drop(sample);
-        while core.train()? {
+        while core.train(threads)? {
             poll(watch, core.trained())?;
         }
         let stage = Stage::Loading;

@@ -62,6 +62,10 @@ pub struct IndexCheckpoint {
     pub stage: Stage,
     /// Every row below is in it.
     pub watermark: RowId,
+    /// How many rows of its table were deleted before it was last searched for dead ones
+    /// ([`Index::is_clean_of`]), so that a start need not look again.
+    #[serde(default)]
+    pub clean_of: u64,
     /// The object that names all others.
     pub directory: ObjectRef,
     /// CRC32C of the directory.
@@ -115,6 +119,7 @@ impl Index {
             options: self.0.options,
             stage: self.0.stage,
             watermark: self.0.watermark,
+            clean_of: self.0.clean_of,
             directory: ObjectRef { name, len },
             directory_crc,
             postings: objects
@@ -262,6 +267,7 @@ impl Index {
             stage: checkpoint.stage,
             postings: read.postings,
             watermark: checkpoint.watermark,
+            clean_of: checkpoint.clean_of,
             left_out: Arc::new(read.left_out),
             store: Arc::new(OnceLock::from(Arc::clone(store))),
             ..Inner::new(checkpoint.options, read.core)

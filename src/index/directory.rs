@@ -5,7 +5,7 @@
 
 use super::{
     ffi,
-    posting::{Chunk, Location, Object, Part, Posting, Postings, Stored},
+    posting::{Chunk, Location, Object, Part, Posting, Postings, ROW_END, Stored},
 };
 use crate::{error::Result, ids::RowId};
 use std::{collections::HashMap, sync::Arc};
@@ -99,7 +99,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Directory, String> {
         let id = id.ok_or("it has a posting without a centroid")?;
         let mut chunks = Vec::new();
         for _ in 0..reader.count(16)? {
-            chunks.push(read_chunk(&mut reader, &objects)?);
+            chunks.push(read_chunk(&mut reader, id, &objects)?);
         }
         let entries: u64 = chunks.iter().map(|chunk: &Arc<Chunk>| u64::from(chunk.entries())).sum();
         if entries != u64::from(core.entries_of(id)) || postings.get(id).is_some() {
@@ -107,9 +107,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Directory, String> {
         }
         postings.set(id, Some(Posting { chunks }));
     }
-    let mut left_out = Vec::new();
+    let mut left_out: Vec<RowId> = Vec::new();
     for _ in 0..reader.count(1)? {
-        left_out.push(RowId(reader.number()?));
+        let row = RowId(reader.number()?);
+        if row.0 >= ROW_END || left_out.last().is_some_and(|&before| before >= row) {
+            return Err("the rows that it leaves out do not ascend".into());
+        }
+        left_out.push(row);
     }
     if !reader.0.is_empty() {
         return Err("it goes on behind its end".into());
@@ -119,10 +123,33 @@ pub(super) fn read(bytes: &[u8]) -> Result<Directory, String> {
     if known < full {
         return Err("it lacks postings".into());
     }
+    check_apart(&postings)?;
     Ok(Directory { core, postings, left_out })
 }
 
-fn read_chunk(reader: &mut Reader<'_>, objects: &[Arc<Object>]) -> Result<Arc<Chunk>, String> {
+/// Parts that lie in one place would lose the rows of the other.
+fn check_apart(postings: &Postings) -> Result<(), String> {
+    let stored =
+        postings.iter().flat_map(|(_, posting)| &posting.chunks).filter_map(|c| c.stored());
+    let mut places: Vec<(*const Object, u64, u64)> = stored
+        .flat_map(|Stored { scan, records }| [scan, records])
+        .map(|place| {
+            (Arc::as_ptr(&place.object), place.offset, place.offset + u64::from(place.len))
+        })
+        .filter(|(_, from, to)| from < to)
+        .collect();
+    places.sort_unstable();
+    match places.windows(2).all(|pair| pair[0].0 != pair[1].0 || pair[0].2 <= pair[1].1) {
+        true => Ok(()),
+        false => Err("it has two parts in one place".into()),
+    }
+}
+
+fn read_chunk(
+    reader: &mut Reader<'_>,
+    posting: u32,
+    objects: &[Arc<Object>],
+) -> Result<Arc<Chunk>, String> {
     let entries = u32::try_from(reader.number()?).map_err(|e| e.to_string())?;
     let scan = read_location(reader, objects)?;
     let records = read_location(reader, objects)?;
@@ -133,7 +160,7 @@ fn read_chunk(reader: &mut Reader<'_>, objects: &[Arc<Object>]) -> Result<Arc<Ch
             Some(reader.take(len)?.into())
         }
     };
-    Ok(Chunk::at(Stored { scan, records }, entries, summary))
+    Ok(Chunk::at(posting, Stored { scan, records }, entries, summary))
 }
 
 fn read_location(reader: &mut Reader<'_>, objects: &[Arc<Object>]) -> Result<Location, String> {

@@ -229,7 +229,7 @@ mod bridge {
         fn search_hits(search: &Search) -> Hits;
 
         fn builder_begin(options: &Options, rows: u64, sample: &[f32]) -> MadeBuilder;
-        fn builder_train(builder: Pin<&mut Builder>, more: &mut bool) -> Status;
+        fn builder_train(builder: Pin<&mut Builder>, threads: u32, more: &mut bool) -> Status;
         fn builder_trained(builder: &Builder) -> f32;
         fn builder_version(builder: &Builder) -> MadeVersion;
 
@@ -410,6 +410,12 @@ impl Chunk {
 
     pub(super) fn entries(&self) -> u32 {
         self.0.chunk_size()
+    }
+
+    /// The posting whose centroid its entries are coded by, as its header names it (docs/format/posting.md).
+    pub(super) fn posting(&self) -> u32 {
+        let named = self.scan_bytes().get(16..).and_then(<[u8]>::first_chunk);
+        u32::from_le_bytes(*named.expect("a chunk has a header"))
     }
 
     /// The rows, with [`SPILLED`](super::posting::SPILLED) on the second copies.
@@ -741,10 +747,10 @@ impl Builder {
         Ok(Self(made.value))
     }
 
-    /// Does a part of the training; whether there is more.
-    pub(super) fn train(&mut self) -> Result<bool> {
-        let mut more = false;
-        checked(bridge::builder_train(self.0.pin_mut(), &mut more))?;
+    /// Does a part of the training on so many threads; whether there is more.
+    pub(super) fn train(&mut self, threads: usize) -> Result<bool> {
+        let (threads, mut more) = (u32::try_from(threads).unwrap_or(u32::MAX), false);
+        checked(bridge::builder_train(self.0.pin_mut(), threads, &mut more))?;
         Ok(more)
     }
 

@@ -6,15 +6,15 @@
 //!
 //! ```text
 //! rows ──> Index::trained, load, loaded, settle ──┐                      ┌──> search ──> Found
-//!          Index::empty ──────────────────────────┼──> Index ──> insert ─┼──> settle, maintain ──> Index
+//!          Index::empty ──────────────────────────┼──> Index ──> insert ─┼──> settle, sweep ──> Index
 //!          Index::open <── IndexCheckpoint <── checkpoint <──────────────┘
 //! ```
 //!
 //! **What is in it.** Every row below [`Index::watermark`] that was handed in and whose vector has a
 //! place. Those without a place (zero under cosine, squares that overflow) are listed by
 //! [`Index::left_out`] and never found: the caller measures them itself, as it does rows from the
-//! watermark on. Nothing is deleted from an index: a search is told which rows may be found, and
-//! [`Index::maintain`] drops entries whose rows are dead for every reader.
+//! watermark on (exec/neighbours.rs). Nothing is deleted from an index: a search is told which rows may be found, and
+//! [`Index::sweep`] finds entries whose rows are dead for every reader, and drops them.
 //!
 //! **The life of a chunk.** A posting's entries lie in chunks, in memory when made. [`Index::checkpoint`]
 //! writes those that are not stored yet; when the manifest that names the checkpoint is durable,
@@ -48,6 +48,7 @@ pub use posting::Hold;
 pub use search::{Found, Hit, MayHold, Search};
 pub use store::{ObjectSink, ObjectSource, PostingStore, Put};
 pub use tally::UpkeepCounts;
+pub use upkeep::{Sweep, Swept};
 pub use verify::{Check, Report, Verification};
 
 use crate::{
@@ -80,8 +81,8 @@ struct Inner {
     left_out: Arc<Vec<RowId>>,
     /// Whence stored chunks are read; unset until the first checkpoint. Shared by all versions.
     store: Arc<OnceLock<Arc<PostingStore>>>,
-    /// The posting at which the search for dead rows goes on.
-    sweep: u32,
+    /// See [`Index::is_clean_of`].
+    clean_of: u64,
     /// How many postings searches need, so that a cold one asks for them at once. Shared by all
     /// versions.
     depth: Arc<search::Depth>,
@@ -104,7 +105,7 @@ impl Inner {
             watermark: RowId(0),
             left_out: Arc::default(),
             store: Arc::default(),
-            sweep: 0,
+            clean_of: 0,
             depth: Arc::default(),
             damaged: Arc::default(),
             costs: Arc::default(),

@@ -91,6 +91,8 @@ impl Stored {
 /// A run of entries of a posting.
 #[derive(Debug)]
 pub(super) struct Chunk {
+    /// Of which posting.
+    posting: u32,
     entries: u32,
     scan_len: u32,
     records_len: u32,
@@ -115,6 +117,7 @@ impl Chunk {
     pub(super) fn new(resident: ffi::Chunk) -> Arc<Self> {
         let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("a chunk is below 4 GiB");
         Arc::new(Self {
+            posting: resident.posting(),
             entries: resident.entries(),
             scan_len: len(resident.scan_bytes()),
             records_len: len(resident.record_bytes()),
@@ -128,9 +131,15 @@ impl Chunk {
         })
     }
 
-    /// A chunk that is stored.
-    pub(super) fn at(stored: Stored, entries: u32, summary: Option<Box<[u8]>>) -> Arc<Self> {
+    /// A chunk of a posting that is stored.
+    pub(super) fn at(
+        posting: u32,
+        stored: Stored,
+        entries: u32,
+        summary: Option<Box<[u8]>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            posting,
             entries,
             scan_len: stored.scan.len,
             records_len: stored.records.len,
@@ -153,6 +162,11 @@ impl Chunk {
             return Ok(None);
         };
         Ok(Some(Self::new(first.join(&second)?)))
+    }
+
+    /// Whether a chunk that was read can be it.
+    pub(super) fn is_like(&self, read: &ffi::Chunk) -> bool {
+        (self.posting, self.entries) == (read.posting(), read.entries())
     }
 
     /// How many entries it has.

@@ -232,8 +232,8 @@ impl PostingStore {
                 (Part::Records, None) => Err(Error::internal("records were read without a chunk")),
             };
             let chunk = chunk.map_err(|e| Error::corrupt(&location.object.name, e.message()))?;
-            if chunk.entries() != wants[want].chunk.entries() {
-                let fault = "it has a posting of another size than its index says";
+            if !wants[want].chunk.is_like(&chunk) {
+                let fault = "it has another posting than its index says, or of another size";
                 return Err(Error::corrupt(&location.object.name, fault));
             }
             found[want] = Some(chunk);

@@ -19,10 +19,37 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 const CHUNKS_MAX: usize = 4;
 /// So many postings at a time.
 const JOINED_AT_ONCE: usize = 64;
-/// Chunks that are read at once to calibrate the stop rule.
+/// Postings that are read at once for queries to calibrate the stop rule with.
+const SAMPLED_AT_ONCE: usize = 32;
+/// Chunks that are read at once to calibrate the stop rule, and postings to look for dead rows.
 const READ_AT_ONCE: usize = 256;
-/// A posting of which a greater share is dead, in percent, is made anew.
-const DEAD_PERCENT_MAX: usize = 15;
+/// A posting of which a greater share is dead, in percent, is made anew. That is a little below the 15 that
+/// an index may have in all, so that few deletes need no pass over it.
+const DEAD_PERCENT_MAX: usize = 14;
+
+/// A pass over an index in search of dead rows ([`Index::sweep`]).
+#[derive(Debug)]
+pub struct Sweep {
+    /// The postings that are to be looked at, near ones behind each other, as they are stored.
+    order: std::vec::IntoIter<u32>,
+    /// Those that have too many dead rows.
+    crowded: Vec<u32>,
+    deleted: u64,
+    entries: u64,
+    /// Entries of dead rows that are left.
+    dead: u64,
+}
+
+/// What a step of a pass did.
+#[derive(Debug)]
+pub enum Swept {
+    /// Nothing, as far as anyone can see.
+    Looked,
+    /// A posting was made anew.
+    Rebuilt(Index),
+    /// The pass is over.
+    Done(Index),
+}
 
 /// Which rows are live for some reader.
 pub(super) type Live<'a> = &'a (dyn Fn(RowId) -> bool + Sync);
@@ -52,41 +79,75 @@ impl Index {
         Ok(None)
     }
 
-    /// One step of [`Index::settle`], or of the collection of dead rows: asking passes over all
-    /// rows of the index once. None: nothing to do.
-    pub async fn maintain(&self, live: &(dyn Fn(RowId) -> bool + Sync)) -> Result<Option<Self>> {
-        if let Some(next) = self.settle(live).await? {
-            return Ok(Some(next));
+    /// Begins a pass over all postings in search of dead rows; so many rows of the table were deleted
+    /// before it. It may go on with later versions of the index, and is of no use to another index.
+    pub fn sweep(&self, deleted: u64) -> Result<Sweep> {
+        let order = self.0.core.order()?.into_iter();
+        Ok(Sweep { order, crowded: Vec::new(), deleted, entries: 0, dead: 0 })
+    }
+
+    /// One step of a pass: some postings are looked at, or one with many dead rows is made anew. It
+    /// reads what is not in memory many postings at a time. After an error it may go on.
+    pub async fn sweep_on(&self, sweep: &mut Sweep, live: Live<'_>) -> Result<Swept> {
+        if let Some(&posting) = sweep.crowded.last() {
+            // It may be gone since it was looked at.
+            if !self.0.core.in_use(posting) {
+                sweep.crowded.pop();
+                return Ok(Swept::Looked);
+            }
+            let next = self.rebuild(ffi::Task::Rebuild, posting, live).await?;
+            sweep.crowded.pop();
+            return Ok(Swept::Rebuilt(next));
         }
-        let ids: Vec<u32> = self.0.postings.iter().map(|(id, _)| id).collect();
-        let from = ids.partition_point(|&id| id < self.0.sweep);
-        let (mut all_entries, mut all_dead) = (0, 0);
-        for &id in ids[from..].iter().chain(&ids[..from]) {
+        let some: Vec<u32> = sweep.order.as_slice().iter().take(READ_AT_ONCE).copied().collect();
+        if some.is_empty() {
+            return Ok(Swept::Done(self.swept(sweep, live)));
+        }
+        let chunks = some.iter().flat_map(|&id| self.0.postings.chunks(id));
+        let read = self.fetch_parts(chunks.map(Want::scan).collect()).await?;
+        let mut read = read.into_iter();
+        for id in some {
             let (mut entries, mut dead) = (0, 0);
-            let scans = self.0.postings.chunks(id).iter().map(Want::scan).collect();
-            for chunk in self.fetch_parts(scans).await? {
+            for chunk in read.by_ref().take(self.0.postings.chunks(id).len()) {
                 for word in chunk.words()? {
                     entries += 1;
                     dead += usize::from(!live(row_of(word)));
                 }
             }
-            all_entries += entries as u64;
-            all_dead += dead as u64;
+            sweep.entries += entries as u64;
             if dead * 100 > entries * DEAD_PERCENT_MAX {
-                let mut next = Inner::clone(&self.rebuild(ffi::Task::Rebuild, id, live).await?.0);
-                next.sweep = id + 1;
-                return Ok(Some(Self(Arc::new(next))));
+                sweep.crowded.push(id);
+            } else {
+                sweep.dead += dead as u64;
             }
+            sweep.order.next();
         }
-        self.0.tally.seen_dead.store(all_dead, Relaxed);
-        self.0.tally.seen_entries.store(all_entries, Relaxed);
-        let mut left_out: Vec<RowId> = self.0.left_out.to_vec();
-        left_out.retain(|&row| live(row));
-        if left_out.len() < self.0.left_out.len() {
-            let left_out = Arc::new(left_out);
-            return Ok(Some(Self(Arc::new(Inner { left_out, ..Inner::clone(&self.0) }))));
+        Ok(Swept::Looked)
+    }
+
+    /// The same at the end of a pass.
+    fn swept(&self, sweep: &Sweep, live: Live<'_>) -> Self {
+        self.0.tally.seen_dead.store(sweep.dead, Relaxed);
+        self.0.tally.seen_entries.store(sweep.entries, Relaxed);
+        let mut next = Inner::clone(&self.0);
+        next.clean_of = sweep.deleted;
+        if !next.left_out.iter().all(|&row| live(row)) {
+            Arc::make_mut(&mut next.left_out).retain(|&row| live(row));
         }
-        Ok(None)
+        Self(Arc::new(next))
+    }
+
+    /// How many rows of its table were deleted before the last pass began, or before it was built:
+    /// entries of these are few.
+    #[must_use]
+    pub fn is_clean_of(&self) -> u64 {
+        self.0.clean_of
+    }
+
+    /// The same, of which it is known that it has no entries of so many rows that were deleted.
+    #[must_use]
+    pub fn clean_of(&self, deleted: u64) -> Self {
+        Self(Arc::new(Inner { clean_of: deleted, ..Inner::clone(&self.0) }))
     }
 
     /// One step of what is worth doing when there is time to spare: centroids of a neighbourhood that
@@ -158,12 +219,19 @@ impl Index {
 
     async fn calibrate(&self, live: Live<'_>) -> Result<Self> {
         let mut calibrator = ffi::Calibrator::begin(&self.0.core)?;
-        for id in calibrator.sample_postings()? {
+        for some in calibrator.sample_postings()?.chunks(SAMPLED_AT_ONCE) {
             if calibrator.wanted() == 0 {
                 break;
             }
-            for chunk in self.fetch(self.0.postings.chunks(id)).await? {
-                calibrator.add_sample(&chunk)?;
+            let chunks = some.iter().flat_map(|&id| self.0.postings.chunks(id)).cloned();
+            let mut read = self.fetch(&chunks.collect::<Vec<_>>()).await?.into_iter();
+            for &id in some {
+                let is_wanted = calibrator.wanted() > 0;
+                for chunk in read.by_ref().take(self.0.postings.chunks(id).len()) {
+                    if is_wanted {
+                        calibrator.add_sample(&chunk)?;
+                    }
+                }
             }
         }
         // In the order of the store, many in one round of reads.

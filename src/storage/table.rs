@@ -113,6 +113,12 @@ impl TableState {
         self.inner.rows - self.inner.deletes.len()
     }
 
+    /// How many rows were deleted so far, whether they still take space or not.
+    #[must_use]
+    pub fn deleted_ever(&self) -> u64 {
+        self.next_row().0.saturating_sub(self.live_rows())
+    }
+
     /// How many rows are deleted and still take space.
     #[must_use]
     pub fn deleted_rows(&self) -> u64 {

@@ -232,6 +232,8 @@ metrics! {
     index_steps: IntCounterVec = "nearlake_index_steps_total", "kind";
     /// Failures of the upkeep of an index; it is tried again, later each time.
     index_upkeep_failures: IntCounter = "nearlake_index_upkeep_failures_total";
+    /// Tasks that panicked and were begun anew, by task: upkeep, builds.
+    task_panics: IntCounterVec = "nearlake_task_panics_total", "task";
     /// Commits that were held back since something lagged behind them, by what: index, memtables.
     commits_held: IntCounterVec = "nearlake_commits_held_total", "by";
     /// Bytes of an index's postings, wherever they are.

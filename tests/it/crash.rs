@@ -5,6 +5,7 @@
 //! `NEARLAKE_TEST_KILLS` says how often (10), `NEARLAKE_TEST_SEED` repeats the decisions of a run.
 
 use crate::support::{
+    postings_probed,
     process::{Process, connect},
     verify_index,
 };
@@ -17,8 +18,13 @@ use tokio_postgres::{Client, error::SqlState};
 const WRITERS: i64 = 4;
 /// The ids of a writer begin at its number times this.
 const STRIDE: i64 = 1_000_000;
-/// How many rows each writer has before the first kill.
-const PRELOAD: i64 = 250;
+/// How many rows each writer has before the first kill: with all of them more than are searched exactly
+/// anyway.
+const PRELOAD: i64 = 1700;
+/// The rows that are searched exactly anyway.
+const EXACT_ROWS_MAX: usize = 5000;
+/// So many that postings hold codes.
+const DIMS: usize = 64;
 const FLAGS: [&str; 4] = ["--checkpoint-interval", "1s", "--checkpoint-size", "1MiB"];
 
 /// What one writer wrote: a value for each id, and how many transactions of several statements.
@@ -78,27 +84,27 @@ async fn what_was_acknowledged_survives_every_kill() {
         let client = connect(at).await.unwrap();
         known = check_rows(&client, left, round).await;
         check_keys(&client, &known, &mut rng).await;
-        recall.measure(&client, &known, &mut rng).await;
+        // It may have been lost, and is built again before it is searched.
         verify_index(&client, "t_v_idx").await;
+        recall.measure(&client, &known, &mut rng).await;
     }
     process.kill().await;
     let rows: usize = known.iter().map(|rows| rows.values.len()).sum();
     let transactions: i64 = known.iter().map(|rows| rows.transactions).sum();
     println!("{kills} kills, {rows} rows, {transactions} transactions, {recall:?}");
     assert!(recall.found * 100 >= recall.wanted * 95, "{recall:?}");
+    assert!(recall.by_index * 2 >= recall.searches, "searches read rows instead: {recall:?}");
 }
 
 /// The tables, the first rows, the index.
 async fn prepare(at: SocketAddr) -> Vec<Rows> {
     let client = connect(at).await.unwrap();
-    client
-        .batch_execute(
-            "CREATE EXTENSION vector;
-             CREATE TABLE t (id bigint PRIMARY KEY, val bigint NOT NULL, v vector(8));
-             CREATE TABLE done (writer bigint PRIMARY KEY, n bigint NOT NULL);",
-        )
-        .await
-        .unwrap();
+    let tables = format!(
+        "CREATE EXTENSION vector;
+         CREATE TABLE t (id bigint PRIMARY KEY, val bigint NOT NULL, v vector({DIMS}));
+         CREATE TABLE done (writer bigint PRIMARY KEY, n bigint NOT NULL);"
+    );
+    client.batch_execute(&tables).await.unwrap();
     let mut known = Vec::new();
     for writer in 0..WRITERS {
         let mut rows = Rows::default();
@@ -231,12 +237,16 @@ impl Change {
     }
 }
 
-/// The vector of a row follows from its id and its value, so that a mixture of two versions shows.
-fn vector(id: i64, value: i64) -> [f32; 8] {
+/// The vector of a row follows from its id and its value, so that a mixture of two versions shows. It is
+/// near one of a hundred places, so that there is something to cluster.
+fn vector(id: i64, value: i64) -> [f32; DIMS] {
     let seed = id.cast_unsigned().rotate_left(32) ^ value.cast_unsigned();
     let mut rng = SmallRng::seed_from_u64(seed);
+    let mut place = SmallRng::seed_from_u64(rng.random_range(0..100));
     // Sixteenths: exact in binary and short in text.
-    std::array::from_fn(|_| f32::from(rng.random_range(-128_i16..128)) / 16.0)
+    std::array::from_fn(|_| {
+        f32::from(place.random_range(-128_i16..128) + rng.random_range(-32_i16..32)) / 16.0
+    })
 }
 
 fn text(id: i64, value: i64) -> String {
@@ -293,6 +303,9 @@ async fn check_keys(client: &Client, known: &[Rows], rng: &mut SmallRng) {
 struct Recall {
     wanted: usize,
     found: usize,
+    /// Searches of so many rows that the index should answer, and those that it did.
+    searches: usize,
+    by_index: usize,
 }
 
 impl Recall {
@@ -320,16 +333,27 @@ impl Recall {
                 } else {
                     self.wanted += exact.len();
                     self.found += found;
+                    if all.len() > EXACT_ROWS_MAX {
+                        self.searches += 1;
+                        self.by_index += usize::from(probes_postings(client, &query).await);
+                    }
                 }
             }
         }
     }
 }
 
-async fn nearest(client: &Client, query: &[f32; 8]) -> Vec<i64> {
+fn nearest_to(query: &[f32; DIMS]) -> String {
     let query = query.map(|x| x.to_string()).join(",");
-    let query = format!("SELECT id FROM t ORDER BY v <-> '[{query}]' LIMIT 10");
-    client.query(&query, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    format!("SELECT id FROM t ORDER BY v <-> '[{query}]' LIMIT 10")
+}
+
+async fn nearest(client: &Client, query: &[f32; DIMS]) -> Vec<i64> {
+    client.query(&nearest_to(query), &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+async fn probes_postings(client: &Client, query: &[f32; DIMS]) -> bool {
+    postings_probed(client, &nearest_to(query)).await > 0
 }
 
 /// A transaction that is larger than memory should hold is written as segments before it commits;

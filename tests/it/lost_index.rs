@@ -15,14 +15,26 @@ const ROWS: usize = 6000;
 /// An index that is not built again in this time never is.
 const LIMIT: Duration = Duration::from_secs(120);
 
-const NEAREST: &str = "SELECT id FROM t ORDER BY v <-> '[40,2,7]' LIMIT 5";
+/// So many that postings hold codes, in two parts.
+const DIMS: usize = 64;
 
-/// A server's data with a table, its index, and a checkpoint of both. The answer to NEAREST.
+/// A row's vector: three numbers, over and over.
+fn vector(numbers: [usize; 3]) -> String {
+    let parts: Vec<String> = (0..DIMS).map(|at| numbers[at % 3].to_string()).collect();
+    format!("[{}]", parts.join(","))
+}
+
+fn nearest_query() -> String {
+    format!("SELECT id FROM t ORDER BY v <-> '{}' LIMIT 5", vector([40, 2, 7]))
+}
+
+/// A server's data with a table, its index, and a checkpoint of both. The answer to the query.
 async fn prepare(data: &Path) -> Vec<i32> {
     let node = support::start_on(data.to_str().unwrap(), &[]).await;
     let client = node.client().await;
-    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY, v vector(3))").await.unwrap();
-    let row = |id: usize| format!("({id}, '[{},{},{}]')", id % 89, id % 13, id % 17);
+    let table = format!("CREATE TABLE t (id int PRIMARY KEY, v vector({DIMS}))");
+    client.batch_execute(&table).await.unwrap();
+    let row = |id: usize| format!("({id}, '{}')", vector([id % 89, id % 13, id % 17]));
     let rows: Vec<String> = (0..ROWS).map(row).collect();
     client.batch_execute(&format!("INSERT INTO t VALUES {}", rows.join(","))).await.unwrap();
     client.batch_execute("CREATE INDEX t_v ON t USING spfresh (v); CHECKPOINT").await.unwrap();
@@ -40,11 +52,11 @@ async fn client(node: &Running) -> Client {
 }
 
 async fn nearest(client: &Client) -> Vec<i32> {
-    client.query(NEAREST, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    client.query(&nearest_query(), &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
 async fn plan(client: &Client) -> String {
-    let rows = client.query(&format!("EXPLAIN {NEAREST}"), &[]).await.unwrap();
+    let rows = client.query(&format!("EXPLAIN {}", nearest_query()), &[]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect::<Vec<String>>().join("\n")
 }
 
@@ -83,6 +95,7 @@ async fn built_again(node: &Running, exact: &[i32]) {
     }
     client.batch_execute("CHECKPOINT").await.unwrap();
     assert_eq!(nearest(&client).await, exact);
+    assert!(support::postings_probed(&client, &nearest_query()).await > 0);
     support::verify_index(&client, "t_v").await;
 }
 

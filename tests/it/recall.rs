@@ -313,3 +313,43 @@ async fn explained(client: &Client, from: &str) -> String {
     let plan = client.query(&query, &[]).await.unwrap();
     plan.iter().map(|row| row.get(0)).collect::<Vec<String>>().join("\n")
 }
+
+/// Under the inner product a vector may be longer than an index can square, and is then the nearest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_an_index_cannot_hold_are_found() {
+    let node = support::start().await;
+    let client = loaded(&node, "vector").await;
+    let huge = |id: usize, shop: usize| {
+        let parts = vec!["1e18"; DIMS].join(",");
+        format!("INSERT INTO t VALUES ({id}, {shop}, '[{parts}]')")
+    };
+    client.batch_execute(&huge(90_000, 1)).await.unwrap();
+    client.batch_execute("CREATE INDEX t_ip ON t USING spfresh (v vector_ip_ops)").await.unwrap();
+    client.batch_execute(&huge(90_001, 2)).await.unwrap();
+    support::verify_index(&client, "t_ip").await;
+
+    let query = Seeded(5).vector();
+    let nearest =
+        |filter: &str| format!("SELECT id FROM t {filter} ORDER BY v <#> '{query}' LIMIT 10");
+    for (filter, first) in [
+        ("", vec![90_000, 90_001]),
+        ("WHERE shop < 12", vec![90_000, 90_001]),
+        ("WHERE shop < 12 AND shop <> 1", vec![90_001]),
+        ("WHERE id % 2 = 0", vec![90_000]),
+    ] {
+        let query = nearest(filter);
+        assert!(support::postings_probed(&client, &query).await > 0, "{filter}");
+        let rows = client.query(&query, &[]).await.unwrap();
+        let found: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
+        assert_eq!(found[..first.len()], first, "{filter}");
+    }
+    let cursor = format!("DECLARE c CURSOR FOR SELECT id FROM t ORDER BY v <#> '{query}'");
+    client.batch_execute(&format!("BEGIN; {cursor}")).await.unwrap();
+    let rows = client.query("FETCH 2 FROM c", &[]).await.unwrap();
+    let found: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(found, [90_000, 90_001]);
+    client.batch_execute("COMMIT; DELETE FROM t WHERE id = 90000").await.unwrap();
+    let row = client.query(&nearest(""), &[]).await.unwrap();
+    assert_eq!(row[0].get::<_, i32>(0), 90_001);
+    node.stop().await;
+}

@@ -87,9 +87,11 @@ async fn writers_wait_for_an_index_that_is_far_behind() {
     let client = indexed(&node, 6000).await;
     assert_eq!(metric(&node, "nearlake_commits_held_total").await, 0.0);
     client.batch_execute("BEGIN").await.unwrap();
-    insert(&client, 6000, 16_000).await;
+    // So many that they are taken in for seconds, which the next statement does not need.
+    let many = "INSERT INTO t SELECT 6000 + g * 6000 + id, v FROM t, generate_series(0, 6) g";
+    client.batch_execute(many).await.unwrap();
     // In one message, so that the index has no time to catch up in between.
-    let statements = "COMMIT; INSERT INTO t SELECT 16000, v FROM t WHERE id = 1";
+    let statements = "COMMIT; INSERT INTO t SELECT 1000000, v FROM t WHERE id = 1";
     client.batch_execute(statements).await.unwrap();
     assert_eq!(metric(&node, "nearlake_commits_held_total{by=\"index\"}").await, 1.0);
     // What adds no rows does not wait.

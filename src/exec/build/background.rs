@@ -9,8 +9,12 @@
 //! 2. rows are loaded; whenever they outgrow the build's memory a checkpoint is asked for, after which
 //!    they may leave it;
 //! 3. rows that came meanwhile are loaded too, until these are few;
-//! 4. postings are settled, again with a checkpoint whenever memory is full;
+//! 4. postings are settled, again with a checkpoint whenever memory is full; rows that came meanwhile are
+//!    taken in, until these are few;
 //! 5. the index is whole: searches take it, upkeep keeps it up, and a last checkpoint is asked for.
+//!
+//! A build that fails is tried again, later each time; what it had published it goes on with. Whoever waits
+//! for it is told of the first failure.
 
 use super::{
     Builds, Limits, Phase, Source, Subject,
@@ -23,18 +27,23 @@ use crate::{
     exec::{
         commit::Committer,
         maintenance::{Maintenance, Task},
+        retry::Retries,
         state::{DbState, States},
     },
     ids::{IndexId, RowId},
     index::{Index, Stage},
 };
 use async_trait::async_trait;
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Fewer rows than this, and a build leaves what came meanwhile to upkeep.
+/// Fewer rows than this, and a build leaves what came meanwhile to upkeep: those that come while so few
+/// are taken in are fewer still, so that a build ends, and commits do not wait for a new index.
 const REST_ROWS: u64 = 8192;
+/// So often what came meanwhile is looked at: writers that are quicker than the build are held back
+/// by the whole index.
+const RESTS_MAX: usize = 8;
 /// How often the task looks for damage while nothing is published, and a build whether its index is
 /// still there.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -53,9 +62,8 @@ pub struct Background {
     builds: Arc<Builds>,
     /// Where no statement says what a build may use.
     limits: Limits,
-    /// Indexes that could not be built: not tried again until the catalog changes.
-    failed: HashSet<IndexId>,
-    failed_at: u64,
+    /// Indexes that could not be built.
+    retries: Retries,
 }
 
 impl Background {
@@ -69,8 +77,8 @@ impl Background {
         builds: Arc<Builds>,
         limits: Limits,
     ) -> Self {
-        let (failed, failed_at) = (HashSet::new(), 0);
-        Self { states, committer, maintenance, clock, builds, limits, failed, failed_at }
+        let retries = Retries::default();
+        Self { states, committer, maintenance, clock, builds, limits, retries }
     }
 
     /// Works until it is told to stop.
@@ -98,13 +106,11 @@ impl Background {
     /// An index to build; first one that somebody waits for.
     fn next(&mut self) -> Option<Arc<Entry>> {
         let state = self.states.snapshot();
-        if state.catalog.version() != self.failed_at {
-            self.failed_at = state.catalog.version();
-            self.failed.clear();
-        }
+        self.retries.keep(|id| state.catalog.index(id).is_some());
+        let now = self.clock.elapsed();
         let lacking = |entry: &&Arc<Entry>| {
             let has = state.indexes.get(&entry.id).is_some_and(is_good);
-            !has && !self.failed.contains(&entry.id) && source_of(entry, &state).is_some()
+            !has && self.retries.is_due(entry.id, now) && source_of(entry, &state).is_some()
         };
         let lacking: Vec<_> = state.catalog.indexes().filter(lacking).collect();
         let wanted = lacking.iter().find(|entry| self.builds.wanted(entry.id).is_some());
@@ -121,7 +127,10 @@ impl Background {
             () = self.gone(entry.id) => Err(superseded()),
         };
         match ended {
-            Ok(()) => tracing::info!(index = %entry.name, "index built"),
+            Ok(()) => {
+                self.retries.succeeded(entry.id);
+                tracing::info!(index = %entry.name, "index built");
+            }
             Err(_) if stop.is_cancelled() => {}
             Err(error) if is_superseded(&error) => {
                 tracing::info!(index = %entry.name, "a build is not wanted any more");
@@ -136,8 +145,8 @@ impl Background {
                 self.clock.sleep(RETRY).await;
             }
             Err(error) => {
-                tracing::error!(index = %entry.name, %error, "an index could not be built");
-                self.failed.insert(entry.id);
+                let again_in = self.retries.failed(entry.id, self.clock.elapsed());
+                tracing::error!(index = %entry.name, %error, ?again_in, "an index could not be built");
                 self.builds.fail(entry.id, error);
             }
         }
@@ -197,8 +206,17 @@ impl Background {
                 break;
             }
         }
-        let index = work.settle(index).await?;
-        room.store(&index).await
+        index = work.settle(index).await?;
+        for _ in 0..RESTS_MAX {
+            let state = self.states.snapshot();
+            work.source = source_of(entry, &state).ok_or_else(superseded)?;
+            let rest = work.source.rows.next_row().0.saturating_sub(index.watermark().0);
+            if rest <= REST_ROWS {
+                break;
+            }
+            index = work.catch_up(index).await?;
+        }
+        room.store(&index.whole()).await
     }
 }
 

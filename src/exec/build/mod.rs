@@ -110,19 +110,32 @@ impl Source {
     }
 }
 
-/// Adds to an index what a table has from its watermark on, up to `end`.
+/// Adds to an index what a table has from its watermark on, up to `end`, but hardly more than so many
+/// rows.
 ///
 /// # Errors
 /// Those of reading and of the core.
-pub async fn extend(index: &Index, source: &Source, end: RowId) -> Result<Index> {
+pub async fn extend(index: &Index, source: &Source, end: RowId, rows_max: usize) -> Result<Index> {
     let mut index = index.clone();
-    let from = index.watermark();
-    for group in source.rows.groups().filter(|group| group.end_row() > from) {
+    let (from, mut rows) = (index.watermark(), 0);
+    for group in source.rows.groups_within(&(from..end)) {
         let column = source.column(&group).await?;
-        let first = group.row_ids().first_from(from);
-        let slice = source.slice(&group, &column, first..group.len(), 1)?;
-        if !slice.rows.is_empty() {
-            index = tokio::task::block_in_place(|| index.insert(&slice.rows, &slice.vectors))?;
+        let mut at = group.row_ids().first_from(from);
+        while at < group.len() {
+            if rows >= rows_max {
+                return Ok(index);
+            }
+            let to = group.len().min(at + rows_max - rows);
+            let slice = source.slice(&group, &column, at..to, 1)?;
+            rows += to - at;
+            at = to;
+            if !slice.rows.is_empty() {
+                let insert = || index.insert(&slice.rows, &slice.vectors);
+                index = tokio::task::block_in_place(insert)?;
+            }
+            if let Some(last) = to.checked_sub(1) {
+                index = index.advance(RowId(group.row_ids().row(last).0 + 1).min(end));
+            }
         }
     }
     Ok(index.advance(end))

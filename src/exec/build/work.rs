@@ -1,6 +1,6 @@
 //! The steps of a build, from an index at any stage to a whole one.
 
-use super::{Building, Limits, Phase, Source};
+use super::{Building, Limits, Phase, Source, extend};
 use crate::{
     error::Result,
     exec::run::cancelled,
@@ -11,13 +11,17 @@ use async_trait::async_trait;
 use std::ops::ControlFlow;
 use tokio_util::sync::CancellationToken;
 
-/// A sample of so many vectors trains the centroids of any index.
+/// Of a table of more rows than this, one in `SAMPLE_STEP` trains the centroids, as far as there is memory
+/// for them: 32 for each posting to come, of 128 entries in two copies.
 const SAMPLE_ROWS: u64 = 65_536;
+const SAMPLE_STEP: u64 = 2;
 /// So many at least, however little memory there is.
 const SAMPLE_ROWS_MIN: u64 = 1024;
 /// Steps of settling between two looks at what is in memory: a step that joins postings adds some
 /// megabytes.
 const STEPS: usize = 4;
+/// Rows that are inserted into a settled index before it is settled again.
+const CATCH_UP_ROWS: usize = 16_384;
 /// What PostgreSQL counts a table in.
 const BLOCK_BYTES: u64 = 8192;
 
@@ -45,7 +49,7 @@ impl Work<'_> {
     pub(super) async fn all(&self) -> Result<Index> {
         let index = self.train().await?;
         let index = self.load(index).await?;
-        self.settle(index).await
+        Ok(self.settle(index).await?.whole())
     }
 
     /// An index whose centroids are trained.
@@ -59,7 +63,10 @@ impl Work<'_> {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        let index = tokio::task::block_in_place(|| Index::trained(options, live, sample, &watch))?;
+        let (threads, deleted) = (self.limits.threads, self.source.rows.deleted_ever());
+        let trained = || Index::trained(options, live, sample, threads, &watch);
+        // Rows that are dead by now do not come into it.
+        let index = tokio::task::block_in_place(trained)?.clean_of(deleted);
         self.room.store(&index).await?;
         Ok(index)
     }
@@ -103,7 +110,19 @@ impl Work<'_> {
         self.keep(index).await
     }
 
-    /// The index when nothing is left to do.
+    /// The settled index with rows that came since, settled again.
+    pub(super) async fn catch_up(&self, mut index: Index) -> Result<Index> {
+        let Source { rows, end, .. } = &self.source;
+        let end = rows.next_row().min(*end);
+        while index.watermark() < end {
+            self.poll()?;
+            index = extend(&index, &self.source, end, CATCH_UP_ROWS).await?;
+            index = self.settle(index).await?;
+        }
+        Ok(index)
+    }
+
+    /// The index when all rows are loaded and nothing is left to do but to call it whole.
     pub(super) async fn settle(&self, mut index: Index) -> Result<Index> {
         self.building.phase(Phase::Settling);
         if index.stage() == Stage::Loading {
@@ -114,7 +133,7 @@ impl Work<'_> {
             for _ in 0..STEPS {
                 self.poll()?;
                 // A row that is dead by now is some reader's yet, or is dropped by upkeep later.
-                let Some(next) = index.settle(&|_| true).await? else { return Ok(index.whole()) };
+                let Some(next) = index.settle(&|_| true).await? else { return Ok(index) };
                 index = next;
                 tokio::task::yield_now().await;
             }
@@ -137,7 +156,8 @@ impl Work<'_> {
         let rows = &self.source.rows;
         let row_bytes = u64::from(self.source.options.dims) * 4;
         let most = self.limits.sample_bytes() / row_bytes;
-        let most = most.clamp(SAMPLE_ROWS_MIN, SAMPLE_ROWS);
+        let wanted = (rows.live_rows() / SAMPLE_STEP).max(SAMPLE_ROWS);
+        let most = most.clamp(SAMPLE_ROWS_MIN, wanted);
         let step = usize::try_from(rows.live_rows().div_ceil(most).max(1)).unwrap_or(1);
         let mut sample = Vec::new();
         for group in rows.groups() {

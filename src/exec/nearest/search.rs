@@ -106,9 +106,15 @@ impl Search {
             matches!(entry.kind, IndexKind::Vector { column, metric, .. }
                 if column == wanted && metric == query.metric)
         };
-        let Some(entry) = snapshot.catalog().indexes_of(self.table.id).find(serves) else {
+        // Of several, one that can be searched; the others are being built.
+        let mut serving = snapshot.catalog().indexes_of(self.table.id).filter(serves).peekable();
+        let Some(first) = serving.peek().copied() else {
             return Way::Exact("no index for this distance");
         };
+        let is_sound = |entry: &&Arc<IndexEntry>| {
+            snapshot.index(entry.id).is_some_and(|index| !index.is_damaged())
+        };
+        let entry = serving.find(is_sound).unwrap_or(first);
         if !knobs.use_index {
             return Way::Exact("enable_indexscan is off");
         }

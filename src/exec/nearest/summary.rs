@@ -188,7 +188,8 @@ pub(super) struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    /// What a summary tells of a column; `None` where it tells nothing.
+    /// What a summary tells of a column; `None` where it tells nothing, or what no summary does: then
+    /// anything may be there.
     pub(super) fn of(mut summary: &'a [u8], column: ColumnId) -> Option<Self> {
         loop {
             let (header, rest) = summary.split_first_chunk::<HEADER>()?;
@@ -199,15 +200,30 @@ impl<'a> Told<'a> {
             }
             let number =
                 |at: usize| header[at..].first_chunk().map(|&bytes| u64::from_le_bytes(bytes));
-            return Some(Self {
+            let told = Self {
                 family: header[2],
                 is_bloom: header[3] != 0,
                 nulls: header[4] != 0,
                 low: number(6)?,
                 high: number(14)?,
                 words: words.as_chunks().0,
-            });
+            };
+            let is_known = header[2] <= Family::Uuid as u8 && header[3] <= 1 && header[4] <= 1;
+            return Some(told).filter(|told| is_known && told.is_sound());
         }
+    }
+
+    /// Whether its parts go together.
+    fn is_sound(&self) -> bool {
+        if self.is_bloom {
+            return self.words.len() == BLOOM_WORDS && self.low <= self.high;
+        }
+        let hashes = self.words.iter().map(|&bytes| u32::from_le_bytes(bytes));
+        let has_bounds = match self.words.is_empty() {
+            true => (self.low, self.high) == (u64::MAX, 0),
+            false => self.low <= self.high,
+        };
+        has_bounds && self.words.len() <= VALUES_MAX && hashes.is_sorted_by(|a, b| a < b)
     }
 
     pub(super) fn has_nulls(&self) -> bool {
@@ -307,6 +323,7 @@ impl Summaries for Summarizer {
 mod tests {
     use super::*;
     use arrow::array::{BooleanArray, Int32Array, Int64Array, StringArray};
+    use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
     use std::sync::Arc;
 
     fn summarized(array: ArrayRef) -> Vec<u8> {
@@ -353,6 +370,48 @@ mod tests {
             assert!(!told.may_lie(Family::Integer, beyond.key, u64::MAX));
         }
         assert!(Told::of(&[], ColumnId(2)).is_none());
+    }
+
+    /// The bytes of what was told of column 2, written once more.
+    fn written(told: &Told<'_>) -> Vec<u8> {
+        let mut bytes = ColumnId(2).0.to_le_bytes().to_vec();
+        let count = u8::try_from(told.words.len()).unwrap();
+        bytes.extend([told.family, u8::from(told.is_bloom), u8::from(told.nulls), count]);
+        bytes.extend_from_slice(&told.low.to_le_bytes());
+        bytes.extend_from_slice(&told.high.to_le_bytes());
+        bytes.extend(told.words.as_flattened());
+        bytes
+    }
+
+    #[test]
+    fn bytes_that_are_no_summary_tell_nothing() {
+        let mut random = SmallRng::seed_from_u64(31);
+        let mut told_count = 0;
+        for count in [0, 1, 7, 32, 33, 400_i64] {
+            let whole = summarized(Arc::new(Int64Array::from_iter_values(0..count)));
+            for _ in 0..2000 {
+                let mut bytes = whole.clone();
+                for _ in 0..random.random_range(1..4) {
+                    let at = random.random_range(0..bytes.len());
+                    match random.random_range(0..4) {
+                        0 => bytes[at] = random.random(),
+                        1 => bytes[at] ^= 1 << random.random_range(0..8),
+                        2 => bytes.truncate(at.max(1)),
+                        _ => bytes.insert(at, random.random()),
+                    }
+                }
+                let Some(told) = Told::of(&bytes, ColumnId(2)) else { continue };
+                told_count += 1;
+                // All that it tells is in its bytes, and these are as they are written.
+                let again = written(&told);
+                assert!(bytes.windows(again.len()).any(|part| part == again), "{bytes:?}");
+                assert!(told.is_sound() && told.words.len() <= VALUES_MAX.max(BLOOM_WORDS));
+            }
+            for len in 0..whole.len() {
+                assert!(Told::of(&whole[..len], ColumnId(2)).is_none(), "cut short");
+            }
+        }
+        assert!(told_count > 1000, "most changes are of values: {told_count}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! When there is time to spare for what only makes an index better: while clients ask for little, and
-//! then for one part in ten.
+//! How much of a core upkeep takes for what can wait: a part of it at all times, more of it while
+//! clients ask for little.
 
 use crate::{clock::SharedClock, telemetry::Metrics};
 use std::{sync::Arc, time::Duration};
@@ -8,14 +8,20 @@ use std::{sync::Arc, time::Duration};
 const QUIET_PER_SECOND: f64 = 5.0;
 /// For how long clients are watched before it is said again whether they ask for little.
 const WATCHED: Duration = Duration::from_secs(1);
-/// After a piece of work that took some time, so many times as long is rested.
-const RESTS: u32 = 9;
 
-/// Watches what clients do.
+/// After a piece of work that took some time, so many times as long is rested.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rests {
+    pub(super) busy: u32,
+    pub(super) quiet: u32,
+}
+
+/// Says when the next piece of one kind of work is due.
 #[derive(Debug)]
 pub(super) struct Pace {
     metrics: Arc<Metrics>,
-    clock: SharedClock,
+    rests: Rests,
+    /// Clients were last looked at then, and had asked so often by then.
     since: Duration,
     seen: u64,
     is_quiet: bool,
@@ -23,14 +29,25 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(metrics: Arc<Metrics>, clock: SharedClock) -> Self {
+    pub(super) fn new(metrics: Arc<Metrics>, clock: &SharedClock, rests: Rests) -> Self {
         let since = clock.elapsed();
-        Self { metrics, clock, since, seen: 0, is_quiet: false, free_at: since }
+        Self { metrics, rests, since, seen: 0, is_quiet: false, free_at: since }
     }
 
-    /// Whether there is time to spare now.
-    pub(super) fn is_free(&mut self) -> bool {
-        let now = self.clock.elapsed();
+    /// When the next piece may begin.
+    pub(super) fn free_at(&self) -> Duration {
+        self.free_at
+    }
+
+    /// A piece of work began and ended.
+    pub(super) fn worked(&mut self, begun: Duration, now: Duration) {
+        self.watch(now);
+        let is_quiet = self.is_quiet && self.metrics.statements_running.get() == 0;
+        let rests = if is_quiet { self.rests.quiet } else { self.rests.busy };
+        self.free_at = now + now.saturating_sub(begun) * rests;
+    }
+
+    fn watch(&mut self, now: Duration) {
         let watched = now.saturating_sub(self.since);
         if watched >= WATCHED {
             let asked = self.asked();
@@ -38,26 +55,13 @@ impl Pace {
             self.is_quiet = f64::from(more) < QUIET_PER_SECOND * watched.as_secs_f64();
             (self.since, self.seen) = (now, asked);
         }
-        self.is_quiet && now >= self.free_at && self.metrics.statements_running.get() == 0
-    }
-
-    /// A piece of work took from this time until now.
-    pub(super) fn worked_since(&mut self, begun: Duration) {
-        let now = self.clock.elapsed();
-        self.free_at = now + now.saturating_sub(begun) * RESTS;
-    }
-
-    /// How long to wait before asking again.
-    pub(super) fn wait(&self) -> Duration {
-        let now = self.clock.elapsed();
-        self.free_at.max(self.since + WATCHED).saturating_sub(now)
     }
 
     /// How often clients wanted something so far.
     fn asked(&self) -> u64 {
         let transactions = ["commit", "rollback"]
             .map(|outcome| self.metrics.transactions.with_label_values(&[outcome]).get());
-        let searches = ["index", "filtered", "exact"]
+        let searches = ["index", "filtered", "lazy", "exact"]
             .map(|strategy| self.metrics.searches.with_label_values(&[strategy]).get());
         transactions.into_iter().chain(searches).sum()
     }
@@ -68,28 +72,24 @@ mod tests {
     use super::*;
     use crate::clock::SeededClock;
 
-    #[tokio::test]
-    async fn there_is_time_to_spare_when_clients_ask_for_little() {
+    #[test]
+    fn work_that_can_wait_goes_on_while_clients_are_busy_and_faster_while_they_are_not() {
         let (metrics, clock) = (Arc::new(Metrics::default()), SeededClock::shared(1));
-        let mut pace = Pace::new(Arc::clone(&metrics), Arc::clone(&clock));
-        assert!(!pace.is_free(), "nothing is known yet");
-        clock.sleep(WATCHED).await;
-        assert!(pace.is_free());
+        let rests = Rests { busy: 9, quiet: 1 };
+        let mut pace = Pace::new(Arc::clone(&metrics), &clock, rests);
+        let seconds = Duration::from_secs_f64;
 
-        let begun = pace.clock.elapsed();
-        clock.sleep(Duration::from_millis(100)).await;
-        pace.worked_since(begun);
-        assert!(!pace.is_free(), "it rests");
-        clock.sleep(pace.wait()).await;
-        assert!(pace.is_free());
-
+        pace.worked(seconds(0.0), seconds(0.1));
+        assert_eq!(pace.free_at(), seconds(1.0), "nothing is known yet");
+        pace.worked(seconds(1.0), seconds(1.1));
+        assert_eq!(pace.free_at(), seconds(1.2), "nobody asks");
+        metrics.searches.with_label_values(&["lazy"]).inc_by(20);
+        pace.worked(seconds(2.0), seconds(2.1));
+        assert_eq!(pace.free_at(), seconds(3.0), "clients search");
+        pace.worked(seconds(3.0), seconds(3.2));
+        assert_eq!(pace.free_at(), seconds(3.4), "they do no more");
         metrics.statements_running.inc();
-        assert!(!pace.is_free());
-        metrics.statements_running.dec();
-        metrics.transactions.with_label_values(&["commit"]).inc_by(20);
-        clock.sleep(WATCHED).await;
-        assert!(!pace.is_free(), "clients are busy");
-        clock.sleep(WATCHED).await;
-        assert!(pace.is_free());
+        pace.worked(seconds(4.0), seconds(4.2));
+        assert_eq!(pace.free_at(), seconds(6.0), "a statement runs");
     }
 }

@@ -51,6 +51,16 @@ fn slices_side_by_side_make_what_they_make_one_by_one() {
 }
 
 #[test]
+fn many_threads_train_what_one_does() {
+    let all = vectors(ROWS, 94);
+    let with = |threads| {
+        let index = Index::trained(options(), ROWS as u64, all.clone(), threads, &go_on).unwrap();
+        index.0.core.serialize().unwrap()
+    };
+    assert_eq!(with(1), with(4));
+}
+
+#[test]
 fn slices_that_do_not_ascend_are_refused() {
     let all = vectors(2000, 92);
     let slices = slices(options(), &all, 0);

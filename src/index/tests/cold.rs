@@ -150,3 +150,31 @@ fn damage_of_either_part_is_found_and_remembered() {
         assert!(opened.is_damaged() && opened.advance(RowId(9000)).is_damaged());
     }
 }
+
+#[test]
+fn a_pass_over_a_cold_index_reads_many_postings_at_a_time() {
+    let all = coded_vectors(ROWS, 28);
+    let source = Arc::new(Counted::default());
+    let checkpoint = block_on(coded_index(&all).checkpoint(&source.objects, None)).unwrap();
+    let store = PostingStore::new(Arc::clone(&source) as Arc<dyn ObjectSource>, 1 << 30);
+    let opened = block_on(Index::open(&checkpoint, &store)).unwrap();
+    let mut sweep = opened.sweep(7).unwrap();
+    let swept = loop {
+        match block_on(opened.sweep_on(&mut sweep, &|_| true)).unwrap() {
+            Swept::Looked => {}
+            Swept::Rebuilt(_) => panic!("nothing is dead"),
+            Swept::Done(swept) => break swept,
+        }
+    };
+    let (postings, asked) = (swept.stats().postings, source.asked.load(Ordering::Relaxed));
+    assert!(postings > 100 && asked <= 1 + u64::from(postings) / 200, "{asked} of {postings}");
+
+    // What a checkpoint says of it is there after a start; before it was said, nothing was known.
+    let checkpoint = block_on(swept.checkpoint(&source.objects, None)).unwrap();
+    let mut json = serde_json::to_value(&checkpoint).unwrap();
+    let again: IndexCheckpoint = serde_json::from_value(json.clone()).unwrap();
+    assert_eq!(block_on(Index::open(&again, &store)).unwrap().is_clean_of(), 7);
+    json.as_object_mut().unwrap().remove("clean_of");
+    let old: IndexCheckpoint = serde_json::from_value(json).unwrap();
+    assert_eq!(block_on(Index::open(&old, &store)).unwrap().is_clean_of(), 0);
+}

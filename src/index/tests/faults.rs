@@ -38,7 +38,7 @@ fn a_store_that_is_away_costs_an_index_nothing_but_time() {
     loop {
         source.away.store(u32::from(steps % 3 == 0), Ordering::Relaxed);
         let step = block_on(async {
-            match index.maintain(&live).await? {
+            match maintain(&index, &live).await? {
                 Some(next) => Ok(Some(next)),
                 None => index.tend(&live).await,
             }
@@ -51,7 +51,7 @@ fn a_store_that_is_away_costs_an_index_nothing_but_time() {
                 assert!(!index.is_damaged(), "what is away is not damaged");
                 source.away.store(0, Ordering::Relaxed);
                 failures += 1;
-                let next = block_on(index.maintain(&live)).unwrap();
+                let next = block_on(maintain(&index, &live)).unwrap();
                 index = next.unwrap_or(index);
                 steps += 1;
             }

@@ -79,6 +79,17 @@ pub(crate) async fn verify_index(client: &Client, index: &str) {
     }
 }
 
+/// How many postings of an index a query reads: 0 where it reads rows instead.
+pub(crate) async fn postings_probed(client: &Client, query: &str) -> usize {
+    let plan = client.query(&format!("EXPLAIN (ANALYZE) {query}"), &[]).await.unwrap();
+    let lines = plan.iter().map(|row| row.get::<_, String>(0));
+    let counts = lines.filter_map(|line| {
+        let shown = line.split("postings_probed=").nth(1)?;
+        shown.chars().map_while(|c| c.to_digit(10)).reduce(|number, digit| number * 10 + digit)
+    });
+    counts.sum::<u32>() as usize
+}
+
 fn wrong_check(row: &Row) -> String {
     let (measured, bound): (f64, f64) = (row.get(2), row.get(3));
     let (check, detail): (&str, &str) = (row.get(0), row.get(4));

@@ -1,4 +1,4 @@
-//! When an index whose upkeep failed is tried again: later each time.
+//! When an index whose upkeep or build failed is tried again: later each time.
 
 use crate::ids::IndexId;
 use std::{collections::HashMap, time::Duration};
@@ -7,7 +7,7 @@ use std::{collections::HashMap, time::Duration};
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// The indexes whose upkeep failed the last time. Bounded by the indexes there are.
+/// The indexes with which it failed the last time. Bounded by the indexes there are.
 #[derive(Debug, Default)]
 pub(super) struct Retries(HashMap<IndexId, Failure>);
 
