@@ -59,7 +59,7 @@ recall: ## Recall of a running server: make recall ARGS="5432 FOLDER --load"
 	@scripts/setup.sh test
 	$(PYTHON) scripts/recall.py $(ARGS)
 
-embed-speed: ## Texts per second inside the server and by fastembed: make embed-speed ARGS=shared/data/debpkg.parquet
+embed-speed: ## Texts per second inside the server and by fastembed: make embed-speed ARGS=FILE.parquet
 	@scripts/setup.sh model
 	$(PYTHON) scripts/embed_speed.py $(ARGS)
 
