@@ -479,13 +479,14 @@ impl Runs {
             self.retry_alone(place, &items, &error);
         }
         let now: usize = chosen.iter().map(|&(at, _)| self.waiting[at].finished).sum();
-        for &(at, _) in chosen {
-            self.waiting[at].answer_if_done();
-        }
         self.metrics.embed_texts.inc_by((now - finished) as u64);
         self.metrics.embed_run_texts.observe(items.len() as f64);
         let took = self.clock.elapsed().saturating_sub(began);
         self.metrics.embed_run_seconds.observe(took.as_secs_f64());
+        // Last, so that whoever has an answer finds it counted.
+        for &(at, _) in chosen {
+            self.waiting[at].answer_if_done();
+        }
     }
 
     /// After a run that failed: each asker's pieces by themselves, so that only the guilty one fails.
