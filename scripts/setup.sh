@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing: setup.sh build (enough for the server) or setup.sh test (everything).
+# Installs what is missing: setup.sh build (enough for the server), setup.sh test (everything), or
+# setup.sh model (the same, and fails where the model is not to be had).
 # Debian packages when it may (root or sudo without a question); Python and Node packages into the
 # cache folder. Where it may not, it names the one command to run. Prints nothing when all is there.
 set -euo pipefail
@@ -23,7 +24,7 @@ packages=()
 has g++ || packages+=(g++)
 has cmake || packages+=(cmake)
 has g++ && header hwy/highway.h || packages+=(libhwy-dev)
-if [ "$level" = test ]; then
+if [ "$level" != build ]; then
   has g++ && header gtest/gtest.h || packages+=(libgtest-dev)
   has psql || packages+=(postgresql-client)
   has node || packages+=(nodejs)
@@ -51,7 +52,7 @@ if [ ${#packages[@]} -gt 0 ]; then
   fi
   rm -f "$log"
 fi
-[ "$level" = test ] || exit 0
+[ "$level" != build ] || exit 0
 
 # Python packages, in a virtual environment that is remade when the list changes.
 stamp=$(sha256sum scripts/requirements.txt | cut -d' ' -f1)
@@ -81,8 +82,10 @@ fi
 
 # The model that makes vectors in tests, examples and the demo; tests that need it say when it is not
 # there.
-"$venv/bin/python" scripts/model.py "$cache/models/all-MiniLM-L6-v2" ||
+if ! "$venv/bin/python" scripts/model.py "$cache/models/all-MiniLM-L6-v2"; then
+  [ "$level" != model ] || fail 'the model could not be prepared; the reason stands above'
   echo 'setup: the model is missing: what needs it will fail' >&2
+fi
 
 # Node packages, where node finds them by NODE_PATH.
 stamp=$(sha256sum tests/clients/node/package-lock.json | cut -d' ' -f1)

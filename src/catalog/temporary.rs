@@ -4,7 +4,7 @@
 //! relation is, and goes with the session. What a node left behind when it stopped goes at the
 //! next start, before anyone connects.
 
-use super::{Catalog, Change, Schema};
+use super::{Catalog, Change, Schema, Table};
 use crate::ids::Oid;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -52,6 +52,13 @@ impl Catalog {
     #[must_use]
     pub fn is_temporary(&self, schema: Oid) -> bool {
         self.schema(schema).is_some_and(|schema| schema.is_temporary())
+    }
+
+    /// Whether rows of a table are written without what models make. A session's own tables have
+    /// no worker that would add it.
+    #[must_use]
+    pub fn defers_embedding(&self, table: &Table) -> bool {
+        table.defers_embedding() && !self.is_temporary(table.schema)
     }
 
     /// The changes that end a schema and all that lies in it.

@@ -7,13 +7,14 @@
 //! - *Questions*, a few texts each, go first; but of four runs at least one is for the others.
 //! - *Loads*, many texts each, take turns. Their texts run by length, so that little is padding.
 //!
-//! Whoever stopped waiting is passed over. What fails, fails for its asker alone: where a run of
+//! What runs is a piece of a text, and a run takes so many pieces: a text of a thousand pieces takes
+//! its turns like a load of a thousand texts. Whoever stopped waiting is passed over. What fails, fails for its asker alone: where a run of
 //! several askers does, each runs again by itself.
 
 use super::{
     Asked, Embedding, Options,
     cache::Recent,
-    model::{Loaded, Prepared, check_bytes},
+    model::{Loaded, check_bytes},
 };
 use crate::{
     clock::SharedClock,
@@ -23,8 +24,9 @@ use crate::{
 };
 use parking_lot::{Condvar, Mutex};
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     fmt,
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::JoinHandle,
@@ -98,9 +100,15 @@ struct Job {
     texts: Vec<Arc<str>>,
     /// The query whose documents the texts are.
     query: Option<Arc<str>>,
-    /// The texts' places, by length; those before `next` have run.
+    /// The texts' places, by length; those before `next` are in pieces.
     order: Vec<usize>,
     next: usize,
+    /// Pieces that have not run yet.
+    ready: VecDeque<Piece>,
+    /// What those gave that have, by the place of their text, until it is all there.
+    made: HashMap<usize, Vec<Option<(Vec<f32>, usize)>>>,
+    /// How many texts are done.
+    finished: usize,
     vectors: Vec<Option<Embedding>>,
     scores: Vec<f32>,
     reply: Option<oneshot::Sender<Result<Answer>>>,
@@ -212,6 +220,9 @@ impl Batcher {
             query,
             order,
             next: 0,
+            ready: VecDeque::new(),
+            made: HashMap::new(),
+            finished: 0,
             reply: Some(reply),
             _room: room,
         };
@@ -262,9 +273,66 @@ impl Job {
         }
     }
 
+    /// How many pieces there are to run, as far as is known: a text has at least one.
+    fn pieces_min(&self) -> usize {
+        self.ready.len() + self.order.len() - self.next
+    }
+
+    /// Up to so many pieces, of texts that are prepared as it takes; adds to `cut` the texts that were
+    /// cut.
+    fn take(&mut self, most: usize, model: &Loaded, cut: &mut u64) -> Result<Vec<Piece>> {
+        while self.ready.len() < most && self.next < self.order.len() {
+            let place = self.order[self.next];
+            self.next += 1;
+            let text = &self.texts[place];
+            let prepared = guarded(|| match &self.query {
+                Some(query) => model.prepare_pair(query, text),
+                None => model.prepare(text),
+            })?;
+            *cut += u64::from(prepared.is_cut);
+            if prepared.pieces.is_empty() {
+                // It is made of what no tokenizer sees.
+                self.vectors[place] = Some(model.combined(&[]).into());
+                self.finished += 1;
+                continue;
+            }
+            self.made.insert(place, vec![None; prepared.pieces.len()]);
+            let pieces = prepared.pieces.into_iter().enumerate();
+            self.ready.extend(pieces.map(|(number, (range, tokens))| Piece {
+                place,
+                number,
+                range,
+                tokens,
+            }));
+        }
+        Ok(self.ready.drain(..most.min(self.ready.len())).collect())
+    }
+
+    /// Keeps what a piece gave, and the vector of its text once that is whole.
+    fn keep(&mut self, piece: &Piece, made: Made, model: &Loaded) {
+        match made {
+            Made::Score(score) => {
+                self.made.remove(&piece.place);
+                self.scores[piece.place] = score;
+                self.finished += 1;
+            }
+            Made::Vector(vector) => {
+                let Some(parts) = self.made.get_mut(&piece.place) else { return };
+                parts[piece.number] = Some((vector, piece.tokens));
+                if parts.iter().any(Option::is_none) {
+                    return;
+                }
+                let parts: Vec<_> =
+                    self.made.remove(&piece.place).into_iter().flatten().flatten().collect();
+                self.vectors[piece.place] = Some(model.combined(&parts).into());
+                self.finished += 1;
+            }
+        }
+    }
+
     /// Answers when every text has run.
     fn answer_if_done(&mut self) {
-        if self.next < self.order.len() {
+        if self.finished < self.texts.len() {
             return;
         }
         if let Some(reply) = self.reply.take() {
@@ -290,11 +358,26 @@ struct Runs {
     questions_in_a_row: usize,
 }
 
-/// A text of a run: whose it is, its place there, and what of it runs.
+/// A piece of a text: the text's place, which of its pieces it is, and how many tokens it has.
+#[derive(Debug, Clone)]
+struct Piece {
+    place: usize,
+    number: usize,
+    range: Range<usize>,
+    tokens: usize,
+}
+
+/// What a piece gives.
+enum Made {
+    Vector(Vec<f32>),
+    Score(f32),
+}
+
+/// A piece of a run: whose it is.
+#[derive(Debug, Clone)]
 struct Item {
     job: usize,
-    place: usize,
-    prepared: Prepared,
+    piece: Piece,
 }
 
 impl Runs {
@@ -320,11 +403,11 @@ impl Runs {
     }
 
     fn count(&self) {
-        let left: usize = self.waiting.iter().map(|job| job.order.len() - job.next).sum();
+        let left: usize = self.waiting.iter().map(|job| job.texts.len() - job.finished).sum();
         self.metrics.embed_waiting_texts.set(i64::try_from(left).unwrap_or(i64::MAX));
     }
 
-    /// The jobs of the next run with the number of texts that each brings.
+    /// The jobs of the next run with the number of pieces that each may bring.
     fn choose(&mut self) -> Vec<(usize, usize)> {
         self.waiting.retain(|job| !job.is_over());
         let has = |question: bool| self.waiting.iter().any(|job| job.is_question() == question);
@@ -343,7 +426,7 @@ impl Runs {
         }
     }
 
-    /// Texts of the first job and of others like it, as many as fit.
+    /// Pieces of the first job and of others like it, as many as fit.
     fn gather(&self, first: usize, question: bool) -> Vec<(usize, usize)> {
         let lead = &self.waiting[first];
         let mut room = self.options.run_texts_max;
@@ -357,9 +440,9 @@ impl Runs {
             if !is_like || room == 0 {
                 continue;
             }
-            let texts = room.min(job.order.len() - job.next);
-            room -= texts;
-            chosen.push((at, texts));
+            let pieces = room.min(job.pieces_min());
+            room -= pieces;
+            chosen.push((at, pieces));
         }
         chosen
     }
@@ -378,52 +461,41 @@ impl Runs {
                 return;
             }
         };
-        let mut items = Vec::new();
-        for &(at, texts) in chosen {
+        let (mut items, mut cut) = (Vec::new(), 0);
+        let finished: usize = chosen.iter().map(|&(at, _)| self.waiting[at].finished).sum();
+        for &(at, pieces) in chosen {
             let job = &mut self.waiting[at];
-            let model = &self.models[place].1;
-            let prepare = |place: usize| {
-                let text = &job.texts[place];
-                let prepared = match &job.query {
-                    Some(query) => model.prepare_pair(query, text),
-                    None => model.prepare(text),
-                };
-                prepared.map(|prepared| Item { job: at, place, prepared })
-            };
-            let places = job.order[job.next..job.next + texts].iter();
-            match guarded(|| places.map(|&place| prepare(place)).collect::<Result<Vec<_>>>()) {
-                Ok(prepared) => items.extend(prepared),
+            match job.take(pieces, &self.models[place].1, &mut cut) {
+                Ok(pieces) => items.extend(pieces.into_iter().map(|piece| Item { job: at, piece })),
                 Err(error) => {
                     self.metrics.embed_failures.inc();
                     job.fail(error);
                 }
             }
-            job.next += texts;
         }
-        let cut = items.iter().filter(|item| item.prepared.is_cut).count();
-        self.metrics.embed_truncated.inc_by(cut as u64);
+        self.metrics.embed_truncated.inc_by(cut);
+        items.sort_by_key(|item| item.piece.tokens);
         if let Err(error) = self.compute(place, &items) {
             self.retry_alone(place, &items, &error);
         }
-        for &(at, _) in chosen {
-            self.waiting[at].answer_if_done();
-        }
-        self.metrics.embed_texts.inc_by(items.len() as u64);
+        let now: usize = chosen.iter().map(|&(at, _)| self.waiting[at].finished).sum();
+        self.metrics.embed_texts.inc_by((now - finished) as u64);
         self.metrics.embed_run_texts.observe(items.len() as f64);
         let took = self.clock.elapsed().saturating_sub(began);
         self.metrics.embed_run_seconds.observe(took.as_secs_f64());
+        // Last, so that whoever has an answer finds it counted.
+        for &(at, _) in chosen {
+            self.waiting[at].answer_if_done();
+        }
     }
 
-    /// After a run that failed: each asker's texts by themselves, so that only the guilty one fails.
+    /// After a run that failed: each asker's pieces by themselves, so that only the guilty one fails.
     fn retry_alone(&mut self, place: usize, items: &[Item], error: &Error) {
         let mut jobs: Vec<usize> = items.iter().map(|item| item.job).collect();
+        jobs.sort_unstable();
         jobs.dedup();
         for job in jobs.iter().copied() {
-            let own: Vec<Item> = items
-                .iter()
-                .filter(|item| item.job == job)
-                .map(|item| Item { prepared: item.prepared.clone(), ..*item })
-                .collect();
+            let own: Vec<Item> = items.iter().filter(|item| item.job == job).cloned().collect();
             let failed =
                 if jobs.len() > 1 { self.compute(place, &own).err() } else { Some(again(error)) };
             if let Some(error) = failed {
@@ -433,56 +505,43 @@ impl Runs {
         }
     }
 
-    /// Computes items and puts what they give with their jobs.
+    /// Computes pieces, the shortest first, and puts what they give with their jobs: all of it, or
+    /// nothing. Looks between any two goes whether somebody still waits.
     fn compute(&mut self, place: usize, items: &[Item]) -> Result<()> {
-        // All pieces of all items, by their number of tokens.
-        let mut pieces: Vec<(usize, usize)> = items
-            .iter()
-            .enumerate()
-            .flat_map(|(at, item)| (0..item.prepared.pieces.len()).map(move |piece| (at, piece)))
-            .collect();
-        let tokens = |&(item, piece): &(usize, usize)| items[item].prepared.pieces[piece].1;
-        pieces.sort_by_key(tokens);
-        let mut vectors: Vec<Vec<(Vec<f32>, usize)>> =
-            items.iter().map(|item| vec![Default::default(); item.prepared.pieces.len()]).collect();
-        let mut rest = pieces.as_slice();
-        while let Some(first) = rest.first() {
+        let mut made: Vec<(&Item, Made)> = Vec::with_capacity(items.len());
+        let mut rest: Vec<&Item> = items.iter().collect();
+        loop {
+            if self.shared.inbox.lock().is_closed {
+                return Err(stopping());
+            }
+            rest.retain(|item| !self.waiting[item.job].is_over());
+            let Some(first) = rest.first() else { break };
             let model = &mut self.models[place].1;
             let most = if model.is_alone() { 1 } else { self.options.run_texts_max };
             let fits = |count: usize| {
                 count <= most
                     && (count == 1
-                        || count * tokens(&rest[count - 1]) <= self.options.run_tokens_max)
+                        || count * rest[count - 1].piece.tokens <= self.options.run_tokens_max)
             };
             let count = (1..=rest.len()).take_while(|&count| fits(count)).last().unwrap_or(1);
-            let run: Vec<&str> = rest[..count]
-                .iter()
-                .map(|&(at, piece)| {
-                    let item = &items[at];
-                    &self.waiting[item.job].texts[item.place][item.prepared.pieces[piece].0.clone()]
-                })
-                .collect();
-            match self.waiting[items[first.0].job].query.clone() {
+            let text = |item: &&Item| {
+                &self.waiting[item.job].texts[item.piece.place][item.piece.range.clone()]
+            };
+            let run: Vec<&str> = rest[..count].iter().map(text).collect();
+            let gave: Vec<Made> = match &self.waiting[first.job].query {
                 Some(query) => {
-                    let scores = guarded(|| model.scores(&query, &run))?;
-                    for (&(at, _), score) in rest[..count].iter().zip(scores) {
-                        self.waiting[items[at].job].scores[items[at].place] = score;
-                    }
+                    let scores = guarded(|| model.scores(query, &run))?;
+                    scores.into_iter().map(Made::Score).collect()
                 }
                 None => {
-                    let made = guarded(|| model.vectors(&run))?;
-                    for (&(at, piece), vector) in rest[..count].iter().zip(made) {
-                        vectors[at][piece] = (vector, items[at].prepared.pieces[piece].1);
-                    }
+                    let vectors = guarded(|| model.vectors(&run))?;
+                    vectors.into_iter().map(Made::Vector).collect()
                 }
-            }
-            rest = &rest[count..];
+            };
+            made.extend(rest.drain(..count).zip(gave));
         }
-        for (item, pieces) in items.iter().zip(vectors) {
-            let job = &mut self.waiting[item.job];
-            if job.query.is_none() {
-                job.vectors[item.place] = Some(self.models[place].1.combined(&pieces).into());
-            }
+        for (item, made) in made {
+            self.waiting[item.job].keep(&item.piece, made, &self.models[place].1);
         }
         Ok(())
     }

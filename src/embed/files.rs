@@ -116,6 +116,11 @@ impl Contents {
         let mut files = Vec::with_capacity(spec.files.len());
         for known in &spec.files {
             let path = spec.folder.join(&known.name);
+            // What has another size need not be read.
+            let found = std::fs::metadata(&path).map_err(|error| unreadable(&path, &error))?;
+            if found.len() != known.bytes {
+                return Err(changed(name, &path));
+            }
             let bytes = std::fs::read(&path).map_err(|error| unreadable(&path, &error))?;
             if bytes.len() as u64 != known.bytes || hex(&Sha256::digest(&bytes)) != known.sha256 {
                 return Err(changed(name, &path));
@@ -143,7 +148,11 @@ fn changed(model: &str, path: &Path) -> Error {
         format!("file \"{}\" of model \"{model}\" has changed", path.display()),
     )
     .detail("Its vectors would not be those that it made before.")
-    .hint(format!("Put the file back, or accept it by ALTER EMBEDDING MODEL {model} ACCEPT FILES."))
+    .hint(format!(
+        "Put the file back. While no column holds vectors of the model, ALTER EMBEDDING MODEL {model} \
+         ACCEPT FILES accepts it; else make another model of it, and give the column that by ALTER \
+         TABLE … ALTER COLUMN … SET EXPRESSION."
+    ))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
@@ -165,6 +174,8 @@ pub struct Said {
     pub dims: Option<u16>,
     /// How many tokens it takes.
     pub max_length: Option<u32>,
+    /// For how many it has positions: with more it fails, or worse, does not.
+    pub positions: Option<u32>,
     /// How the vectors of tokens become one.
     pub pooling: Option<super::Pooling>,
     /// Whether it classifies pairs of texts: a reranker.
@@ -199,6 +210,11 @@ pub fn said(folder: &Path) -> Said {
         max_length: sentence.or(match (tokenizer, positions) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
+        }),
+        positions: positions.map(|positions| match config["model_type"].as_str() {
+            // Theirs begin behind the padding's.
+            Some("roberta" | "xlm-roberta" | "camembert" | "mpnet") => positions.saturating_sub(2),
+            _ => positions,
         }),
         pooling: if is_on("pooling_mode_mean_tokens") {
             Some(super::Pooling::Mean)

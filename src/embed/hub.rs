@@ -65,12 +65,17 @@ mod fetching {
         *,
     };
     use reqwest::{Client, StatusCode};
-    use std::{path::Path, time::Duration};
+    use std::{
+        path::Path,
+        sync::atomic::{AtomicU64, Ordering},
+        time::Duration,
+    };
     use tokio::io::AsyncWriteExt;
 
     /// A hub that is silent for so long is away.
     const SILENCE_MAX: Duration = Duration::from_secs(60);
     const CONNECT_MAX: Duration = Duration::from_secs(10);
+    static FETCH: AtomicU64 = AtomicU64::new(0);
     /// What a model may do without.
     const OPTIONAL: [&str; 5] = [
         CONFIG,
@@ -187,7 +192,9 @@ mod fetching {
                 }
                 _ => {}
             }
-            let part = path.with_extension(format!("part-{}", std::process::id()));
+            // Two files of one stem, and two who fetch the same, keep apart.
+            let fetch = FETCH.fetch_add(1, Ordering::Relaxed);
+            let part = self.folder.join(format!("{name}.part-{}-{fetch}", std::process::id()));
             let kept = async {
                 let expected = response.content_length();
                 let written = self.keep(&mut response, &part, &away).await?;

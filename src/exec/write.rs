@@ -135,6 +135,12 @@ impl RowChecks {
         Ok(Self { table: Arc::clone(table), checks })
     }
 
+    /// Whether there is anything to check.
+    #[must_use]
+    pub fn are_any(&self) -> bool {
+        !self.checks.is_empty() || self.table.columns.iter().any(|column| column.not_null)
+    }
+
     /// Checks rows in table order.
     ///
     /// # Errors

@@ -102,7 +102,7 @@ async fn write(
     At(name): At<String>,
     sent: Sent<Write>,
 ) -> Answer<impl Serialize> {
-    answer(api.namespaces.write(&caller, &name, &sent.value).await?)
+    answer(api.namespaces.write(&caller, &name, sent.value).await?)
 }
 
 async fn remove(

@@ -6,6 +6,8 @@ use super::fault::{Answer, Fault};
 pub(super) const SCHEMA: &str = "namespaces";
 /// The column that identifies a document.
 pub(super) const ID: &str = "id";
+/// The attribute that holds vectors where nothing is declared.
+pub(super) const VECTOR: &str = "vector";
 /// The longest name of a namespace or an attribute, in bytes.
 const NAME_BYTES_MAX: usize = 128;
 

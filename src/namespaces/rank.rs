@@ -3,6 +3,7 @@
 
 use super::{
     attribute::{AttributeType, Scalar},
+    embed::called,
     fault::{Answer, Fault},
     filter::{Compiler, NewRow},
     names::{ID, literal, quoted, shortened},
@@ -164,29 +165,8 @@ fn embedded(
     parts: &[Value],
     parameters: &mut Parameters,
 ) -> Answer<String> {
-    let (text, options) = match parts {
-        [Value::String(word), Value::String(text)] if word == "Embed" => (text, None),
-        [Value::String(word), Value::String(text), options] if word == "Embed" => {
-            (text, Some(options))
-        }
-        _ => return Err(Fault::invalid("expected a vector, or [\"Embed\", \"text\"]")),
-    };
-    let options = options.filter(|options| !options.is_null());
-    let model = match options {
-        None => shape.model_of(&attribute.name),
-        Some(Value::Object(options)) => {
-            if let Some(unknown) = options.keys().find(|key| *key != "model") {
-                let unknown = shortened(unknown);
-                return Err(Fault::invalid(format!("Embed has no option \"{unknown}\"")));
-            }
-            match options.get("model") {
-                Some(Value::String(model)) => Some(model.as_str()),
-                _ => return Err(Fault::invalid("the model of Embed is a name")),
-            }
-        }
-        Some(_) => return Err(Fault::invalid("the options of Embed are an object")),
-    };
-    let value = value::single(&PgType::Text, &Value::from(text.as_str()))?;
+    let (text, model) = called(parts, shape.model_of(&attribute.name))?;
+    let value = value::single(&PgType::Text, &Value::from(text))?;
     let text = parameters.add(&PgType::Text, value);
     let model = model.map(|model| format!(", {}", literal(model))).unwrap_or_default();
     let made = format!("embed({text}{model})");

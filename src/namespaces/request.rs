@@ -57,6 +57,21 @@ pub struct Write {
     pub(super) branch_from_namespace: Option<Value>,
 }
 
+impl Write {
+    /// Every value that is to be written, with the name of its attribute.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = (&str, &mut Value)> {
+        let rows = [&mut self.upsert_rows, &mut self.patch_rows].into_iter().flatten().flatten();
+        let patch = self.patch_by_filter.as_mut().map(|by| &mut by.patch);
+        let of_rows = rows.chain(patch).flatten().map(|(name, value)| (name.as_str(), value));
+        let columns = [&mut self.upsert_columns, &mut self.patch_columns].into_iter().flatten();
+        let of_columns = columns.flatten().flat_map(|(name, values)| {
+            let values = values.as_array_mut().into_iter().flatten();
+            values.map(move |value| (name.as_str(), value))
+        });
+        of_rows.chain(of_columns)
+    }
+}
+
 /// Documents by columns.
 pub(super) type Columns = Map<String, Value>;
 

@@ -32,6 +32,13 @@ pub(super) struct Declared {
     embed: Option<EmbedConfig>,
 }
 
+impl Declared {
+    /// Whether it is declared as dense vectors.
+    pub(super) fn is_vector(&self) -> bool {
+        self.kind.is_some_and(AttributeType::is_vector)
+    }
+}
+
 /// Whether a vector has an index, and by which metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ann {

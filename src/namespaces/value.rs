@@ -3,7 +3,7 @@
 use super::{
     attribute::{AttributeType, Scalar},
     fault::{Answer, Fault},
-    names::shortened,
+    names::{VECTOR, shortened},
     shape::Attribute,
 };
 use crate::pgtype::{PgType, input::ColumnBuilder, output::Style};
@@ -359,7 +359,7 @@ pub(super) fn inferred(name: &str, value: &Value) -> Answer<Option<AttributeType
     if value.is_null() {
         return Ok(None);
     }
-    if name == "vector" {
+    if name == VECTOR {
         let dims = floats(value)?.len();
         let dims = u16::try_from(dims)
             .ok()

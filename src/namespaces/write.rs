@@ -114,10 +114,17 @@ impl Namespaces {
     ///
     /// # Errors
     /// When it is wrong, or cannot be done.
-    pub async fn write(&self, caller: &Caller, name: &str, write: &Write) -> Answer<WriteAnswer> {
+    pub async fn write(
+        &self,
+        caller: &Caller,
+        name: &str,
+        mut write: Write,
+    ) -> Answer<WriteAnswer> {
         check_namespace(name)?;
-        check(write)?;
+        check(&write)?;
         let begun = self.clock.elapsed();
+        self.embed_values(caller, name, &mut write).await?;
+        let write = &write;
         let mut answer = match &write.copy_from_namespace {
             Some(from) => self.copy(caller, name, from).await?,
             None => self.retried(|| self.write_once(caller, name, write)).await?,

@@ -9,9 +9,9 @@ use crate::{
     catalog::{Column, POSTGRES_ROLE, Replacement, Table, pg::EmbeddingRow},
     error::{Error, Result, SqlState},
     exec::{
-        embedding::{deferred, replacing},
-        transaction::Transaction,
-        write::Env,
+        embedding::{Lot, deferred, replacing},
+        locks::{Mode, Target},
+        transaction::Isolation,
     },
     ids::{ColumnId, Oid, RowId, TableId},
 };
@@ -31,14 +31,22 @@ const REST_MIN: Duration = Duration::from_millis(250);
 const REST_MAX: Duration = Duration::from_secs(30);
 /// Commits that come soon after each other are looked at together.
 const GATHER: Duration = Duration::from_millis(10);
-/// How long the switch waits for a table's lock; it tries again later.
+/// How long a lot waits for a lock that DDL holds; it tries again later.
 const LOCK_LIMIT: Duration = Duration::from_secs(2);
+/// The switch takes a table's lock only where it is free, since all who come later wait behind one
+/// that waits. So many times; then, as there may always be someone, it waits for so long.
+const TRIES: u32 = 8;
+const SWITCH_WAIT: Duration = Duration::from_millis(100);
 /// A session's number that no client has.
 const PROCESS_ID: i32 = -2;
 
+/// What is done to which column. A column whose vectors are both deferred and being replaced has
+/// work of either kind, and neither may take the other's place in it for its own.
+type Key = (TableId, ColumnId, How);
+
 /// What is known of the work on each column.
 #[derive(Debug, Default)]
-pub(super) struct Progress(Mutex<BTreeMap<(TableId, ColumnId), Known>>);
+pub(super) struct Progress(Mutex<BTreeMap<Key, Known>>);
 
 #[derive(Debug, Default, Clone)]
 struct Known {
@@ -48,8 +56,12 @@ struct Known {
 }
 
 impl Progress {
-    fn tell(&self, key: (TableId, ColumnId), known: Known) {
+    fn tell(&self, key: Key, known: Known) {
         self.0.lock().insert(key, known);
+    }
+
+    fn forget_others(&self, is_kept: impl Fn(&Key) -> bool) {
+        self.0.lock().retain(|key, _| is_kept(key));
     }
 
     /// What a view shows: each column whose vectors models make.
@@ -68,13 +80,17 @@ impl Progress {
                     continue;
                 }
                 let total = state.table(table.id).live_rows();
-                let known = known.get(&(table.id, column.id)).cloned().unwrap_or_default();
+                let how = match column.replacement {
+                    Some(_) => How::Replace,
+                    None => How::Defer,
+                };
+                let known = known.get(&(table.id, column.id, how)).cloned().unwrap_or_default();
                 let (phase, pending) = match &column.replacement {
                     Some(replacement) => {
                         let done = state.table(replacement.values).live_rows();
                         ("replacing", total.saturating_sub(done))
                     }
-                    None if table.defers_embedding() => ("deferred", known.pending),
+                    None if state.catalog.defers_embedding(table) => ("deferred", known.pending),
                     None => ("inline", known.pending),
                 };
                 rows.push(EmbeddingRow {
@@ -96,7 +112,7 @@ impl Progress {
 #[derive(Debug)]
 pub struct EmbeddingWorker {
     engine: Arc<Engine>,
-    columns: HashMap<(TableId, ColumnId), Work>,
+    columns: HashMap<Key, Work>,
     sessions: HashMap<Oid, Session>,
     /// The version of the catalog at which failures were last forgotten.
     seen: u64,
@@ -115,6 +131,8 @@ struct Work {
     /// Whether it rests after a failure, and for how long.
     rest: Duration,
     rests_until: Duration,
+    /// How often the switch found the table locked.
+    tries: u32,
     /// The table of the replacement's values that `from` is about.
     values: Option<TableId>,
 }
@@ -163,9 +181,12 @@ impl EmbeddingWorker {
                 work.pending |= std::mem::take(&mut work.failed);
                 (work.rest, work.rests_until) = (Duration::ZERO, Duration::ZERO);
             }
-            self.columns.retain(|(table, column), _| {
-                state.catalog.table(*table).is_some_and(|t| t.column_by_id(*column).is_some())
-            });
+            let is_kept = |&(table, column, how): &Key| {
+                let table = state.catalog.table(table);
+                table.is_some_and(|table| how.columns(table).any(|kept| kept.id == column))
+            };
+            self.columns.retain(|key, _| is_kept(key));
+            self.engine.embedding.forget_others(is_kept);
             self.sessions.retain(|database, _| state.catalog.database(*database).is_some());
             forget_orphans(&self.engine, &state.catalog).await;
         }
@@ -174,12 +195,10 @@ impl EmbeddingWorker {
             if state.catalog.is_temporary(table.schema) {
                 continue;
             }
-            let deferred: Vec<&Column> = deferred::columns(table).collect();
-            for column in table.columns.iter().filter(|c| c.replacement.is_some()) {
-                worked |= self.work(table, column, How::Replace).await;
-            }
-            for column in deferred {
-                worked |= self.work(table, column, How::Defer).await;
+            for how in [How::Replace, How::Defer] {
+                for column in how.columns(table) {
+                    worked |= self.work(table, column, how).await;
+                }
             }
         }
         let pending = self.columns.values().map(|work| work.pending.len()).sum::<u64>();
@@ -190,7 +209,7 @@ impl EmbeddingWorker {
 
     /// One lot of a column; whether there was anything to do.
     async fn work(&mut self, table: &Arc<Table>, column: &Column, how: How) -> bool {
-        let key = (table.id, column.id);
+        let key = (table.id, column.id, how);
         let now = self.engine.clock.elapsed();
         let mut work = self.columns.remove(&key).unwrap_or_default();
         if work.rests_until > now {
@@ -250,14 +269,11 @@ impl EmbeddingWorker {
             work.error = work.error.take().filter(|_| !work.failed.is_empty());
             return Ok(false);
         }
-        let table = Arc::clone(table);
-        let named = column.clone();
-        let asked = lot.clone();
-        let filled = self
-            .lot(&table, async move |table, env, transaction| {
-                deferred::fill(table, &named, &asked, env, transaction).await
-            })
-            .await?;
+        let (id, asked) = (column.id, lot.clone());
+        let fill = async move |lot: Lot<'_>| {
+            deferred::fill(lot.table, id, &asked, lot.env, lot.transaction).await
+        };
+        let filled = self.lot(table, Hold::Shared, fill).await?;
         for row in &lot {
             work.pending.remove(row.0);
         }
@@ -292,23 +308,23 @@ impl EmbeddingWorker {
         let rows = state.table(table.id);
         if rows.next_row() > work.from {
             let (from, replacement) = (work.from, Replacement::clone(replacement));
-            let gather =
-                async move |table: &Arc<Table>, env: &Env, transaction: &mut Transaction| {
-                    replacing::gather(table, &replacement, from, env, transaction).await
-                };
-            let (next, gathered) = self.lot(table, gather).await?;
+            let id = column.id;
+            let gather = async move |lot: Lot<'_>| {
+                replacing::gather_checked((id, &replacement), from, lot).await
+            };
+            let (next, gathered) = self.lot(table, Hold::Not, gather).await?;
             work.from = next;
             work.error = None;
             if gathered > 0 {
                 return Ok(true);
             }
         }
-        let (from, id) = (work.from, column.id);
-        let switch = async move |table: &Arc<Table>, env: &Env, transaction: &mut Transaction| {
-            replacing::switch(table, id, from, env, transaction).await
-        };
-        match self.lot(table, switch).await {
+        let (from, id) = (work.from, (column.id, replacement.values));
+        let wait = (work.tries >= TRIES).then_some(SWITCH_WAIT);
+        let switch = async move |lot: Lot<'_>| replacing::switch(id, from, lot).await;
+        match self.lot(table, Hold::Alone(wait), switch).await {
             Ok(switched) => {
+                work.tries = 0;
                 if switched {
                     tracing::info!(table = %table.name, column = %column.name, "vectors are replaced");
                     *work = Work::default();
@@ -317,7 +333,9 @@ impl EmbeddingWorker {
             }
             // The table is busy: later.
             Err(error) if error.state() == SqlState::LOCK_NOT_AVAILABLE => {
-                work.rests_until = self.engine.clock.elapsed() + REST_MIN;
+                work.tries += 1;
+                let rest = (REST_MIN / TRIES) * (1 << work.tries.min(TRIES));
+                work.rests_until = self.engine.clock.elapsed() + rest.min(REST_MAX);
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -328,7 +346,8 @@ impl EmbeddingWorker {
     async fn lot<T>(
         &mut self,
         table: &Arc<Table>,
-        work: impl AsyncFnOnce(&Arc<Table>, &Env, &mut Transaction) -> Result<T>,
+        hold: Hold,
+        work: impl AsyncFnOnce(Lot<'_>) -> Result<T>,
     ) -> Result<T> {
         let catalog = self.engine.catalog();
         let database = catalog.schema(table.schema).and_then(|schema| schema.database);
@@ -346,7 +365,7 @@ impl EmbeddingWorker {
             self.sessions.insert(database, self.engine.session(start)?);
         }
         let session = self.sessions.get_mut(&database).expect("it was put there");
-        session.lot(table, work).await
+        session.lot(table, hold, work).await
     }
 }
 
@@ -367,26 +386,74 @@ async fn forget_orphans(engine: &Engine, catalog: &crate::catalog::Catalog) {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum How {
     Defer,
     Replace,
+}
+
+impl How {
+    /// The columns of a table that it is done to.
+    fn columns(self, table: &Table) -> impl Iterator<Item = &Column> {
+        table.columns.iter().filter(move |column| match self {
+            Self::Defer => deferred::is_completed(table, column),
+            Self::Replace => column.replacement.is_some(),
+        })
+    }
+}
+
+/// How a lot holds its table.
+#[derive(Debug, Clone, Copy)]
+enum Hold {
+    Not,
+    /// Against DDL.
+    Shared,
+    /// Against all; waits for it if at all for so long.
+    Alone(Option<Duration>),
 }
 
 impl Session {
     async fn lot<T>(
         &mut self,
         table: &Arc<Table>,
-        work: impl AsyncFnOnce(&Arc<Table>, &Env, &mut Transaction) -> Result<T>,
+        hold: Hold,
+        work: impl AsyncFnOnce(Lot<'_>) -> Result<T>,
     ) -> Result<T> {
         let stop = self.context.canceller.renew();
-        self.open_transaction();
+        // Whatever the database sets: what is read after a lock must be what is there by then.
+        let transaction = self.open_transaction();
+        transaction.set_isolation(Isolation::ReadCommitted)?;
+        transaction.set_read_only(false);
+        let (locks, owner) = (Arc::clone(transaction.locks()), transaction.owner());
+        let target = Target::Table(table.id);
+        let held = match hold {
+            Hold::Not => Ok(()),
+            Hold::Shared => {
+                locks.acquire(owner, target, Mode::Shared, Some(LOCK_LIMIT)).await.map(drop)
+            }
+            Hold::Alone(None) => {
+                let held = locks.try_acquire(owner, &target, Mode::Exclusive);
+                let busy = || Error::new(SqlState::LOCK_NOT_AVAILABLE, "the table is busy");
+                held.map(drop).ok_or_else(busy)
+            }
+            Hold::Alone(limit) => {
+                locks.acquire(owner, target, Mode::Exclusive, limit).await.map(drop)
+            }
+        };
+        if let Err(error) = held {
+            self.fail();
+            return Err(error);
+        }
+        // Names and rows are read after the lock, not before.
+        self.open_transaction().start_statement();
         let mut env = self.env(Vec::new(), stop.token().clone());
         env.lock_timeout = Some(LOCK_LIMIT);
+        let context = Arc::clone(&self.context);
+        let see = move |snapshot| context.see(snapshot);
         let transaction = self.transaction.as_mut().expect("a lot has a transaction");
         let now = transaction.catalog().table(table.id).cloned();
-        let done = match now {
-            Some(now) => work(&now, &env, transaction).await,
+        let done = match &now {
+            Some(now) => work(Lot { table: now, env: &env, transaction, see: &see }).await,
             None => Err(Error::new(SqlState::UNDEFINED_TABLE, "the table is gone")),
         };
         match done {

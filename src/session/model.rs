@@ -181,7 +181,10 @@ async fn defined(hub: &Hub, options: Options) -> Result<Spec> {
             file: String::new(),
             pooling: options.pooling.or(said.pooling).or(pooling).unwrap_or(Pooling::Mean),
             normalize: options.normalize.unwrap_or(Normalize::L2),
-            max_length: options.max_length.or(said.max_length).unwrap_or(MAX_LENGTH),
+            max_length: options.max_length.unwrap_or_else(|| {
+                let length = said.max_length.unwrap_or(MAX_LENGTH);
+                said.positions.map_or(length, |positions| length.min(positions))
+            }),
             dims,
             overflow: options.overflow.unwrap_or(Overflow::Error),
             files: Vec::new(),
@@ -210,7 +213,8 @@ async fn changed(mut spec: Spec, options: Options) -> Result<Spec> {
     }
     if options.path.is_none() && options.file.is_none() {
         spec.check()?;
-        return Ok(spec);
+        let Some(_) = options.max_length else { return Ok(spec) };
+        return blocking(move || check_positions(&spec).map(|()| spec)).await;
     }
     if let Some(path) = &options.path {
         spec.folder = files::folder(path)?;
@@ -224,7 +228,20 @@ fn looked_at(mut spec: Spec, file: Option<String>) -> Result<Spec> {
     let file = file.or_else(|| (!spec.file.is_empty()).then(|| spec.file.clone()));
     (spec.file, spec.files) = files::sums(&spec.folder, file.as_deref())?;
     spec.check()?;
+    check_positions(&spec)?;
     Ok(spec)
+}
+
+/// Refuses more tokens than the model has positions for: it would fail at the first such text.
+fn check_positions(spec: &Spec) -> Result<()> {
+    match files::said(&spec.folder).positions {
+        Some(positions) if spec.max_length > positions => Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("max_length {} is more than the model has positions for", spec.max_length),
+        )
+        .hint(format!("By its config.json it has {positions}."))),
+        _ => Ok(()),
+    }
 }
 
 fn no_dims() -> Error {

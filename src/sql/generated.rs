@@ -75,13 +75,21 @@ impl Binder<'_> {
         }
         let places = plan.schema().columns();
         let mut exprs: Vec<Expr> = places.iter().cloned().map(Expr::Column).collect();
+        let is_deferred = self.context.catalog().defers_embedding(table);
         for (at, column) in table.columns.iter().enumerate() {
             if let Some(text) = &column.generated {
                 let typed = self.generation(table, column, text, &places[offset..])?;
                 let mut value = exact(typed, &column.kind);
                 if let Some(replaced) = replaced.filter(|_| !column.models.is_empty()) {
-                    value = unless_known(table, column, value, &places[offset..], replaced)?;
-                } else if !column.models.is_empty() && table.defers_embedding() {
+                    value = unless_known(
+                        table,
+                        column,
+                        value,
+                        &places[offset..],
+                        replaced,
+                        is_deferred,
+                    )?;
+                } else if !column.models.is_empty() && is_deferred {
                     value = Expr::Literal(null(&column.kind)?, None);
                 }
                 exprs[offset + at] = value.alias(&places[offset + at].name);
@@ -198,6 +206,24 @@ pub fn generated_kind(
     binder.generating(table, text, &places).map(|typed| typed.kind)
 }
 
+/// The columns that an expression over a table's rows reads.
+///
+/// # Errors
+/// Those of binding.
+pub fn generated_sources(
+    table: &Table,
+    text: &str,
+    context: &Arc<dyn Context>,
+    relations: &dyn Relations,
+) -> Result<Vec<ColumnId>> {
+    let places: Vec<Column> =
+        table.columns.iter().map(|column| Column::new_unqualified(&column.name)).collect();
+    let typed = Binder::new(context, relations, None, &[]).generating(table, text, &places)?;
+    let used = typed.expr.column_refs();
+    let sources = table.columns.iter().zip(&places).filter(|(_, place)| used.contains(place));
+    Ok(sources.map(|(column, _)| column.id).collect())
+}
+
 /// What PostgreSQL says of a column that only its expression may set.
 pub(crate) fn refuse_value(column: &TableColumn, message: String) -> Result<()> {
     if column.generated.is_none() {
@@ -228,11 +254,11 @@ fn unless_known(
     value: Expr,
     places: &[Column],
     replaced: &Replaced,
+    is_deferred: bool,
 ) -> Result<Expr> {
     let used = value.column_refs();
     let sources: Vec<(&TableColumn, &Column)> =
         table.columns.iter().zip(places).filter(|(_, place)| used.contains(place)).collect();
-    let is_deferred = table.defers_embedding();
     let value = if is_deferred { Expr::Literal(null(&column.kind)?, None) } else { value };
     // `SET column = DEFAULT` asks for it anew.
     if replaced.set.contains(&column.id) {

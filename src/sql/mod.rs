@@ -69,7 +69,7 @@ pub use calls::model::MODEL_SETTING;
 pub use condition::condition_columns;
 pub use embedding::with_named_models;
 pub use form::Form;
-pub use generated::{check_generated, generated_kind};
+pub use generated::{check_generated, generated_kind, generated_sources};
 pub use parse::{Statement, check_expression, parse};
 pub use plan::Plan;
 pub use push_down::optimizer_rules;

@@ -88,7 +88,7 @@ fn near(actual: &[f32], expected: &[f32]) {
 }
 
 /// A folder with a tiny model, and the statement that makes it known.
-fn tiny_model(folder: &Path, name: &str, tiny: &Tiny, options: &str) -> String {
+pub(crate) fn tiny_model(folder: &Path, name: &str, tiny: &Tiny, options: &str) -> String {
     let path = tiny.write(&folder.join(name));
     let path = path.display();
     format!("CREATE EMBEDDING MODEL {name} WITH (path = '{path}'{options})")
@@ -348,11 +348,14 @@ async fn what_is_wrong_is_said_with_its_remedy_and_fails_its_statement_only() {
         ("CREATE EMBEDDING MODEL x WITH (path = '/no/such/folder')", "58P01", "/no/such/folder"),
         ("CREATE EMBEDDING MODEL x WITH (dims = 8)", "22023", "comes from"),
         ("CREATE EMBEDDING MODEL x WITH (pth = 'x')", "22023", "unrecognized parameter"),
+        ("ALTER EMBEDDING MODEL m SET (max_length = 65)", "22023", "more than the model has"),
         ("CREATE EMBEDDING MODEL x WITH (path = '/', pooling = max)", "22023", "pooling"),
         ("DROP EMBEDDING MODEL x", "42704", "does not exist"),
     ] {
         check_refusal(&refused(&client, sql).await, state, word);
     }
+    let wide = tiny_model(folder.path(), "wide", &tiny, ", max_length = 65");
+    check_refusal(&refused(&client, &wide).await, "22023", "more than the model has positions for");
     client.batch_execute("DROP EMBEDDING MODEL IF EXISTS x").await.unwrap();
     client
         .batch_execute(
@@ -514,6 +517,297 @@ async fn deferred_vectors_come_later_and_to_every_row() {
     eventually(&client, told, "1 a text of 22 tokens is too long").await;
     client.batch_execute("UPDATE t SET b = 'river' WHERE id = 600").await.unwrap();
     settled(&client, "t", 502).await;
+    // Nor does a vector that a constraint refuses.
+    client
+        .batch_execute(
+            "ALTER TABLE t ADD CONSTRAINT no_milk CHECK (v <=> embed('milk', 'm') > 0.0001);
+             INSERT INTO t (id, b) VALUES (700, 'milk'), (701, 'sea')",
+        )
+        .await
+        .unwrap();
+    settled(&client, "t", 503).await;
+    let told = "SELECT rows_failed || ' ' || last_error FROM nearlake_stat_embedding";
+    eventually(&client, told, "1 new row for relation \"t\" violates check constraint").await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_that_is_written_with_quotes_is_read_as_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, tiny, other) = (start().await, Tiny::new(40, 8), Tiny::new(41, 8));
+    let client = node.client().await;
+    client.batch_execute(&tiny_model(folder.path(), "m", &tiny, "")).await.unwrap();
+    client.batch_execute(&tiny_model(folder.path(), "n", &other, "")).await.unwrap();
+    client
+        .batch_execute(
+            r#"CREATE TABLE t (id int, "my-text" text, "body ""of"" it" text,
+                 v vector(8) GENERATED ALWAYS AS (embed("my-text" || ' ' || "body ""of"" it", 'm')) STORED)
+                 WITH (embedding = deferred);
+               INSERT INTO t VALUES (1, 'red', 'cat'), (2, 'blue', NULL)"#,
+        )
+        .await
+        .unwrap();
+    settled(&client, "t", 1).await;
+    let made = "SELECT v::text FROM t WHERE id = 1";
+    near(&numbers(&one(&client, made).await), &tiny.vector("red cat"));
+    client
+        .batch_execute(r#"ALTER TABLE t ALTER COLUMN v SET EXPRESSION AS (embed("my-text", 'n'))"#)
+        .await
+        .unwrap();
+    replaced(&client).await;
+    settled(&client, "t", 2).await;
+    near(&numbers(&one(&client, made).await), &other.vector("red"));
+    let drop = r#"ALTER TABLE t DROP COLUMN "my-text""#;
+    assert_eq!(refused(&client, drop).await.0, "2BP01");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_temporary_table_has_its_vectors_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, tiny, other) = (start().await, Tiny::new(42, 8), Tiny::new(43, 12));
+    let client = node.client().await;
+    client.batch_execute(&tiny_model(folder.path(), "m", &tiny, "")).await.unwrap();
+    client.batch_execute(&tiny_model(folder.path(), "n", &other, "")).await.unwrap();
+    client
+        .batch_execute(
+            "CREATE TEMP TABLE t (id int, b text, v vector(8) GENERATED ALWAYS AS (embed(b, 'm')) STORED)
+               WITH (embedding = deferred);
+             CREATE INDEX ON t USING spfresh (v vector_cosine_ops);
+             INSERT INTO t SELECT n, 'sea ' || n FROM generate_series(1, 299) n;
+             INSERT INTO t VALUES (300, 'cat')",
+        )
+        .await
+        .unwrap();
+    let made = "SELECT v::text FROM t WHERE id = 300";
+    near(&numbers(&one(&client, made).await), &tiny.vector("cat"));
+    client
+        .batch_execute("ALTER TABLE t ALTER COLUMN v SET EXPRESSION AS (embed(b, 'n'))")
+        .await
+        .unwrap();
+    near(&numbers(&one(&client, made).await), &other.vector("cat"));
+    assert_eq!(one(&client, "SELECT count(v)::text FROM t").await, "300");
+    let nearest = "SELECT id::text FROM t ORDER BY v <=> embed('cat', 'n') LIMIT 1";
+    assert_eq!(one(&client, nearest).await, "300");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_wait_get_their_vectors_whatever_becomes_of_the_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, tiny) = (start().await, Tiny::new(44, 8));
+    let client = node.client().await;
+    client.batch_execute(&tiny_model(folder.path(), "m", &tiny, "")).await.unwrap();
+    client
+        .batch_execute(
+            "CREATE TABLE t (id int, b text, v vector(8) GENERATED ALWAYS AS (embed(b, 'm')) STORED)
+               WITH (embedding = deferred);
+             BEGIN; INSERT INTO t SELECT n, 'cat' FROM generate_series(1, 400) n;
+             ALTER TABLE t RESET (embedding); COMMIT;
+             INSERT INTO t VALUES (401, 'dog')",
+        )
+        .await
+        .unwrap();
+    // From then on they are made at once.
+    near(
+        &numbers(&one(&client, "SELECT v::text FROM t WHERE id = 401").await),
+        &tiny.vector("dog"),
+    );
+    settled(&client, "t", 401).await;
+
+    // A new column of a large table is completed behind the statement; of a small one it is there.
+    let notices =
+        "SELECT phase || ' ' || rows_total FROM nearlake_stat_embedding WHERE attname = 'w'";
+    client
+        .batch_execute("ALTER TABLE t ADD COLUMN w vector(8) GENERATED ALWAYS AS (embed(b || ' red', 'm')) STORED")
+        .await
+        .unwrap();
+    assert_eq!(one(&client, notices).await, "inline 401");
+    eventually(&client, "SELECT count(w)::text FROM t", "401").await;
+    near(
+        &numbers(&one(&client, "SELECT w::text FROM t WHERE id = 401").await),
+        &tiny.vector("dog red"),
+    );
+    client
+        .batch_execute(
+            "CREATE TABLE s (b text); INSERT INTO s VALUES ('sea'); BEGIN;
+             ALTER TABLE s ADD COLUMN v vector(8) GENERATED ALWAYS AS (embed(b, 'm')) STORED",
+        )
+        .await
+        .unwrap();
+    near(&numbers(&one(&client, "SELECT v::text FROM s").await), &tiny.vector("sea"));
+    client.batch_execute("COMMIT").await.unwrap();
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_switch_keeps_every_row_and_nobody_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, old, new) = (start().await, Tiny::new(45, 8), Tiny::new(46, 8));
+    let client = node.client().await;
+    client.batch_execute(&tiny_model(folder.path(), "m", &old, "")).await.unwrap();
+    client.batch_execute(&tiny_model(folder.path(), "n", &new, "")).await.unwrap();
+    // Whatever transactions are by default, the worker sees what was committed before its lock.
+    client
+        .batch_execute(
+            "ALTER DATABASE postgres SET default_transaction_isolation = 'repeatable read';
+             ALTER DATABASE postgres SET default_transaction_read_only = on;
+             CREATE TABLE t (id int PRIMARY KEY, b text, v vector(8) GENERATED ALWAYS AS (embed(b, 'm')) STORED);
+             INSERT INTO t SELECT n, 'cat' FROM generate_series(1, 300) n",
+        )
+        .await
+        .unwrap();
+    let writer = node.client().await;
+    writer
+        .batch_execute("SET default_transaction_read_only = off; SET statement_timeout = '1s'")
+        .await
+        .unwrap();
+    client
+        .batch_execute("ALTER TABLE t ALTER COLUMN v SET EXPRESSION AS (embed(b, 'n'))")
+        .await
+        .unwrap();
+    let holder = node.client().await;
+    holder
+        .batch_execute(
+            "SET default_transaction_read_only = off; BEGIN; INSERT INTO t VALUES (1000, 'dog')",
+        )
+        .await
+        .unwrap();
+    let pending = "SELECT coalesce(max(rows_pending), 0)::text FROM nearlake_stat_embedding";
+    eventually(&client, pending, "0").await;
+    // The switch would have to wait for the holder; those who write meanwhile do not wait for it.
+    for id in 2000..2040 {
+        writer.batch_execute(&format!("INSERT INTO t VALUES ({id}, 'sea')")).await.unwrap();
+    }
+    holder.batch_execute("COMMIT").await.unwrap();
+    replaced(&client).await;
+    assert_eq!(one(&client, "SELECT count(*) || ' ' || count(v) FROM t").await, "341 341");
+    for (id, text) in [(1, "cat"), (1000, "dog"), (2039, "sea")] {
+        let made = one(&client, &format!("SELECT v::text FROM t WHERE id = {id}")).await;
+        near(&numbers(&made), &new.vector(text));
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_constraints_refuse_is_told_before_the_switch() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, old, new) = (start().await, Tiny::new(47, 8), Tiny::new(48, 12));
+    let client = node.client().await;
+    client.batch_execute(&tiny_model(folder.path(), "m", &old, "")).await.unwrap();
+    client.batch_execute(&tiny_model(folder.path(), "n", &new, "")).await.unwrap();
+    client
+        .batch_execute(
+            "CREATE TABLE t (id int, b text, v vector(8) GENERATED ALWAYS AS (embed(b, 'm')) STORED,
+               CONSTRAINT narrow CHECK (vector_dims(v) < 10));
+             INSERT INTO t SELECT n, 'cat' FROM generate_series(1, 10) n;
+             ALTER TABLE t ALTER COLUMN v SET EXPRESSION AS (embed(b, 'n'))",
+        )
+        .await
+        .unwrap();
+    let told = "SELECT phase || ' ' || coalesce(last_error, '') FROM nearlake_stat_embedding";
+    let refusal = "replacing new row for relation \"t\" violates check constraint \"narrow\"";
+    eventually(&client, told, refusal).await;
+    assert_eq!(one(&client, "SELECT max(vector_dims(v))::text FROM t").await, "8");
+    client.batch_execute("ALTER TABLE t DROP CONSTRAINT narrow").await.unwrap();
+    replaced(&client).await;
+    assert_eq!(one(&client, "SELECT min(vector_dims(v))::text FROM t").await, "12");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_others_change_or_use_is_not_taken_for_what_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, tiny) = (start().await, Tiny::new(49, 8));
+    let (client, other) = (node.client().await, node.client().await);
+    for name in ["m", "n"] {
+        client.batch_execute(&tiny_model(folder.path(), name, &tiny, "")).await.unwrap();
+    }
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM nearlake_models";
+    let table = |name: &str, model: &str| {
+        format!(
+            "CREATE TABLE {name} (b text, v vector(8) GENERATED ALWAYS AS (embed(b, '{model}')) STORED)"
+        )
+    };
+    for late in [
+        table("t", "m"),
+        "ALTER EMBEDDING MODEL m SET (max_length = 8)".to_owned(),
+        "DROP EMBEDDING MODEL m".to_owned(),
+    ] {
+        client.batch_execute(begin).await.unwrap();
+        other.batch_execute("ALTER EMBEDDING MODEL m SET (overflow = truncate)").await.unwrap();
+        assert_eq!(refused(&client, &late).await.0, "40001", "{late}");
+        client.batch_execute("ROLLBACK").await.unwrap();
+        other.batch_execute("ALTER EMBEDDING MODEL m SET (overflow = error)").await.unwrap();
+    }
+    // A column that the transaction does not see depends on it all the same.
+    client.batch_execute(begin).await.unwrap();
+    other.batch_execute(&table("u", "n")).await.unwrap();
+    assert_eq!(refused(&client, "DROP EMBEDDING MODEL n").await.0, "2BP01");
+    client.batch_execute("ROLLBACK").await.unwrap();
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn generated_vectors_go_through_returning_conflicts_views_and_rollback() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, tiny) = (start().await, Tiny::new(50, 8));
+    let client = node.client().await;
+    client.batch_execute(&tiny_model(folder.path(), "m", &tiny, "")).await.unwrap();
+    client
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, b text, v vector(8) GENERATED ALWAYS AS (embed(b, 'm')) STORED);
+             CREATE VIEW w AS SELECT id, v <=> embed('cat', 'm') AS far FROM t",
+        )
+        .await
+        .unwrap();
+    let vector = async |sql: &str| numbers(&one(&client, sql).await);
+
+    near(
+        &vector("INSERT INTO t VALUES (1, 'red cat') RETURNING v::text").await,
+        &tiny.vector("red cat"),
+    );
+    let conflict = "INSERT INTO t VALUES (1, 'dog') ON CONFLICT (id) DO";
+    assert_eq!(column(&client, &format!("{conflict} NOTHING RETURNING v::text")).await.len(), 0);
+    let update = format!("{conflict} UPDATE SET b = excluded.b || ' fast' RETURNING v::text");
+    near(&vector(&update).await, &tiny.vector("dog fast"));
+    near(&vector("UPDATE t SET b = 'cat' RETURNING v::text").await, &tiny.vector("cat"));
+    assert_eq!(one(&client, "SELECT (far < 0.0001)::text FROM w").await, "true");
+    let set = refused(&client, "UPDATE t SET v = NULL").await;
+    assert_eq!(set.0, "428C9");
+
+    client.batch_execute("BEGIN; UPDATE t SET b = 'milk'; SAVEPOINT s").await.unwrap();
+    client.batch_execute("INSERT INTO t VALUES (2, 'bread'); ROLLBACK TO s").await.unwrap();
+    near(&vector("SELECT v::text FROM t").await, &tiny.vector("milk"));
+    client.batch_execute("ROLLBACK").await.unwrap();
+    near(&vector("DELETE FROM t RETURNING v::text").await, &tiny.vector("cat"));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_of_many_pieces_takes_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, tiny) = (start().await, Tiny::new(51, 8));
+    let client = node.client().await;
+    let options = ", overflow = mean_of_chunks, normalize = none";
+    client.batch_execute(&tiny_model(folder.path(), "m", &tiny, options)).await.unwrap();
+    // Each piece is 14 times the same word, so that the mean of all is that of one.
+    let long = "SELECT embed(repeat('cat ', 14 * 1000), 'm')::text";
+    near(&numbers(&one(&client, long).await), &tiny.mean(&"cat ".repeat(14)));
+    // Beside others of its request, whose pieces run in between.
+    let beside = "SELECT v::text FROM unnest(embed(ARRAY[repeat('cat ', 14 * 200), 'dog', repeat('sea ', 14 * 100)], 'm')) AS v";
+    let made = column(&client, beside).await;
+    for (made, text) in made.iter().zip(["cat ".repeat(14), "dog".to_owned(), "sea ".repeat(14)]) {
+        near(&numbers(made.as_ref().unwrap()), &tiny.mean(&text));
+    }
+    assert_eq!(metric(&node, "nearlake_embed_waiting_texts").await, 0.0);
+    // It is not waited for by whoever cancels, nor by those who ask next.
+    client.batch_execute("SET statement_timeout = '100ms'").await.unwrap();
+    let all =
+        "SELECT count(embed(repeat('cat ', 200000) || n, 'm')) FROM generate_series(1, 100) n";
+    assert_eq!(refused(&client, all).await.0, "57014");
+    client.batch_execute("RESET statement_timeout").await.unwrap();
+    near(&numbers(&one(&client, "SELECT embed('dog', 'm')").await), &tiny.mean("dog"));
     node.stop().await;
 }
 

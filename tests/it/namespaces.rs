@@ -187,7 +187,7 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
 }
 
 async fn write(namespaces: &Namespaces, name: &str, write: Value) -> Answer<Value> {
-    let answer = namespaces.write(&caller(), name, &read(write)).await?;
+    let answer = namespaces.write(&caller(), name, read(write)).await?;
     Ok(serde_json::to_value(answer).unwrap())
 }
 

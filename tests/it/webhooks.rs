@@ -1,9 +1,12 @@
 //! Webhooks: what is committed arrives, signed, in order, whatever happens on the way.
 
-use crate::support::{
-    self, Running,
-    fakegcs::FakeGcs,
-    process::{Process, connect},
+use crate::{
+    embed::{self, tiny::Tiny},
+    support::{
+        self, Running,
+        fakegcs::FakeGcs,
+        process::{Process, connect},
+    },
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac as _};
@@ -614,5 +617,51 @@ async fn standardwebhooks_verifies_what_arrives() {
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.trim_end().ends_with("ok"), "{said}\n{complained}");
+    node.stop().await;
+}
+
+/// A vector that comes later is an update of its row; another model in a column's place is nobody's
+/// change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn vectors_that_a_worker_adds_are_told_as_updates() {
+    let (folder, venv) = (tempfile::tempdir().unwrap(), embed::venv());
+    let flags = [&PRIVATE[..], &["--onnxruntime", venv.to_str().unwrap()]].concat();
+    let node = support::start_on("memory:", &flags).await;
+    let (client, receiver) = (node.client().await, Receiver::start().await);
+    for (name, dims) in [("m", 2), ("n", 2), ("wide", 3)] {
+        let tiny = Tiny::new(60, dims);
+        run(&client, &embed::tiny_model(folder.path(), name, &tiny, "")).await;
+    }
+    run(
+        &client,
+        "CREATE TABLE items (id bigint PRIMARY KEY, b text, v vector(2) GENERATED ALWAYS AS (embed(b, 'm')) STORED)
+           WITH (embedding = deferred)",
+    )
+    .await;
+    create(&client, "w ON items WHEN (insert, update, delete, truncate)", &receiver, QUICK).await;
+    create(&client, "reads ON items WHEN (insert) WHERE v <-> '[1,1]' < 0", &receiver, QUICK).await;
+
+    run(&client, "INSERT INTO items VALUES (1, 'cat'), (2, 'dog')").await;
+    until(&client, "SELECT count(v)::text FROM items", "2").await;
+    assert_eq!(
+        code(&client, "ALTER TABLE items ALTER COLUMN v SET EXPRESSION AS (embed(b, 'wide'))")
+            .await,
+        "0A000"
+    );
+    run(&client, "ALTER TABLE items ALTER COLUMN v SET EXPRESSION AS (embed(b, 'n'))").await;
+    let waiting = "SELECT count(*)::text FROM nearlake_stat_embedding WHERE phase = 'replacing'";
+    until(&client, waiting, "0").await;
+    run(&client, "TRUNCATE items").await;
+
+    let events = receiver.wait_until("a truncation", |e| types(e).contains(&"truncate")).await;
+    let ids = |kind: &str| -> BTreeSet<u64> {
+        let events = events.iter().filter(|event| event["type"] == kind);
+        let rows = events.flat_map(|event| event["rows"].as_array().unwrap());
+        rows.map(|row| row["new"]["id"].as_u64().unwrap()).collect()
+    };
+    let mut kinds = types(&events);
+    kinds.dedup();
+    assert_eq!(kinds, ["insert", "update", "truncate"]);
+    assert_eq!((ids("insert"), ids("update")), ([1, 2].into(), [1, 2].into()));
     node.stop().await;
 }

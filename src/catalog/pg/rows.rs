@@ -220,6 +220,7 @@ pub(crate) fn array<'v>(
             DataType::Int32 => {
                 lists::<Int32Type>(element.clone(), values, |n| i32::try_from(n).ok(), misfit)?
             }
+            DataType::Int64 => lists::<Int64Type>(element.clone(), values, Some, misfit)?,
             DataType::UInt32 => {
                 lists::<UInt32Type>(element.clone(), values, |n| u32::try_from(n).ok(), misfit)?
             }

@@ -4,8 +4,7 @@ mod column;
 mod global;
 mod relation;
 
-pub(in crate::exec) use self::column::names_word;
-use self::column::{no_generated, refuse_generated};
+use self::column::{complete_embedding, names_word, no_generated, refuse_generated};
 use super::{
     Ddl,
     table::{column_mut, duplicate_column, no_constraint, table_options},
@@ -247,8 +246,13 @@ impl Ddl<'_> {
                 self.put(table);
             }
             AlterTableAction::ResetOptions(names) => {
+                let was_completed = table.completes_embedding();
                 for name in names {
                     table.options.remove(&name.to_ascii_lowercase());
+                }
+                // Rows that wait for their vectors still get them.
+                if was_completed && table.columns.iter().any(|column| !column.models.is_empty()) {
+                    complete_embedding(table);
                 }
                 self.put(table);
             }

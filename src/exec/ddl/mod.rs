@@ -13,8 +13,6 @@ mod reindex;
 mod table;
 mod webhook;
 
-pub(super) use alter::names_word;
-
 use super::{
     commit::changed_meanwhile,
     insert::lock_table,

@@ -5,7 +5,10 @@ use crate::{
     catalog::{Change, Model},
     embed::Spec,
     error::{Error, Result, SqlState},
-    exec::locks::{Mode, Target},
+    exec::{
+        insert::concurrent_update,
+        locks::{Mode, Target},
+    },
     ids::Oid,
 };
 use std::sync::Arc;
@@ -33,7 +36,7 @@ impl Ddl<'_> {
         if_not_exists: bool,
         spec: Spec,
     ) -> Result<()> {
-        self.lock_name(NAMES, name).await?;
+        self.lock_model(name, Mode::Exclusive).await?;
         if self.catalog().model_named(name).is_some() {
             if if_not_exists {
                 self.exists_already(SqlState::DUPLICATE_OBJECT, "embedding model", name);
@@ -53,8 +56,14 @@ impl Ddl<'_> {
     /// # Errors
     /// 2BP01 where one does.
     pub async fn redefine_model(&mut self, model: &Model, spec: Spec) -> Result<()> {
-        self.lock_name(NAMES, &model.name).await?;
-        let mut model = Model::clone(self.catalog().expect_model(&model.name)?);
+        self.lock_model(&model.name, Mode::Exclusive).await?;
+        // The new definition was made from what the model was then.
+        let catalog = self.catalog();
+        let now = catalog.expect_model(&model.name)?;
+        if now.as_ref() != model {
+            return Err(concurrent_update());
+        }
+        let mut model = Model::clone(now);
         if spec.checksum() != model.spec.checksum() {
             self.refuse_used(&model, "change")?;
             model.version += 1;
@@ -69,8 +78,8 @@ impl Ddl<'_> {
     /// # Errors
     /// 42710 when the name is taken, 2BP01 where a column's expression names it.
     pub async fn rename_model(&mut self, model: &Model, to: &str) -> Result<()> {
-        self.lock_name(NAMES, &model.name).await?;
-        self.lock_name(NAMES, to).await?;
+        self.lock_model(&model.name, Mode::Exclusive).await?;
+        self.lock_model(to, Mode::Exclusive).await?;
         if self.catalog().model_named(to).is_some() {
             return Err(taken(to));
         }
@@ -86,7 +95,7 @@ impl Ddl<'_> {
     /// # Errors
     /// 42704 without such a role.
     pub async fn give_model(&mut self, model: &Model, owner: &str) -> Result<()> {
-        self.lock_name(NAMES, &model.name).await?;
+        self.lock_model(&model.name, Mode::Exclusive).await?;
         let owner = self.role(owner)?.id;
         let model = Model::clone(self.catalog().expect_model(&model.name)?);
         self.transaction.change([Change::Model(Arc::new(Model { owner, ..model }))]);
@@ -95,7 +104,7 @@ impl Ddl<'_> {
 
     pub(super) async fn drop_model(&mut self, name: &str, if_exists: bool) -> Result<&'static str> {
         self.check_may_make_models("DROP")?;
-        self.lock_name(NAMES, name).await?;
+        self.lock_model(name, Mode::Exclusive).await?;
         if if_exists && self.catalog().model_named(name).is_none() {
             self.skipping("embedding model", name);
             return Ok("DROP EMBEDDING MODEL");
@@ -108,13 +117,27 @@ impl Ddl<'_> {
 
     /// Keeps a model as it is until the transaction ends: a column is about to depend on it.
     pub(super) async fn hold_model(&mut self, name: &str) -> Result<()> {
-        self.lock(Target::Name(NAMES, name.to_owned()), Mode::Shared).await?;
+        self.lock_model(name, Mode::Shared).await
+    }
+
+    /// Locks a model's name: from here on it is what it is, to all.
+    ///
+    /// # Errors
+    /// 40001 under REPEATABLE READ when it is not what the transaction sees.
+    async fn lock_model(&mut self, name: &str, mode: Mode) -> Result<()> {
+        self.lock(Target::Name(NAMES, name.to_owned()), mode).await?;
         self.transaction.start_statement();
+        let (seen, newest) = (self.catalog(), self.transaction.newest_catalog());
+        if seen.model_named(name) != newest.model_named(name) {
+            return Err(concurrent_update());
+        }
+        self.see_own_names();
         Ok(())
     }
 
     fn refuse_used(&mut self, model: &Model, verb: &str) -> Result<()> {
-        let catalog = self.catalog();
+        // Also where the transaction does not see it.
+        let catalog = self.transaction.newest_catalog();
         let Some((table, column)) = catalog.columns_of_model(model.id).next() else {
             return Ok(());
         };

@@ -8,18 +8,17 @@ use crate::{
     catalog::{Column, Table},
     error::{Error, Result, SqlState},
     exec::{
-        insert::lock_table,
         locks::{Mode, Target},
         table::column_specs,
         transaction::Transaction,
         write::{Env, RowChecks, storage_schema, to_storage},
     },
-    ids::RowId,
+    ids::{ColumnId, RowId},
     storage::{columns::ColumnSpec, table::TableState},
 };
 use arrow::{
-    array::{Array, ArrayRef, UInt64Array},
-    compute::take,
+    array::{Array, ArrayRef, RecordBatch, UInt64Array},
+    compute::{take, take_record_batch},
 };
 use roaring::RoaringTreemap;
 use std::sync::Arc;
@@ -35,9 +34,10 @@ pub struct Filled {
     pub held: RoaringTreemap,
 }
 
-/// The columns of a table whose values are added later.
-pub fn columns(table: &Table) -> impl Iterator<Item = &Column> {
-    table.columns.iter().filter(|column| table.completes_embedding() && !column.models.is_empty())
+/// Whether a column's values are added where they are missing.
+#[must_use]
+pub fn is_completed(table: &Table, column: &Column) -> bool {
+    table.completes_embedding() && !column.models.is_empty()
 }
 
 /// The live rows from one on that have no value in a column.
@@ -71,23 +71,25 @@ pub async fn lacking(
     Ok(lacking)
 }
 
-/// Gives some rows their values.
+/// Gives some rows the values of a column of their table, which is locked against DDL: as long as it
+/// was not, the column could get another expression.
 ///
 /// # Errors
 /// What is not the fault of a row: a model that cannot be asked, locks, reading.
 pub async fn fill(
     table: &Arc<Table>,
-    column: &Column,
+    column: ColumnId,
     rows: &[RowId],
     env: &Env,
     transaction: &mut Transaction,
 ) -> Result<Filled> {
+    let snapshot = transaction.snapshot();
+    let mut filled = Filled::default();
+    let column = table.column_by_id(column).filter(|column| is_completed(table, column));
+    let Some(column) = column else { return Ok(filled) };
     let text = column.generated.as_deref().unwrap_or("NULL");
     let expression = Expression::new(table, text, &column.kind, env)?;
-    lock_table(table, Mode::Shared, env, transaction).await?;
-    let snapshot = transaction.start_statement();
     let state = snapshot.table(table.id);
-    let mut filled = Filled::default();
     let live: Vec<RowId> = rows.iter().copied().filter(|&row| state.is_live(row)).collect();
     let sources = state.take(&live, &expression.specs()).await?;
     let values = values(&expression, sources.columns(), &live, env, &mut filled).await?;
@@ -113,12 +115,45 @@ pub async fn fill(
     let place = table.position(column.id).ok_or_else(|| Error::internal("a column is gone"))?;
     columns[place] = take(&values, &places, None)?;
     let new = to_storage(&storage_schema(table), &columns, ids.len())?;
-    RowChecks::new(table, &env.context)?.check(&new, env).await?;
+    let (ids, new) = passing(table, ids, new, env, &mut filled).await?;
+    if ids.is_empty() {
+        return Ok(filled);
+    }
     let gone: RoaringTreemap = ids.iter().map(|row| row.0).collect();
     transaction.delete(table, snapshot.first_own_row(table.id), &gone);
+    if transaction.catalog().told_old_columns(table).is_some() {
+        // To webhooks it is an update.
+        transaction.replacing(table, snapshot.first_own_row(table.id), &ids);
+    }
     transaction.insert(table, new);
     filled.rows = ids.len() as u64;
     Ok(filled)
+}
+
+/// Those of the new rows that constraints let pass; where one does not, each by itself.
+async fn passing(
+    table: &Arc<Table>,
+    ids: Vec<RowId>,
+    new: RecordBatch,
+    env: &Env,
+    filled: &mut Filled,
+) -> Result<(Vec<RowId>, RecordBatch)> {
+    let checks = RowChecks::new(table, &env.context)?;
+    match checks.check(&new, env).await {
+        Err(error) if is_of_row(&error) => {}
+        checked => return checked.map(|()| (ids, new)),
+    }
+    let mut passed = Vec::with_capacity(ids.len());
+    for (place, &row) in ids.iter().enumerate() {
+        match checks.check(&new.slice(place, 1), env).await {
+            Ok(()) => passed.push(place),
+            Err(error) if is_of_row(&error) => filled.failed.push((row, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    let places = UInt64Array::from_iter_values(passed.iter().map(|&place| place as u64));
+    let ids = passed.into_iter().map(|place| ids[place]).collect();
+    Ok((ids, take_record_batch(&new, &places)?))
 }
 
 /// The values of rows; where one cannot be made, each by itself.
@@ -166,5 +201,6 @@ fn no_rows(sources: &[ArrayRef]) -> Vec<ArrayRef> {
 
 /// Whether an error is the fault of a row's own values.
 fn is_of_row(error: &Error) -> bool {
-    error.state().class() == "22" || error.state() == SqlState::PROGRAM_LIMIT_EXCEEDED
+    ["22", "23"].contains(&error.state().class())
+        || error.state() == SqlState::PROGRAM_LIMIT_EXCEEDED
 }

@@ -8,11 +8,16 @@
 pub mod deferred;
 pub mod replacing;
 
-use super::{write::Env, write::over_rows};
+use super::{
+    relations::Sources,
+    snapshot::Snapshot,
+    transaction::Transaction,
+    write::{Env, over_rows},
+};
 use crate::{
     catalog::Table,
     error::{Error, Result},
-    sql::{Plan, Slot},
+    sql::{self, Plan, Slot},
     storage::columns::ColumnSpec,
 };
 use arrow::{
@@ -21,6 +26,24 @@ use arrow::{
     datatypes::{Field, Schema, SchemaRef},
 };
 use std::sync::Arc;
+
+/// What a lot works with.
+pub struct Lot<'a> {
+    /// The table as its transaction sees it.
+    pub table: &'a Arc<Table>,
+    /// That of a statement.
+    pub env: &'a Env,
+    /// A transaction of its own.
+    pub transaction: &'a mut Transaction,
+    /// Shows names to whoever binds expressions.
+    pub see: &'a (dyn Fn(Arc<Snapshot>) + Sync),
+}
+
+impl std::fmt::Debug for Lot<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lot").field("table", &self.table.name).finish_non_exhaustive()
+    }
+}
 
 /// A column's expression, ready to be computed over rows that are read from storage.
 struct Expression {
@@ -40,9 +63,8 @@ impl Expression {
     ) -> Result<Self> {
         let (slot, plan) = over_rows(table, &format!("({text})::{kind}"), &env.context)?;
         let specs = super::table::column_specs(table)?;
-        let is_named = |&(place, _): &(usize, ColumnSpec)| {
-            super::ddl::names_word(text, &table.columns[place].name)
-        };
+        let named = sql::generated_sources(table, text, &env.context, &Sources)?;
+        let is_named = |&(place, _): &(usize, ColumnSpec)| named.contains(&table.columns[place].id);
         let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);
         let schema = Schema::new(slot.schema().fields().iter().map(nullable).collect::<Vec<_>>());
         Ok(Self {

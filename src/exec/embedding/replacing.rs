@@ -10,24 +10,23 @@
 //! right whatever is written meanwhile, and the highest number gathered says where to go on after
 //! a crash. Whoever writes meanwhile writes the old expression's values.
 
-use super::Expression;
+use super::{Expression, Lot};
 use crate::{
     catalog::{Change, Column, Index as Entry, IndexKind, Replacement, Table},
-    error::{Error, Result, SqlState},
+    error::{Error, Result},
     exec::{
         build::{Source, Subject},
-        insert::lock_table,
-        locks::Mode,
+        snapshot::Snapshot,
         table::column_specs,
         transaction::Transaction,
-        write::{Env, storage_schema, to_storage},
+        write::{Env, RowChecks, storage_schema, to_storage},
     },
-    ids::{ColumnId, RowId},
+    ids::{ColumnId, RowId, TableId},
     pgtype::PgType,
     storage::{columns::ColumnSpec, table::TableState},
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Int64Array},
+    array::{ArrayRef, AsArray, Int64Array},
     datatypes::Int64Type,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -93,16 +92,34 @@ pub async fn gathered_to(values: &TableState) -> Result<Option<RowId>> {
 }
 
 /// Gathers the values of a lot of rows, from one on; from which on the next lot begins, and how
-/// many there were.
+/// many there were. Values that the table's constraints refuse are told now, while nobody waits.
 ///
 /// # Errors
-/// Those of the expression: the replacement rests until it is mended.
-pub async fn gather(
+/// Those of the expression and of constraints: the replacement rests until it is mended.
+pub async fn gather_checked(
+    (column, replacement): (ColumnId, &Replacement),
+    from: RowId,
+    lot: Lot<'_>,
+) -> Result<(RowId, usize)> {
+    let Lot { table, env, transaction, see } = lot;
+    let found = table.column_by_id(column);
+    let Some(found) = found.filter(|now| now.replacement.as_deref() == Some(replacement)) else {
+        return Ok((from, 0));
+    };
+    let new = Arc::new(replaced(table, found, replacement));
+    let names = transaction.catalog().with(&[Change::Table(Arc::clone(&new))]);
+    see(Arc::new(Snapshot::of_names(Arc::new(names))));
+    let checks = RowChecks::new(&new, &env.context);
+    see(transaction.snapshot());
+    gather(table, replacement, from, (env, transaction), Some((column, &new, &checks?))).await
+}
+
+async fn gather(
     table: &Arc<Table>,
     replacement: &Replacement,
     from: RowId,
-    env: &Env,
-    transaction: &mut Transaction,
+    (env, transaction): (&Env, &mut Transaction),
+    checked: Option<(ColumnId, &Table, &RowChecks)>,
 ) -> Result<(RowId, usize)> {
     let expression = Expression::new(table, &replacement.generated, &replacement.kind, env)?;
     let snapshot = transaction.snapshot();
@@ -114,6 +131,15 @@ pub async fn gather(
     let store = store.ok_or_else(|| Error::internal("the table of values is gone"))?;
     let sources = snapshot.table(table.id).take(&rows, &expression.specs()).await?;
     let values = expression.values(sources.columns(), rows.len(), env).await?;
+    if let Some((column, new, checks)) = checked
+        && checks.are_any()
+    {
+        let old = snapshot.table(table.id).take(&rows, &column_specs(table)?).await?;
+        let place = table.position(column).ok_or_else(|| Error::internal("a column is gone"))?;
+        let mut columns = old.columns().to_vec();
+        columns[place] = Arc::clone(&values);
+        checks.check(&to_storage(&storage_schema(new), &columns, rows.len())?, env).await?;
+    }
     let numbers = Int64Array::from_iter_values(rows.iter().map(|row| row.0.cast_signed()));
     let columns: [ArrayRef; 2] = [Arc::new(numbers), values];
     transaction.insert(&store, to_storage(&storage_schema(&store), &columns, rows.len())?);
@@ -141,36 +167,51 @@ fn lot(state: &TableState, from: RowId, most: usize) -> (Vec<RowId>, RowId) {
 }
 
 /// Puts the gathered values in the place of the column's, once they are all there; false when
-/// there is more to gather first, or the replacement is another by now.
+/// there is more to gather first, or the replacement is gone by now. The table is locked against
+/// all others, and what is seen is younger than the lock: rows that are not seen would be lost.
 ///
 /// # Errors
-/// 55P03 when the table stays locked, and those of the last values.
+/// Those of the last values, and of constraints.
 pub async fn switch(
-    table: &Arc<Table>,
-    column: ColumnId,
-    mut from: RowId,
-    env: &Env,
-    transaction: &mut Transaction,
+    (column, values): (ColumnId, TableId),
+    from: RowId,
+    lot: Lot<'_>,
 ) -> Result<bool> {
-    lock_table(table, Mode::Exclusive, env, transaction).await?;
-    transaction.start_statement();
-    let Some(table) = transaction.catalog().table(table.id).cloned() else { return Ok(false) };
+    if lot.transaction.is_behind(lot.table.id) {
+        return Err(Error::internal("a replacement does not see every row of its table"));
+    }
+    let rows = lot.transaction.snapshot().table(lot.table.id);
+    if self::lot(&rows, from, TAIL_ROWS_MAX + 1).0.len() > TAIL_ROWS_MAX {
+        return Ok(false);
+    }
+    change_over((column, values), from, lot).await
+}
+
+/// The switch itself, however much is left to gather.
+///
+/// # Errors
+/// Those of the last values, and of constraints.
+pub async fn change_over(
+    (column, values): (ColumnId, TableId),
+    mut from: RowId,
+    lot: Lot<'_>,
+) -> Result<bool> {
+    let Lot { table, env, transaction, see } = lot;
     let found = table.column_by_id(column).cloned();
     let Some((found, replacement)) =
         found.and_then(|column| Some((column.clone(), column.replacement?)))
     else {
         return Ok(false);
     };
-    if lot(&transaction.snapshot().table(table.id), from, TAIL_ROWS_MAX + 1).0.len() > TAIL_ROWS_MAX
-    {
+    if replacement.values != values {
         return Ok(false);
     }
-    while let (next, 1..) = gather(&table, &replacement, from, env, transaction).await? {
+    while let (next, 1..) = gather(table, &replacement, from, (env, transaction), None).await? {
         from = next;
     }
-    let new = replaced(&table, &found, &replacement);
-    write_anew(&table, &new, &found, &replacement, env, transaction).await?;
-    index_anew(&table, &new, &found, env, transaction).await?;
+    let new = replaced(table, &found, &replacement);
+    write_anew(&new, (&found, &replacement), Lot { table, env, transaction, see }).await?;
+    index_anew(table, &new, &found, env, transaction).await?;
     transaction.change([Change::DropTable(replacement.values)]);
     Ok(true)
 }
@@ -200,13 +241,11 @@ pub fn replaced(table: &Table, column: &Column, replacement: &Replacement) -> Ta
 
 /// Every row once more, with its new value.
 async fn write_anew(
-    table: &Table,
     new: &Table,
-    column: &Column,
-    replacement: &Replacement,
-    env: &Env,
-    transaction: &mut Transaction,
+    (column, replacement): (&Column, &Replacement),
+    lot: Lot<'_>,
 ) -> Result<()> {
+    let Lot { table, env, transaction, see } = lot;
     let snapshot = transaction.snapshot();
     let (rows, values) = (snapshot.table(table.id), snapshot.table(replacement.values));
     let known = numbers(&values).await?;
@@ -215,10 +254,14 @@ async fn write_anew(
     let place = table.position(column.id).ok_or_else(|| Error::internal("a column is gone"))?;
     let schema = storage_schema(new);
     transaction.truncate(table);
-    transaction.change([Change::Table(Arc::new(new.clone()))]);
+    let new = Arc::new(new.clone());
+    transaction.change([Change::Table(Arc::clone(&new))]);
+    see(transaction.snapshot());
+    // Rows that came late were not checked yet, nor was any by a constraint that did.
+    let checks = RowChecks::new(&new, &env.context)?;
     let mut from = RowId(0);
     loop {
-        let (lot, next) = lot(&rows, from, COPIED_ROWS);
+        let (lot, next) = self::lot(&rows, from, COPIED_ROWS);
         if lot.is_empty() {
             return Ok(());
         }
@@ -229,20 +272,12 @@ async fn write_anew(
         });
         let found: Vec<RowId> = found.collect::<Result<_>>()?;
         let gathered = Arc::clone(values.take(&found, &value_spec).await?.column(0));
-        if column.not_null && gathered.logical_null_count() > 0 {
-            return Err(Error::new(
-                SqlState::NOT_NULL_VIOLATION,
-                format!(
-                    "column \"{}\" of relation \"{}\" would contain null values",
-                    column.name, table.name
-                ),
-            )
-            .column(&column.name));
-        }
         let mut columns = rows.take(&lot, &specs).await?.columns().to_vec();
         columns[place] = gathered;
-        transaction.insert(new, to_storage(&schema, &columns, lot.len())?);
-        env.spill.spill(new, transaction).await?;
+        let written = to_storage(&schema, &columns, lot.len())?;
+        checks.check(&written, env).await?;
+        transaction.insert(&new, written);
+        env.spill.spill(&new, transaction).await?;
         if env.run.cancel().is_cancelled() {
             return Err(crate::exec::run::cancelled());
         }

@@ -199,6 +199,22 @@ impl<'a> Drafter<'a> {
         Ok(())
     }
 
+    /// Whether a column's replacement took its place: then every row was written anew, and nobody
+    /// changed any.
+    fn is_switch(&self, table: &Table) -> bool {
+        let (before, after) = (&self.committed.before, &self.committed.after);
+        let columns = before.table(table.id).map(|before| before.columns.as_slice());
+        columns.unwrap_or_default().iter().any(|old| {
+            let (Some(coming), Some(new)) = (&old.replacement, table.column(&old.name)) else {
+                return false;
+            };
+            after.table(coming.values).is_none()
+                && new.generated.as_ref() == Some(&coming.generated)
+                && new.models == coming.models
+                && (&new.generated, &new.models) != (&old.generated, &old.models)
+        })
+    }
+
     /// Changes of one table's rows.
     async fn table(&mut self, change: &TableChange, table: &Arc<Table>) -> Result<()> {
         let names = Arc::clone(&self.committed.after);
@@ -208,7 +224,7 @@ impl<'a> Drafter<'a> {
         for webhook in names.webhooks_of(table).filter(|webhook| self.is_told(webhook)) {
             audiences.push(Audience::new(webhook, table)?);
         }
-        if audiences.is_empty() {
+        if audiences.is_empty() || change.truncate && self.is_switch(table) {
             return Ok(());
         }
         if change.truncate {

@@ -40,3 +40,10 @@ export async function models() {
   if (!(await existing('nearlake_models')).size) return null;
   return select("SELECT name::text AS name, dims FROM nearlake_models WHERE purpose NOT LIKE 'rerank%' ORDER BY name");
 }
+
+/** The models that make columns, by `oid.column`. */
+export async function columnModels() {
+  if (!(await existing('nearlake_stat_embedding')).size) return new Map();
+  const rows = await select('SELECT relid::text AS oid, attname::text AS name, models[1] AS model FROM nearlake_stat_embedding');
+  return new Map(rows.map((row) => [`${row.oid}.${row.name}`, row.model]));
+}

@@ -1,6 +1,6 @@
 // Search: what lies near a row, a vector, or a text where a model can read it.
 
-import { columns, models, vectorTables } from './catalog.js';
+import { columnModels, columns, models, vectorTables } from './catalog.js';
 import { run, select } from './api.js';
 import { announce, count, empty, fill, h, icon, span } from './dom.js';
 import { shown } from './grid.js';
@@ -26,7 +26,7 @@ export class SearchView {
   async shown() {
     const was = this.table;
     try {
-      [this.tables, this.models] = [await vectorTables(), await models()];
+      [this.tables, this.models, this.made] = [await vectorTables(), await models(), await columnModels()];
     } catch (error) {
       this.form.hidden = true;
       fill(this.found, empty('Tables cannot be listed', error.message));
@@ -92,7 +92,9 @@ export class SearchView {
         : 'This server has no models, so it cannot read text. Search by a row or a vector.');
     }
     this.text = h('input', { type: 'text', id: 'search-text', placeholder: 'a program to edit photos', value: this.text?.value ?? '', onkeydown: (event) => event.key === 'Enter' && this.search() });
-    this.model = h('select', { id: 'search-model' }, names.map((one) => h('option', { value: one }, one)));
+    // Distances from another model's vectors mean nothing, even where the dimensions are the same.
+    const own = this.made?.get(`${this.table.oid}.${this.table.column}`);
+    this.model = h('select', { id: 'search-model' }, names.map((one) => h('option', { value: one, selected: one === own }, one)));
     return [h('div', { class: 'field grow' }, h('label', { for: 'search-text' }, 'Text'), this.text),
       h('div', { class: 'field' }, h('label', { for: 'search-model' }, 'Model'), this.model)];
   }

@@ -42,7 +42,7 @@ async fn deferred_vectors_are_made_after_every_kill() {
         )
         .await
         .unwrap();
-    let mut rows = 0;
+    let (mut rows, mut interrupted) = (0, 0);
     for _ in 0..KILLS {
         let client = connect(at).await.unwrap();
         let sql = format!(
@@ -52,10 +52,13 @@ async fn deferred_vectors_are_made_after_every_kill() {
         );
         client.batch_execute(&sql).await.unwrap();
         rows += 3000;
-        clock.sleep(Duration::from_millis(rng.random_range(0..600))).await;
+        clock.sleep(Duration::from_millis(rng.random_range(0..300))).await;
+        let waited = one(&client, "SELECT (count(*) - count(v))::text FROM t").await;
         process.kill().await;
+        interrupted += u32::from(waited != "0");
         (process, at) = Process::start(data, &flags).await;
     }
+    assert!(interrupted > 0, "every kill came too late");
     let client = connect(at).await.unwrap();
     assert_eq!(one(&client, "SELECT count(*)::text FROM t").await, rows.to_string());
     settled(&client, "t", rows).await;
@@ -90,6 +93,7 @@ async fn a_replacement_goes_on_after_every_kill() {
         .await
         .unwrap();
     drop(client);
+    let mut interrupted = 0;
     for kill in 0..KILLS {
         let client = connect(at).await.unwrap();
         if kill == 0 {
@@ -100,7 +104,8 @@ async fn a_replacement_goes_on_after_every_kill() {
         }
         let insert = format!("INSERT INTO t VALUES ({}, 'night ship')", 10_000 + kill);
         client.batch_execute(&insert).await.unwrap();
-        clock.sleep(Duration::from_millis(rng.random_range(0..700))).await;
+        clock.sleep(Duration::from_millis(rng.random_range(0..400))).await;
+        interrupted += u32::from(is_replacing(&client).await);
         process.kill().await;
         (process, at) = Process::start(data, &flags).await;
         let client = connect(at).await.unwrap();
@@ -114,6 +119,7 @@ async fn a_replacement_goes_on_after_every_kill() {
             near(&numbers(&one(&client, &all).await), &model.vector(text));
         }
     }
+    assert!(interrupted > 0, "every kill came too late");
     let client = connect(at).await.unwrap();
     replaced(&client).await;
     let count = "SELECT count(*) || ' ' || count(v) || ' ' || min(vector_dims(v)) FROM t";
@@ -123,6 +129,56 @@ async fn a_replacement_goes_on_after_every_kill() {
         near(&numbers(&one(&client, &all).await), &models[1].vector(text));
     }
     process.kill().await;
+}
+
+/// Deferred rows wait, and the same column is given another model: one worker does both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deferred_column_goes_over_to_another_model_after_a_kill() {
+    let clock = SystemClock::shared();
+    let mut rng = dice(&clock);
+    let (folder, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let data = data.path().to_str().unwrap();
+    let flags = flags();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let models = [Tiny::new(24, 8), Tiny::new(25, 12)];
+    let (process, at) = Process::start(data, &flags).await;
+    let client = connect(at).await.unwrap();
+    for (name, model) in ["m0", "m1"].iter().zip(&models) {
+        client.batch_execute(&tiny_model(folder.path(), name, model, "")).await.unwrap();
+    }
+    client
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, b text, v vector(8) GENERATED ALWAYS AS (embed(b, 'm0')) STORED)
+               WITH (embedding = deferred);
+             CREATE INDEX ON t USING spfresh (v vector_cosine_ops);
+             INSERT INTO t SELECT n, (ARRAY['cat','dog','boat'])[n % 3 + 1] || ' red' FROM generate_series(1, 2500) n;
+             ALTER TABLE t ALTER COLUMN v SET EXPRESSION AS (embed(b, 'm1'))",
+        )
+        .await
+        .unwrap();
+    assert!(is_replacing(&client).await);
+    clock.sleep(Duration::from_millis(rng.random_range(0..400))).await;
+    process.kill().await;
+
+    let (process, at) = Process::start(data, &flags).await;
+    let client = connect(at).await.unwrap();
+    client
+        .batch_execute("INSERT INTO t SELECT n, 'night ship' FROM generate_series(3001, 3400) n")
+        .await
+        .unwrap();
+    replaced(&client).await;
+    settled(&client, "t", 2900).await;
+    for text in ["cat red", "dog red", "boat red", "night ship"] {
+        let all = format!("SELECT DISTINCT v::text FROM t WHERE b = '{text}'");
+        near(&numbers(&one(&client, &all).await), &models[1].vector(text));
+    }
+    process.kill().await;
+}
+
+async fn is_replacing(client: &tokio_postgres::Client) -> bool {
+    let phase =
+        "SELECT (count(*) > 0)::text FROM nearlake_stat_embedding WHERE phase = 'replacing'";
+    one(client, phase).await == "true"
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

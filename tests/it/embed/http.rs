@@ -50,6 +50,9 @@ async fn texts_stand_in_the_place_of_vectors() {
         post(at, "/v1/embed", json!({ "input": ["cat", "red dog"], "model": "m" })).await;
     assert_eq!((status, &answer["dims"]), (200, &json!(8)));
     near(&floats(&answer["embeddings"][1]), &tiny.vector("red dog"));
+    // Written as single precision is, not as what it is widened to.
+    let digits = answer["embeddings"][1][0].to_string();
+    assert!(digits.len() <= 14, "{digits}");
     let (_, answer) =
         post(at, "/v1/embed", json!({ "input": "cat", "model": "m", "vector_encoding": "base64" }))
             .await;
@@ -119,6 +122,40 @@ async fn texts_stand_in_the_place_of_vectors() {
     assert_eq!(answer["rows"][0]["id"], json!(1), "{answer}");
     let count = "SELECT count(\"$embed_body\")::text FROM namespaces.copies";
     assert_eq!(one(&client, count).await, "2");
+    // A vector that nothing generates is made of a text where it is written; elsewhere the same is a
+    // list of strings.
+    let write = json!({
+        "upsert_rows": [
+            { "id": 1, "vector": ["Embed", "red cat", { "model": "m" }], "tags": ["Embed", "x"] },
+            { "id": 2, "vector": tiny.vector("sea") },
+        ],
+        "distance_metric": "cosine_distance",
+    });
+    let (status, answer) = post(at, "/v2/namespaces/plain", write).await;
+    assert_eq!(status, 200, "{answer}");
+    let columns = json!({ "upsert_columns": { "id": [3, 4], "vector": [["Embed", "boat", { "model": "m" }], null] } });
+    let (status, answer) = post(at, "/v2/namespaces/plain", columns).await;
+    assert_eq!(status, 200, "{answer}");
+    let again =
+        json!({ "upsert_rows": [{ "id": 2, "vector": ["Embed", "milk", { "model": "m" }] }] });
+    let (status, answer) = post(at, "/v2/namespaces/plain", again).await;
+    assert_eq!(status, 200, "{answer}");
+    for (id, text) in [(1, "red cat"), (2, "milk"), (3, "boat")] {
+        let vector = format!("SELECT vector::text FROM namespaces.plain WHERE id = {id}");
+        near(&super::numbers(&one(&client, &vector).await), &tiny.vector(text));
+    }
+    let tags = "SELECT tags::text FROM namespaces.plain WHERE id = 1";
+    assert_eq!(one(&client, tags).await, "{Embed,x}");
+    for (vector, word) in [
+        (json!(["Embed", "x", { "model": "k" }]), "does not exist"),
+        (json!(["Embed", "x"]), "not told which model"),
+        (json!(["Embed", 5]), "Embed"),
+    ] {
+        let write = json!({ "upsert_rows": [{ "id": 9, "vector": vector }] });
+        let (status, answer) = post(at, "/v2/namespaces/plain", write).await;
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer["error"].as_str().unwrap().contains(word), "{answer}");
+    }
     node.stop().await;
 }
 
@@ -140,6 +177,17 @@ async fn hub(files: PathBuf) -> SocketAddr {
                         std::fs::read(files.join(file)).ok().map(|body| (body.len(), body))
                     }
                     None if path.starts_with("/someone/cut/") => Some((1000, vec![1, 2, 3])),
+                    // One of fastembed's list, which says what its file is called.
+                    None if path
+                        == "/Qdrant/bge-small-en-v1.5-onnx-Q/resolve/main/model_optimized.onnx" =>
+                    {
+                        std::fs::read(files.join("model.onnx")).ok().map(|body| (body.len(), body))
+                    }
+                    None if path.starts_with("/Qdrant/") => {
+                        let file = path.split("/resolve/main/").nth(1).unwrap_or_default();
+                        let body = std::fs::read(files.join(file)).ok();
+                        body.map(|body| (body.len(), body))
+                    }
                     None => None,
                 };
                 let (head, body) = match body {
@@ -172,13 +220,28 @@ async fn a_model_comes_from_the_hub_by_its_name() {
     let shown =
         "SELECT hub || ' ' || file || ' ' || (path LIKE '%someone--tiny') FROM nearlake_models";
     assert_eq!(one(&client, shown).await, "someone/tiny model.onnx true");
+    // The list knows the files of a model, and how it pools.
+    for (name, expected) in [
+        ("Qdrant/all-MiniLM-L6-v2-onnx", "Qdrant/all-MiniLM-L6-v2-onnx model.onnx mean"),
+        ("BGESmallENV15Q", "Qdrant/bge-small-en-v1.5-onnx-Q model_optimized.onnx cls"),
+    ] {
+        let sql = format!("CREATE EMBEDDING MODEL listed WITH (hub = '{name}', normalize = none)");
+        client.batch_execute(&sql).await.unwrap();
+        let shown = "SELECT hub || ' ' || file || ' ' || pooling FROM nearlake_models WHERE name = 'listed'";
+        assert_eq!(one(&client, shown).await, expected);
+        let made = super::numbers(&one(&client, "SELECT embed('cat', 'listed')").await);
+        let first = tiny.first();
+        let mean = tiny.mean("cat");
+        near(&made, if expected.ends_with("cls") { &first } else { &mean });
+        client.batch_execute("DROP EMBEDDING MODEL listed").await.unwrap();
+    }
     // A second time nothing is fetched.
     std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
     client
         .batch_execute("CREATE EMBEDDING MODEL n WITH (hub = 'someone/tiny', pooling = cls)")
         .await
         .unwrap();
-    for name in ["someone/else", "NoSuchModel", "../x", "AllMiniLML6V2"] {
+    for name in ["someone/else", "NoSuchModel", "../x", "BGEBaseENV15"] {
         let sql = format!("CREATE EMBEDDING MODEL x WITH (hub = '{name}')");
         check_refusal(&refused(&client, &sql).await, "42704", "no ONNX model");
     }

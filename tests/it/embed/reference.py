@@ -1,4 +1,4 @@
-"""What Python makes of texts: reference.py embed|rerank FOLDER reads texts, or pairs of them, as JSON
+"""What Python makes of texts: reference.py embed|rerank FOLDER FILE reads texts, or pairs of them, as JSON
 from standard input and writes their vectors or scores. Written without a look at fastembed: the
 tokenizer of Hugging Face, ONNX Runtime, and the mean by numpy.
 """
@@ -13,14 +13,14 @@ from tokenizers import Tokenizer
 
 
 def main():
-    way, folder = sys.argv[1:3]
+    way, folder, file = sys.argv[1:4]
     tokenizer = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length=256)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
     session = onnxruntime.InferenceSession(
-        os.path.join(folder, "model.onnx"), options, providers=["CPUExecutionProvider"]
+        os.path.join(folder, file), options, providers=["CPUExecutionProvider"]
     )
     wanted = {node.name for node in session.get_inputs()}
 

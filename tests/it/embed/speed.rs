@@ -1,24 +1,41 @@
 //! Measurements, which nobody runs by accident:
 //!
 //! ```text
-//! NEARLAKE_TEST_TEXTS=FILE cargo test --test it -- --ignored --nocapture embed::speed::as_fast
+//! make embed-speed ARGS=debpkg.parquet
 //! ```
 //!
-//! Texts come from a file, one a line. The server is beside fastembed called directly, which runs
-//! in a process of its own since a process has one ONNX Runtime.
+//! The script writes texts with the vectors that are to be compared into a file; without one the
+//! texts are those of the examples. The server is beside fastembed called directly, which runs in a
+//! process of its own since a process has one ONNX Runtime.
 
 #![expect(clippy::print_stdout, reason = "a measurement is what it prints")]
 
-use super::{one, real, start};
+use super::{numbers, one, real, start};
 use crate::support::Running;
 use nearlake::clock::{SharedClock, SystemClock};
 use std::{process::Command, sync::Arc, time::Duration};
 use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
 
-/// The texts, as many as asked for.
-fn texts() -> Vec<String> {
-    let count = std::env::var("NEARLAKE_TEST_COUNT").map_or(512, |count| count.parse().unwrap());
-    real::texts(count)
+/// What the server must reach of what fastembed reaches, and sessions of what a batch reaches.
+const RATE_MIN: f64 = 0.9;
+/// How much longer point queries may take while texts are embedded.
+const POINTS_MAX: f64 = 3.0;
+/// The texts of the examples that are taken.
+const TEXTS: usize = 512;
+
+/// Texts, each with the vector that it has elsewhere, where the file says so.
+fn given() -> Vec<(String, Option<Vec<f32>>)> {
+    let Some(file) = std::env::var_os("NEARLAKE_TEST_TEXTS") else {
+        return real::texts(TEXTS).into_iter().map(|text| (text, None)).collect();
+    };
+    let lines = std::fs::read_to_string(file).unwrap();
+    let row = |line: &str| {
+        let mut row: serde_json::Value = serde_json::from_str(line).unwrap();
+        let vector = serde_json::from_value(row["embedding"].take()).unwrap();
+        (row["text"].as_str().unwrap().to_owned(), vector)
+    };
+    lines.lines().map(row).collect()
 }
 
 async fn minilm(node: &Running) -> Client {
@@ -41,20 +58,22 @@ fn cpu() -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
+/// MiB of this process.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() / 1024
 }
 
-/// The other side of [`as_fast_as_fastembed_itself`].
+/// The other side of [`measured_beside_fastembed_itself`].
 #[test]
 #[ignore = "a measurement"]
 fn fastembed_itself() {
     use fastembed::{
         InitOptionsUserDefined, Pooling, TextEmbedding, TokenizerFiles, UserDefinedEmbeddingModel,
     };
-    let (clock, folder, texts) = (SystemClock::shared(), real::model(), texts());
+    let (clock, folder) = (SystemClock::shared(), real::model());
+    let texts: Vec<String> = given().into_iter().map(|(text, _)| text).collect();
     let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
     let library = real::runtime();
     let environment = ort::init_from(&library).unwrap().build().unwrap();
@@ -73,19 +92,20 @@ fn fastembed_itself() {
     let made = model.embed(&texts, Some(32)).unwrap();
     assert_eq!(made.len(), texts.len());
     let (took, cpu) = (clock.elapsed() - begun, cpu() - spent);
-    println!("direct {} {}", took.as_millis(), cpu.as_millis());
+    println!("direct {} {} {}", took.as_millis(), cpu.as_millis(), resident());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
-async fn as_fast_as_fastembed_itself() {
-    let (node, clock, texts) = (start().await, SystemClock::shared(), texts());
+async fn measured_beside_fastembed_itself() {
+    let (node, clock, given) = (start().await, SystemClock::shared(), given());
+    let texts: Vec<&str> = given.iter().map(|(text, _)| text.as_str()).collect();
     let client = minilm(&node).await;
     client
-        .batch_execute("CREATE TABLE t (b text, v vector(384) GENERATED ALWAYS AS (embed(b, 'minilm')) STORED)")
+        .batch_execute("CREATE TABLE t (n bigint, b text, v vector(384) GENERATED ALWAYS AS (embed(b, 'minilm')) STORED)")
         .await
         .unwrap();
-    let (mut own, mut direct) = ([0, 0], [0, 0]);
+    let (mut own, mut direct, mut memory) = ([0, 0], [0, 0], 0);
     for _ in 0..2 {
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["embed::speed::fastembed_itself", "--exact", "--ignored", "--nocapture"])
@@ -94,34 +114,50 @@ async fn as_fast_as_fastembed_itself() {
         let output = String::from_utf8_lossy(&output.stdout).into_owned();
         let line =
             output.lines().find_map(|line| line.split("direct ").nth(1)).expect("it measured");
-        for (sum, number) in direct.iter_mut().zip(line.split(' ')) {
-            *sum += number.parse::<u128>().unwrap();
-        }
+        let told: Vec<u128> = line.split(' ').map(|number| number.parse().unwrap()).collect();
+        direct = [direct[0] + told[0], direct[1] + told[1]];
+        memory = told[2];
+        client.batch_execute("TRUNCATE t").await.unwrap();
         let (begun, spent) = (clock.elapsed(), cpu());
-        client.execute("INSERT INTO t SELECT unnest($1::text[])", &[&texts]).await.unwrap();
+        let insert = "INSERT INTO t SELECT n, b FROM unnest($1::text[]) WITH ORDINALITY AS x(b, n)";
+        client.execute(insert, &[&texts]).await.unwrap();
         own[0] += (clock.elapsed() - begun).as_millis();
         own[1] += (cpu() - spent).as_millis();
     }
     let rate = |millis: u128| 2000.0 * texts.len() as f64 / millis as f64;
+    let ratio = rate(own[0]) / rate(direct[0]);
     println!(
-        "{} texts twice: {:.1} texts/s inside, {:.1} directly: {:.3}; per second of CPU {:.1} and {:.1}: {:.3}; {} MiB resident",
+        "{} texts twice: {:.1} texts/s inside, {:.1} directly: {ratio:.3}; per second of CPU {:.1} and {:.1}: \
+         {:.3}; {} MiB resident, {memory} directly",
         texts.len(),
         rate(own[0]),
         rate(direct[0]),
-        rate(own[0]) / rate(direct[0]),
         rate(own[1]),
         rate(direct[1]),
         rate(own[1]) / rate(direct[1]),
         resident(),
     );
-    assert_eq!(one(&client, "SELECT count(v)::text FROM t").await, (2 * texts.len()).to_string());
+    assert_eq!(one(&client, "SELECT count(v)::text FROM t").await, texts.len().to_string());
+    let made = client.query("SELECT v::text FROM t ORDER BY n", &[]).await.unwrap();
+    let near: Vec<f64> = made
+        .iter()
+        .zip(&given)
+        .filter_map(|(row, (_, known))| Some(real::cosine(&numbers(row.get(0)), known.as_ref()?)))
+        .collect();
+    if !near.is_empty() {
+        let mean = near.iter().sum::<f64>() / near.len() as f64;
+        let least = near.iter().copied().fold(1.0, f64::min);
+        println!("cosine to the stored vectors: mean {mean:.5}, least {least:.5}");
+    }
     node.stop().await;
+    assert!(ratio >= RATE_MIN, "{ratio:.3}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
-async fn sessions_together_are_as_fast_as_one_batch() {
+async fn measured_in_many_sessions_beside_one_batch() {
     const SESSIONS: usize = 64;
+    const EACH: usize = 24;
     let (node, clock) = (start().await, SystemClock::shared());
     let client = minilm(&node).await;
     client.batch_execute("CREATE TABLE p (id int PRIMARY KEY, n int); INSERT INTO p SELECT n, n FROM generate_series(1, 10000) n").await.unwrap();
@@ -129,61 +165,82 @@ async fn sessions_together_are_as_fast_as_one_batch() {
     let text =
         |round: usize, n: usize| format!("how do i sail boat number {n} across sea number {round}");
 
-    let idle = points(&node, &clock, Duration::from_secs(3)).await;
-    let mut rates = [Vec::new(), Vec::new()];
-    let mut busy = Vec::new();
+    let end = CancellationToken::new();
+    let idle = tokio::spawn(points(Arc::clone(&node), clock.clone(), end.clone()));
+    clock.sleep(Duration::from_secs(5)).await;
+    end.cancel();
+    let mut idle = idle.await.unwrap();
+    let (mut rates, mut busy) = ([0.0, 0.0], Vec::new());
     for round in 0..3 {
-        let batch: Vec<String> = (0..SESSIONS * 12).map(|n| text(round, n)).collect();
+        let batch: Vec<String> = (0..SESSIONS * EACH).map(|n| text(round, n)).collect();
         let begun = clock.elapsed();
         client
             .query_one("SELECT cardinality(embed($1::text[], 'minilm'))", &[&batch])
             .await
             .unwrap();
-        rates[0].push(batch.len() as f64 / (clock.elapsed() - begun).as_secs_f64());
+        rates[0] += batch.len() as f64 / (clock.elapsed() - begun).as_secs_f64();
 
+        // Without point queries, which would take of what the batch had for itself.
         let begun = clock.elapsed();
-        let mut sessions = Vec::new();
-        for session in 0..SESSIONS {
-            let client = node.client().await;
-            sessions.push(tokio::spawn(async move {
-                let statement = client.prepare("SELECT embed($1, 'minilm')").await.unwrap();
-                for n in 0..12 {
-                    let asked = text(round + 100, session * 12 + n);
-                    client.query_one(&statement, &[&asked]).await.unwrap();
-                }
-            }));
-        }
-        let watched = Arc::clone(&node);
-        let watch = SharedClock::clone(&clock);
-        let during =
-            tokio::spawn(async move { points(&watched, &watch, Duration::from_secs(4)).await });
-        for session in sessions {
-            session.await.unwrap();
-        }
-        rates[1].push((SESSIONS * 12) as f64 / (clock.elapsed() - begun).as_secs_f64());
-        busy.push(during.await.unwrap());
+        ask(&node, (SESSIONS, EACH), move |n| text(round + 100, n)).await;
+        rates[1] += (SESSIONS * EACH) as f64 / (clock.elapsed() - begun).as_secs_f64();
+
+        let end = CancellationToken::new();
+        let meanwhile = tokio::spawn(points(Arc::clone(&node), clock.clone(), end.clone()));
+        ask(&node, (SESSIONS, EACH), move |n| text(round + 200, n)).await;
+        end.cancel();
+        busy.extend(meanwhile.await.unwrap());
     }
-    let sum = |rates: &[f64]| rates.iter().sum::<f64>() / rates.len() as f64;
+    let (ratio, idle, busy) = (rates[1] / rates[0], p99(&mut idle), p99(&mut busy));
+    let slower = busy.as_secs_f64() / idle.as_secs_f64();
     println!(
-        "short texts/s: one batch {:.1}, 64 sessions {:.1}: {:.3}; p99 of point queries idle {idle:?}, meanwhile {busy:?}",
-        sum(&rates[0]),
-        sum(&rates[1]),
-        sum(&rates[1]) / sum(&rates[0])
+        "short texts/s: one batch {:.1}, {SESSIONS} sessions {:.1}: {ratio:.3}; p99 of point queries idle {idle:?}, \
+         meanwhile {busy:?}: {slower:.2}",
+        rates[0] / 3.0,
+        rates[1] / 3.0,
     );
+    assert!(ratio >= RATE_MIN, "{ratio:.3}");
+    assert!(slower <= POINTS_MAX, "{slower:.2}");
 }
 
-/// The 99th percentile of point queries for a while.
-async fn points(node: &Running, clock: &SharedClock, time: Duration) -> Duration {
+/// So many sessions, each with so many texts one after the other.
+async fn ask(
+    node: &Running,
+    (sessions, each): (usize, usize),
+    text: impl Fn(usize) -> String + Copy + Send + 'static,
+) {
+    let mut asking = Vec::new();
+    for session in 0..sessions {
+        let client = node.client().await;
+        asking.push(tokio::spawn(async move {
+            let statement = client.prepare("SELECT embed($1, 'minilm')").await.unwrap();
+            for n in 0..each {
+                let asked = text(session * each + n);
+                client.query_one(&statement, &[&asked]).await.unwrap();
+            }
+        }));
+    }
+    for session in asking {
+        session.await.unwrap();
+    }
+}
+
+/// How long point queries take, until the end.
+async fn points(node: Arc<Running>, clock: SharedClock, end: CancellationToken) -> Vec<Duration> {
     let client = node.client().await;
     let statement = client.prepare("SELECT n FROM p WHERE id = $1").await.unwrap();
-    let (begun, mut times, mut id) = (clock.elapsed(), Vec::new(), 0_i32);
-    while clock.elapsed() - begun < time {
+    let (mut times, mut id) = (Vec::new(), 0_i32);
+    while !end.is_cancelled() {
         id = id % 10_000 + 1;
         let started = clock.elapsed();
         client.query_one(&statement, &[&id]).await.unwrap();
         times.push(clock.elapsed() - started);
         clock.sleep(Duration::from_millis(1)).await;
     }
+    times
+}
+
+fn p99(times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     times[times.len() * 99 / 100]
 }

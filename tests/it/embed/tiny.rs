@@ -109,9 +109,11 @@ fn write(folder: &Path, nodes: &[Vec<u8>], constants: &[Vec<u8>], output: &[u8],
     std::fs::write(folder.join("model.onnx"), model).unwrap();
     std::fs::write(folder.join("tokenizer.json"), tokenizer()).unwrap();
     let config = format!(
-        "{{\"hidden_size\": {size}, \"max_position_embeddings\": 16, \"pad_token_id\": 0}}"
+        "{{\"hidden_size\": {size}, \"max_position_embeddings\": 64, \"pad_token_id\": 0}}"
     );
     std::fs::write(folder.join("config.json"), config).unwrap();
+    let length = "{\"max_seq_length\": 16}";
+    std::fs::write(folder.join("sentence_bert_config.json"), length).unwrap();
 }
 
 fn tokenizer() -> String {

@@ -6,17 +6,26 @@ use crate::{
     catalog::{Change, Column, ConstraintKind, Index, IndexKind, Replacement, Table},
     error::{Error, Result, SqlState},
     exec::{
-        embedding::replacing,
+        embedding::{Lot, replacing},
         relations::Sources,
         update,
         write::{over_rows, quote},
     },
-    ids::ColumnId,
+    ids::{ColumnId, RowId},
     pgtype::{self, PgType, output::Style},
     sql::{self, Bound, utility::ColumnDefinition},
 };
 use arrow::array::{Array, RecordBatch, RecordBatchOptions, new_null_array};
 use std::sync::Arc;
+
+/// A new column of vectors is made within its statement where there are no more rows; else a worker
+/// makes it, while the table is free.
+const EMBEDDED_ROWS_MAX: u64 = 256;
+
+/// From now on a worker adds what models make where it is missing.
+pub(super) fn complete_embedding(table: &mut Table) {
+    table.options.entry("embedding".to_owned()).or_insert_with(|| "inline".to_owned());
+}
 
 impl Ddl<'_> {
     /// ADD COLUMN: rows that are there already get the default's value of now.
@@ -45,8 +54,23 @@ impl Ddl<'_> {
             column.missing = self.value_of(&before, &default, &column.kind).await?;
         }
         if column.generated.is_some() {
+            let is_later = !column.models.is_empty()
+                && !column.not_null
+                && !self.catalog().is_temporary(table.schema)
+                && (rows > EMBEDDED_ROWS_MAX || table.defers_embedding());
+            if is_later {
+                complete_embedding(table);
+            }
             self.put(table);
             self.check_expressions(&Arc::new(table.clone()))?;
+            if is_later {
+                self.notice(format!(
+                    "the values of column \"{}\" are made later; nearlake_stat_embedding tells how \
+                     far that is",
+                    column.name
+                ));
+                return Ok(());
+            }
             return self.compute_again(table, &column.name).await;
         }
         if column.not_null && column.missing.is_none() && rows > 0 {
@@ -131,6 +155,9 @@ impl Ddl<'_> {
             self.put(table);
             return Ok(());
         }
+        if new.columns[place].kind != found.kind {
+            self.refuse_read_by_webhooks(table, name, "alter type of")?;
+        }
         let in_key = table.keys().any(|(_, columns)| columns.contains(&found.id));
         if in_key && new.columns[place].id != found.id {
             return Err(Error::unsupported(format!(
@@ -146,9 +173,20 @@ impl Ddl<'_> {
         }
         let values = replacing::values_table(table, &found, &replacement.kind, replacement.values);
         let replacement = Some(Box::new(replacement));
+        let key = (found.id, values.id);
         table.columns[place] = Column { replacement, ..found };
         self.transaction.change([Change::Table(Arc::new(values))]);
         self.put(table);
+        if self.catalog().is_temporary(table.schema) {
+            // No worker sees it.
+            let now = Arc::new(table.clone());
+            let env = self.env.on(self.transaction.snapshot());
+            let (transaction, see) = (&mut *self.transaction, self.see);
+            let lot = Lot { table: &now, env: &env, transaction, see };
+            replacing::change_over(key, RowId(0), lot).await?;
+            *table = Table::clone(self.catalog().table(table.id).expect("it was changed over"));
+            return Ok(());
+        }
         self.notice(format!(
             "column \"{name}\" keeps its values until all new ones are made; \
              nearlake_stat_embedding tells how far that is"
@@ -412,8 +450,12 @@ pub(super) fn no_generated(table: &Table, column: &str) -> Error {
     )
 }
 
-/// Whether an expression's text names an identifier.
-pub(in crate::exec) fn names_word(expression: &str, name: &str) -> bool {
+/// Whether an expression's text names an identifier. It may be so where it does not: a word of a
+/// literal, or in another case.
+pub(super) fn names_word(expression: &str, name: &str) -> bool {
+    if expression.contains(&quote(name)) {
+        return true;
+    }
     let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
     expression.split(|c: char| !is_part(c)).any(|word| word.eq_ignore_ascii_case(name))
 }
