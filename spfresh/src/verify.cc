@@ -40,7 +40,7 @@ std::unique_ptr<Verifier> Verifier::Begin(std::shared_ptr<const Version> version
 
 Status Verifier::AddChunk(uint32_t posting, const Chunk& chunk, std::span<const uint8_t> live) {
   const Version::State& state = version_->state();
-  Count& count = counted_[posting];
+  Posting& count = counted_[posting];
   count.entries += chunk.size();
   found_.entries += chunk.size();
   for (const uint64_t word : chunk.words()) count.primaries += IsSpilled(word) ? 0 : 1;
@@ -68,7 +68,9 @@ Status Verifier::AddChunk(uint32_t posting, const Chunk& chunk, std::span<const 
       error = Codec::FactorsOf(chunk.record(i), Codec::CodeBytes(stride, state.codec.bits())).error;
     }
     if (std::sqrt(distances2[i]) > kSlack * (radius + error) + 1e-6F) ++found_.outside;
-    if (live[i] == 0 || IsSpilled(chunk.words()[i])) continue;
+    if (IsSpilled(chunk.words()[i])) continue;
+    count.spread += distances2[i];
+    if (live[i] == 0) continue;
     firsts.insert(firsts.end(), vectors + i * stride, vectors + (i + 1) * stride);
   }
   if (firsts.empty()) return {};
@@ -131,6 +133,19 @@ uint32_t Verifier::Overfull() const {
   return overfull;
 }
 
+uint32_t Verifier::Misspread() const {
+  const Version::State& state = version_->state();
+  // What was inserted was measured before it was coded.
+  const float loose = state.codec.coded() ? 0.1F : 0.01F;
+  uint32_t misspread = 0;
+  for (const auto& [id, count] : counted_) {
+    if (!state.centroids.in_use(id)) continue;
+    const float off = std::fabs(count.spread - state.centroids.posting(id).spread);
+    if (off > loose * (count.spread + 1)) ++misspread;
+  }
+  return misspread;
+}
+
 std::vector<std::string> Verifier::Faults() const {
   const Centroids& centroids = version_->state().centroids;
   std::vector<std::string> faults;
@@ -145,7 +160,7 @@ std::vector<std::string> Verifier::Faults() const {
     const Posting& posting = centroids.posting(id);
     entries += posting.entries;
     const auto found = counted_.find(id);
-    const Count count = found == counted_.end() ? Count{} : found->second;
+    const Posting count = found == counted_.end() ? Posting{} : found->second;
     if (posting.entries > 0 && found == counted_.end()) {
       fault("posting " + std::to_string(id) + " is lost");
     } else if (count.entries != posting.entries || count.primaries != posting.primaries) {
@@ -153,6 +168,8 @@ std::vector<std::string> Verifier::Faults() const {
             " entries, " + std::to_string(count.primaries) +
             " of them first copies; its centroid counts " + std::to_string(posting.entries) +
             " and " + std::to_string(posting.primaries));
+    } else if (posting.unrefined > posting.primaries) {
+      fault("posting " + std::to_string(id) + " has more new first copies than it has");
     }
   }
   for (const auto& [id, count] : counted_) {

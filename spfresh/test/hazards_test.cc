@@ -8,7 +8,9 @@
 #include "check.h"
 #include "gtest/gtest.h"
 #include "random.h"
+#include "spfresh/distance.h"
 #include "test_index.h"
+#include "version_state.h"
 
 namespace spfresh {
 namespace {

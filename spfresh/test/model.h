@@ -1,6 +1,6 @@
 // Operations drawn at random on an index and on what it must agree with, a flat map: inserts,
-// deletes, every step of upkeep, checkpoints, and crashes, after which the index is what its last
-// checkpoint was and gets the rows since then again.
+// deletes, every step of upkeep, checkpoints, and crashes, between steps and within them, after which
+// the index is what its last checkpoint was and gets the rows since then again.
 #pragma once
 
 #include <algorithm>
@@ -46,7 +46,8 @@ class Model {
     } else if (what == 20) {
       index_.Sweep();
     } else if (what == 21) {
-      index_.Calibrate();
+      // As long as a hundred of the others, and upkeep asks for more of them.
+      if (random_.Below(16) == 0) index_.Calibrate();
     } else if (what < 25) {
       for (uint64_t steps = random_.Below(4); steps > 0 && index_.Tend(); --steps) {
       }
@@ -55,7 +56,8 @@ class Model {
     } else if (what == 26) {
       last_ = index_.Checkpoint();
     } else if (what == 27) {
-      Crash();
+      if (random_.Below(2) == 0) BreakOff();
+      if (random_.Below(4) != 0) Crash();
     } else {
       return Ask(what == 28 ? 12 : 500);
     }
@@ -124,8 +126,11 @@ class Model {
     }
   }
 
+  // A task that gets no further than its chunks, its plan, or a change that nobody takes.
+  void BreakOff() { AnyTask(static_cast<TestIndex::Reach>(random_.Below(3))); }
+
   // Any task on any posting, asked for or not.
-  void AnyTask() {
+  void AnyTask(TestIndex::Reach reach = TestIndex::Reach::kTaken) {
     const Version& version = index_.version();
     if (version.postings() == 0) return;
     auto id = static_cast<uint32_t>(random_.Below(version.capacity()));
@@ -135,7 +140,7 @@ class Model {
     Must(task == 0   ? Rebuild::Begin(index_.shared(), id, &rebuild)
          : task == 1 ? Rebuild::Refine(index_.shared(), id, &rebuild)
                      : Rebuild::Scrub(index_.shared(), id, &rebuild));
-    index_.Run(rebuild.get());
+    index_.Run(rebuild.get(), reach);
   }
 
   void Crash() {

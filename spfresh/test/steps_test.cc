@@ -14,6 +14,7 @@
 //   draw                           each posting as its centroid and its rows, in their order
 //
 // With SPFRESH_REWRITE=1 in the environment a script is written anew with what is shown now.
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>

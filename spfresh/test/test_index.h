@@ -199,12 +199,17 @@ class TestIndex {
     }
   }
 
-  void Run(Rebuild* rebuild) {
+  // How far a step gets; all but the last leave the index as it was.
+  enum class Reach : uint8_t { kRead, kPlanned, kMade, kTaken };
+
+  void Run(Rebuild* rebuild, Reach reach = Reach::kTaken) {
     for (const uint32_t own : rebuild->own()) {
       for (const auto& chunk : chunks_[own]) Must(rebuild->AddOwn(*chunk, Live(*chunk)));
     }
+    if (reach == Reach::kRead) return;
     std::vector<uint32_t> neighbours;
     Must(rebuild->Plan(&neighbours));
+    if (reach == Reach::kPlanned) return;
     for (const uint32_t neighbour : neighbours) {
       for (const auto& chunk : chunks_[neighbour]) {
         Must(rebuild->AddNeighbour(neighbour, *chunk, Live(*chunk)));
@@ -212,6 +217,7 @@ class TestIndex {
     }
     Change change;
     Must(rebuild->Finish(&change));
+    if (reach == Reach::kMade) return;
     checked += rebuild->counts().checked;
     moved += rebuild->counts().moved;
     Take(std::move(change));

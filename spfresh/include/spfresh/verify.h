@@ -61,17 +61,17 @@ class Verifier {
   // Postings with more than twice posting_max entries that no split has found to be of equal
   // vectors.
   uint32_t Overfull() const;
+  // Postings whose first copies are spread otherwise than the version says, by more than what coding
+  // them explains: re-centring goes by that.
+  uint32_t Misspread() const;
 
  private:
-  struct Count {
-    uint32_t entries = 0;
-    uint32_t primaries = 0;
-  };
 
   explicit Verifier(std::shared_ptr<const Version> version);
 
   const std::shared_ptr<const Version> version_;
-  std::map<uint32_t, Count> counted_;
+  // What each posting is by its chunks: entries, primaries and spread.
+  std::map<uint32_t, Posting> counted_;
   std::vector<float> decoded_;
   Found found_;
 };
