@@ -37,7 +37,7 @@ FLAGS = ["--checkpoint-interval", "1s", "--checkpoint-size", "1MiB", "--log-filt
 
 
 def vector(key: int, version: int) -> np.ndarray:
-    """The vector that a row of this key and version has: near one of some places, so that there is something to cluster."""
+    """The vector that a row of this key and version has: near one of some places, so that it can be clustered."""
     chance = np.random.default_rng((key, version))
     place = np.random.default_rng(chance.integers(PLACES)).normal(size=DIMS)
     return (place + chance.normal(size=DIMS, scale=0.4)).astype(np.float32).round(3)

@@ -54,8 +54,8 @@ const LOOK_GAP: Duration = Duration::from_millis(5);
 /// How long it waits when nothing is published: rows that readers held back become dead quietly.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Of a core, sweeps take half while clients are busy, and tending a tenth; all and half when not.
-const SWEEP_RESTS: Rests = Rests { busy: 1, quiet: 0 };
-const TEND_RESTS: Rests = Rests { busy: 9, quiet: 1 };
+const SWEEP_RESTS: Rests = Rests { busy: 1, quiet: 0, first: Duration::ZERO };
+const TEND_RESTS: Rests = Rests { busy: 9, quiet: 1, first: Duration::from_secs(10) };
 
 /// The upkeep of a node's indexes.
 #[derive(Debug)]

@@ -86,13 +86,15 @@ async fn writers_wait_for_an_index_that_is_far_behind() {
     let node = support::start_on("memory:", &["--unindexed-rows-max", "1000"]).await;
     let client = indexed(&node, 6000).await;
     assert_eq!(metric(&node, "nearlake_commits_held_total").await, 0.0);
+    // So many that they are taken in for about a second, and nothing but a commit to be done meanwhile.
     client.batch_execute("BEGIN").await.unwrap();
-    // So many that they are taken in for seconds, which the next statement does not need.
-    let many = "INSERT INTO t SELECT 6000 + g * 6000 + id, v FROM t, generate_series(0, 6) g";
+    let many = "INSERT INTO t SELECT 6000 + g * 6000 + id, v FROM t, generate_series(0, 15) g";
     client.batch_execute(many).await.unwrap();
-    // In one message, so that the index has no time to catch up in between.
-    let statements = "COMMIT; INSERT INTO t SELECT 1000000, v FROM t WHERE id = 1";
-    client.batch_execute(statements).await.unwrap();
+    let other = node.client().await;
+    other.batch_execute("BEGIN").await.unwrap();
+    other.batch_execute("INSERT INTO t SELECT 1000000, v FROM t WHERE id = 1").await.unwrap();
+    client.batch_execute("COMMIT").await.unwrap();
+    other.batch_execute("COMMIT").await.unwrap();
     assert_eq!(metric(&node, "nearlake_commits_held_total{by=\"index\"}").await, 1.0);
     // What adds no rows does not wait.
     client.batch_execute("DELETE FROM t WHERE id = 3").await.unwrap();

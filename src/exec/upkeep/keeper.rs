@@ -110,6 +110,8 @@ impl Keeper {
     }
 
     async fn keep(&mut self, stint: &Stint<'_>, mut next: Index) -> Result<()> {
+        // Also where there turns out to be nothing to keep.
+        self.rests_until = stint.begun + GATHER;
         let Some(table) = table_of(stint.entry, stint.state) else { return Ok(()) };
         let rows = stint.state.table(table.id);
         let end = rows.next_row();
@@ -120,9 +122,9 @@ impl Keeper {
         }
         let (next, is_settled) = stint.settle(next).await?;
         self.settled = is_settled.then(|| next.mark());
-        if is_settled && next.watermark() >= end {
-            self.rests_until = stint.shared.clock.elapsed() + GATHER;
-        }
+        let has_more = !is_settled || next.watermark() < end;
+        let now = stint.shared.clock.elapsed();
+        self.rests_until = if has_more { now } else { now + GATHER };
         Ok(())
     }
 

@@ -14,6 +14,8 @@ const WATCHED: Duration = Duration::from_secs(1);
 pub(super) struct Rests {
     pub(super) busy: u32,
     pub(super) quiet: u32,
+    /// Before the first piece, so that a start is about what clients ask for.
+    pub(super) first: Duration,
 }
 
 /// Says when the next piece of one kind of work is due.
@@ -31,7 +33,7 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(metrics: Arc<Metrics>, clock: &SharedClock, rests: Rests) -> Self {
         let since = clock.elapsed();
-        Self { metrics, rests, since, seen: 0, is_quiet: false, free_at: since }
+        Self { metrics, rests, since, seen: 0, is_quiet: false, free_at: since + rests.first }
     }
 
     /// When the next piece may begin.
@@ -75,9 +77,10 @@ mod tests {
     #[test]
     fn work_that_can_wait_goes_on_while_clients_are_busy_and_faster_while_they_are_not() {
         let (metrics, clock) = (Arc::new(Metrics::default()), SeededClock::shared(1));
-        let rests = Rests { busy: 9, quiet: 1 };
-        let mut pace = Pace::new(Arc::clone(&metrics), &clock, rests);
         let seconds = Duration::from_secs_f64;
+        let rests = Rests { busy: 9, quiet: 1, first: seconds(7.0) };
+        let mut pace = Pace::new(Arc::clone(&metrics), &clock, rests);
+        assert_eq!(pace.free_at(), seconds(7.0));
 
         pace.worked(seconds(0.0), seconds(0.1));
         assert_eq!(pace.free_at(), seconds(1.0), "nothing is known yet");

@@ -167,7 +167,8 @@ fn a_pass_over_a_cold_index_reads_many_postings_at_a_time() {
         }
     };
     let (postings, asked) = (swept.stats().postings, source.asked.load(Ordering::Relaxed));
-    assert!(postings > 100 && asked <= 1 + u64::from(postings) / 200, "{asked} of {postings}");
+    // One of them is the directory.
+    assert!(postings > 100 && asked <= 2 + u64::from(postings) / 200, "{asked} of {postings}");
 
     // What a checkpoint says of it is there after a start; before it was said, nothing was known.
     let checkpoint = block_on(swept.checkpoint(&source.objects, None)).unwrap();
