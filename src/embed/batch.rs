@@ -94,8 +94,8 @@ struct Inbox {
     is_closed: bool,
 }
 
-/// What a piece of a text gave: its vector, and how many tokens it has.
-type Made = (Vec<f32>, usize);
+/// The vector of a piece, and how many tokens that has.
+type Part = (Vec<f32>, usize);
 
 /// One asker's texts.
 struct Job {
@@ -109,7 +109,7 @@ struct Job {
     /// Pieces that have not run yet.
     ready: VecDeque<Piece>,
     /// What those gave that have, by the place of their text, until it is all there.
-    made: HashMap<usize, Vec<Option<Made>>>,
+    made: HashMap<usize, Vec<Option<Part>>>,
     /// How many texts are done.
     finished: usize,
     vectors: Vec<Option<Embedding>>,
