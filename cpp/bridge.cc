@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <functional>
 #include <new>
 #include <span>
 #include <thread>
@@ -76,25 +77,26 @@ MadeChange LandChange(Call call) {
   return made;
 }
 
-// Does the units of a step of the training on so many threads. After a failure the training is of no
-// use, since the unit that failed counts as done.
+// Does the units of a step of the training on so many threads. Throws what a unit threw; the training
+// is of no use then, since that unit counts as done.
 void RunTrainUnits(spfresh::Builder& builder, uint32_t threads) {
   const uint32_t units = builder.train_units();
   std::atomic<uint32_t> next = 0;
-  std::atomic<bool> has_memory = true;
-  const auto run = [&] {
+  std::vector<std::exception_ptr> failures(std::min(threads, units));
+  const auto run = [&](std::exception_ptr& failure) {
     try {
       for (uint32_t unit = next++; unit < units; unit = next++) builder.RunTrainUnit(unit);
-    } catch (const std::bad_alloc&) {
-      has_memory = false;
+    } catch (...) {
+      failure = std::current_exception();
     }
   };
   {
-    std::vector<std::jthread> others;
-    for (uint32_t other = 1; other < std::min(threads, units); ++other) others.emplace_back(run);
-    run();
+    std::vector<std::jthread> workers;
+    for (std::exception_ptr& failure : failures) workers.emplace_back(run, std::ref(failure));
   }
-  if (!has_memory) throw std::bad_alloc();
+  for (const std::exception_ptr& failure : failures) {
+    if (failure != nullptr) std::rethrow_exception(failure);
+  }
 }
 
 }  // namespace
