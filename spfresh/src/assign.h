@@ -21,7 +21,7 @@ enum class Spill : uint8_t { kNo, kYes };
 
 // How much is looked at. Of a thousand vectors, kQuick finds the second nearest posting instead of
 // the nearest for fifty where there are 16,000 of them, kUsual for three, kSure for none; where
-// second copies are looked for too, kQuick is as kUsual (docs/adr/0007).
+// second copies are looked for too, kQuick is as kUsual (docs/adr/0009).
 enum class Care : uint8_t { kQuick, kUsual, kSure };
 
 // Assigns "count" placed vectors. SOAR (NeurIPS'23): the second copy goes where

@@ -3,7 +3,7 @@
 // only when its bound says that it may be the next. Most never are.
 //
 // Up to kFlatNodes nodes all of them are scanned: a search that wants a hundredth of the postings
-// wants some of nearly every node, and to find out which costs more than to look (docs/adr/0007).
+// wants some of nearly every node, and to find out which costs more than to look (docs/adr/0009).
 // Beyond, nodes are opened when their turn comes. How near the nearest child of a node is, is known
 // by chance alone, so that a few postings come a little late. All come.
 //
