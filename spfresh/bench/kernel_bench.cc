@@ -86,6 +86,15 @@ void MeasureAll(size_t dims) {
     Measure(("refine" + of).c_str(), dims, [&] {
       for (uint32_t i = 0; i < kVectors; ++i) out[i] = code.Refine(beside, chunk->record(i)).score;
     });
+    Measure(("four" + of).c_str(), dims, [&] {
+      for (uint32_t i = 0; i < kVectors; i += 4) {
+        const uint8_t* four[4];
+        spfresh::Estimate estimates[4];
+        for (uint32_t j = 0; j < 4; ++j) four[j] = chunk->record(i + j);
+        code.RefineFour(beside, four, estimates);
+        for (uint32_t j = 0; j < 4; ++j) out[i + j] = estimates[j].score;
+      }
+    });
   }
   const spfresh::Rotation rotation(dims, 1);
   std::vector<float> turned = vectors;

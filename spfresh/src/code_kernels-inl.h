@@ -219,14 +219,14 @@ float StepsPerUnitKernel(const float* HWY_RESTRICT query, size_t dims) {
   return by_width < by_sum ? by_width : by_sum;
 }
 
-// Rounds coordinates to whole steps, in their own order.
 void RoundKernel(const float* HWY_RESTRICT query, float steps_per_unit, size_t dims,
-                 int32_t* HWY_RESTRICT steps) {
+                 int16_t* HWY_RESTRICT steps) {
   const hn::CappedTag<float, 16> d;
-  const hn::Rebind<int32_t, decltype(d)> di;
+  const hn::Rebind<int16_t, decltype(d)> d16;
   const auto scale = hn::Set(d, steps_per_unit);
   for (size_t i = 0; i < dims; i += hn::Lanes(d)) {
-    hn::StoreU(hn::NearestInt(hn::Mul(hn::LoadU(d, query + i), scale)), di, steps + i);
+    const auto whole = hn::NearestInt(hn::Mul(hn::LoadU(d, query + i), scale));
+    hn::StoreU(hn::DemoteTo(d16, whole), d16, steps + i);
   }
 }
 
@@ -235,103 +235,123 @@ void RoundKernel(const float* HWY_RESTRICT query, float steps_per_unit, size_t d
 int32_t DotStepsKernel(const int16_t* HWY_RESTRICT steps, const uint8_t* HWY_RESTRICT codes,
                        size_t dims) {
   int32_t sum = 0;
-  for (size_t i = 0; i < dims; ++i) sum += steps[i % 2 * dims / 2 + i / 2] * codes[i];
+  for (size_t i = 0; i < dims; ++i) sum += steps[i] * codes[i];
   return sum;
+}
+
+void DotFourStepsKernel(const int16_t* HWY_RESTRICT steps, const uint8_t* const* codes, size_t dims,
+                        int32_t* HWY_RESTRICT sums) {
+  for (size_t i = 0; i < 4; ++i) sums[i] = DotStepsKernel(steps, codes[i], dims);
 }
 
 int32_t DotHalfStepsKernel(const int16_t* HWY_RESTRICT steps, const uint8_t* HWY_RESTRICT codes,
                            size_t dims) {
   int32_t sum = 0;
   for (size_t i = 0; i < dims / 2; ++i) {
-    const int16_t* at = steps + i % 2 * dims / 2 + i / 2;
-    sum += at[0] * (codes[i] & 15) + at[dims / 4] * (codes[i] >> 4);
+    sum += steps[i] * (codes[i] & 15) + steps[dims / 2 + i] * (codes[i] >> 4);
   }
   return sum;
 }
 
 #else
 
-// The products of the bytes at "from" on, as many as D8 has, added to the sums.
-template <class D8, class V>
-HWY_INLINE void SumSteps(D8 d8, const int16_t* HWY_RESTRICT even, const int16_t* HWY_RESTRICT odd,
-                         const uint8_t* HWY_RESTRICT codes, V& s0, V& s1) {
-  const hn::Repartition<uint16_t, D8> d16;
-  const hn::Repartition<int16_t, D8> di16;
-  const hn::Repartition<int32_t, D8> d32;
-  const auto pairs = hn::BitCast(d16, hn::LoadU(d8, codes));
-  const auto low = hn::BitCast(di16, hn::And(pairs, hn::Set(d16, 255)));
-  const auto high = hn::BitCast(di16, hn::ShiftRight<8>(pairs));
-  auto r0 = hn::Zero(d32), r1 = hn::Zero(d32);
-  s0 = hn::ReorderWidenMulAccumulate(d32, hn::LoadU(di16, even), low, s0, r0);
-  s1 = hn::ReorderWidenMulAccumulate(d32, hn::LoadU(di16, odd), high, s1, r1);
-  // On some targets one half of the products goes another way; elsewhere these are nothing.
-  s0 = hn::Add(s0, r0);
-  s1 = hn::Add(s1, r1);
-}
+// Products of as many steps and codes as a register of 16 bits holds, two by two added to one sum,
+// or on some targets to two.
+template <class D16>
+struct StepSums {
+  using D32 = hn::Repartition<int32_t, D16>;
+  using V16 = hn::Vec<D16>;
+
+  // Written out, so that it is compiled for the target.
+  HWY_INLINE StepSums() : first(hn::Zero(D32())), second(hn::Zero(D32())) {}
+  HWY_INLINE void Add(V16 steps, V16 codes) {
+    first = hn::ReorderWidenMulAccumulate(D32(), steps, codes, first, second);
+  }
+  HWY_INLINE void AddBytes(V16 steps, const uint8_t* HWY_RESTRICT codes) {
+    Add(steps, hn::PromoteTo(D16(), hn::LoadU(hn::Rebind<uint8_t, D16>(), codes)));
+  }
+  HWY_INLINE int32_t Total() const {
+    return hn::GetLane(hn::SumOfLanes(D32(), hn::Add(first, second)));
+  }
+
+  hn::Vec<D32> first, second;
+};
+
+using Steps = hn::CappedTag<int16_t, 32>;
+// What is left of a multiple of kCodeAlign, and of half of one.
+using RestOfSteps = hn::CappedTag<int16_t, 16>;
+using RestOfHalfSteps = hn::CappedTag<int16_t, 8>;
 
 int32_t DotStepsKernel(const int16_t* HWY_RESTRICT steps, const uint8_t* HWY_RESTRICT codes,
                        size_t dims) {
-  const hn::CappedTag<uint8_t, 64> d8;
-  const hn::Repartition<int32_t, decltype(d8)> d32;
-  const int16_t* even = steps;
-  const int16_t* odd = steps + dims / 2;
-  auto s0 = hn::Zero(d32), s1 = hn::Zero(d32);
+  const Steps d;
+  StepSums<Steps> even, odd;
   size_t i = 0;
-  for (; i + hn::Lanes(d8) <= dims; i += hn::Lanes(d8)) {
-    SumSteps(d8, even + i / 2, odd + i / 2, codes + i, s0, s1);
+  for (; i + 2 * hn::Lanes(d) <= dims; i += 2 * hn::Lanes(d)) {
+    even.AddBytes(hn::LoadU(d, steps + i), codes + i);
+    odd.AddBytes(hn::LoadU(d, steps + i + hn::Lanes(d)), codes + i + hn::Lanes(d));
   }
-  int32_t sum = hn::GetLane(hn::SumOfLanes(d32, hn::Add(s0, s1)));
+  int32_t sum = even.Total() + odd.Total();
   if (i == dims) return sum;
-  const hn::CappedTag<uint8_t, 16> last8;
-  const hn::Repartition<int32_t, decltype(last8)> last32;
-  auto t0 = hn::Zero(last32), t1 = hn::Zero(last32);
-  for (; i < dims; i += hn::Lanes(last8)) {
-    SumSteps(last8, even + i / 2, odd + i / 2, codes + i, t0, t1);
-  }
-  return sum + hn::GetLane(hn::SumOfLanes(last32, hn::Add(t0, t1)));
+  const RestOfSteps rest;
+  StepSums<RestOfSteps> last;
+  for (; i < dims; i += hn::Lanes(rest)) last.AddBytes(hn::LoadU(rest, steps + i), codes + i);
+  return sum + last.Total();
 }
 
-template <class D8, class V>
-HWY_INLINE void SumHalfSteps(D8 d8, const int16_t* HWY_RESTRICT even,
-                             const int16_t* HWY_RESTRICT odd, size_t upper,
-                             const uint8_t* HWY_RESTRICT codes, V& s0, V& s1) {
-  const hn::Repartition<uint16_t, D8> d16;
-  const hn::Repartition<int16_t, D8> di16;
-  const hn::Repartition<int32_t, D8> d32;
-  const auto pairs = hn::BitCast(d16, hn::LoadU(d8, codes));
-  const auto nibble = hn::Set(d16, 15);
-  const auto sum = [&](const int16_t* query, auto code, V& s) HWY_ATTR {
-    auto r = hn::Zero(d32);
-    s = hn::ReorderWidenMulAccumulate(d32, hn::LoadU(di16, query), hn::BitCast(di16, code), s, r);
-    s = hn::Add(s, r);
-  };
-  sum(even, hn::And(pairs, nibble), s0);
-  sum(even + upper, hn::And(hn::ShiftRight<4>(pairs), nibble), s1);
-  sum(odd, hn::And(hn::ShiftRight<8>(pairs), nibble), s0);
-  sum(odd + upper, hn::ShiftRight<12>(pairs), s1);
+// Four at once: the query is loaded once for all, and what a call costs is shared.
+void DotFourStepsKernel(const int16_t* HWY_RESTRICT steps, const uint8_t* const* codes, size_t dims,
+                        int32_t* HWY_RESTRICT sums) {
+  const Steps d;
+  StepSums<Steps> a, b, c, e;
+  size_t i = 0;
+  for (; i + hn::Lanes(d) <= dims; i += hn::Lanes(d)) {
+    const auto query = hn::LoadU(d, steps + i);
+    a.AddBytes(query, codes[0] + i);
+    b.AddBytes(query, codes[1] + i);
+    c.AddBytes(query, codes[2] + i);
+    e.AddBytes(query, codes[3] + i);
+  }
+  sums[0] = a.Total();
+  sums[1] = b.Total();
+  sums[2] = c.Total();
+  sums[3] = e.Total();
+  const RestOfSteps rest;
+  for (size_t record = 0; record < 4 && i < dims; ++record) {
+    StepSums<RestOfSteps> last;
+    for (size_t at = i; at < dims; at += hn::Lanes(rest)) {
+      last.AddBytes(hn::LoadU(rest, steps + at), codes[record] + at);
+    }
+    sums[record] += last.Total();
+  }
+}
+
+template <class D16>
+HWY_INLINE void AddNibbles(D16 d, const int16_t* HWY_RESTRICT steps, size_t half,
+                           const uint8_t* HWY_RESTRICT codes, StepSums<D16>& low,
+                           StepSums<D16>& high) {
+  const auto both = hn::PromoteTo(d, hn::LoadU(hn::Rebind<uint8_t, D16>(), codes));
+  low.Add(hn::LoadU(d, steps), hn::And(both, hn::Set(d, 15)));
+  high.Add(hn::LoadU(d, steps + half), hn::ShiftRight<4>(both));
 }
 
 int32_t DotHalfStepsKernel(const int16_t* HWY_RESTRICT steps, const uint8_t* HWY_RESTRICT codes,
                            size_t dims) {
-  const hn::CappedTag<uint8_t, 64> d8;
-  const hn::Repartition<int32_t, decltype(d8)> d32;
-  const int16_t* even = steps;
-  const int16_t* odd = steps + dims / 2;
-  const size_t bytes = dims / 2, upper = dims / 4;
-  auto s0 = hn::Zero(d32), s1 = hn::Zero(d32);
+  const Steps d;
+  const size_t half = dims / 2;
+  StepSums<Steps> low, high;
   size_t i = 0;
-  for (; i + hn::Lanes(d8) <= bytes; i += hn::Lanes(d8)) {
-    SumHalfSteps(d8, even + i / 2, odd + i / 2, upper, codes + i, s0, s1);
+  for (; i + hn::Lanes(d) <= half; i += hn::Lanes(d)) {
+    AddNibbles(d, steps + i, half, codes + i, low, high);
   }
-  int32_t sum = hn::GetLane(hn::SumOfLanes(d32, hn::Add(s0, s1)));
-  if (i == bytes) return sum;
-  const hn::CappedTag<uint8_t, 8> last8;
-  const hn::Repartition<int32_t, decltype(last8)> last32;
-  auto t0 = hn::Zero(last32), t1 = hn::Zero(last32);
-  for (; i < bytes; i += hn::Lanes(last8)) {
-    SumHalfSteps(last8, even + i / 2, odd + i / 2, upper, codes + i, t0, t1);
+  int32_t sum = low.Total() + high.Total();
+  if (i == half) return sum;
+  const RestOfHalfSteps rest;
+  StepSums<RestOfHalfSteps> last_low, last_high;
+  for (; i < half; i += hn::Lanes(rest)) {
+    AddNibbles(rest, steps + i, half, codes + i, last_low, last_high);
   }
-  return sum + hn::GetLane(hn::SumOfLanes(last32, hn::Add(t0, t1)));
+  return sum + last_low.Total() + last_high.Total();
 }
 
 #endif

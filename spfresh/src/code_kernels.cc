@@ -29,6 +29,7 @@ HWY_EXPORT(DotBytesKernel);
 HWY_EXPORT(StepsPerUnitKernel);
 HWY_EXPORT(RoundKernel);
 HWY_EXPORT(DotStepsKernel);
+HWY_EXPORT(DotFourStepsKernel);
 HWY_EXPORT(DotHalfStepsKernel);
 HWY_EXPORT(ResidualKernel);
 HWY_EXPORT(QuantizeKernel);
@@ -68,12 +69,8 @@ SteppedQuery InSteps(const float* query, size_t dims) {
     to.step = std::numeric_limits<float>::quiet_NaN();
     return to;
   }
-  std::vector<int32_t> steps(dims);
-  HWY_DYNAMIC_DISPATCH(RoundKernel)(query, per_unit, dims, steps.data());
-  for (size_t i = 0; i < dims; ++i) {
-    to.steps[i % 2 * dims / 2 + i / 2] = static_cast<int16_t>(steps[i]);
-    to.sum += steps[i];
-  }
+  HWY_DYNAMIC_DISPATCH(RoundKernel)(query, per_unit, dims, to.steps.data());
+  for (const int16_t steps : to.steps) to.sum += steps;
   to.step = 1 / per_unit;
   return to;
 }
@@ -89,6 +86,13 @@ float Centred(const SteppedQuery& query, int64_t sum, int64_t twice_centre) {
 float DotBytes(const SteppedQuery& query, const uint8_t* codes, size_t dims, int64_t twice_centre) {
   return Centred(query, HWY_DYNAMIC_DISPATCH(DotStepsKernel)(query.steps.data(), codes, dims),
                  twice_centre);
+}
+
+void DotFour(const SteppedQuery& query, const uint8_t* const* codes, size_t dims,
+             int64_t twice_centre, float* out) {
+  int32_t sums[4];
+  HWY_DYNAMIC_DISPATCH(DotFourStepsKernel)(query.steps.data(), codes, dims, sums);
+  for (size_t i = 0; i < 4; ++i) out[i] = Centred(query, sums[i], twice_centre);
 }
 
 float DotNibbles(const SteppedQuery& query, const uint8_t* codes, size_t dims,

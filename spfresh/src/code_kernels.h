@@ -72,8 +72,7 @@ void PackBlock(std::span<const uint8_t* const> signs, size_t dims, uint8_t* plan
 // Sum of query[i] * codes[i]. REQUIRES: dims is a multiple of kCodeAlign
 float DotBytes(const float* query, const uint8_t* codes, size_t dims);
 
-// A query in steps of whole numbers, so that products with codes are whole too: its coordinates
-// with even places, then those with odd ones, as they come out of pairs of bytes. 16 bits leave so
+// A query in steps of whole numbers, so that products with codes are whole too. 16 bits leave so
 // little off that one plane of them does, and two products of them are summed by one instruction
 // everywhere; sums with any codes stay below 2^31.
 struct SteppedQuery {
@@ -86,6 +85,10 @@ SteppedQuery InSteps(const float* query, size_t dims);
 
 // Sum of query[i] * (codes[i] - twice_centre / 2). REQUIRES: dims is a multiple of kCodeAlign
 float DotBytes(const SteppedQuery& query, const uint8_t* codes, size_t dims, int64_t twice_centre);
+
+// The same for four codes at once.
+void DotFour(const SteppedQuery& query, const uint8_t* const* codes, size_t dims,
+             int64_t twice_centre, float* out);
 
 // The same over codes of 4 bits: the lower half of byte i is coordinate i, its upper half
 // coordinate dims / 2 + i.

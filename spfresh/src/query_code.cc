@@ -35,7 +35,8 @@ QueryCode::QueryCode(const Codec& codec, Metric metric, const float* place, floa
       place_(place),
       stride_(codec.stride()),
       sum_(std::accumulate(place, place + stride_, 0.0F)),
-      steps_(InSteps(place, stride_)) {
+      steps_(InSteps(place, stride_)),
+      code_bytes_(Codec::CodeBytes(stride_, codec.bits())) {
   const auto dims = static_cast<float>(stride_);
   refine_share_ = (is_product_ ? 1.0F : 2.0F) * kRefineDeviations / std::sqrt(dims);
   // What a query in steps is off by goes with the code: by chance, or at most.
@@ -96,10 +97,24 @@ void QueryCode::ScanWithin(float deviations, const Beside& beside, const Chunk::
 }
 
 Estimate QueryCode::Refine(const Beside& beside, const uint8_t* record) const {
-  const uint32_t bits = codec_.bits();
-  const float dot =
-      bits == 8 ? DotBytes(steps_, record, stride_, 255) : DotNibbles(steps_, record, stride_, 15);
-  const Factors f = Codec::FactorsOf(record, Codec::CodeBytes(stride_, bits));
+  return EstimateOf(beside, record,
+                    codec_.bits() == 8 ? DotBytes(steps_, record, stride_, 255)
+                                       : DotNibbles(steps_, record, stride_, 15));
+}
+
+void QueryCode::RefineFour(const Beside& beside, const uint8_t* const* records,
+                           Estimate* out) const {
+  if (codec_.bits() != 8) {
+    for (size_t i = 0; i < 4; ++i) out[i] = Refine(beside, records[i]);
+    return;
+  }
+  float dots[4];
+  DotFour(steps_, records, stride_, 255, dots);
+  for (size_t i = 0; i < 4; ++i) out[i] = EstimateOf(beside, records[i], dots[i]);
+}
+
+Estimate QueryCode::EstimateOf(const Beside& beside, const uint8_t* record, float dot) const {
+  const Factors f = Codec::FactorsOf(record, code_bytes_);
   const float score = beside.base + f.add + f.rescale * dot;
   const float stepped = std::fabs(f.rescale) * quantum_;
   if (!certain_) return {score, beside.reach * refine_share_ * f.error + stepped};

@@ -72,11 +72,14 @@ class QueryCode {
 
   // By the whole code.
   Estimate Refine(const Beside& beside, const uint8_t* record) const;
+  // Four at once, which takes half the time of one after the other.
+  void RefineFour(const Beside& beside, const uint8_t* const* records, Estimate* out) const;
 
   // Whether errors are to be certain. One bit is of no use then, and all is refined.
   bool certain() const { return certain_; }
 
  private:
+  Estimate EstimateOf(const Beside& beside, const uint8_t* record, float dot) const;
   // What a scan's sums may be off by, times an entry's rescale; and what the rounding of rescale
   // is.
   float Unsure(float deviations, const Beside& beside, const Chunk::Scan& scan) const;
@@ -92,6 +95,7 @@ class QueryCode {
   float sum_;
   // For Refine: the place, and what its error is of a record's error and of its rescale.
   SteppedQuery steps_;
+  size_t code_bytes_;
   float refine_share_ = 0;
   float quantum_ = 0;
   float norm_;

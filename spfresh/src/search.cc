@@ -284,7 +284,29 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<
                 [&](uint32_t a, uint32_t b) { return scores_[a] < scores_[b]; });
     }
     const QueryCode::Widths widths = code_->WidthsOf(beside, scan);
-    for (const uint32_t i : visible_) {
+    // The bound falls between groups of four, which are refined together.
+    size_t at = 0;
+    for (; records != nullptr && at + 4 <= visible_.size(); at += 4) {
+      const uint32_t* group = visible_.data() + at;
+      const float bound = candidates_->bound();
+      const auto open_still = [&](uint32_t i) { return scores_[i] <= bound; };
+      if (!std::all_of(group, group + 4, open_still)) {
+        for (const uint32_t* i = group; i < group + 4; ++i) {
+          if (scores_[*i] <= candidates_->bound()) refine(*i);
+        }
+        continue;
+      }
+      const uint8_t* four[4];
+      Estimate estimates[4];
+      for (size_t i = 0; i < 4; ++i) four[i] = records + group[i] * record_bytes;
+      code_->RefineFour(beside, four, estimates);
+      refined_ += 4;
+      for (size_t i = 0; i < 4; ++i) {
+        candidates_->Offer(estimates[i].score, estimates[i].error, RowOf(words[group[i]]), seen_);
+      }
+    }
+    for (; at < visible_.size(); ++at) {
+      const uint32_t i = visible_[at];
       if (!(scores_[i] <= candidates_->bound())) continue;
       if (open == nullptr) {
         refine(i);

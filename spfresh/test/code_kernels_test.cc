@@ -99,7 +99,7 @@ TEST(CodeKernels, AgreeWithPlainLoops) {
       const SteppedQuery stepped = InSteps(query.data(), dims);
       double sum = 0, whole = 0, whole_nibbles = 0;
       for (size_t i = 0; i < dims; ++i) {
-        const int steps = stepped.steps[i % 2 * dims / 2 + i / 2];
+        const int steps = stepped.steps[i];
         const size_t half = dims / 2;
         sum += steps;
         whole += steps * (codes[i] - 127.5);
@@ -114,6 +114,13 @@ TEST(CodeKernels, AgreeWithPlainLoops) {
       EXPECT_EQ(DotNibbles(stepped, codes.data(), dims, 15),
                 half_step * static_cast<float>(2 * whole_nibbles))
           << target;
+      const std::vector<uint8_t> others = DrawBytes(&random, dims);
+      const uint8_t* four[] = {codes.data(), others.data(), codes.data(), others.data()};
+      float dots[4];
+      DotFour(stepped, four, dims, 255, dots);
+      for (size_t i = 0; i < 4; ++i) {
+        EXPECT_EQ(dots[i], DotBytes(stepped, four[i], dims, 255)) << target;
+      }
       double q = 0;
       for (const float x : query) q += static_cast<double>(x);
       // Errors of up to half a step, independent of each other.
