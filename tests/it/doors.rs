@@ -274,7 +274,7 @@ async fn slow_clients_are_bounded_and_let_go() {
     while answer.contains("too many connections") {
         answer = said(at, unending.as_bytes()).await;
     }
-    assert_eq!(status(&answer), 503, "{answer}");
+    assert_eq!(status(&answer), 504, "{answer}");
     assert!(answer.contains("took too long"), "{answer}");
 
     // Heads that do not come to their end are waited for some 20 s.

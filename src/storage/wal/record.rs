@@ -10,10 +10,11 @@ use crate::{
 };
 use arrow::{
     array::RecordBatch,
-    ipc::{reader::StreamReader, writer::StreamWriter},
+    buffer::Buffer,
+    ipc::{reader::StreamDecoder, writer::StreamWriter},
 };
 use roaring::RoaringTreemap;
-use std::{fmt, io::Cursor, ops::Range, panic::catch_unwind};
+use std::{fmt, ops::Range, panic::catch_unwind};
 
 /// The length of a record's header, and of a whole fence.
 pub const HEADER_BYTES: usize = 64;
@@ -345,11 +346,11 @@ fn decode_table(body: &mut Body<'_>) -> Result<TableChange> {
 
 fn decode_rows(bytes: &[u8]) -> Result<RecordBatch> {
     let failed = |error| strange("rows cannot be read").source(error);
-    // Arrow's reader panics where a buffer is said to lie outside of the message.
+    // This decoder takes what there is: it makes no room for what a message says of its length. It
+    // panics where a buffer is said to lie outside of the message.
     catch_unwind(|| {
-        let mut reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(failed)?;
-        let rows = reader.next().ok_or_else(|| strange("rows are missing"))?;
-        rows.map_err(failed)
+        let rows = StreamDecoder::new().decode(&mut Buffer::from(bytes)).map_err(failed)?;
+        rows.ok_or_else(|| strange("rows are missing"))
     })
     .unwrap_or_else(|_| Err(strange("rows cannot be read")))
 }
