@@ -77,8 +77,8 @@ MadeChange LandChange(Call call) {
   return made;
 }
 
-// Does the units of a step of the training on so many threads. Throws what a unit threw; the training
-// is of no use then, since that unit counts as done.
+// Does the units of a step of the training on so many threads. Throws what a unit threw; the
+// training is of no use then, since that unit counts as done.
 void RunTrainUnits(spfresh::Builder& builder, uint32_t threads) {
   const uint32_t units = builder.train_units();
   std::atomic<uint32_t> next = 0;

@@ -4,13 +4,13 @@
 //               [--rows=30000] [--steps=100] [--inserts] [--no-refine] [--no-scrub]
 //
 // The base is put in the order of its first principal direction: the index begins with rows of one
-// end, each step deletes a hundredth of them by chance and inserts as many of the other end, so that
-// in the end the index holds other rows that lie elsewhere. Every quarter is a line of the table,
-// then "idle", when upkeep has come to rest, and "rebuild", an index built of the rows that are
-// live then. Columns: entries of dead rows; rows whose first copy is not with the nearest centroid
-// (NPA); recall and entries scanned at 16, 32 and 48 probes; recall at targets.
-// The last line compares: the recall of the churned index less that of the rebuilt one at as many
-// entries scanned.
+// end, each step deletes a hundredth of them by chance and inserts as many of the other end, so
+// that in the end the index holds other rows that lie elsewhere. Every quarter is a line of the
+// table, then "idle", when upkeep has come to rest, and "rebuild", an index built of the rows that
+// are live then. Columns: entries of dead rows; rows whose first copy is not with the nearest
+// centroid (NPA); recall and entries scanned at 16, 32 and 48 probes; recall at targets. The last
+// line compares: the recall of the churned index less that of the rebuilt one at as many entries
+// scanned.
 #include <cmath>
 #include <memory>
 #include <numeric>
@@ -125,9 +125,8 @@ std::vector<Point> Show(const char* name, const Bench& bench, const TestIndex& i
               100 * health.stale, 100 * health.violations);
   std::vector<Point> points;
   for (const uint32_t probes : kProbes) {
-    points.push_back(Ask(bench, index,
-                         {static_cast<uint32_t>(bench.k), 0.01F, probes, kRowEnd - 1}, allowed,
-                         kth));
+    points.push_back(Ask(bench, index, {static_cast<uint32_t>(bench.k), 0.01F, probes, kRowEnd - 1},
+                         allowed, kth));
     if (probes % 16 == 0 && probes < 64) {
       std::printf("  %.3f %5.0f", points.back().recall, points.back().scanned);
     }
@@ -154,8 +153,8 @@ std::vector<double> Truth(const Bench& bench, const TestIndex& index) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  auto flags = bench::Flags(
-      argc, argv, {{"k", "10"}, {"metric", "l2"}, {"rows", "30000"}, {"steps", "100"}});
+  auto flags = bench::Flags(argc, argv,
+                            {{"k", "10"}, {"metric", "l2"}, {"rows", "30000"}, {"steps", "100"}});
   Options options;
   options.dims = static_cast<uint32_t>(std::stoul(flags["dims"]));
   options.metric = bench::MetricOf(flags["metric"]);
@@ -224,8 +223,8 @@ int main(int argc, char** argv) {
   start = bench::CpuSeconds();
   while (index.Upkeep() > 0 || tend(1)) {
   }
-  std::printf("idle after %.1f s CPU: %llu refined, %llu scrubbed\n",
-              bench::CpuSeconds() - start, static_cast<unsigned long long>(index.refined),
+  std::printf("idle after %.1f s CPU: %llu refined, %llu scrubbed\n", bench::CpuSeconds() - start,
+              static_cast<unsigned long long>(index.refined),
               static_cast<unsigned long long>(index.scrubbed));
   const std::vector<Point> churned = Show("idle", bench, index, kth);
 

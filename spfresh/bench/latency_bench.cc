@@ -59,8 +59,8 @@ int main(int argc, char** argv) {
   const size_t rows = std::min<size_t>(std::stoul(flags["rows"]), base.size() / dims);
   const double a_second = static_cast<double>(rows) * std::stod(flags["percent"]) / 100 / 60;
   const auto window = std::chrono::duration<double>(std::stod(flags["seconds"]));
-  const Request request{static_cast<uint32_t>(std::stoul(flags["k"])), std::stof(flags["target"]), 0,
-                        kRowEnd - 1};
+  const Request request{static_cast<uint32_t>(std::stoul(flags["k"])), std::stof(flags["target"]),
+                        0, kRowEnd - 1};
 
   TestIndex index(options);
   index.Build(base.data(), rows);

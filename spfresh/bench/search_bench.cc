@@ -77,9 +77,12 @@ void Ask(const TestIndex& index, const Questions& on, const std::string& target)
 }  // namespace
 
 int main(int argc, char** argv) {
-  auto flags = spfresh::bench::Flags(
-      argc, argv,
-      {{"k", "10"}, {"metric", "l2"}, {"targets", "0.9,0.95,0.99"}, {"dims", "0"}, {"sample", "65536"}});
+  auto flags = spfresh::bench::Flags(argc, argv,
+                                     {{"k", "10"},
+                                      {"metric", "l2"},
+                                      {"targets", "0.9,0.95,0.99"},
+                                      {"dims", "0"},
+                                      {"sample", "65536"}});
   spfresh::Options options;
   options.dims = static_cast<uint32_t>(std::stoul(flags["dims"]));
   options.metric = spfresh::bench::MetricOf(flags["metric"]);
@@ -120,8 +123,8 @@ int main(int argc, char** argv) {
     if (built < rows) {
       const double begin = CpuSeconds();
       insert(built, rows);
-      std::printf("%zu rows inserted at %.0f a second of CPU, upkeep included\n",
-                  rows - built, static_cast<double>(rows - built) / (CpuSeconds() - begin));
+      std::printf("%zu rows inserted at %.0f a second of CPU, upkeep included\n", rows - built,
+                  static_cast<double>(rows - built) / (CpuSeconds() - begin));
     }
   }
   uint64_t scans = 0, records = 0;
@@ -172,8 +175,7 @@ int main(int argc, char** argv) {
   }
   const spfresh::Allowed allowed{0, words};
   const auto kind = static_cast<spfresh::SqlDistance>(options.metric);
-  const std::vector<double> kth =
-      spfresh::bench::KthNearest(kind, queries, base, dims, k, allowed);
+  const std::vector<double> kth = spfresh::bench::KthNearest(kind, queries, base, dims, k, allowed);
   std::printf("%8s %8s %8s %9s %9s %9s %9s\n", "target", "recall", "probes", "scanned", "refined",
               "hits", "us CPU");
   std::fflush(stdout);

@@ -9,8 +9,7 @@
 namespace {
 
 const std::vector<spfresh::test::TestIndex>& Indexes() {
-  static const auto* indexes =
-      new std::vector<spfresh::test::TestIndex>(spfresh::fuzz::Samples());
+  static const auto* indexes = new std::vector<spfresh::test::TestIndex>(spfresh::fuzz::Samples());
   return *indexes;
 }
 
@@ -48,8 +47,7 @@ void Use(const std::shared_ptr<const spfresh::Version>& version, const spfresh::
         if (whole.shared() != version) continue;
         for (const auto& given : whole.chunks().at(own)) {
           const Chunk& added = own == posting ? chunk : *given;
-          fits = fits &&
-                 rebuild->AddOwn(added, std::vector<uint8_t>(added.size(), 1)).ok();
+          fits = fits && rebuild->AddOwn(added, std::vector<uint8_t>(added.size(), 1)).ok();
         }
       }
     }

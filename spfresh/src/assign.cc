@@ -37,8 +37,8 @@ constexpr size_t kSpillCandidates = 32;
 class Assigner {
  public:
   Assigner(const Centroids& centroids, Spill spill, float lambda, Care care)
-      : Assigner(centroids, EffortOf(spill, care),
-                 spill == Spill::kYes ? kSpillCandidates + 1 : 1, lambda) {}
+      : Assigner(centroids, EffortOf(spill, care), spill == Spill::kYes ? kSpillCandidates + 1 : 1,
+                 lambda) {}
   // One that finds the nearest of all.
   Assigner(const Centroids& centroids, Effort effort, size_t wanted, float lambda)
       : centroids_(centroids),

@@ -360,11 +360,10 @@ std::shared_ptr<const Version> Calibrator::Finish() {
         for (size_t b = 0; b < kBiases.size(); ++b) {
           const float kth2 = count < k ? 0 : truth[kth].distance2;
           const bool last = t + 1 == order.size();
-          step.progress[b] =
-              last || (count >= k && !(kth2 > 0)) ? std::numeric_limits<float>::max()
-              : count < k
-                  ? 0.0F
-                  : Stop::Progress(kBiases[b], order[t + 1].distance2, order[0].distance2, kth2);
+          step.progress[b] = last || (count >= k && !(kth2 > 0)) ? std::numeric_limits<float>::max()
+                             : count < k                         ? 0.0F
+                                         : Stop::Progress(kBiases[b], order[t + 1].distance2,
+                                                          order[0].distance2, kth2);
         }
         step.share = static_cast<float>(right) / static_cast<float>(k);
         step.read = read;

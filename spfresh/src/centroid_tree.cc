@@ -178,8 +178,8 @@ void CentroidTree::SplitRoot(const CentroidRows& rows) {
   Random random(children.size());
   std::vector<uint32_t> cluster_of;
   const auto parts = static_cast<uint32_t>((children.size() + kNodeTarget - 1) / kNodeTarget);
-  std::vector<float> means = KMeans({all.data(), children.size(), stride}, {}, parts, kRounds,
-                                    &random, &cluster_of);
+  std::vector<float> means =
+      KMeans({all.data(), children.size(), stride}, {}, parts, kRounds, &random, &cluster_of);
   if (means.size() == stride) {
     // All are equal: any division is as good.
     means.insert(means.end(), means.begin(), means.begin() + static_cast<ptrdiff_t>(stride));
@@ -218,8 +218,8 @@ void CentroidTree::Split(uint32_t level, uint32_t at, const CentroidRows& rows) 
   Random random((uint64_t{level} << 32 | at) ^ children.size() << 40);
   std::vector<uint32_t> cluster_of;
   const auto parts = std::max(2U, static_cast<uint32_t>(children.size() / kNodeTarget));
-  std::vector<float> means = KMeans({all.data(), children.size(), stride}, {}, parts, kRounds,
-                                    &random, &cluster_of);
+  std::vector<float> means =
+      KMeans({all.data(), children.size(), stride}, {}, parts, kRounds, &random, &cluster_of);
   std::vector<uint32_t> sizes(means.size() / stride);
   for (const uint32_t cluster : cluster_of) ++sizes[cluster];
   if (*std::max_element(sizes.begin(), sizes.end()) == children.size()) {
@@ -429,8 +429,7 @@ void CentroidTree::Encode(const CentroidRows& rows) {
       if (!codec_.coded()) continue;
       std::vector<uint64_t> words(n);
       std::iota(words.begin(), words.end(), uint64_t{0});
-      node.codes =
-          EncodeChunk(codec_, at, node.mean.data(), words, all.data())->WithoutRecords();
+      node.codes = EncodeChunk(codec_, at, node.mean.data(), words, all.data())->WithoutRecords();
     }
   }
 }

@@ -12,7 +12,6 @@ constexpr float kDeviations = 1;
 
 }  // namespace
 
-
 void NodeQueue::Start() {
   const uint32_t root = tree_.levels() - 1;
   if (root == 0) {

@@ -119,10 +119,9 @@ Estimate QueryCode::EstimateOf(const Beside& beside, const uint8_t* record, floa
   const float stepped = std::fabs(f.rescale) * quantum_;
   if (!certain_) return {score, beside.reach * refine_share_ * f.error + stepped};
   // |q - c| |e|, or with what earlier codes lost: | |q - x|^2 - |q - x'|^2 | <= e (2 |q - x'| + e).
-  const float rounding = stepped +
-                         kRounding * (std::fabs(beside.base) + std::fabs(f.add) +
-                                      std::fabs(f.rescale) * codec_.centre() * norm_ *
-                                          std::sqrt(static_cast<float>(stride_)));
+  const float rounding = stepped + kRounding * (std::fabs(beside.base) + std::fabs(f.add) +
+                                                std::fabs(f.rescale) * codec_.centre() * norm_ *
+                                                    std::sqrt(static_cast<float>(stride_)));
   if (is_product_) return {score, beside.reach * f.error + rounding};
   return {score, f.error * (2 * (beside.reach + beside.radius) + f.error) + rounding};
 }

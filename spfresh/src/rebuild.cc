@@ -62,8 +62,8 @@ Status Rebuild::Make(std::shared_ptr<const Version> version, uint32_t posting, T
   if (version->posting(posting) == nullptr) {
     return Status::Internal("posting " + std::to_string(posting) + " is not in use");
   }
-  const std::vector<uint32_t> own = Neighbourhood(version->state().centroids, posting,
-                                                  task == Task::kRefine ? kRefined : 1);
+  const std::vector<uint32_t> own =
+      Neighbourhood(version->state().centroids, posting, task == Task::kRefine ? kRefined : 1);
   out->reset(new Rebuild(std::move(version), own, task));
   return {};
 }
@@ -99,8 +99,7 @@ Status Rebuild::Take(size_t from, size_t to, const Chunk& chunk, std::span<const
     if (!state.Fits(chunk) || live.size() != chunk.size() || !chunk.has_records()) break;
     source.added = true;
     if (s < layout_->own) {
-      source.dead +=
-          source.members.AddLive(chunk, state.centroids.centroid(posting).data(), live);
+      source.dead += source.members.AddLive(chunk, state.centroids.centroid(posting).data(), live);
     } else {
       source.unread.push_back({chunk, {live.begin(), live.end()}});
       source.dead += static_cast<uint64_t>(std::count(live.begin(), live.end(), 0));
@@ -169,9 +168,8 @@ Status Rebuild::Plan(std::vector<uint32_t>* neighbours) {
   for (size_t c = 0; c < centroids.size() / stride; ++c) {
     if (!moved[c]) continue;
     // Its own nearest are enough: of all together the nearest are among them.
-    for (const auto& [id, distance2] :
-         NearestPostings(state.centroids, centroids.data() + c * stride,
-                         kNeighboursMax + own_ids.size())) {
+    for (const auto& [id, distance2] : NearestPostings(
+             state.centroids, centroids.data() + c * stride, kNeighboursMax + own_ids.size())) {
       float& nearest2 = near.try_emplace(id, distance2).first->second;
       nearest2 = std::min(nearest2, distance2);
     }
@@ -268,9 +266,8 @@ void Rebuild::PlanRefinement() {
   for (size_t c = 0; c < parts; ++c) {
     const float* centroid = layout_->centroids.data() + c * stride;
     layout_->moved[c] =
-        c >= sources_.size() ||
-        !std::equal(centroid, centroid + stride,
-                    state.centroids.centroid(sources_[c].posting).begin());
+        c >= sources_.size() || !std::equal(centroid, centroid + stride,
+                                            state.centroids.centroid(sources_[c].posting).begin());
   }
 }
 
@@ -286,7 +283,8 @@ bool Rebuild::Mergeable() const {
          state.options.spill_lambda, &assignments);
   std::unordered_map<uint32_t, uint32_t> arrivals;
   const auto is_full = [&](uint32_t id) {
-    return id != kNowhere && others.posting(id).entries + ++arrivals[id] > state.options.posting_max;
+    return id != kNowhere &&
+           others.posting(id).entries + ++arrivals[id] > state.options.posting_max;
   };
   for (size_t i = 0; i < own.size(); ++i) {
     if (is_full(assignments[i].primary)) return false;

@@ -83,7 +83,8 @@ void Rebalance(const Vectors& vectors, const Clusters& clusters, size_t per_clus
                std::vector<float>* centroids) {
   const auto [small, large] = std::minmax_element(clusters.sizes.begin(), clusters.sizes.end());
   const auto share = static_cast<double>(per_cluster);
-  if (static_cast<double>(*small) > kSmall * share || static_cast<double>(*large) < kLarge * share) {
+  if (static_cast<double>(*small) > kSmall * share ||
+      static_cast<double>(*large) < kLarge * share) {
     return;
   }
   const float* seed =

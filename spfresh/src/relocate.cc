@@ -288,8 +288,8 @@ void Relocation::GatherRest() {
       if (left_[s][i]) continue;
       L2Squared(members.vector(i), {layout_.centroids.data(), ids_.size(), stride_, stride_},
                 to_parts.data());
-      const auto nearest = static_cast<size_t>(
-          std::min_element(to_parts.begin(), to_parts.end()) - to_parts.begin());
+      const auto nearest = static_cast<size_t>(std::min_element(to_parts.begin(), to_parts.end()) -
+                                               to_parts.begin());
       ++counts_.checked;
       parts_[nearest].Add(members, i, members.word(i));
     }

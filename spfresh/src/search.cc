@@ -154,7 +154,8 @@ bool Search::Done(float next2) const {
   return Stop::Progress(stop.bias(), next2, nearest2_, kth2) >= StopThreshold();
 }
 
-// Of the rows seen, which share is allowed: the k-th hit lies as deep among all rows as k over that.
+// Of the rows seen, which share is allowed: the k-th hit lies as deep among all rows as k over
+// that.
 float Search::StopThreshold() const {
   const float depth = static_cast<float>(request_.k) * static_cast<float>(seen_) /
                       static_cast<float>(std::max<uint64_t>(1, visible_count_));

@@ -50,11 +50,13 @@ std::string CentroidTree::NodeFault(uint32_t level, uint32_t at, const CentroidR
   return "";
 }
 
-std::string CentroidTree::Fault(std::span<const uint32_t> postings, const CentroidRows& rows) const {
+std::string CentroidTree::Fault(std::span<const uint32_t> postings,
+                                const CentroidRows& rows) const {
   if (levels_.empty()) return postings.empty() ? "" : "the centroids' tree is empty";
   // Down from the root, as a search goes.
   std::vector<uint32_t> reached = {0};
-  if (nodes(levels() - 1) == 0 || !in_use(levels() - 1, 0)) return "the centroids' tree has no root";
+  if (nodes(levels() - 1) == 0 || !in_use(levels() - 1, 0))
+    return "the centroids' tree has no root";
   for (uint32_t level = levels(); level-- > 0;) {
     std::vector<uint32_t> children;
     for (const uint32_t at : reached) {
@@ -66,12 +68,14 @@ std::string CentroidTree::Fault(std::span<const uint32_t> postings, const Centro
     }
     std::sort(children.begin(), children.end());
     if (std::adjacent_find(children.begin(), children.end()) != children.end()) {
-      return "a child of level " + std::to_string(level) + " of the centroids' tree is in two nodes";
+      return "a child of level " + std::to_string(level) +
+             " of the centroids' tree is in two nodes";
     }
     reached = std::move(children);
     if (level == 0) break;
     uint32_t in_use_below = 0;
-    for (uint32_t at = 0; at < nodes(level - 1); ++at) in_use_below += in_use(level - 1, at) ? 1 : 0;
+    for (uint32_t at = 0; at < nodes(level - 1); ++at)
+      in_use_below += in_use(level - 1, at) ? 1 : 0;
     if (in_use_below != reached.size()) {
       return std::to_string(in_use_below) + " nodes are in use below level " +
              std::to_string(level) + " of the centroids' tree, " + std::to_string(reached.size()) +

@@ -75,8 +75,7 @@ Status Verifier::AddChunk(uint32_t posting, const Chunk& chunk, std::span<const 
   }
   if (firsts.empty()) return {};
   std::vector<Assignment> to;
-  Assign(state.centroids, firsts.data(), firsts.size() / stride, Spill::kNo, 0, &to,
-         Care::kSure);
+  Assign(state.centroids, firsts.data(), firsts.size() / stride, Spill::kNo, 0, &to, Care::kSure);
   for (size_t i = 0; i < to.size(); ++i) {
     ++found_.placed;
     if (to[i].primary == posting) continue;
@@ -107,9 +106,8 @@ Status Verifier::Compare(const Chunk& chunk, uint32_t entry, std::span<const flo
 
   if (!state.codec.coded() || !state.space.PlaceQuery(query.data(), query_place.data())) return {};
   const QueryCode code(state.codec, state.options.metric, query_place.data(), kTarget);
-  const Estimate estimate =
-      code.Refine(code.PlaceBeside(centroid, state.centroids.posting(posting).radius),
-                  chunk.record(entry));
+  const Estimate estimate = code.Refine(
+      code.PlaceBeside(centroid, state.centroids.posting(posting).radius), chunk.record(entry));
   float score;
   if (state.options.metric == Metric::kInnerProduct) {
     Dot(query_place.data(), {place.data(), 1, stride, stride}, &score);
@@ -128,7 +126,8 @@ uint32_t Verifier::Overfull() const {
   uint32_t overfull = 0;
   for (uint32_t id = 0; id < centroids.capacity(); ++id) {
     const Posting& posting = centroids.posting(id);
-    if (posting.in_use && posting.entries > most && posting.entries >= 2 * posting.stuck) ++overfull;
+    if (posting.in_use && posting.entries > most && posting.entries >= 2 * posting.stuck)
+      ++overfull;
   }
   return overfull;
 }

@@ -65,9 +65,7 @@ const Posting* Version::posting(uint32_t id) const {
   return state_->centroids.in_use(id) ? &state_->centroids.posting(id) : nullptr;
 }
 
-std::vector<float> Version::centroid(uint32_t id) const {
-  return state_->centroids.centroid(id);
-}
+std::vector<float> Version::centroid(uint32_t id) const { return state_->centroids.centroid(id); }
 
 bool Version::HasPlace(std::span<const float> vector) const {
   std::vector<float> place(stride());
@@ -253,8 +251,8 @@ bool Version::NextRefine(uint32_t* posting) const {
   for (uint32_t id = 0; id < centroids.capacity(); ++id) {
     const Posting& p = centroids.posting(id);
     if (!p.in_use || p.unrefined * kUnrefinedPart < p.primaries) continue;
-    const float owed = p.spread * static_cast<float>(p.unrefined) /
-                       static_cast<float>(std::max(1U, p.primaries));
+    const float owed =
+        p.spread * static_cast<float>(p.unrefined) / static_cast<float>(std::max(1U, p.primaries));
     if (owed > most) {
       most = owed;
       *posting = id;

@@ -38,8 +38,8 @@ Change InsertSlice(const Version& version, const std::vector<float>& vectors, si
   std::vector<uint64_t> rows;
   for (size_t i = 0; i < kSlice; ++i) rows.push_back(slice * kSlice + i);
   Change change;
-  test::Must(version.Insert(
-      rows, {vectors.data() + slice * kSlice * kDims, kSlice * size_t{kDims}}, &change));
+  test::Must(version.Insert(rows, {vectors.data() + slice * kSlice * kDims, kSlice * size_t{kDims}},
+                            &change));
   return change;
 }
 

@@ -1,5 +1,5 @@
-// Whether an index is what it should be (docs/spfresh.md, the invariants), as the verifier counts it
-// anew from its chunks, and what a test knows besides: which rows should be in it.
+// Whether an index is what it should be (docs/spfresh.md, the invariants), as the verifier counts
+// it anew from its chunks, and what a test knows besides: which rows should be in it.
 #pragma once
 
 #include <algorithm>

@@ -109,7 +109,8 @@ TEST(CodeKernels, AgreeWithPlainLoops) {
       EXPECT_EQ(static_cast<double>(stepped.sum), sum) << target;
       // Whole numbers: the same on every target.
       const float half_step = stepped.step / 2;
-      EXPECT_EQ(DotBytes(stepped, codes.data(), dims, 255), half_step * static_cast<float>(2 * whole))
+      EXPECT_EQ(DotBytes(stepped, codes.data(), dims, 255),
+                half_step * static_cast<float>(2 * whole))
           << target;
       EXPECT_EQ(DotNibbles(stepped, codes.data(), dims, 15),
                 half_step * static_cast<float>(2 * whole_nibbles))
@@ -175,8 +176,8 @@ TEST(CodeKernels, SumsOfStepsNeverOverflow) {
 TEST(CodeKernels, AQueryOfNoNumbersGivesNone) {
   std::vector<float> query(64, 1.0F);
   const std::vector<uint8_t> codes(64, 200);
-  for (const float odd : {std::numeric_limits<float>::quiet_NaN(),
-                          std::numeric_limits<float>::infinity()}) {
+  for (const float odd :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     query[5] = odd;
     EXPECT_TRUE(std::isnan(DotBytes(InSteps(query.data(), 64), codes.data(), 64, 255)));
   }

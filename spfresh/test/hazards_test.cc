@@ -220,8 +220,8 @@ double Distortion(const TestIndex& index, const std::vector<float>& vectors, siz
         if (IsSpilled(word)) continue;
         state.space.Place(vectors.data() + RowOf(word) * dims, place.data());
         float distance2;
-        L2Squared(state.centroids.centroid(id).data(), {place.data(), 1, place.size(), place.size()},
-                  &distance2);
+        L2Squared(state.centroids.centroid(id).data(),
+                  {place.data(), 1, place.size(), place.size()}, &distance2);
         sum += static_cast<double>(distance2);
         ++rows;
       }

@@ -1,6 +1,6 @@
 // Operations drawn at random on an index and on what it must agree with, a flat map: inserts,
-// deletes, every step of upkeep, checkpoints, and crashes, between steps and within them, after which
-// the index is what its last checkpoint was and gets the rows since then again.
+// deletes, every step of upkeep, checkpoints, and crashes, between steps and within them, after
+// which the index is what its last checkpoint was and gets the rows since then again.
 #pragma once
 
 #include <algorithm>
@@ -202,8 +202,7 @@ class Model {
       for (size_t i = 0; i < wanted; ++i) {
         const auto off = std::fabs(static_cast<double>(hits[i].distance) - truth[i].first);
         if (off > 1e-4 * (1 + std::fabs(truth[i].first))) {
-          wrong << "hit " << i << " is at " << hits[i].distance << " instead of "
-                << truth[i].first;
+          wrong << "hit " << i << " is at " << hits[i].distance << " instead of " << truth[i].first;
           return wrong.str();
         }
       }

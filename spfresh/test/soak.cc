@@ -4,8 +4,8 @@
 //
 // Operations are those of model.h: inserts, deletes, steps of upkeep, searches, checkpoints and
 // crashes, also within a step. Every 2,500 the case changes, by metric, codes and second copies: of
-// one half of them vectors are coded. Every hundred the whole index is counted anew. The first thing
-// that is wrong ends it, with the seed to find it.
+// one half of them vectors are coded. Every hundred the whole index is counted anew. The first
+// thing that is wrong ends it, with the seed to find it.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>

@@ -43,9 +43,8 @@ class TestIndex {
     std::unique_ptr<Builder> builder;
     Must(Builder::Begin(version_->options(), count, sample, &builder));
     do {
-      InParallel(builder->train_units(), threads, [&](size_t unit) {
-        builder->RunTrainUnit(static_cast<uint32_t>(unit));
-      });
+      InParallel(builder->train_units(), threads,
+                 [&](size_t unit) { builder->RunTrainUnit(static_cast<uint32_t>(unit)); });
     } while (builder->Train());
     version_ = builder->version();
     for (size_t from = 0; from < count;) {
@@ -303,7 +302,6 @@ class TestIndex {
     }
     return false;
   }
-
 
   // Calls work(i) for each i below "count".
   template <class Work>

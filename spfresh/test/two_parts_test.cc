@@ -58,8 +58,8 @@ Answer Cold(const test::TestIndex& index, const float* query, const Request& req
     }
     for (const uint32_t posting : postings) {
       for (const auto& chunk : index.chunks().at(posting)) {
-        test::Must(search->ScoreScan(*chunk->WithoutRecords(),
-                                     static_cast<uint32_t>(chunks.size()), allowed));
+        test::Must(search->ScoreScan(*chunk->WithoutRecords(), static_cast<uint32_t>(chunks.size()),
+                                     allowed));
         chunks.push_back(chunk);
       }
     }

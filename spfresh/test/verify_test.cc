@@ -53,8 +53,10 @@ struct Sample {
 };
 
 TEST(Verify, FindsNothingInASoundIndex) {
-  for (const auto& [dims, metric] : {std::pair{8U, Metric::kL2}, {96U, Metric::kInnerProduct},
-                                     {70U, Metric::kCosine}, {96U, Metric::kL2}}) {
+  for (const auto& [dims, metric] : {std::pair{8U, Metric::kL2},
+                                     {96U, Metric::kInnerProduct},
+                                     {70U, Metric::kCosine},
+                                     {96U, Metric::kL2}}) {
     Sample sample(dims, metric);
     for (uint64_t row = 0; row < kRows; row += 20) sample.index.Delete(row);
     const auto verifier = sample.Counted();
@@ -115,8 +117,8 @@ TEST(Verify, FindsRowsNearerToAnotherCentroid) {
   const float* vectors =
       VectorsOf(state.codec, *stranger, state.centroids.centroid(other).data(), &buffer);
   const std::vector<uint64_t> words(stranger->size(), 3);
-  const auto chunk = EncodeChunk(state.codec, home, state.centroids.centroid(home).data(), words,
-                                 vectors);
+  const auto chunk =
+      EncodeChunk(state.codec, home, state.centroids.centroid(home).data(), words, vectors);
   test::Must(verifier->AddChunk(home, *chunk, std::vector<uint8_t>(chunk->size(), 1)));
   EXPECT_GT(verifier->found().misplaced, before + chunk->size() / 2);
 }

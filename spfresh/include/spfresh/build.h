@@ -1,14 +1,14 @@
 // Trains the centroids of an index that is built in bulk, on a sample.
 //
 // Use: Begin; Train until it says that it is done; then version(), into which every vector is
-// inserted: Version::Insert, on several threads with Version::Merge, and at the end Version::Loaded;
-// a Rebuild for each posting that Version::NextWork names, and a Calibrator.
+// inserted: Version::Insert, on several threads with Version::Merge, and at the end
+// Version::Loaded; a Rebuild for each posting that Version::NextWork names, and a Calibrator.
 //
 // Nearly all of the work can be shared among threads of the caller's: the units of a step of the
 // training, and inserts of slices of the rows. The index that comes out is the same.
 //
-// Thread safety: RunTrainUnit for distinct units may run on several threads at once; everything else
-// needs the builder alone.
+// Thread safety: RunTrainUnit for distinct units may run on several threads at once; everything
+// else needs the builder alone.
 #pragma once
 
 #include <cstdint>

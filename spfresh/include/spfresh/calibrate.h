@@ -16,8 +16,9 @@
 // of all postings, in any order; Finish. The caller reads the chunks in between.
 //
 // Memory, beside the version: 1,024 queries, each with at most 32 KB of its nearest rows and, when
-// these are gone, 30 to 50 KB of steps of its search, which grow with the logarithm of the postings;
-// three vectors of the sample and two of its own. Below 100 MB for 384 dimensions, at any size.
+// these are gone, 30 to 50 KB of steps of its search, which grow with the logarithm of the
+// postings; three vectors of the sample and two of its own. Below 100 MB for 384 dimensions, at any
+// size.
 //
 // Thread safety: none; one thread at a time.
 #pragma once

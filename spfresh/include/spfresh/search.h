@@ -81,7 +81,8 @@ class Search {
   // entries that look nearest, and may be among the k nearest. Again until it names none: then the
   // answer is what Score would have given, but for chance.
   void Wanted(std::vector<uint32_t>* numbers);
-  // The chunk of this number, with its records. Corrupt also when it is not the one that was scored.
+  // The chunk of this number, with its records. Corrupt also when it is not the one that was
+  // scored.
   Status ScoreRecords(const Chunk& chunk, uint32_t number);
 
   // The nearest rows, nearest first, ties by row; each row once. Where vectors are kept whole these

@@ -61,12 +61,11 @@ class Verifier {
   // Postings with more than twice posting_max entries that no split has found to be of equal
   // vectors.
   uint32_t Overfull() const;
-  // Postings whose first copies are spread otherwise than the version says, by more than what coding
-  // them explains: re-centring goes by that.
+  // Postings whose first copies are spread otherwise than the version says, by more than what
+  // coding them explains: re-centring goes by that.
   uint32_t Misspread() const;
 
  private:
-
   explicit Verifier(std::shared_ptr<const Version> version);
 
   const std::shared_ptr<const Version> version_;

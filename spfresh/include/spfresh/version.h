@@ -83,14 +83,14 @@ class Version : public std::enable_shared_from_this<Version> {
   // and below 2^60.
   Status Insert(std::span<const uint64_t> rows, std::span<const float> vectors, Change* out) const;
 
-  // What "sibling" has beyond "base" joins this version; both were made of "base" by Insert alone, so
-  // that inserts may be computed side by side. Their chunks join in any order. Internal for versions of
-  // other centroids. O(capacity()).
+  // What "sibling" has beyond "base" joins this version; both were made of "base" by Insert alone,
+  // so that inserts may be computed side by side. Their chunks join in any order. Internal for
+  // versions of other centroids. O(capacity()).
   Status Merge(const Version& base, const Version& sibling,
                std::shared_ptr<const Version>* out) const;
 
-  // The same when all was inserted that its centroids were trained for: these count as just computed,
-  // and postings without entries are gone. O(capacity()).
+  // The same when all was inserted that its centroids were trained for: these count as just
+  // computed, and postings without entries are gone. O(capacity()).
   std::shared_ptr<const Version> Loaded() const;
 
   // A posting that wants work by its size or its drift, the largest need first, or kNone.
