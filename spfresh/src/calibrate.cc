@@ -24,16 +24,19 @@ constexpr size_t kSamplePerChunk = 4;
 // Rows kept of each query's truth: enough for the greatest depth, with both copies.
 constexpr size_t kTruth = 1000;
 // At 1 and above the thresholds of the sample say little about other queries.
-constexpr std::array<float, 2> kBiases = {0.35F, 0.7F};
-// Queries lie this far off a row, in the difference of two others as unit: nearer, and farther.
-constexpr std::array<float, 2> kWays = {0.5F, 0.8F};
+constexpr std::array<float, 5> kBiases = {0, 0.2F, 0.4F, 0.6F, 0.8F};
+// Queries lie this far off a row, in the difference of two others as unit: among rows, nearer,
+// farther.
+constexpr std::array<float, 3> kWays = {0.1F, 0.5F, 0.8F};
 constexpr size_t kEnough = 8;
+// Of the answer, what may usually be missed.
+constexpr float kUsualMissMax = 0.1F, kUsualMissMin = 0.01F;
 // How sure the codes are that keep a row out of a query's truth.
 constexpr float kSure = 0.99F, kDeviations = 2.5F;
 // Of the allowed miss, what the sample may use up: all but so much, and at least this share. The
 // rest is for queries harder than it.
 constexpr double kMissSpare = 0.03;
-constexpr double kMissShare = 0.35;
+constexpr double kMissShare = 0.5;
 
 }  // namespace
 
@@ -70,8 +73,9 @@ namespace {
 // A replay is thus as long as its depth and a logarithm, not as there are postings.
 struct Replay {
   struct Step {
-    // Toward the next posting, for each bias.
-    std::array<float, kBiases.size()> progress;
+    // The squared distances of the next posting and of the nearest, in that of the k-th hit.
+    float next;
+    float nearest;
     // Of the true k.
     float share;
     uint64_t read;
@@ -92,7 +96,7 @@ struct Replay {
 
   // Nobody stops before there is any progress.
   void Keep() {
-    if (*std::max_element(last_.progress.begin(), last_.progress.end()) <= 0) return;
+    if (last_.next <= 0) return;
     steps.push_back(last_);
     kept_ = last_.read;
   }
@@ -102,12 +106,14 @@ struct Replay {
   uint64_t kept_ = 0;
 };
 
-// The mean share found and entries read if all had stopped at this progress.
-std::pair<double, double> StopAt(const std::vector<Replay>& replays, size_t bias, float threshold) {
+// The mean share found and entries read if all had stopped there.
+std::pair<double, double> StopAt(const std::vector<Replay>& replays, const Stop::Limit& limit) {
   double share = 0, read = 0;
   for (const Replay& replay : replays) {
     // Progress only grows.
-    const auto before = [&](const Replay::Step& step) { return step.progress[bias] < threshold; };
+    const auto before = [&](const Replay::Step& step) {
+      return !limit.Reached(step.next, step.nearest, 1);
+    };
     const auto stop = std::partition_point(replay.steps.begin(), replay.steps.end() - 1, before);
     share += static_cast<double>(stop->share);
     read += static_cast<double>(stop->read);
@@ -116,12 +122,12 @@ std::pair<double, double> StopAt(const std::vector<Replay>& replays, size_t bias
   return {share / n, read / n};
 }
 
-float FindThreshold(const std::vector<Replay>& replays, size_t bias, double share) {
+float FindThreshold(const std::vector<Replay>& replays, float bias, double share) {
   float low = 0, high = 1;
-  while (high < 1e6F && StopAt(replays, bias, high).first < share) high *= 2;
+  while (high < 1e6F && StopAt(replays, {bias, high}).first < share) high *= 2;
   for (int i = 0; i < 24; ++i) {
     const float middle = (low + high) / 2;
-    (StopAt(replays, bias, middle).first < share ? low : high) = middle;
+    (StopAt(replays, {bias, middle}).first < share ? low : high) = middle;
   }
   return high;
 }
@@ -135,16 +141,46 @@ bool Enough(const Ways& ways) {
 }
 
 // At which every way has found the share: the kinds of queries to come are not known.
-float FindThreshold(const Ways& ways, size_t bias, double share) {
+float FindThreshold(const Ways& ways, float bias, double share) {
   float most = 0;
   for (const auto& replays : ways) most = std::max(most, FindThreshold(replays, bias, share));
   return most;
 }
 
-double Read(const Ways& ways, size_t bias, float threshold) {
+double Read(const Ways& ways, const Stop::Limit& limit) {
   double read = 0;
-  for (const auto& replays : ways) read += StopAt(replays, bias, threshold).second;
+  for (const auto& replays : ways) read += StopAt(replays, limit).second;
   return read;
+}
+
+// The share to be found where so much may be missed.
+double Aim(double miss) { return 1.0 - std::max(kMissShare * miss, miss - kMissSpare); }
+
+// With these thresholds for a bias.
+Stop::Rule RuleFor(const Ways& ways, float bias) {
+  Stop::Rule rule{bias, {}};
+  for (size_t m = 0; m < Stop::kMisses.size(); ++m) {
+    rule.thresholds[m] = FindThreshold(ways, bias, Aim(Stop::kMisses[m]));
+  }
+  return rule;
+}
+
+// Whose bias reads least for the usual wishes together: for one alone that would be whose sample
+// was the luckiest.
+Stop::Rule BestRule(const Ways& ways) {
+  Stop::Rule best;
+  double least = std::numeric_limits<double>::infinity();
+  for (const float bias : kBiases) {
+    const Stop::Rule rule = RuleFor(ways, bias);
+    double read = 0;
+    for (size_t m = 0; m < Stop::kMisses.size(); ++m) {
+      if (Stop::kMisses[m] > kUsualMissMax || Stop::kMisses[m] < kUsualMissMin) continue;
+      read += std::log(Read(ways, {bias, rule.thresholds[m]}));
+    }
+    if (read < least) best = rule;
+    least = std::min(least, read);
+  }
+  return best;
 }
 
 }  // namespace
@@ -176,10 +212,9 @@ size_t Calibrator::wanted() const {
 bool Calibrator::follows() const {
   const Version::State& state = version_->state();
   const Stop& stop = state.stop;
-  // An index of which half is other than it was may want the other bias.
+  // An index of which half is other than it was may want other biases.
   return stop.Suits(version_->entries()) &&
-         2 * (state.reshaped + state.changed) <= version_->entries() &&
-         std::find(kBiases.begin(), kBiases.end(), stop.bias()) != kBiases.end();
+         2 * (state.reshaped + state.changed) <= version_->entries();
 }
 
 size_t Calibrator::most_queries() const { return follows() ? kQueries / kFollowPart : kQueries; }
@@ -357,13 +392,12 @@ std::shared_ptr<const Version> Calibrator::Finish() {
           }
         }
         Replay::Step step{};
-        for (size_t b = 0; b < kBiases.size(); ++b) {
-          const float kth2 = count < k ? 0 : truth[kth].distance2;
-          const bool last = t + 1 == order.size();
-          step.progress[b] = last || (count >= k && !(kth2 > 0)) ? std::numeric_limits<float>::max()
-                             : count < k                         ? 0.0F
-                                         : Stop::Progress(kBiases[b], order[t + 1].distance2,
-                                                          order[0].distance2, kth2);
+        const float kth2 = count < k ? 0 : truth[kth].distance2;
+        if (t + 1 == order.size() || (count >= k && !(kth2 > 0))) {
+          step.next = std::numeric_limits<float>::max();
+        } else if (count >= k) {
+          step.next = order[t + 1].distance2 / kth2;
+          step.nearest = order[0].distance2 / kth2;
         }
         step.share = static_cast<float>(right) / static_cast<float>(k);
         step.read = read;
@@ -379,38 +413,22 @@ std::shared_ptr<const Version> Calibrator::Finish() {
     std::vector<Query::Found>().swap(found);
   }
 
-  // The bias that reads least for a usual wish, then its thresholds.
-  const auto aim = [](double miss) { return 1.0 - std::max(kMissShare * miss, miss - kMissSpare); };
-  size_t best_bias = 0;
-  double best_read = std::numeric_limits<double>::infinity();
-  const Ways& usual = Enough(replays[1]) ? replays[1] : replays[0];
-  if (!Enough(usual)) return Unchanged();
-  for (size_t b = 0; b < kBiases.size(); ++b) {
-    if (follows() && kBiases[b] != state.stop.bias()) continue;
-    const double read = Read(usual, b, FindThreshold(usual, b, aim(0.05F)));
-    if (read < best_read) {
-      best_read = read;
-      best_bias = b;
-    }
-  }
-  Stop::Thresholds thresholds{};
-  for (size_t d = 0; d < thresholds.size(); ++d) {
-    for (size_t m = 0; m < Stop::kMisses.size(); ++m) {
-      if (Enough(replays[d])) {
-        thresholds[d][m] = FindThreshold(replays[d], best_bias, aim(Stop::kMisses[m]));
-      } else {
-        // Without a sample so deep: as before it, and on in the same way where that is upward.
-        const float before = d == 0 ? std::numeric_limits<float>::max() : thresholds[d - 1][m];
-        const float growth = d < 2 ? 0.0F : before - thresholds[d - 2][m];
-        thresholds[d][m] = before + std::max(0.0F, growth);
-      }
+  if (!Enough(replays[0])) return Unchanged();
+  Stop::Rules rules;
+  for (size_t d = 0; d < rules.size(); ++d) {
+    if (!Enough(replays[d])) {
+      // Without a sample so deep: as before it.
+      rules[d] = rules[d - 1];
+    } else if (follows()) {
+      rules[d] = RuleFor(replays[d], state.stop.rules()[d].bias);
+    } else {
+      rules[d] = BestRule(replays[d]);
     }
   }
   Version::State next = state;
   next.reshaped = follows() ? state.reshaped + state.changed : 0;
   next.changed = 0;
-  next.stop = follows() ? state.stop.Toward(thresholds, 1.0F / kFollowPart)
-                        : Stop(kBiases[best_bias], thresholds, state.entries);
+  next.stop = follows() ? state.stop.Toward(rules, 1.0F / kFollowPart) : Stop(rules, state.entries);
   return Seal(std::move(next));
 }
 

@@ -68,10 +68,16 @@ void Prefetch(const uint8_t* from, size_t bytes) {
 
 }  // namespace
 
+struct Search::Limits {
+  float depth = 0;
+  std::array<Stop::Limit, 2> both{};
+};
+
 Search::Search(std::shared_ptr<const Version> version, const Request& request)
     : version_(std::move(version)),
       request_(request),
-      candidates_(std::make_unique<Candidates>(request.k)) {}
+      candidates_(std::make_unique<Candidates>(request.k)),
+      limits_(std::make_unique<Limits>()) {}
 
 Search::~Search() = default;
 
@@ -151,19 +157,13 @@ bool Search::Done(float next2) const {
   float kth2;
   if (!StopKth2(&kth2)) return false;
   if (!(kth2 > 0)) return true;
-  return Stop::Progress(stop.bias(), next2, nearest2_, kth2) >= StopThreshold();
-}
-
-// Of the rows seen, which share is allowed: the k-th hit lies as deep among all rows as k over
-// that.
-float Search::StopThreshold() const {
+  // Of the rows seen, which share is allowed: the k-th hit lies as deep among all rows as k over
+  // that.
   const float depth = static_cast<float>(request_.k) * static_cast<float>(seen_) /
                       static_cast<float>(std::max<uint64_t>(1, visible_count_));
-  if (depth != threshold_depth_) {
-    threshold_depth_ = depth;
-    threshold_ = version_->state().stop.Threshold(request_.recall_target, depth);
-  }
-  return threshold_;
+  if (depth != limits_->depth) *limits_ = {depth, stop.At(request_.recall_target, depth)};
+  const auto& both = limits_->both;
+  return both[0].Reached(next2, nearest2_, kth2) && both[1].Reached(next2, nearest2_, kth2);
 }
 
 // The stop rule was calibrated on searches that may find every row. Which rows a filter leaves is

@@ -13,9 +13,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the formats are little-endian");
 
 constexpr uint32_t kMagic = 0x56'50'4C'4E;  // "NLPV"
-constexpr uint32_t kFormat = 4;
-// Without what changed since the calibration, which is then nothing.
-constexpr uint32_t kFormatWithoutChanged = 3;
+constexpr uint32_t kFormat = 5;
 constexpr uint32_t kCapacityMax = 1U << 28;
 // More than can be: a level has twelve times as many nodes as the one above it, or more.
 constexpr uint32_t kLevelsMax = 16;
@@ -89,8 +87,10 @@ std::vector<uint8_t> Version::Serialize() const {
   w.Put(s.space.norm_bound());
   w.Put(s.options.seed);
   w.Put(s.stop.entries());
-  w.Put(s.stop.bias());
-  for (const auto& line : s.stop.thresholds()) w.PutAll(line.data(), line.size());
+  for (const auto& [bias, thresholds] : s.stop.rules()) {
+    w.Put(bias);
+    w.PutAll(thresholds.data(), thresholds.size());
+  }
   w.Put(s.changed);
   w.Put(s.reshaped);
   w.Put(s.scrub_from);
@@ -142,7 +142,7 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
   Reader r(bytes);
   if (r.Get<uint32_t>() != kMagic) return Status::Corrupt("an index version does not begin as one");
   const auto format = r.Get<uint32_t>();
-  if (format != kFormat && format != kFormatWithoutChanged) {
+  if (format != kFormat) {
     return Status::Corrupt("an index version has format " + std::to_string(format) +
                            ", which is not known here");
   }
@@ -159,24 +159,27 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
   const auto norm_bound = r.Get<float>();
   o.seed = r.Get<uint64_t>();
   const auto stop_entries = r.Get<uint64_t>();
-  const auto stop_bias = r.Get<float>();
-  Stop::Thresholds thresholds{};
-  for (auto& line : thresholds) r.GetAll(line.data(), line.size());
-  const bool has_changed = format != kFormatWithoutChanged;
-  const auto changed = has_changed ? r.Get<uint64_t>() : 0;
-  const auto reshaped = has_changed ? r.Get<uint64_t>() : 0;
+  Stop::Rules rules;
+  bool has_biases = true;
+  for (auto& [bias, thresholds] : rules) {
+    bias = r.Get<float>();
+    r.GetAll(thresholds.data(), thresholds.size());
+    has_biases = has_biases && bias >= 0 && bias <= 1;
+  }
+  const auto changed = r.Get<uint64_t>();
+  const auto reshaped = r.Get<uint64_t>();
   const auto scrub_from = r.Get<uint32_t>();
   const bool scrub_again = r.Get<uint32_t>() != 0;
   if (r.cut_short()) return Status::Corrupt("an index version is cut short");
   if (const Status status = o.Check(); !status.ok()) {
     return Status::Corrupt("an index version has bad options: " + status.message());
   }
-  if (!(norm_bound >= 0 && std::isfinite(norm_bound)) || !(stop_bias >= 0 && stop_bias <= 1) ||
-      changed > kChangedMax || reshaped > kChangedMax) {
+  if (!(norm_bound >= 0 && std::isfinite(norm_bound)) || !has_biases || changed > kChangedMax ||
+      reshaped > kChangedMax) {
     return Status::Corrupt("an index version has numbers that cannot be");
   }
   State s(o, Space(o, norm_bound));
-  s.stop = Stop(stop_bias, thresholds, stop_entries);
+  s.stop = Stop(rules, stop_entries);
   s.changed = changed;
   s.reshaped = reshaped;
   s.scrub_from = scrub_from;

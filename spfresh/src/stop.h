@@ -6,9 +6,10 @@
 // only grows while a search goes on (d grows, r shrinks), and where it is large little is left to
 // be found: with bias 1 it is, but for a constant, the distance of the query to the plane between
 // the cells over r, Quake's measure; with bias 0 it is the simple ratio d / r. Which bias serves
-// best differs with the data and is found, with the threshold, by scanning everything for a sample
-// of queries (see calibrate.h). The threshold depends on how deep the k-th hit lies among all
-// rows: k without a filter, k / selectivity with one; a filter thus widens a search in two ways.
+// best differs with the data and with the depth at which the k-th hit lies among all rows (k
+// without a filter, k / selectivity with one; a filter thus widens a search in two ways): where an
+// answer is one cluster the first serves, where it is many clusters the second. Both bias and
+// threshold are found by scanning everything for a sample of queries (see calibrate.h).
 #pragma once
 
 #include <array>
@@ -22,17 +23,29 @@ class Stop {
   // Shares of the answer that may be missing, and depths, for which thresholds are kept.
   static constexpr std::array<float, 8> kMisses = {0.5F,  0.3F,  0.2F,  0.1F,
                                                    0.05F, 0.02F, 0.01F, 0.005F};
-  static constexpr std::array<float, 4> kDepths = {1, 10, 100, 400};
-  using Thresholds = std::array<std::array<float, kMisses.size()>, kDepths.size()>;
+  static constexpr std::array<float, 6> kDepths = {1, 4, 10, 30, 100, 400};
+  // The progress at which a search may stop.
+  struct Limit {
+    float bias;
+    float threshold;
+
+    bool Reached(float next2, float nearest2, float kth2) const {
+      return next2 - bias * nearest2 >= threshold * kth2;
+    }
+  };
+  // At one depth: the bias, and the threshold for each miss.
+  struct Rule {
+    float bias = 0;
+    std::array<float, kMisses.size()> thresholds{};
+  };
+  using Rules = std::array<Rule, kDepths.size()>;
 
   // The state before any calibration: only a bound may stop a search.
   Stop() = default;
-  Stop(float bias, const Thresholds& thresholds, uint64_t entries)
-      : bias_(bias), entries_(entries), thresholds_(thresholds) {}
+  Stop(const Rules& rules, uint64_t entries) : entries_(entries), rules_(rules) {}
 
   bool calibrated() const { return entries_ != 0; }
-  float bias() const { return bias_; }
-  const Thresholds& thresholds() const { return thresholds_; }
+  const Rules& rules() const { return rules_; }
   // The entries of the index when this was calibrated from the ground up.
   uint64_t entries() const { return entries_; }
   // Whether an index of so many entries is of the kind that this was calibrated for, so that it
@@ -41,20 +54,17 @@ class Stop {
     return calibrated() && entries <= entries_ + entries_ / 2 && entries >= entries_ / 2;
   }
 
-  // The same with each threshold moved a part of the way to these.
-  Stop Toward(const Thresholds& thresholds, float part) const;
+  // The same with each threshold moved a part of the way to that of rules with the same biases.
+  Stop Toward(const Rules& rules, float part) const;
 
-  static float Progress(float bias, float next2, float nearest2, float kth2) {
-    return (next2 - bias * nearest2) / kth2;
-  }
-
-  // The progress at which a search may stop. REQUIRES: calibrated()
-  float Threshold(float recall_target, float depth) const;
+  // What a search has to reach whose k-th hit lies so deep: the limits of the depths below and
+  // above it, both, since what is wanted between them need not lie between theirs: an answer is
+  // then still in its cluster, or no longer. REQUIRES: calibrated()
+  std::array<Limit, 2> At(float recall_target, float depth) const;
 
  private:
-  float bias_ = 0;
   uint64_t entries_ = 0;
-  Thresholds thresholds_{};
+  Rules rules_{};
 };
 
 }  // namespace spfresh

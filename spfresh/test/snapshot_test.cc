@@ -112,19 +112,6 @@ TEST(Snapshot, RemembersWhatChangedSinceTheCalibration) {
   EXPECT_TRUE(index.version().WantsCalibration());
 }
 
-TEST(Snapshot, ReadsTheFormatWithoutWhatChanged) {
-  const test::TestIndex index = Some(Metric::kL2, 6);
-  std::vector<uint8_t> bytes = index.version().Serialize();
-  // The two counts stand behind the thresholds.
-  bytes.erase(bytes.begin() + 192, bytes.begin() + 208);
-  bytes[4] = 3;
-  std::shared_ptr<const Version> back;
-  const Status status = Version::Open(bytes, &back);
-  ASSERT_TRUE(status.ok()) << status.message();
-  EXPECT_EQ(back->entries(), index.version().entries());
-  EXPECT_EQ(back->calibrated_entries(), index.version().calibrated_entries());
-}
-
 TEST(Snapshot, RefusesAFormatOfThePast) {
   std::vector<uint8_t> bytes = Some(Metric::kL2, 6).version().Serialize();
   bytes[4] = 1;

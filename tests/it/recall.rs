@@ -158,7 +158,7 @@ async fn recall_is_measured_on_demand_and_in_the_background() {
     let good: f64 = client.query_one(wide, &[]).await.unwrap().get(0);
     client.batch_execute("SET nearlake.recall_target = 0.5").await.unwrap();
     let poor: f64 = client.query_one(wide, &[]).await.unwrap().get(0);
-    assert!(poor < good, "{poor} {good}");
+    assert!(good >= 0.93 && poor + 0.1 < good, "{poor} {good}");
     client.batch_execute("RESET nearlake.recall_target").await.unwrap();
     for (call, state) in [
         ("nearlake_recall('t_v', 0)", "22023"),

@@ -3,12 +3,12 @@
 // the truth had been found.
 //
 // Queries are not like rows: they lie beside them, farther from the nearest. So the sample is made
-// of rows pushed off by the difference of two others, and the thresholds leave a part of the
-// allowed miss unused.
+// of rows pushed off by the difference of two others, little or far, each of the ways has to find
+// the wanted share, and the thresholds leave a part of the allowed miss unused.
 //
 // An index that is of the size for which it was calibrated, and half of which at least is as it was
 // then, is followed: a quarter of the queries,
-// the bias kept, and each threshold moved a quarter of the way to what they say, so that it costs
+// the biases kept, and each threshold moved a quarter of the way to what they say, so that it costs
 // little enough to be done whenever a twentieth of the entries changed, and four steps together
 // know as much as one from the ground up.
 //

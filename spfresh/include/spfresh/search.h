@@ -107,7 +107,6 @@ class Search {
  private:
   Search(std::shared_ptr<const Version> version, const Request& request);
   bool Done(float next2) const;
-  float StopThreshold() const;
   bool CameLate();
   bool CannotHold(uint32_t posting, float distance2) const;
   float KthDistance2() const;
@@ -160,9 +159,9 @@ class Search {
   uint64_t visible_count_ = 0;
   // When so many have been seen, the hits may tell again whether more are to come.
   uint64_t stop_at_ = 0;
-  // The stop rule's threshold when it was last asked for, and for which depth: mostly the same.
-  mutable float threshold_depth_ = 0;
-  mutable float threshold_ = 0;
+  // What the stop rule wants, and at which depth it was last asked: mostly the same.
+  struct Limits;
+  std::unique_ptr<Limits> limits_;
   // Spare room for Score.
   std::vector<uint32_t> visible_;
   std::vector<float> scores_;
