@@ -4,9 +4,9 @@
 //! Where there is a certificate, the first byte tells what a client speaks: a handshake begins with one
 //! that no request begins with. So one port serves both, as the Postgres port does.
 
-use super::Options;
+use super::{Options, linger::Lingering};
 use crate::{clock::SharedClock, tls::Encryption};
-use axum::{Router, body::Body, extract::Request};
+use axum::{Router, body::Body, extract::Request, http::header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
@@ -187,7 +187,10 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let mut request: Request = request.map(Body::new);
+        let waits = request.headers().contains_key(header::EXPECT);
+        let clock = SharedClock::clone(&shared.clock);
+        let mut request: Request =
+            request.map(|body| Body::new(Lingering::new(body, waits, clock)));
         request.extensions_mut().insert(Peer(peer));
         shared.router.clone().oneshot(request)
     });

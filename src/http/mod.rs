@@ -20,6 +20,7 @@ mod console;
 mod cors;
 mod gate;
 mod health;
+mod linger;
 mod listener;
 mod metrics;
 mod namespaces;

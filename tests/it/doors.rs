@@ -343,6 +343,39 @@ async fn bodies_that_would_harm_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_refused_may_say_the_rest() {
+    const LENGTH: usize = 6 << 20;
+    let node = support::start_on("memory:", &["--http-max-body", "4MiB"]).await;
+    let head = |more: &str| {
+        format!(
+            "POST /v2/namespaces/n HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             {more}Content-Length: {LENGTH}\r\n\r\n"
+        )
+    };
+    let answer = async |stream: &mut TcpStream| {
+        let mut piece = vec![0; 4096];
+        let count = stream.read(&mut piece).await.unwrap();
+        String::from_utf8_lossy(&piece[..count]).into_owned()
+    };
+    let mut stream = TcpStream::connect(node.http_addr()).await.unwrap();
+    stream.write_all(head("").as_bytes()).await.unwrap();
+    let refused = answer(&mut stream).await;
+    assert_eq!(status(&refused), 413, "{refused}");
+    // The answer came before the body; the connection serves on after it.
+    stream.write_all(&vec![b' '; LENGTH]).await.unwrap();
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let alive = answer(&mut stream).await;
+    assert_eq!(status(&alive), 200, "{alive}");
+
+    // Who waits to be told to begin is not.
+    let mut stream = TcpStream::connect(node.http_addr()).await.unwrap();
+    stream.write_all(head("Expect: 100-continue\r\n").as_bytes()).await.unwrap();
+    let refused = answer(&mut stream).await;
+    assert_eq!(status(&refused), 413, "{refused}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heads_have_bounds_and_requests_may_come_in_one_piece() {
     let node = support::start().await;
     let at = node.http_addr();
