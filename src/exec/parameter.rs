@@ -5,7 +5,7 @@
 //! computed by the optimiser either, since the plan outlives the statement: such calls are held
 //! as further parameters meanwhile, and put back after.
 
-use crate::sql::nearest::Nearest;
+use crate::sql::{nearest::Nearest, nearest_join::NearestJoin};
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::{
     common::{
@@ -54,16 +54,25 @@ fn number(placeholder: &Placeholder) -> Option<usize> {
 /// The parameters that the planner must know: those of LIMIT and OFFSET.
 pub(super) fn needed_by_planner(plan: &LogicalPlan) -> Vec<usize> {
     let mut needed = Vec::new();
-    let _ = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::Limit(limit) = node {
-            for expr in limit.skip.iter().chain(&limit.fetch) {
-                let _ = expr.apply(|part| {
-                    if let Expr::Placeholder(placeholder) = part {
-                        needed.extend(number(placeholder));
-                    }
-                    Ok(TreeNodeRecursion::Continue)
-                });
+    let mut need = |expr: &Expr| {
+        let _ = expr.apply(|part| {
+            if let Expr::Placeholder(placeholder) = part {
+                needed.extend(number(placeholder));
             }
+            Ok(TreeNodeRecursion::Continue)
+        });
+    };
+    let _ = plan.apply_with_subqueries(|node| {
+        match node {
+            LogicalPlan::Limit(limit) => {
+                limit.skip.iter().chain(&limit.fetch).for_each(|count| need(count));
+            }
+            LogicalPlan::Extension(Extension { node }) => {
+                if let Some(join) = node.as_any().downcast_ref::<NearestJoin>() {
+                    join.skip.iter().chain([&join.fetch]).for_each(&mut need);
+                }
+            }
+            _ => {}
         }
         Ok(TreeNodeRecursion::Continue)
     });

@@ -13,6 +13,11 @@
 //!                                                 …
 //!                                                   Cross Join: Distinct a.x as outer:x
 //! ```
+//!
+//! Where a subquery asks for the nearest rows of a table it becomes a search for each outer row
+//! instead (`apply/nearest.rs`).
+
+mod nearest;
 
 use crate::{
     error::{Error, Result},
@@ -20,6 +25,7 @@ use crate::{
         binder::{Binder, build},
         error::from_datafusion,
         expression::binary,
+        nearest_join::NearestJoin,
     },
 };
 use arrow::datatypes::{Field, Schema};
@@ -32,8 +38,9 @@ use datafusion::{
     datasource::provider_as_source,
     functions_window::row_number::row_number_udwf,
     logical_expr::{
-        Case, Distinct, Expr, Join, LogicalPlan, LogicalPlanBuilder, Operator, RecursiveQuery,
-        WindowFrame, WindowFunctionDefinition,
+        Case, Distinct, Expr, Extension, Join, LogicalPlan, LogicalPlanBuilder, Operator,
+        RecursiveQuery, SubqueryAlias, UserDefinedLogicalNodeCore, WindowFrame,
+        WindowFunctionDefinition,
         expr::{Sort as SortExpr, WindowFunction, WindowFunctionParams},
     },
 };
@@ -123,6 +130,9 @@ impl Binder<'_> {
             let right = build(LogicalPlanBuilder::from(right).project(columns))?;
             return build(LogicalPlanBuilder::from(left).join_on(right, kind, [always()]));
         }
+        if let Some(joined) = self.nearest_join(&left, &right, &columns, kind)? {
+            return Ok(joined);
+        }
         let names: HashMap<Column, String> = outer
             .iter()
             .map(|column| (column.clone(), self.qualifier(&format!("outer:{}", column.name))))
@@ -131,7 +141,7 @@ impl Binder<'_> {
             outer.iter().map(|column| Expr::Column(column.clone()).alias(&names[column])).collect();
         let plan = LogicalPlanBuilder::from(left.clone()).project(exprs);
         let plan = build(plan.and_then(LogicalPlanBuilder::distinct))?;
-        let domain = Domain { plan, names, work: None };
+        let domain = Domain { plan, names, found: None, work: None };
         let right = domain.push(self, &right)?;
         let mut kept: Vec<Expr> = domain.columns();
         kept.extend(columns);
@@ -139,7 +149,7 @@ impl Binder<'_> {
         let on: Vec<Expr> = outer
             .iter()
             .map(|column| {
-                let inner = Expr::Column(Column::new_unqualified(&domain.names[column]));
+                let inner = domain.column(column);
                 binary(Expr::Column(column.clone()), Operator::IsNotDistinctFrom, inner)
             })
             .collect();
@@ -175,11 +185,14 @@ fn refers(expr: &Expr) -> bool {
     expr.exists(|part| Ok(matches!(part, Expr::OuterReferenceColumn(..)))).unwrap_or(false)
 }
 
-/// The distinct values of the outer columns, on their way down a subquery's plan.
+/// The distinct values of the outer columns, or the outer rows themselves, on their way down a
+/// subquery's plan.
 struct Domain {
     plan: LogicalPlan,
     /// The name that each outer column has in it.
     names: HashMap<Column, String>,
+    /// In a left join of the outer rows: the column that tells whether one has found anything.
+    found: Option<String>,
     /// In the step of a recursion: the work table that carries the values, and its new scan.
     work: Option<(String, LogicalPlan)>,
 }
@@ -188,7 +201,13 @@ impl Domain {
     fn columns(&self) -> Vec<Expr> {
         let mut names: Vec<&String> = self.names.values().collect();
         names.sort();
+        names.extend(&self.found);
         names.into_iter().map(|name| Expr::Column(Column::new_unqualified(name))).collect()
+    }
+
+    /// An outer column within it.
+    fn column(&self, outer: &Column) -> Expr {
+        Expr::Column(Column::new_unqualified(&self.names[outer]))
     }
 
     /// An expression with the domain's columns in the place of the outer ones.
@@ -256,27 +275,11 @@ impl Domain {
             }
             LogicalPlan::Projection(projection) => {
                 let input = self.push(binder, &projection.input)?;
-                let mut exprs = self.columns();
-                for (place, expr) in projection.expr.iter().enumerate() {
-                    let (qualifier, field) = projection.schema.qualified_field(place);
-                    let made = self.within(expr)?;
-                    exprs.push(match (&made, made == *expr) {
-                        (_, true) | (Expr::Alias(_), _) => made,
-                        _ => made.alias_qualified(qualifier.cloned(), field.name()),
-                    });
-                }
-                build(LogicalPlanBuilder::from(input).project(exprs))
+                self.project(input, projection, None)
             }
             LogicalPlan::SubqueryAlias(alias) => {
                 let input = self.push(binder, &alias.input)?;
-                let mut exprs = self.columns();
-                for place in 0..alias.schema.fields().len() {
-                    let (qualifier, field) = alias.input.schema().qualified_field(place);
-                    let (_, shown) = alias.schema.qualified_field(place);
-                    let column = Expr::Column(Column::from((qualifier, field)));
-                    exprs.push(column.alias_qualified(Some(alias.alias.clone()), shown.name()));
-                }
-                build(LogicalPlanBuilder::from(input).project(exprs))
+                self.alias(input, alias)
             }
             LogicalPlan::Sort(sort) if sort.fetch.is_none() => {
                 let input = self.push(binder, &sort.input)?;
@@ -312,7 +315,11 @@ impl Domain {
                     LogicalPlanBuilder::window_plan(input, windows).map_err(from_datafusion)?;
                 build(LogicalPlanBuilder::from(plan).project(exprs))
             }
-            LogicalPlan::Limit(limit) => self.push_limit(binder, limit),
+            LogicalPlan::Limit(limit) => match self.nearest(binder, limit)? {
+                Some(joined) => Ok(joined),
+                None => self.push_limit(binder, limit),
+            },
+            LogicalPlan::Extension(extension) => self.push_search(binder, extension),
             LogicalPlan::Join(join) => self.push_join(binder, join),
             LogicalPlan::Union(union) => {
                 let mut all: Option<LogicalPlanBuilder> = None;
@@ -335,6 +342,18 @@ impl Domain {
             LogicalPlan::RecursiveQuery(query) => self.push_recursion(binder, query),
             _ => Err(unsupported()),
         }
+    }
+
+    /// Rows that carry the domain's columns, the subquery's own under its alias.
+    fn alias(&self, input: LogicalPlan, alias: &SubqueryAlias) -> Result<LogicalPlan> {
+        let mut exprs = self.columns();
+        for place in 0..alias.schema.fields().len() {
+            let (qualifier, field) = alias.input.schema().qualified_field(place);
+            let (_, shown) = alias.schema.qualified_field(place);
+            let column = Expr::Column(Column::from((qualifier, field)));
+            exprs.push(column.alias_qualified(Some(alias.alias.clone()), shown.name()));
+        }
+        build(LogicalPlanBuilder::from(input).project(exprs))
     }
 
     /// A window function within each value of the domain.
@@ -485,6 +504,16 @@ impl Domain {
         build(plan.and_then(|plan| plan.project(exprs)))
     }
 
+    /// A search for each row of a subquery of its own: that subquery's rows carry the values.
+    fn push_search(&self, binder: &mut Binder<'_>, extension: &Extension) -> Result<LogicalPlan> {
+        let join = extension.node.as_any().downcast_ref::<NearestJoin>().ok_or_else(unsupported)?;
+        let outer = self.push(binder, &join.outer)?;
+        let exprs = self.all_within(&join.expressions())?;
+        let join = join.with_exprs_and_inputs(exprs, vec![outer, join.rows.clone()]);
+        let node = Arc::new(join.map_err(from_datafusion)?);
+        Ok(LogicalPlan::Extension(Extension { node }))
+    }
+
     fn push_join(&self, binder: &mut Binder<'_>, join: &Join) -> Result<LogicalPlan> {
         let equal = match join.null_equality {
             NullEquality::NullEqualsNothing => Operator::Eq,
@@ -559,6 +588,7 @@ impl Domain {
         let carrier = Domain {
             plan: self.plan.clone(),
             names: self.names.clone(),
+            found: None,
             work: Some((query.name.clone(), scan)),
         };
         let step = carrier.push(binder, &query.recursive_term)?;

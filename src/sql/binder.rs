@@ -17,7 +17,7 @@ use datafusion::{
         Column,
         tree_node::{Transformed, TreeNode},
     },
-    logical_expr::{Expr, LogicalPlan, ScalarUDF},
+    logical_expr::{Expr, LogicalPlan, ScalarUDF, TableScan},
     sql::sqlparser::{ast, tokenizer::Span},
 };
 use std::{
@@ -63,6 +63,8 @@ pub(crate) struct Binder<'a> {
     /// Correlated subqueries, for the rows around them.
     pub(crate) applies: Vec<super::apply::Applies>,
     qualifiers: HashSet<String>,
+    /// The tables that are scanned, by the qualifiers of their columns.
+    scans: HashMap<String, Arc<Table>>,
     depth: usize,
 }
 
@@ -138,6 +140,7 @@ impl<'a> Binder<'a> {
             windows: HashMap::new(),
             applies: Vec::new(),
             qualifiers: HashSet::new(),
+            scans: HashMap::new(),
             depth: 0,
         }
     }
@@ -208,6 +211,16 @@ impl<'a> Binder<'a> {
     /// A qualifier for a part of FROM: its alias, or that with a number where it was used before.
     pub(crate) fn qualifier(&mut self, alias: &str) -> String {
         super::typed::unique(&mut self.qualifiers, alias)
+    }
+
+    /// A scan of a table's own columns is made under this qualifier.
+    pub(crate) fn remember_scan(&mut self, qualifier: &str, table: &Arc<Table>) {
+        self.scans.insert(qualifier.to_owned(), Arc::clone(table));
+    }
+
+    /// The table of which a scan reads the columns; `None` for other sources.
+    pub(crate) fn table_of(&self, scan: &TableScan) -> Option<Arc<Table>> {
+        self.scans.get(scan.table_name.table()).cloned()
     }
 
     // Names of relations.

@@ -241,6 +241,9 @@ impl Binder<'_> {
         qualifier: &str,
     ) -> Result<Rows> {
         self.tables.insert(table.id);
+        if hidden == Hidden::None {
+            self.remember_scan(qualifier, table);
+        }
         let source = self.relations.table(table, hidden);
         let plan = build(LogicalPlanBuilder::scan(qualifier, source, None))?;
         let places = plan.schema().columns();

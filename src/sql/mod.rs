@@ -10,7 +10,8 @@
 //! `query.rs` and `from.rs` (FROM, WHERE, GROUP BY … over a scope of named, typed columns) →
 //! `expression.rs` (operators, casts and functions chosen by PostgreSQL's rules, in
 //! `operators.rs`, `coerce.rs`, `functions/`) → `push_down.rs`, at optimisation, which makes
-//! ORDER BY distance LIMIT k one node ([`nearest::Nearest`]).
+//! ORDER BY distance LIMIT k one node ([`nearest::Nearest`]). Where it stands for each row of another
+//! plan, `apply.rs` has made a join of it ([`nearest_join::NearestJoin`]).
 //!
 //! The binder makes DataFusion's expressions itself instead of leaving it to DataFusion's SQL
 //! planner: PostgreSQL chooses operators and functions by types that Arrow does not have (an
@@ -35,6 +36,7 @@ pub mod functions;
 mod generated;
 mod names;
 pub mod nearest;
+pub mod nearest_join;
 mod operators;
 mod parse;
 pub mod piecemeal;

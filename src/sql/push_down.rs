@@ -18,24 +18,30 @@
 //! gives all rows that tie with the k-th. A filter that bounds the distance from above becomes the
 //! search's radius: of the k nearest those within it are the answer. One that bounds it from below has
 //! the search go on behind the rows that are nearer: the next page of a list.
+//!
+//! The same form under LATERAL, once for each outer row, is recognised when the query is bound
+//! (`apply/nearest.rs`); here filters of the outer rows sink below that join.
 
 use crate::{
     catalog::Table,
+    ids::ColumnId,
     sql::{
         functions::distance::as_distance,
         nearest::{ALL, Bound, DISTANCE_COLUMN, Nearest},
+        nearest_join::NearestJoin,
         piecemeal::Piecemeal,
     },
     vector::Metric,
 };
 use datafusion::{
     common::{
-        Column, Result, ScalarValue,
+        Column, DataFusionError, Result, ScalarValue,
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     logical_expr::{
         BinaryExpr, Expr, Extension, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
-        Sort, SubqueryAlias, TableScan, TableSource, utils::split_conjunction_owned,
+        Sort, SubqueryAlias, TableScan, TableSource, expr::Sort as SortExpr,
+        utils::split_conjunction_owned,
     },
     optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule},
 };
@@ -47,7 +53,62 @@ pub(crate) type TableOf = fn(&Arc<dyn TableSource>) -> Option<Arc<Table>>;
 /// The rules to append to DataFusion's.
 #[must_use]
 pub fn optimizer_rules(table_of: TableOf) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    vec![Arc::new(PushDown { table_of })]
+    vec![Arc::new(PushDown { table_of }), Arc::new(SinkFilters)]
+}
+
+/// The rule for filters above a [`NearestJoin`]. What has sunk DataFusion pushes further in its next
+/// pass.
+#[derive(Debug)]
+struct SinkFilters;
+
+impl OptimizerRule for SinkFilters {
+    fn name(&self) -> &str {
+        "sink_filters"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::TopDown)
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        _: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        let LogicalPlan::Filter(filter) = &plan else { return Ok(Transformed::no(plan)) };
+        let sunk = match filter.input.as_ref() {
+            // What leaves columns out is no hindrance.
+            LogicalPlan::Projection(projection)
+                if matches!(projection.input.as_ref(), LogicalPlan::Extension(_))
+                    && projection.expr.iter().all(|expr| matches!(expr, Expr::Column(_))) =>
+            {
+                let predicate = below_projection(filter.predicate.clone(), projection)?;
+                let below = Filter::try_new(predicate, Arc::clone(&projection.input))?;
+                let over = |input| {
+                    let (exprs, schema) = (projection.expr.clone(), Arc::clone(&projection.schema));
+                    let again = Projection::try_new_with_schema(exprs, Arc::new(input), schema)?;
+                    Ok::<_, DataFusionError>(LogicalPlan::Projection(again))
+                };
+                sunk(&below)?.map(over).transpose()?
+            }
+            _ => sunk(filter)?,
+        };
+        Ok(match sunk {
+            Some(sunk) => Transformed::yes(sunk),
+            None => Transformed::no(plan),
+        })
+    }
+}
+
+/// A filter of a [`NearestJoin`], of which something can sink.
+fn sunk(filter: &Filter) -> Result<Option<LogicalPlan>> {
+    let LogicalPlan::Extension(Extension { node }) = filter.input.as_ref() else {
+        return Ok(None);
+    };
+    match node.as_any().downcast_ref::<NearestJoin>() {
+        Some(join) => join.sunk(filter),
+        None => Ok(None),
+    }
 }
 
 /// The rule.
@@ -98,7 +159,7 @@ impl OptimizerRule for PushDown {
 }
 
 /// What stands between the sort and the scan, from above.
-enum Step<'p> {
+pub(super) enum Step<'p> {
     Projection(&'p Projection),
     Alias(&'p SubqueryAlias),
 }
@@ -132,15 +193,16 @@ impl PushDown {
         {
             return Ok(None);
         }
-        let Some((steps, scan, order, filters)) = descend(&sort.input, &key.expr)? else {
+        let Some(Descent { steps, scan, keys, filters }) = descend(&sort.input, [key])? else {
             return Ok(None);
         };
+        let [order] = keys.as_slice() else { return Ok(None) };
         // A scan that was cut short has lost rows that may be nearer.
         if scan.fetch.is_some() {
             return Ok(None);
         }
         let Some(table) = (self.table_of)(&scan.source) else { return Ok(None) };
-        let Some(search) = search(&order, &table) else { return Ok(None) };
+        let Some(search) = search(order, &table, is_constant) else { return Ok(None) };
         let mut all = filters;
         for filter in &scan.filters {
             if !all.contains(filter) {
@@ -151,12 +213,12 @@ impl PushDown {
         if all.iter().any(Expr::is_volatile) {
             return Ok(None);
         }
-        let within = take_bound(&mut all, &order, Side::Above);
-        let beyond = take_bound(&mut all, &order, Side::Below);
+        let within = take_bound(&mut all, order, Side::Above, is_constant);
+        let beyond = take_bound(&mut all, order, Side::Below, is_constant);
         let node = Nearest::new(scan, table, search.column, search.metric, search.query, k, all)?;
         let node = Nearest { ties: !further.is_empty(), within, beyond, ..node };
         let nearest = LogicalPlan::Extension(Extension { node: Arc::new(node) });
-        let rows = rebuild(nearest, scan, &steps, &order)?;
+        let rows = rebuild(nearest, scan, &steps, order)?;
         if further.is_empty() {
             return Ok(Some(rows));
         }
@@ -164,31 +226,38 @@ impl PushDown {
     }
 }
 
-type Descent<'p> = (Vec<Step<'p>>, &'p TableScan, Expr, Vec<Expr>);
+/// A scan below a sort.
+pub(super) struct Descent<'p> {
+    pub(super) steps: Vec<Step<'p>>,
+    pub(super) scan: &'p TableScan,
+    /// The sort's keys in terms of the scan's columns.
+    pub(super) keys: Vec<Expr>,
+    /// What filters between them ask, in terms of the scan's columns.
+    pub(super) filters: Vec<Expr>,
+}
 
-/// Down to the scan; the order and the filters in terms of its columns.
-fn descend<'p>(input: &'p LogicalPlan, order: &Expr) -> Result<Option<Descent<'p>>> {
+/// From a sort by some keys down to the scan.
+pub(super) fn descend<'p>(
+    input: &'p LogicalPlan,
+    keys: impl IntoIterator<Item = &'p SortExpr>,
+) -> Result<Option<Descent<'p>>> {
     let mut steps = Vec::new();
-    let mut order = order.clone();
+    let mut keys: Vec<Expr> = keys.into_iter().map(|key| key.expr.clone()).collect();
     let mut filters: Vec<Expr> = Vec::new();
     let mut plan = input;
     loop {
         plan = match plan {
             LogicalPlan::Projection(projection) => {
-                order = below_projection(order, projection)?;
-                filters = filters
-                    .into_iter()
-                    .map(|filter| below_projection(filter, projection))
-                    .collect::<Result<_>>()?;
+                let below = |expr| below_projection(expr, projection);
+                keys = keys.into_iter().map(below).collect::<Result<_>>()?;
+                filters = filters.into_iter().map(below).collect::<Result<_>>()?;
                 steps.push(Step::Projection(projection));
                 &projection.input
             }
             LogicalPlan::SubqueryAlias(alias) => {
-                order = below_alias(order, alias)?;
-                filters = filters
-                    .into_iter()
-                    .map(|filter| below_alias(filter, alias))
-                    .collect::<Result<_>>()?;
+                let below = |expr| below_alias(expr, alias);
+                keys = keys.into_iter().map(below).collect::<Result<_>>()?;
+                filters = filters.into_iter().map(below).collect::<Result<_>>()?;
                 steps.push(Step::Alias(alias));
                 &alias.input
             }
@@ -196,7 +265,9 @@ fn descend<'p>(input: &'p LogicalPlan, order: &Expr) -> Result<Option<Descent<'p
                 filters.extend(split_conjunction_owned(predicate.clone()));
                 input
             }
-            LogicalPlan::TableScan(scan) => return Ok(Some((steps, scan, order, filters))),
+            LogicalPlan::TableScan(scan) => {
+                return Ok(Some(Descent { steps, scan, keys, filters }));
+            }
             _ => return Ok(None),
         };
     }
@@ -229,18 +300,22 @@ fn below_alias(expr: Expr, alias: &SubqueryAlias) -> Result<Expr> {
     Ok(below?.data)
 }
 
-struct Search {
-    column: crate::ids::ColumnId,
-    metric: Metric,
-    query: Expr,
+pub(super) struct Search {
+    pub(super) column: ColumnId,
+    pub(super) metric: Metric,
+    pub(super) query: Expr,
 }
 
-/// The search that an order asks for: between a vector column and what names no column.
-fn search(order: &Expr, table: &Table) -> Option<Search> {
+/// The search that an order asks for: between a vector column and what is given.
+pub(super) fn search(
+    order: &Expr,
+    table: &Table,
+    is_given: impl Fn(&Expr) -> bool,
+) -> Option<Search> {
     let (space, metric, left, right) = as_distance(order)?;
     let (column, query) = match (left, right) {
-        (Expr::Column(column), query) if is_constant(query) => (column, query),
-        (query, Expr::Column(column)) if is_constant(query) => (column, query),
+        (Expr::Column(column), query) if is_given(query) => (column, query),
+        (query, Expr::Column(column)) if is_given(query) => (column, query),
         _ => return None,
     };
     let column = table.column(&column.name)?;
@@ -253,13 +328,18 @@ fn search(order: &Expr, table: &Table) -> Option<Search> {
 
 /// From which side a filter bounds the distance.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     Above,
     Below,
 }
 
 /// Takes the filter out that bounds the distance from a side; a second one stays.
-fn take_bound(filters: &mut Vec<Expr>, order: &Expr, side: Side) -> Option<Bound> {
+pub(super) fn take_bound(
+    filters: &mut Vec<Expr>,
+    order: &Expr,
+    side: Side,
+    is_given: impl Fn(&Expr) -> bool,
+) -> Option<Bound> {
     let bound = |filter: &Expr| {
         let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { return None };
         let (distance, op) = match (**left == *order, **right == *order) {
@@ -272,7 +352,7 @@ fn take_bound(filters: &mut Vec<Expr>, order: &Expr, side: Side) -> Option<Bound
             Operator::Gt | Operator::GtEq => (Side::Below, op == Operator::GtEq),
             _ => return None,
         };
-        let is_bound = of == side && is_constant(distance);
+        let is_bound = of == side && is_given(distance);
         is_bound.then(|| Bound { distance: distance.as_ref().clone(), inclusive })
     };
     let (place, bound) =
@@ -338,7 +418,7 @@ fn rebuild(
 }
 
 /// An expression with the node's column in the place of the distance.
-fn computed(
+pub(super) fn computed(
     expr: &Expr,
     order: &Expr,
     qualifier: Option<datafusion::common::TableReference>,

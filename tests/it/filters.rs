@@ -59,18 +59,22 @@ async fn loaded(node: &Running) -> Client {
     client
 }
 
-async fn lines(client: &Client, query: &str) -> String {
+pub(crate) async fn lines(client: &Client, query: &str) -> String {
     let rows = client.query(query, &[]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect::<Vec<String>>().join("\n")
 }
 
 /// What EXPLAIN ANALYZE counted, to three digits.
-fn counted(plan: &str, what: &str) -> usize {
+pub(crate) fn counted(plan: &str, what: &str) -> usize {
     let from = plan.find(&format!("{what}=")).unwrap_or_else(|| panic!("no {what} in\n{plan}"));
     let shown = plan[from + what.len() + 1..].split([',', ']']).next().unwrap();
     let (digits, unit) = shown.split_once(' ').unwrap_or((shown, ""));
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-    let unit = if unit == "K" { 1000 } else { 1 };
+    let unit = match unit {
+        "M" => 1_000_000,
+        "K" => 1000,
+        _ => 1,
+    };
     let part: usize = format!("{part:0<3}").parse().unwrap();
     whole.parse::<usize>().unwrap() * unit + part * unit / 1000
 }

@@ -33,6 +33,8 @@ mod introspection;
 mod lost_index;
 /// Namespaces: filters beside what they mean, writers that meet, who may ask.
 mod namespaces;
+/// The nearest rows of each row of another table.
+mod nearest_join;
 /// Whom a test talks to.
 mod peer;
 /// `halfvec`, `sparsevec` and bit strings: restarts and plans.

@@ -174,6 +174,7 @@ files!(
     halfvec,
     index_forms,
     nearest,
+    nearest_join,
     pgvector_bit,
     pgvector_halfvec,
     pgvector_index,

@@ -1,8 +1,8 @@
 //! The WHERE clause of a search: which rows match.
 //!
 //! A clause is a list of conditions, each over the columns that it names. For one run every part
-//! that names none (a parameter, `now()`, a subquery's answer) becomes the value that it has; what is
-//! left answers the same for a row for ever, since rows never change. So what a condition answered
+//! that names none of the table's (a parameter, `now()`, a subquery's answer, a column of the outer
+//! row) becomes the value that it has; what is left answers the same for a row for ever, since rows never change. So what a condition answered
 //! for a group of a segment is kept ([`Answers`]), and a filter that comes again reads nothing.
 
 use super::{
@@ -32,8 +32,8 @@ use datafusion::{
     logical_expr::Volatility,
     physical_expr::{
         PhysicalExpr, ScalarFunctionExpr,
-        expressions::Literal,
-        utils::{collect_columns, reassign_expr_columns},
+        expressions::{Column, Literal},
+        utils::collect_columns,
     },
 };
 use std::{any::Any, sync::Arc};
@@ -45,11 +45,13 @@ pub(super) struct Filter(Vec<Term>);
 /// One of its conditions.
 #[derive(Debug, Clone)]
 struct Term {
-    /// Over the columns of `schema`.
+    /// Over the columns of `schema`, and behind these over those of the outer row.
     expr: Arc<dyn PhysicalExpr>,
     /// The places of its columns among the table's.
     places: Vec<usize>,
     schema: SchemaRef,
+    /// Those among the outer row's.
+    outer: Vec<usize>,
 }
 
 /// A WHERE clause with the values of one run.
@@ -77,6 +79,7 @@ pub(super) struct Asked {
 }
 
 impl Filter {
+    /// Conditions over a table's columns, and behind these over those of an outer row.
     pub(super) fn new(
         conditions: Vec<Arc<dyn PhysicalExpr>>,
         schema: &SchemaRef,
@@ -97,29 +100,72 @@ impl Filter {
         shown.join(" AND ")
     }
 
+    /// Which columns of the outer row it names.
+    pub(super) fn outer(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().flat_map(|term| term.outer.iter().copied())
+    }
+
     /// The clause with the values that it has now; `specs` are the table's columns.
-    pub(super) fn bind(&self, specs: &[ColumnSpec]) -> Result<Bound> {
-        let terms = self.0.iter().map(|term| term.bind(specs)).collect::<Result<_>>()?;
+    pub(super) fn bind(&self, specs: &[ColumnSpec], outer: &RecordBatch) -> Result<Bound> {
+        let terms = self.0.iter().map(|term| term.bind(specs, outer)).collect::<Result<_>>()?;
         Ok(Bound { terms })
     }
 }
 
 impl Term {
     fn new(expr: Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Result<Self> {
-        let mut places: Vec<usize> =
+        let width = schema.fields().len();
+        let mut all: Vec<usize> =
             collect_columns(&expr).iter().map(|column| column.index()).collect();
-        places.sort_unstable();
+        all.sort_unstable();
+        all.dedup();
+        let (places, outer): (Vec<usize>, Vec<usize>) =
+            all.into_iter().partition(|&place| place < width);
+        let outer = outer.into_iter().map(|place| place - width).collect();
+        let expr = expr.transform_up(|part| {
+            let Some(column) = as_column(&part) else { return Ok(Transformed::no(part)) };
+            let place = match column.index().checked_sub(width) {
+                Some(outer) => places.len() + outer,
+                None => places.partition_point(|&place| place < column.index()),
+            };
+            Ok(Transformed::yes(Arc::new(Column::new(column.name(), place))))
+        })?;
         let schema = Arc::new(schema.project(&places)?);
-        Ok(Self { expr: reassign_expr_columns(expr, &schema)?, places, schema })
+        Ok(Self { expr: expr.data, places, schema, outer })
     }
 
-    fn bind(&self, specs: &[ColumnSpec]) -> Result<BoundTerm> {
-        let (expr, is_lasting) = with_values(&self.expr, &self.schema)?;
+    fn bind(&self, specs: &[ColumnSpec], outer: &RecordBatch) -> Result<BoundTerm> {
+        let expr = self.with_outer(outer)?;
+        let (expr, is_lasting) = with_values(&expr, &self.schema)?;
         let specs: Vec<ColumnSpec> = self.places.iter().map(|&at| specs[at].clone()).collect();
         let columns = specs.iter().map(|spec| spec.id).collect();
         let condition = is_lasting.then(|| Condition::new(Arc::clone(&expr), columns));
         Ok(BoundTerm { expr, specs, schema: Arc::clone(&self.schema), condition })
     }
+
+    /// The condition for one outer row.
+    fn with_outer(&self, outer: &RecordBatch) -> Result<Arc<dyn PhysicalExpr>> {
+        if self.outer.is_empty() {
+            return Ok(Arc::clone(&self.expr));
+        }
+        let fields = outer.schema();
+        let valued = Arc::clone(&self.expr).transform_up(|part| {
+            let place = as_column(&part).and_then(|c| c.index().checked_sub(self.places.len()));
+            let Some(place) = place else { return Ok(Transformed::no(part)) };
+            let Some(column) = outer.columns().get(place) else {
+                let message = format!("an outer row has no column {place}");
+                return Err(DataFusionError::Internal(message));
+            };
+            let value = ScalarValue::try_from_array(column, 0)?;
+            let metadata = FieldMetadata::from(fields.field(place).metadata());
+            Ok(Transformed::yes(Arc::new(Literal::new_with_metadata(value, Some(metadata)))))
+        })?;
+        Ok(valued.data)
+    }
+}
+
+fn as_column(expr: &Arc<dyn PhysicalExpr>) -> Option<&Column> {
+    (expr.as_ref() as &dyn Any).downcast_ref()
 }
 
 /// An expression in which all that names no column is the value that it has now, and whether what is

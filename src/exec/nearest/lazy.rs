@@ -30,26 +30,28 @@ impl Work {
     /// The k nearest rows that match, if this way is the cheapest by far, and enough were found.
     pub(super) async fn lazily(&self) -> Result<Option<Vec<Neighbour>>> {
         let (Some(filter), Some(answers), Way::Index { .. }) =
-            (&self.filter, self.answers.as_deref(), &self.way)
+            (&self.filter, self.base.answers.as_deref(), &self.way)
         else {
             return Ok(None);
         };
-        if self.search.ties || self.rows.live_rows() < ROWS_MIN {
+        let (search, rows) = (&self.base.search, &self.base.rows);
+        // What many searches ask of all rows is asked once.
+        if search.ties || self.shares_matching() || rows.live_rows() < ROWS_MIN {
             return Ok(None);
         }
         let Some(wanted) = self.worth_asking(filter, answers).await? else { return Ok(None) };
-        let Some(near) = self.by_index(wanted, self.rows.live()).await? else { return Ok(None) };
-        let rows: Vec<_> = near.iter().map(|neighbour| neighbour.row).collect();
-        let matches = filter.of_rows(&self.rows, &rows).await?;
+        let Some(near) = self.by_index(wanted, rows.live()).await? else { return Ok(None) };
+        let ids: Vec<_> = near.iter().map(|neighbour| neighbour.row).collect();
+        let matches = filter.of_rows(rows, &ids).await?;
         let matching = near.into_iter().zip(matches).filter(|(_, matches)| *matches);
         let found: Vec<Neighbour> =
-            matching.map(|(neighbour, _)| neighbour).take(self.search.k).collect();
-        Ok((found.len() == self.search.k).then_some(found))
+            matching.map(|(neighbour, _)| neighbour).take(search.k).collect();
+        Ok((found.len() == search.k).then_some(found))
     }
 
     /// How many rows to ask of the index; `None` when the filter is better asked of all.
     async fn worth_asking(&self, filter: &Bound, answers: &Answers) -> Result<Option<usize>> {
-        let (unanswered, sample) = filter.unanswered(&self.rows, answers);
+        let (unanswered, sample) = filter.unanswered(&self.base.rows, answers);
         if unanswered < ROWS_MIN {
             return Ok(None);
         }
@@ -64,7 +66,7 @@ impl Work {
             return Ok(None);
         }
         let share = ratio(matching as u64, rows);
-        let wanted = (ratio(self.search.k as u64, 1) / share).mul_add(SPARE, SPARE_ROWS);
+        let wanted = (ratio(self.base.search.k as u64, 1) / share).mul_add(SPARE, SPARE_ROWS);
         if wanted > ROWS_MAX {
             return Ok(None);
         }

@@ -16,7 +16,9 @@
 //!
 //! ```text
 //!   search    what was planned; which index would serve
-//!   work      one run: which rows match, by which way they are searched, the rows that come out
+//!   work      one search: which rows match, by which way they are searched, the rows that come out
+//!   join      a search for each outer row
+//!   memo      what the searches of a join found, for outer rows that ask the same
 //!   pieces    a run for all rows, a few at a time: what a cursor reads
 //!   lazy      a run that asks the WHERE clause of the nearest rows alone
 //!   filter    the WHERE clause with the values of a run ──> the matching rows
@@ -28,7 +30,9 @@
 
 mod answers;
 mod filter;
+mod join;
 mod lazy;
+mod memo;
 mod pieces;
 mod prune;
 mod radius;
@@ -45,21 +49,26 @@ use super::{
     table::column_specs,
 };
 use crate::{
-    catalog::{Index as IndexEntry, RECALL_TARGET},
+    catalog::{Index as IndexEntry, RECALL_TARGET, Table},
+    ids::ColumnId,
     sql::{
         nearest::{ALL, Bound, Nearest},
+        nearest_join::NearestJoin,
         piecemeal::Piecemeal,
     },
+    vector::Metric,
 };
+use arrow::{compute::SortOptions, datatypes::Field};
 use async_trait::async_trait;
 use datafusion::{
     catalog::Session,
-    common::{DFSchema, DataFusionError, Result, tree_node::TreeNodeRecursion},
+    common::{DFSchema, DataFusionError, Result, TableReference, tree_node::TreeNodeRecursion},
     execution::{SendableRecordBatchStream, TaskContext},
     logical_expr::{
-        LogicalPlan, UserDefinedLogicalNode, physical_planning_context::PhysicalPlanningContext,
+        Expr, LogicalPlan, TableSource, UserDefinedLogicalNode,
+        physical_planning_context::PhysicalPlanningContext,
     },
-    physical_expr::PhysicalExpr,
+    physical_expr::{PhysicalExpr, PhysicalSortExpr},
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
         metrics::{ExecutionPlanMetricsSet, MetricsSet},
@@ -70,12 +79,13 @@ use datafusion::{
 };
 use filter::Filter;
 use futures::stream;
+use join::NearestJoinExec;
 use pieces::Pieces;
 use radius::Radius;
-use search::Search;
+use search::{Search, one_row};
 use std::{fmt, sync::Arc};
 use tracing::Instrument as _;
-use work::Work;
+use work::{Base, Work};
 
 /// The settings of a session that a search obeys.
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +116,7 @@ impl Default for Knobs {
     }
 }
 
-/// Makes [`NearestExec`] of [`Nearest`].
+/// Makes [`NearestExec`] of [`Nearest`], and [`NearestJoinExec`] of [`NearestJoin`].
 #[derive(Debug)]
 pub struct NearestPlanner;
 
@@ -117,30 +127,121 @@ impl ExtensionPlanner for NearestPlanner {
         planner: &dyn PhysicalPlanner,
         node: &dyn UserDefinedLogicalNode,
         _: &[&LogicalPlan],
-        _: &[Arc<dyn ExecutionPlan>],
+        inputs: &[Arc<dyn ExecutionPlan>],
         session: &dyn Session,
         context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let Some(node) = node.as_any().downcast_ref::<Nearest>() else { return Ok(None) };
-        let full =
-            DFSchema::try_from_qualified_schema(node.name.clone(), node.source.schema().as_ref())?;
-        let predicates = node
-            .filters
-            .iter()
-            .map(|filter| planner.create_physical_expr(filter, &full, session, context))
-            .collect::<Result<Vec<_>>>()?;
-        let nothing = DFSchema::empty();
-        let alone = |expr: &_| planner.create_physical_expr(expr, &nothing, session, context);
-        let query = alone(&node.query)?;
-        let radius = |bound: &Option<Bound>| {
-            let radius = |Bound { distance, inclusive }: &Bound| {
-                alone(distance).map(|distance| Radius { distance, inclusive: *inclusive })
-            };
-            bound.as_ref().map(radius).transpose()
+        let physical = |expr: &Expr, schema: &DFSchema| {
+            planner.create_physical_expr(expr, schema, session, context)
         };
-        let bounds = (radius(&node.within)?, radius(&node.beyond)?);
-        let exec = NearestExec::new(node, predicates, query, bounds, session.config())?;
+        if let Some(node) = node.as_any().downcast_ref::<Nearest>() {
+            let planned = Planned {
+                table: &node.table,
+                column: node.column,
+                metric: node.metric,
+                query: &node.query,
+                within: node.within.as_ref(),
+                beyond: node.beyond.as_ref(),
+                filters: &node.filters,
+                source: &node.source,
+                name: &node.name,
+            };
+            let nothing = DFSchema::empty();
+            let search = planned.search(&nothing, node.projection.clone(), &physical)?;
+            let search = Search { k: node.k, ties: node.ties, ..search };
+            return Ok(Some(Arc::new(NearestExec::new(node, search, session.config())?)));
+        }
+        let Some(node) = node.as_any().downcast_ref::<NearestJoin>() else { return Ok(None) };
+        let [outer, _] = inputs else {
+            return Err(DataFusionError::Internal("a join lost an input".to_owned()));
+        };
+        let planned = Planned {
+            table: &node.table,
+            column: node.column,
+            metric: node.metric,
+            query: &node.query,
+            within: node.within.as_ref(),
+            beyond: node.beyond.as_ref(),
+            filters: &node.filters,
+            source: &node.source,
+            name: &node.name,
+        };
+        let source = node.source.schema();
+        let place = |field: &Arc<Field>| Ok(source.index_of(field.name())?);
+        let projection = node.rows.schema().fields().iter().map(place).collect::<Result<_>>()?;
+        let search = planned.search(node.outer.schema(), projection, &physical)?;
+        let (skip, fetch) = join::counts(node)?;
+        let (k, ties) = (skip.saturating_add(fetch), !node.further.is_empty());
+        let search = Search { k, ties, ..search };
+        let further = node.further.iter().map(|key| {
+            let options = SortOptions::new(!key.asc, key.nulls_first);
+            Ok(PhysicalSortExpr::new(physical(&key.expr, &node.schema)?, options))
+        });
+        let further = further.collect::<Result<_>>()?;
+        let outer = Arc::clone(outer);
+        let exec = NearestJoinExec::new(node, outer, search, further, session.config())?;
         Ok(Some(Arc::new(exec)))
+    }
+}
+
+/// What a search and the searches of a join have in common, before it is physical.
+struct Planned<'a> {
+    table: &'a Arc<Table>,
+    column: ColumnId,
+    metric: Metric,
+    query: &'a Expr,
+    within: Option<&'a Bound>,
+    beyond: Option<&'a Bound>,
+    filters: &'a [Expr],
+    source: &'a Arc<dyn TableSource>,
+    name: &'a TableReference,
+}
+
+/// Makes an expression over some columns physical.
+type Physical<'a> = dyn Fn(&Expr, &DFSchema) -> Result<Arc<dyn PhysicalExpr>> + Sync + 'a;
+
+impl Planned<'_> {
+    /// The search for all rows, over the columns of outer rows.
+    fn search(
+        &self,
+        outer: &DFSchema,
+        projection: Vec<usize>,
+        physical: &Physical<'_>,
+    ) -> Result<Search> {
+        let Self { table, column, metric, query, within, beyond, filters, source, name } = *self;
+        let place = table
+            .position(column)
+            .ok_or_else(|| DataFusionError::Internal(format!("no column {column} to search")))?;
+        let space = table.columns[place]
+            .kind
+            .space()
+            .ok_or_else(|| DataFusionError::Internal(format!("no points in column {column}")))?;
+        let radius = |bound: Option<&Bound>| {
+            let radius = |Bound { distance, inclusive }: &Bound| {
+                let distance = physical(distance, outer)?;
+                Ok::<_, DataFusionError>(Radius { distance, inclusive: *inclusive })
+            };
+            bound.map(radius).transpose()
+        };
+        // The table's columns, and behind them the outer ones.
+        let full = DFSchema::try_from_qualified_schema(name.clone(), source.schema().as_ref())?;
+        let full = full.join(outer)?;
+        let predicates =
+            filters.iter().map(|filter| physical(filter, &full)).collect::<Result<Vec<_>>>()?;
+        Ok(Search {
+            space,
+            specs: column_specs(table).map_err(external)?,
+            table: Arc::clone(table),
+            place,
+            projection,
+            metric,
+            query: physical(query, outer)?,
+            k: ALL,
+            ties: false,
+            within: radius(within)?,
+            beyond: radius(beyond)?,
+            filter: Filter::new(predicates, &source.schema())?,
+        })
     }
 }
 
@@ -174,34 +275,7 @@ pub struct NearestExec {
 }
 
 impl NearestExec {
-    fn new(
-        node: &Nearest,
-        predicates: Vec<Arc<dyn PhysicalExpr>>,
-        query: Arc<dyn PhysicalExpr>,
-        (within, beyond): (Option<Radius>, Option<Radius>),
-        config: &SessionConfig,
-    ) -> Result<Self> {
-        let table = Arc::clone(&node.table);
-        let place = table.position(node.column).ok_or_else(|| {
-            DataFusionError::Internal(format!("no column {} to search", node.column))
-        })?;
-        let space = table.columns[place].kind.space().ok_or_else(|| {
-            DataFusionError::Internal(format!("no points in column {}", node.column))
-        })?;
-        let search = Search {
-            space,
-            specs: column_specs(&table).map_err(external)?,
-            table,
-            place,
-            projection: node.projection.clone(),
-            metric: node.metric,
-            query,
-            k: node.k,
-            ties: node.ties,
-            within,
-            beyond,
-            filter: Filter::new(predicates, &node.source.schema())?,
-        };
+    fn new(node: &Nearest, search: Search, config: &SessionConfig) -> Result<Self> {
         Ok(Self {
             way: search.way(config)?,
             search: Arc::new(search),
@@ -271,10 +345,11 @@ impl ExecutionPlan for NearestExec {
         }
         let batch = stream::once(
             async move {
-                if search.beyond.is_some() {
-                    return Pieces::new(search, context, schema, metrics).first().await;
-                }
-                Work::new(&search, context.session_config(), schema, &metrics)?.run().await
+                let base = Base::of_one(&search, context.session_config(), &metrics)?;
+                let question = search.questions(&one_row()?)?.at(0)?;
+                let work = Arc::new(Work::new(&base, question)?);
+                let found = work.find(context.memory_pool()).await?;
+                work.rows_of(&found, &schema).await
             }
             .instrument(tracing::debug_span!("search")),
         );

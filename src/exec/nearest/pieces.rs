@@ -8,14 +8,17 @@
 //!
 //! A search for the k nearest behind a bound goes the same way until it has k.
 
-use super::{search::Search, work::Work};
+use super::{
+    search::{Search, one_row},
+    work::{Base, Work},
+};
 use crate::{exec::topk::Neighbour, ids::RowSet};
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     common::Result,
     execution::{
         TaskContext,
-        memory_pool::{MemoryConsumer, MemoryReservation},
+        memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation},
     },
     physical_plan::metrics::ExecutionPlanMetricsSet,
 };
@@ -41,7 +44,7 @@ pub(super) struct Pieces {
 
 /// A run that has begun.
 struct Run {
-    work: Work,
+    work: Arc<Work>,
     /// Rows that did not come yet.
     left: Arc<RowSet>,
     /// Found, and not given yet.
@@ -71,25 +74,9 @@ impl Pieces {
     }
 
     async fn begin(&self) -> Result<Run> {
-        let config = self.context.session_config();
-        let work = Work::new(&self.search, config, Arc::clone(&self.schema), &self.metrics)?;
-        work.check_dimensions()?;
-        let consumer = MemoryConsumer::new("nearest rows");
-        let memory = consumer.register(self.context.memory_pool());
-        let (left, found) = (work.matching().await?, VecDeque::new());
-        Ok(Run { work, left, found, came: 0, is_over: false, memory })
-    }
-
-    /// As many rows as the search is for, nearest first: those behind a bound.
-    pub(super) async fn first(self) -> Result<RecordBatch> {
-        let mut run = self.begin().await?;
-        while run.found.len() < self.search.k && run.find().await? {}
-        let mut found: Vec<Neighbour> = run.found.drain(..).collect();
-        found.sort_unstable();
-        if !self.search.ties {
-            found.truncate(self.search.k);
-        }
-        run.work.rows_of(&found).await
+        let base = Base::of_one(&self.search, self.context.session_config(), &self.metrics)?;
+        let work = Work::new(&base, self.search.questions(&one_row()?)?.at(0)?)?;
+        Run::begin(Arc::new(work), self.context.memory_pool()).await
     }
 
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
@@ -104,11 +91,31 @@ impl Pieces {
         }
         let batch: Vec<Neighbour> = run.found.drain(..run.found.len().min(BATCH)).collect();
         run.memory.try_resize(run.found.len() * size_of::<Neighbour>())?;
-        run.work.rows_of(&batch).await.map(Some)
+        run.work.rows_of(&batch, &self.schema).await.map(Some)
     }
 }
 
+/// As many rows as a search is for, nearest first, of those behind a bound.
+pub(super) async fn behind(work: &Arc<Work>, pool: &Arc<dyn MemoryPool>) -> Result<Vec<Neighbour>> {
+    let mut run = Run::begin(Arc::clone(work), pool).await?;
+    let Search { k, ties, .. } = *work.base.search.as_ref();
+    while run.found.len() < k && run.find().await? {}
+    let mut found: Vec<Neighbour> = run.found.drain(..).collect();
+    found.sort_unstable();
+    if !ties {
+        found.truncate(k);
+    }
+    Ok(found)
+}
+
 impl Run {
+    async fn begin(work: Arc<Work>, pool: &Arc<dyn MemoryPool>) -> Result<Self> {
+        work.check_dimensions()?;
+        let memory = MemoryConsumer::new("nearest rows").register(pool);
+        let (left, found) = (work.matching().await?, VecDeque::new());
+        Ok(Self { work, left, found, came: 0, is_over: false, memory })
+    }
+
     /// The next piece, put behind what was found; whether there was one.
     async fn find(&mut self) -> Result<bool> {
         if self.is_over || self.left.is_empty() {
@@ -129,7 +136,7 @@ impl Run {
         found.iter().for_each(|neighbour| left.remove(neighbour.row));
         // A row that is not there any more cannot be found, and will not be.
         self.is_over = found.is_empty();
-        let (near, all) = self.work.within(found)?;
+        let (near, all) = self.work.within(found);
         self.is_over |= !all;
         self.found.extend(near);
         Ok(true)

@@ -1,38 +1,69 @@
 //! How far rows may be at most and must be at least: `WHERE v <-> q < 0.5` beside ORDER BY of the same
 //! distance.
 
-use super::search::value_of;
 use crate::exec::topk::Neighbour;
-use arrow::{array::AsArray, compute::cast, datatypes::DataType, datatypes::Float64Type};
+use arrow::{
+    array::{Array, AsArray, Float64Array, RecordBatch},
+    compute::cast,
+    datatypes::{DataType, Float64Type},
+};
 use datafusion::{common::Result, physical_expr::PhysicalExpr};
 use std::{cmp::Ordering, sync::Arc};
 
 /// A bound of the distance.
 #[derive(Debug)]
 pub(super) struct Radius {
-    /// The distance: an expression without columns.
+    /// The distance: an expression over the outer row.
     pub(super) distance: Arc<dyn PhysicalExpr>,
     /// Whether rows at just this distance are wanted.
     pub(super) inclusive: bool,
 }
 
+/// A bound, for some outer rows.
+#[derive(Debug)]
+pub(super) struct Edges {
+    pub(super) distances: Float64Array,
+    inclusive: bool,
+}
+
+/// A bound, for one outer row. To NULL nothing compares.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Edge {
+    distance: Option<f64>,
+    inclusive: bool,
+}
+
 impl Radius {
+    /// Where it lies for some outer rows.
+    pub(super) fn edges(&self, outer: &RecordBatch) -> Result<Edges> {
+        let distances = self.distance.evaluate(outer)?.into_array(outer.num_rows())?;
+        let distances = cast(&distances, &DataType::Float64)?.as_primitive::<Float64Type>().clone();
+        Ok(Edges { distances, inclusive: self.inclusive })
+    }
+}
+
+impl Edges {
+    /// That of one of the rows.
+    pub(super) fn at(&self, row: usize) -> Edge {
+        let distance = self.distances.is_valid(row).then(|| self.distances.value(row));
+        Edge { distance, inclusive: self.inclusive }
+    }
+}
+
+impl Edge {
     /// Of rows found, nearest first, those that are within.
-    pub(super) fn within(&self, found: Vec<Neighbour>) -> Result<Vec<Neighbour>> {
+    pub(super) fn within(self, found: Vec<Neighbour>) -> Vec<Neighbour> {
         self.keep(found, Ordering::Less)
     }
 
     /// Of rows found, nearest first, those that are beyond.
-    pub(super) fn beyond(&self, found: Vec<Neighbour>) -> Result<Vec<Neighbour>> {
+    pub(super) fn beyond(self, found: Vec<Neighbour>) -> Vec<Neighbour> {
         self.keep(found, Ordering::Greater)
     }
 
-    /// Those whose distance compares so with the bound. To NULL nothing compares.
-    fn keep(&self, mut found: Vec<Neighbour>, side: Ordering) -> Result<Vec<Neighbour>> {
-        let bound = cast(&value_of(&self.distance)?, &DataType::Float64)?;
-        let Some(bound) = bound.as_primitive::<Float64Type>().iter().next().flatten() else {
-            return Ok(Vec::new());
-        };
+    /// Those whose distance compares so with the bound.
+    fn keep(self, mut found: Vec<Neighbour>, side: Ordering) -> Vec<Neighbour> {
+        let Some(bound) = self.distance else { return Vec::new() };
         // NaN is above all numbers and equals itself.
         let order = |distance: f64| match distance.partial_cmp(&bound) {
             Some(order) => order,
@@ -43,6 +74,6 @@ impl Radius {
             Some(order) => order == side,
             None => false,
         });
-        Ok(found)
+        found
     }
 }

@@ -1,6 +1,11 @@
 //! What is the same for every run of a search, and which way a run would go.
 
-use super::{Knobs, filter::Filter, prune::Prune, radius::Radius};
+use super::{
+    Knobs,
+    filter::Filter,
+    prune::Prune,
+    radius::{Edge, Edges, Radius},
+};
 use crate::{
     catalog::{Index as IndexEntry, IndexKind, Table},
     exec::{
@@ -21,7 +26,8 @@ use arrow::{
 use datafusion::{common::Result, physical_expr::PhysicalExpr, prelude::SessionConfig};
 use std::sync::Arc;
 
-/// A search as it was planned.
+/// A search as it was planned. What it searches for comes from an outer row: of a join one of many,
+/// else the one row that there is, which has no columns.
 #[derive(Debug)]
 pub(super) struct Search {
     pub(super) table: Arc<Table>,
@@ -40,6 +46,48 @@ pub(super) struct Search {
     pub(super) filter: Option<Filter>,
 }
 
+/// What a search is asked, for each of some outer rows.
+pub(super) struct Questions {
+    space: Space,
+    /// What rows are to be near to.
+    query: ArrayRef,
+    within: Option<Edges>,
+    beyond: Option<Edges>,
+    outer: RecordBatch,
+}
+
+/// What a search is asked for one outer row.
+pub(super) struct Question {
+    pub(super) point: Option<Point<'static>>,
+    pub(super) within: Option<Edge>,
+    pub(super) beyond: Option<Edge>,
+    /// The outer row.
+    pub(super) outer: RecordBatch,
+}
+
+impl Questions {
+    /// That of one of the rows.
+    pub(super) fn at(&self, row: usize) -> Result<Question> {
+        let point = if self.query.is_null(row) {
+            None
+        } else {
+            let points = Points::new(self.space, &self.query).map_err(external)?;
+            points.point(row).map(Point::into_owned)
+        };
+        let edge = |edges: &Option<Edges>| edges.as_ref().map(|edges| edges.at(row));
+        let (within, beyond) = (edge(&self.within), edge(&self.beyond));
+        Ok(Question { point, within, beyond, outer: self.outer.slice(row, 1) })
+    }
+
+    /// What two rows must have in common to ask the same, apart from outer columns by themselves.
+    pub(super) fn columns(&self) -> Vec<ArrayRef> {
+        let mut columns = vec![Arc::clone(&self.query)];
+        let edges = self.within.iter().chain(&self.beyond);
+        columns.extend(edges.map(|edges| Arc::new(edges.distances.clone()) as ArrayRef));
+        columns
+    }
+}
+
 /// Whether there is an index to use, or why not.
 #[derive(Debug)]
 pub(super) enum Way {
@@ -51,10 +99,20 @@ impl Search {
     /// In words, how a run would go now.
     pub(super) fn way(&self, config: &SessionConfig) -> Result<String> {
         // A parameter, or a subquery, has a value only when the plan runs.
-        let Ok(point) = self.point() else { return Ok("decided when it runs".to_owned()) };
+        let question = one_row().and_then(|row| self.questions(&row)?.at(0));
+        let Ok(question) = question else { return Ok("decided when it runs".to_owned()) };
         let (snapshot, knobs) = (snapshot_of(config)?, Knobs::of(config));
-        let query = Query { space: self.space, metric: self.metric, point };
-        Ok(match self.choose(&snapshot, knobs, &query) {
+        Ok(self.said(&self.choose(&snapshot, knobs, &self.query_of(question.point)), knobs))
+    }
+
+    /// In words, how the searches of a join would go now, most of them.
+    pub(super) fn ways(&self, config: &SessionConfig) -> Result<String> {
+        let (snapshot, knobs) = (snapshot_of(config)?, Knobs::of(config));
+        Ok(self.said(&self.serving(&snapshot, knobs), knobs))
+    }
+
+    fn said(&self, way: &Way, knobs: Knobs) -> String {
+        match way {
             Way::Index { entry, target, .. } => {
                 let said = match (knobs.recall_target, entry.recall_target()) {
                     (None, Some(_)) => " (the index's)",
@@ -64,7 +122,7 @@ impl Search {
                     0 => String::new(),
                     least => format!(", at least {least} postings"),
                 };
-                let prunes = match self.prune(&entry) {
+                let prunes = match self.prune(entry) {
                     Some(prune) => format!(", prunes postings by {}", self.names(prune.columns())),
                     None => String::new(),
                 };
@@ -75,22 +133,30 @@ impl Search {
                 )
             }
             Way::Exact(reason) => format!("exact ({reason})"),
-        })
+        }
     }
 
-    /// The point that is searched for: the value of an expression without columns.
-    pub(super) fn point(&self) -> Result<Option<Point<'static>>> {
-        let value = value_of(&self.query)?;
-        if value.is_null(0) {
-            return Ok(None);
-        }
-        let points = Points::new(self.space, &value).map_err(external)?;
-        Ok(points.point(0).map(Point::into_owned))
+    /// What is searched for, once its point is known.
+    pub(super) fn query_of(&self, point: Option<Point<'static>>) -> Query {
+        Query { space: self.space, metric: self.metric, point }
+    }
+
+    /// What is asked for some outer rows.
+    pub(super) fn questions(&self, outer: &RecordBatch) -> Result<Questions> {
+        let edges =
+            |radius: &Option<Radius>| radius.as_ref().map(|radius| radius.edges(outer)).transpose();
+        Ok(Questions {
+            space: self.space,
+            query: self.query.evaluate(outer)?.into_array(outer.num_rows())?,
+            within: edges(&self.within)?,
+            beyond: edges(&self.beyond)?,
+            outer: outer.clone(),
+        })
     }
 
     /// How postings would be pruned now, as far as the filter's values are known.
     fn prune(&self, entry: &IndexEntry) -> Option<Prune> {
-        let bound = self.filter.as_ref()?.bind(&self.specs).ok()?;
+        let bound = self.filter.as_ref()?.bind(&self.specs, &one_row().ok()?).ok()?;
         Prune::of(bound.conditions(), entry.included())
     }
 
@@ -99,12 +165,24 @@ impl Search {
         columns.iter().filter_map(name).collect::<Vec<_>>().join(", ")
     }
 
-    /// The index to use, or the reason for none.
+    /// The index to use for a query, or the reason for none.
     pub(super) fn choose(&self, snapshot: &Snapshot, knobs: Knobs, query: &Query) -> Way {
+        let way = self.serving(snapshot, knobs);
+        let Way::Index { index, .. } = &way else { return way };
+        let Some(vector) = query.dense() else { return Way::Exact("the query vector is NULL") };
+        // Other dimensions are told when the search runs.
+        if vector.len() == index.options().dims as usize && !index.has_place(vector) {
+            return Way::Exact("the query vector has no place");
+        }
+        way
+    }
+
+    /// The index to use for any query, or the reason for none.
+    fn serving(&self, snapshot: &Snapshot, knobs: Knobs) -> Way {
         let wanted = self.table.columns[self.place].id;
         let serves = |entry: &&Arc<IndexEntry>| {
             matches!(entry.kind, IndexKind::Vector { column, metric, .. }
-                if column == wanted && metric == query.metric)
+                if column == wanted && metric == self.metric)
         };
         // Of several, one that can be searched; the others are being built.
         let mut serving = snapshot.catalog().indexes_of(self.table.id).filter(serves).peekable();
@@ -122,17 +200,10 @@ impl Search {
         if target >= 1.0 {
             return Way::Exact("recall_target is 1");
         }
-        if indexed_metric(query.space, query.metric).is_none() {
+        if indexed_metric(self.space, self.metric).is_none() {
             return Way::Exact("the index is recorded: searches by this distance are exact");
         }
-        let Some(vector) = query.dense() else { return Way::Exact("the query vector is NULL") };
         match snapshot.index(entry.id) {
-            // Other dimensions are told when the search runs.
-            Some(index)
-                if vector.len() == index.options().dims as usize && !index.has_place(vector) =>
-            {
-                Way::Exact("the query vector has no place")
-            }
             Some(index) if index.is_damaged() => {
                 Way::Exact("the index is damaged and is being built again")
             }
@@ -142,10 +213,13 @@ impl Search {
     }
 }
 
+/// The outer row of a search by itself.
+pub(super) fn one_row() -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)?)
+}
+
 /// What an expression without columns is.
 pub(super) fn value_of(expr: &Arc<dyn PhysicalExpr>) -> Result<ArrayRef> {
-    let options = RecordBatchOptions::new().with_row_count(Some(1));
-    let one_row =
-        RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)?;
-    expr.evaluate(&one_row)?.into_array(1)
+    expr.evaluate(&one_row()?)?.into_array(1)
 }

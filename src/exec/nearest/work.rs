@@ -1,11 +1,13 @@
-//! One run of a search, on the snapshot of its statement.
+//! One search, on the snapshot of its statement, and what the searches of a statement share.
 
 use super::{
     Knobs,
     answers::Answers,
-    filter::{Asked, Bound},
+    filter::{Asked, Bound, Filter},
+    pieces,
     prune::Prune,
-    search::{Search, Way},
+    radius::Edge,
+    search::{Question, Search, Way, one_row},
 };
 use crate::{
     catalog::Index as IndexEntry,
@@ -13,6 +15,7 @@ use crate::{
         failure::{external, snapshot_of},
         neighbours::{Effort, Found, Neighbours},
         recall::{Band, Recall, Sample},
+        snapshot::Snapshot,
         topk::{Neighbour, Query},
     },
     ids::{RowId, RowSet},
@@ -27,10 +30,12 @@ use arrow::{
 };
 use datafusion::{
     common::Result,
+    execution::memory_pool::MemoryPool,
     physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder},
     prelude::SessionConfig,
 };
 use std::{sync::Arc, time::Duration};
+use tokio::sync::OnceCell;
 
 /// Up to this many rows a table is searched exactly even where there is an index: an answer that
 /// is right takes no time to speak of.
@@ -68,88 +73,149 @@ impl Counts {
     }
 
     /// A search ended: the node's counters learn of it.
-    fn ended(&self, strategy: &str) {
+    fn ended(&self, strategy: &str, found: &Found) {
         let Some(node) = &self.node else { return };
         #[expect(clippy::cast_precision_loss, reason = "a histogram's bucket is as near as needed")]
-        let float = |count: &Count| count.value() as f64;
+        let float = |count: u64| count as f64;
         node.searches.with_label_values(&[strategy]).inc();
-        node.search_postings.observe(float(&self.probes));
-        node.search_vectors.observe(float(&self.scanned));
+        node.search_postings.observe(float(found.probes as u64));
+        node.search_vectors.observe(float(found.scanned));
     }
 }
 
-/// Everything that one run needs.
-pub(super) struct Work {
+/// What the searches of one run stand on.
+pub(super) struct Base {
     pub(super) search: Arc<Search>,
+    snapshot: Arc<Snapshot>,
     pub(super) rows: TableState,
-    query: Query,
-    pub(super) way: Way,
-    pub(super) filter: Option<Bound>,
+    knobs: Knobs,
     pub(super) answers: Option<Arc<Answers>>,
-    probes_min: usize,
     recall: Option<Arc<Recall>>,
     committed_end: RowId,
     /// The projected columns but for the vector.
     others: Vec<ColumnSpec>,
-    schema: SchemaRef,
+    /// The WHERE clause, where it is the same for all.
+    filter: Option<Arc<Bound>>,
+    /// What it leaves, where more than one search asks.
+    matching: Option<OnceCell<Arc<RowSet>>>,
     counts: Counts,
 }
 
-impl Work {
-    pub(super) fn new(
+/// Everything that one search needs.
+pub(super) struct Work {
+    pub(super) base: Arc<Base>,
+    query: Query,
+    pub(super) way: Way,
+    pub(super) filter: Option<Arc<Bound>>,
+    within: Option<Edge>,
+    beyond: Option<Edge>,
+}
+
+impl Base {
+    /// For one search.
+    pub(super) fn of_one(
         search: &Arc<Search>,
         config: &SessionConfig,
-        schema: SchemaRef,
         metrics: &ExecutionPlanMetricsSet,
-    ) -> Result<Self> {
-        let (snapshot, knobs) = (snapshot_of(config)?, Knobs::of(config));
-        let query = Query { space: search.space, metric: search.metric, point: search.point()? };
-        let filter = search.filter.as_ref();
+    ) -> Result<Arc<Self>> {
+        Self::new(search, config, metrics, None)
+    }
+
+    /// For many: rows that match the same clause are looked for once.
+    pub(super) fn of_many(
+        search: &Arc<Search>,
+        config: &SessionConfig,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Arc<Self>> {
+        Self::new(search, config, metrics, Some(OnceCell::new()))
+    }
+
+    fn new(
+        search: &Arc<Search>,
+        config: &SessionConfig,
+        metrics: &ExecutionPlanMetricsSet,
+        matching: Option<OnceCell<Arc<RowSet>>>,
+    ) -> Result<Arc<Self>> {
+        let snapshot = snapshot_of(config)?;
         let others = search.projection.iter().filter(|&&place| place != search.place);
         let others = others.map(|&place| search.specs[place].clone()).collect();
-        Ok(Self {
+        let same = search.filter.as_ref().filter(|filter| filter.outer().next().is_none());
+        let bind = |filter: &Filter| filter.bind(&search.specs, &one_row()?).map(Arc::new);
+        Ok(Arc::new(Self {
             others,
-            way: search.choose(&snapshot, knobs, &query),
             rows: snapshot.table(search.table.id),
-            filter: filter.map(|filter| filter.bind(&search.specs)).transpose()?,
+            knobs: Knobs::of(config),
             answers: config.get_extension(),
-            search: Arc::clone(search),
-            query,
-            probes_min: knobs.probes_min,
             recall: config.get_extension(),
             committed_end: snapshot.first_own_row(search.table.id),
-            schema,
+            filter: same.map(bind).transpose()?,
+            matching,
             counts: Counts::new(metrics, config.get_extension()),
+            search: Arc::clone(search),
+            snapshot,
+        }))
+    }
+
+    /// The projected columns of some rows.
+    pub(super) async fn take(&self, rows: &[RowId]) -> Result<Vec<ArrayRef>> {
+        let Search { projection, specs, .. } = self.search.as_ref();
+        let specs: Vec<ColumnSpec> = projection.iter().map(|&place| specs[place].clone()).collect();
+        let taken = self.rows.take(rows, &specs).await.map_err(external)?;
+        Ok(taken.columns().to_vec())
+    }
+}
+
+impl Work {
+    pub(super) fn new(base: &Arc<Base>, question: Question) -> Result<Self> {
+        let search = &base.search;
+        let query = search.query_of(question.point);
+        let filter = match (&base.filter, &search.filter) {
+            (None, Some(filter)) => Some(Arc::new(filter.bind(&search.specs, &question.outer)?)),
+            (same, _) => same.clone(),
+        };
+        Ok(Self {
+            way: search.choose(&base.snapshot, base.knobs, &query),
+            query,
+            filter,
+            within: question.within,
+            beyond: question.beyond,
+            base: Arc::clone(base),
         })
     }
 
-    pub(super) async fn run(self) -> Result<RecordBatch> {
-        let _timed = self.counts.node.as_ref().map(|node| node.search_seconds.start_timer());
+    /// The rows that are searched for, nearest first.
+    pub(super) async fn find(
+        self: &Arc<Self>,
+        pool: &Arc<dyn MemoryPool>,
+    ) -> Result<Vec<Neighbour>> {
+        let _timed = self.base.counts.node.as_ref().map(|node| node.search_seconds.start_timer());
+        if self.beyond.is_some() {
+            return pieces::behind(self, pool).await;
+        }
         self.check_dimensions()?;
         if let Some(found) = self.lazily().await? {
-            return self.rows_of(&self.within(found)?.0).await;
+            return Ok(self.within(found).0);
         }
-        let allowed = self.matching().await?;
-        let found = match self.by_index(self.search.k, &allowed).await? {
+        let (k, allowed) = (self.base.search.k, self.matching().await?);
+        let found = match self.by_index(k, &allowed).await? {
             Some(found) => found,
-            None => self.by_reading(self.search.k, &allowed).await?,
+            None => self.by_reading(k, &allowed).await?,
         };
-        let (found, _) = self.within(found)?;
-        self.rows_of(&found).await
+        Ok(self.within(found).0)
     }
 
     /// Those of rows found, nearest first, that lie between the bounds, and whether none is too far.
-    pub(super) fn within(&self, mut found: Vec<Neighbour>) -> Result<(Vec<Neighbour>, bool)> {
+    pub(super) fn within(&self, mut found: Vec<Neighbour>) -> (Vec<Neighbour>, bool) {
         let mut is_none_too_far = true;
-        if let Some(radius) = &self.search.within {
+        if let Some(edge) = self.within {
             let before = found.len();
-            found = radius.within(found)?;
+            found = edge.within(found);
             is_none_too_far = found.len() == before;
         }
-        if let Some(radius) = &self.search.beyond {
-            found = radius.beyond(found)?;
+        if let Some(edge) = self.beyond {
+            found = edge.beyond(found);
         }
-        Ok((found, is_none_too_far))
+        (found, is_none_too_far)
     }
 
     /// The k nearest of some rows by the index; `None` where there is none, or reading the rows is
@@ -160,22 +226,24 @@ impl Work {
         allowed: &Arc<RowSet>,
     ) -> Result<Option<Vec<Neighbour>>> {
         let Way::Index { entry, index, target } = &self.way else { return Ok(None) };
-        let (matching, live) = (allowed.len(), self.rows.live_rows());
+        let rows = &self.base.rows;
+        let (matching, live) = (allowed.len(), rows.live_rows());
         let search = self.neighbours(k, allowed);
         if live <= EXACT_ROWS_MAX || k as u64 > matching / 4 {
             return Ok(None);
         }
         let Some(entries_worth) = search.entries_worth(index) else { return Ok(None) };
         // Rows that need not match are found wherever they are.
-        let filter = self.filter.as_ref().filter(|_| !Arc::ptr_eq(allowed, self.rows.live()));
+        let filter = self.filter.as_ref().filter(|_| !Arc::ptr_eq(allowed, rows.live()));
         let prune = filter.and_then(|filter| Prune::of(filter.conditions(), entry.included()));
         let may_hold = |summary: &[u8]| prune.as_ref().is_none_or(|prune| prune.may_hold(summary));
-        let band = Band::of(!Arc::ptr_eq(allowed, self.rows.live()), matching, live);
-        let aim = self.recall.as_ref().map_or(*target, |all| all.aim(entry.id, band, *target));
+        let band = Band::of(!Arc::ptr_eq(allowed, rows.live()), matching, live);
+        let recall = self.base.recall.as_ref();
+        let aim = recall.map_or(*target, |all| all.aim(entry.id, band, *target));
         let effort = Effort {
             recall_target: aim,
-            probes_min: self.probes_min,
-            committed_end: self.committed_end,
+            probes_min: self.base.knobs.probes_min,
+            committed_end: self.base.committed_end,
             entries_worth,
             may_hold: prune.is_some().then_some(MayHold(&may_hold)),
         };
@@ -186,11 +254,12 @@ impl Work {
         self.learn(index, Unit::Entry, (found.entries, found.was_far), begun);
         self.sample(k, (entry, *target, band), allowed, &found);
         self.count(&found);
-        self.counts.ended(match (&self.filter, filter) {
+        let strategy = match (&self.filter, filter) {
             (None, _) => "index",
             (Some(_), Some(_)) => "filtered",
             (Some(_), None) => "lazy",
-        });
+        };
+        self.base.counts.ended(strategy, &found);
         Ok(Some(found.rows))
     }
 
@@ -206,12 +275,12 @@ impl Work {
             self.learn(index, Unit::Vector, (found.scanned, found.was_far), begun);
         }
         self.count(&found);
-        self.counts.ended("exact");
+        self.base.counts.ended("exact", &found);
         Ok(found.rows)
     }
 
     fn elapsed(&self) -> Option<Duration> {
-        Some(self.answers.as_ref()?.clock().elapsed())
+        Some(self.base.answers.as_ref()?.clock().elapsed())
     }
 
     /// What was measured since then, unless something had to be read for it.
@@ -228,30 +297,42 @@ impl Work {
     }
 
     fn neighbours<'a>(&'a self, k: usize, allowed: &'a RowSet) -> Neighbours<'a> {
-        let (rows, column, query) = (&self.rows, self.vector(), &self.query);
-        let (others, ties) = (&self.others, self.search.ties);
+        let (rows, column, query) = (&self.base.rows, self.vector(), &self.query);
+        let (others, ties) = (&self.base.others, self.base.search.ties);
         Neighbours { rows, column, others, query, k, ties, allowed }
+    }
+
+    /// Whether which rows match is the same for many searches.
+    pub(super) fn shares_matching(&self) -> bool {
+        self.base.matching.is_some() && self.base.filter.is_some()
     }
 
     /// The rows that may be found.
     pub(super) async fn matching(&self) -> Result<Arc<RowSet>> {
-        let matching = match &self.filter {
-            None => Arc::clone(self.rows.live()),
-            Some(filter) => {
-                let (answers, mut asked) = (self.answers.as_deref(), Asked::default());
-                let matching = filter.matching(&self.rows, answers, &mut asked).await?;
-                self.counts.asked(asked);
-                Arc::new(matching)
+        let matching = match (&self.filter, &self.base.matching) {
+            (None, _) => Arc::clone(self.base.rows.live()),
+            (Some(filter), Some(shared)) if self.shares_matching() => {
+                Arc::clone(shared.get_or_try_init(|| self.asked(filter)).await?)
             }
+            (Some(filter), _) => self.asked(filter).await?,
         };
-        self.counts.matching.add(usize::try_from(matching.len()).unwrap_or(usize::MAX));
+        let counted = usize::try_from(matching.len()).unwrap_or(usize::MAX);
+        self.base.counts.matching.add(counted);
         Ok(matching)
     }
 
+    async fn asked(&self, filter: &Bound) -> Result<Arc<RowSet>> {
+        let (base, mut asked) = (&self.base, Asked::default());
+        let matching = filter.matching(&base.rows, base.answers.as_deref(), &mut asked).await?;
+        base.counts.asked(asked);
+        Ok(Arc::new(matching))
+    }
+
     fn count(&self, found: &Found) {
-        self.counts.probes.add(found.probes);
-        self.counts.passed.add(found.passed);
-        self.counts.scanned.add(usize::try_from(found.scanned).unwrap_or(usize::MAX));
+        let counts = &self.base.counts;
+        counts.probes.add(found.probes);
+        counts.passed.add(found.passed);
+        counts.scanned.add(usize::try_from(found.scanned).unwrap_or(usize::MAX));
     }
 
     /// Hands a search over to be answered a second time, exactly, if it is its turn.
@@ -262,13 +343,13 @@ impl Work {
         allowed: &Arc<RowSet>,
         found: &Found,
     ) {
-        let Some(recall) = &self.recall else { return };
+        let Some(recall) = &self.base.recall else { return };
         recall.offer(|| Sample {
             index: entry.id,
             name: entry.name.clone(),
             band,
             target,
-            rows: self.rows.clone(),
+            rows: self.base.rows.clone(),
             column: self.vector().clone(),
             query: self.query.clone(),
             allowed: Arc::clone(allowed),
@@ -277,7 +358,7 @@ impl Work {
     }
 
     fn vector(&self) -> &ColumnSpec {
-        &self.search.specs[self.search.place]
+        &self.base.search.specs[self.base.search.place]
     }
 
     pub(super) fn check_dimensions(&self) -> Result<()> {
@@ -286,7 +367,7 @@ impl Work {
         let (Ok(dims @ 1..), Some(query)) = (usize::try_from(declared), self.query.dense()) else {
             return Ok(());
         };
-        if dims == query.len() || self.rows.live_rows() == 0 {
+        if dims == query.len() || self.base.rows.live_rows() == 0 {
             return Ok(());
         }
         let name = self.query.space.name();
@@ -298,16 +379,16 @@ impl Work {
     }
 
     /// The projected columns of the rows found, and their distances.
-    pub(super) async fn rows_of(&self, found: &[Neighbour]) -> Result<RecordBatch> {
+    pub(super) async fn rows_of(
+        &self,
+        found: &[Neighbour],
+        schema: &SchemaRef,
+    ) -> Result<RecordBatch> {
         let rows: Vec<RowId> = found.iter().map(|neighbour| neighbour.row).collect();
-        let specs: Vec<ColumnSpec> =
-            self.search.projection.iter().map(|&place| self.search.specs[place].clone()).collect();
-        let taken = self.rows.take(&rows, &specs).await.map_err(external)?;
-        let mut columns: Vec<ArrayRef> = taken.columns().to_vec();
+        let mut columns = self.base.take(&rows).await?;
         let distances: Float64Array = found.iter().map(|neighbour| neighbour.distance).collect();
         columns.push(Arc::new(distances));
         let options = RecordBatchOptions::new().with_row_count(Some(found.len()));
-        let schema = Arc::clone(&self.schema);
-        Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
     }
 }

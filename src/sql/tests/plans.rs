@@ -59,3 +59,8 @@ fn near_misses_are_sorted() {
 fn subqueries_become_joins() {
     check("subquery", None);
 }
+
+#[test]
+fn nearest_rows_are_searched_for_each_outer_row() {
+    check("nearest_join", None);
+}

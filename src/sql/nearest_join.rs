@@ -1,0 +1,261 @@
+//! `NearestJoin`, the logical node: for each outer row the rows of a table whose vectors are nearest to
+//! what that row asks for.
+//!
+//! For every outer row it promises what [`Nearest`](super::nearest::Nearest) promises for one query:
+//! exactly min(k, matching rows) rows, nearest first, and those of one outer row after those of
+//! another, in the order of the outer rows. The table is an input, so that whoever optimises a plan
+//! sees the types of its columns, and which of them are wanted; it is not read as a whole.
+
+use super::nearest::{Bound, DISTANCE_COLUMN};
+use crate::{catalog::Table, ids::ColumnId, vector::Metric};
+use arrow::datatypes::{DataType, Field};
+use datafusion::{
+    common::{DFSchema, DFSchemaRef, DataFusionError, Result, ScalarValue, TableReference},
+    logical_expr::{
+        Expr, Extension, Filter, LogicalPlan, TableSource, UserDefinedLogicalNodeCore,
+        expr::Sort as SortExpr,
+        utils::{conjunction, split_conjunction},
+    },
+};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+/// Each outer row with its nearest rows of a table.
+#[derive(Clone)]
+pub struct NearestJoin {
+    /// The outer rows.
+    pub outer: LogicalPlan,
+    /// The table's rows, and of its columns those that come out.
+    pub rows: LogicalPlan,
+    /// The table.
+    pub table: Arc<Table>,
+    /// Its rows under all of its columns.
+    pub source: Arc<dyn TableSource>,
+    /// Their qualifier.
+    pub name: TableReference,
+    /// The vector column.
+    pub column: ColumnId,
+    /// What nearness means.
+    pub metric: Metric,
+    /// The vector that rows are to be near to: an expression over the outer columns.
+    pub query: Expr,
+    /// How many of the nearest rows are passed over, for each outer row.
+    pub skip: Option<Expr>,
+    /// How many rows follow, at most.
+    pub fetch: Expr,
+    /// What orders rows at the same distance, over both inputs.
+    pub further: Vec<SortExpr>,
+    /// Rows farther than this are left out; over the outer columns.
+    pub within: Option<Bound>,
+    /// Rows nearer than this are left out, and do not count; over the outer columns.
+    pub beyond: Option<Bound>,
+    /// What rows must meet, all of it, over both inputs.
+    pub filters: Vec<Expr>,
+    /// For a left join: the column that tells whether there is a row at all. An outer row without one
+    /// comes once, with NULL in the table's columns.
+    pub found: Option<String>,
+    /// The outer columns, the table's, [`DISTANCE_COLUMN`], and `found`.
+    pub schema: DFSchemaRef,
+}
+
+impl NearestJoin {
+    /// What comes out of a join of some inputs.
+    ///
+    /// # Errors
+    /// When two of the columns have the same name.
+    pub fn schema_of(
+        outer: &LogicalPlan,
+        rows: &LogicalPlan,
+        found: Option<&String>,
+    ) -> Result<DFSchemaRef> {
+        let owned = |(qualifier, field): (Option<&TableReference>, &Arc<Field>)| {
+            (qualifier.cloned(), Arc::clone(field))
+        };
+        let mut fields: Vec<_> = outer.schema().iter().map(owned).collect();
+        fields.extend(rows.schema().iter().map(owned).map(|(qualifier, field)| {
+            let is_nullable = field.is_nullable() || found.is_some();
+            (qualifier, Arc::new(field.as_ref().clone().with_nullable(is_nullable)))
+        }));
+        fields.push((None, Arc::new(Field::new(DISTANCE_COLUMN, DataType::Float64, true))));
+        let told = found.map(|found| (None, Arc::new(Field::new(found, DataType::Boolean, false))));
+        fields.extend(told);
+        let metadata = rows.schema().metadata().clone();
+        Ok(Arc::new(DFSchema::new_with_metadata(fields, metadata)?))
+    }
+
+    /// How many outer columns there are.
+    fn outer_width(&self) -> usize {
+        self.outer.schema().fields().len()
+    }
+
+    /// The values of LIMIT and OFFSET, once they are known; no LIMIT is `None`.
+    ///
+    /// # Errors
+    /// When one is not known yet.
+    pub fn counts(&self) -> Result<(i64, Option<i64>)> {
+        let count = |expr: &Expr| match expr.clone().unalias() {
+            Expr::Literal(ScalarValue::Int64(count), _) => Ok(count),
+            other => Err(DataFusionError::Plan(format!("{other} is not known yet"))),
+        };
+        let skip = self.skip.as_ref().map(count).transpose()?.flatten();
+        Ok((skip.unwrap_or(0), count(&self.fetch)?))
+    }
+
+    /// A filter above that is about outer columns alone sinks below: who is not wanted is not
+    /// searched for.
+    ///
+    /// # Errors
+    /// When the inputs do not make a join again.
+    pub fn sunk(&self, filter: &Filter) -> Result<Option<LogicalPlan>> {
+        let schema = self.outer.schema();
+        let is_outer = |expr: &&Expr| {
+            !expr.is_volatile() && expr.column_refs().iter().all(|c| schema.has_column(c))
+        };
+        let (outer, others): (Vec<&Expr>, Vec<&Expr>) =
+            split_conjunction(&filter.predicate).into_iter().partition(is_outer);
+        let Some(sinking) = conjunction(outer.into_iter().cloned()) else { return Ok(None) };
+        let outer = Filter::try_new(sinking, Arc::new(self.outer.clone()))?;
+        let node = Self { outer: LogicalPlan::Filter(outer), ..self.clone() };
+        let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+        Ok(Some(match conjunction(others.into_iter().cloned()) {
+            Some(rest) => LogicalPlan::Filter(Filter::try_new(rest, Arc::new(plan))?),
+            None => plan,
+        }))
+    }
+}
+
+impl fmt::Debug for NearestJoin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_for_explain(f)
+    }
+}
+
+impl PartialEq for NearestJoin {
+    fn eq(&self, other: &Self) -> bool {
+        self.table.id == other.table.id
+            && (self.column, self.metric, &self.name) == (other.column, other.metric, &other.name)
+            && (&self.outer, &self.rows) == (&other.outer, &other.rows)
+            && (&self.query, &self.filters) == (&other.query, &other.filters)
+            && (&self.skip, &self.fetch, &self.further)
+                == (&other.skip, &other.fetch, &other.further)
+            && (&self.within, &self.beyond) == (&other.within, &other.beyond)
+            && self.found == other.found
+    }
+}
+
+impl Eq for NearestJoin {}
+
+impl PartialOrd for NearestJoin {
+    fn partial_cmp(&self, _: &Self) -> Option<Ordering> {
+        None
+    }
+}
+
+impl Hash for NearestJoin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.table.id.hash(state);
+        (self.column, self.metric, &self.name).hash(state);
+        (&self.outer, &self.rows).hash(state);
+        (&self.query, &self.filters).hash(state);
+        (&self.skip, &self.fetch, &self.further).hash(state);
+        (&self.within, &self.beyond).hash(state);
+        self.found.hash(state);
+    }
+}
+
+impl UserDefinedLogicalNodeCore for NearestJoin {
+    fn name(&self) -> &str {
+        "NearestJoin"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.outer, &self.rows]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        let mut all = vec![self.query.clone(), self.fetch.clone()];
+        all.extend(self.skip.clone());
+        all.extend(self.within.iter().chain(&self.beyond).map(|bound| bound.distance.clone()));
+        all.extend(self.further.iter().map(|sort| sort.expr.clone()));
+        all.extend(self.filters.iter().cloned());
+        all
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let column = self.table.column_by_id(self.column).map_or("?", |column| &column.name);
+        write!(
+            f,
+            "NearestJoin: {}.{column} {} {}",
+            self.table.name,
+            self.metric.operator(),
+            self.query
+        )?;
+        write!(f, " k={}", self.fetch)?;
+        if let Some(skip) = &self.skip {
+            write!(f, " behind {skip}")?;
+        }
+        if !self.further.is_empty() {
+            let further: Vec<String> = self.further.iter().map(ToString::to_string).collect();
+            write!(f, " then by [{}]", further.join(", "))?;
+        }
+        if let Some(Bound { distance, inclusive }) = &self.within {
+            write!(f, " within{}{distance}", if *inclusive { "<=" } else { "<" })?;
+        }
+        if let Some(Bound { distance, inclusive }) = &self.beyond {
+            write!(f, " beyond{}{distance}", if *inclusive { ">=" } else { ">" })?;
+        }
+        if !self.filters.is_empty() {
+            let filters: Vec<String> = self.filters.iter().map(ToString::to_string).collect();
+            write!(f, " filters=[{}]", filters.join(", "))?;
+        }
+        f.write_str(if self.found.is_some() { " or none" } else { "" })
+    }
+
+    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let lost = || DataFusionError::Internal("a join lost an input or an expression".to_owned());
+        let [outer, rows] = <[LogicalPlan; 2]>::try_from(inputs).map_err(|_| lost())?;
+        let mut exprs = exprs.into_iter().map(|expr| expr.unalias());
+        let mut next = || exprs.next().ok_or_else(lost);
+        let (query, fetch) = (next()?, next()?);
+        let skip = self.skip.as_ref().map(|_| next()).transpose()?;
+        let mut bound = |bound: &Option<Bound>| {
+            let bound = bound.as_ref().map(|bound| {
+                Ok::<_, DataFusionError>(Bound { distance: next()?, inclusive: bound.inclusive })
+            });
+            bound.transpose()
+        };
+        let (within, beyond) = (bound(&self.within)?, bound(&self.beyond)?);
+        let sorted = |sort: &SortExpr| Ok(SortExpr { expr: next()?, ..sort.clone() });
+        let further = self.further.iter().map(sorted).collect::<Result<_>>()?;
+        let filters = exprs.collect();
+        let schema = Self::schema_of(&outer, &rows, self.found.as_ref())?;
+        Ok(Self {
+            outer,
+            rows,
+            query,
+            fetch,
+            skip,
+            within,
+            beyond,
+            further,
+            filters,
+            schema,
+            ..self.clone()
+        })
+    }
+
+    fn necessary_children_exprs(&self, wanted: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let (outer_width, width) = (self.outer_width(), self.rows.schema().fields().len());
+        let outer = wanted.iter().copied().filter(|&at| at < outer_width).collect();
+        let rows = wanted.iter().filter_map(|at| at.checked_sub(outer_width));
+        Some(vec![outer, rows.filter(|&at| at < width).collect()])
+    }
+}
