@@ -288,7 +288,11 @@ fn vector(value: &Value, dims: Option<u16>, half: bool, out: &mut Vec<u8>) -> An
     if half {
         floats.iter().for_each(|&float| out.extend(f16::from_f32(float).to_be_bytes()));
     } else {
-        floats.iter().for_each(|float| out.extend(float.to_be_bytes()));
+        out.resize(4 + 4 * floats.len(), 0);
+        let (places, _) = out[4..].as_chunks_mut::<4>();
+        for (place, float) in places.iter_mut().zip(&floats) {
+            *place = float.to_be_bytes();
+        }
     }
     Ok(())
 }

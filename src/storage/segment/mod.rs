@@ -10,11 +10,12 @@
 //! ```text
 //!   writer   arrays -> encode -> Parquet, checksums, pages of vectors, statistics, keys -> side
 //!   reader   side -> which ranges -> store -> checked -> decoded -> encode -> cached
-//!   keys     side -> filter, fences -> one block -> rows
+//!   candidates   side -> filter, fences -> one block -> rows
 //! ```
 //!
 //! This folder is the only place that knows Parquet.
 
+mod candidates;
 mod encode;
 mod keys;
 mod reader;
@@ -27,7 +28,7 @@ pub use rows::RowIds;
 pub use writer::SegmentWriter;
 
 use super::{
-    columns::{CacheKey, ColumnCache},
+    columns::ColumnCache,
     gc::{Pin, Pins},
     paths::{self, ObjectPath},
     store::Store,
@@ -36,7 +37,7 @@ use crate::{
     error::{Error, Result},
     ids::{ColumnId, Oid, RowId},
 };
-use arrow::array::{ArrayRef, AsArray as _};
+use arrow::array::ArrayRef;
 use bytes::Bytes;
 use keys::KeySection;
 use parquet::{arrow::arrow_reader::ArrowReaderMetadata, errors::ParquetError};
@@ -279,57 +280,6 @@ impl Segment {
         Some((bound(&min)?, bound(&max)?))
     }
 
-    /// The rows that may have a key with one of these hashes, `(index of the hash, row)`.
-    /// `None` when the segment lacks the constraint's keys.
-    pub(super) async fn key_candidates(
-        &self,
-        constraint: Oid,
-        hashes: &[u64],
-    ) -> Result<Option<Vec<(usize, RowId)>>> {
-        let Some(section) = self.shared.side.keys.get(&constraint) else { return Ok(None) };
-        let mut wanted: Vec<(usize, usize)> = hashes
-            .iter()
-            .enumerate()
-            .flat_map(|(at, &hash)| section.blocks_of(hash).map(move |block| (block, at)))
-            .collect();
-        wanted.sort_unstable();
-        let mut blocks: Vec<usize> = wanted.iter().map(|&(block, _)| block).collect();
-        blocks.dedup();
-        let blocks = self.key_blocks(section, &blocks).await?;
-        let same = wanted.chunk_by(|a, b| a.0 == b.0);
-        let mut found = Vec::new();
-        for (same, entries) in same.zip(&blocks) {
-            let entries = entries.as_fixed_size_binary().value_data();
-            for &(_, at) in same {
-                for position in keys::positions_in(entries, hashes[at]) {
-                    found.push((at, self.row_at(position)));
-                }
-            }
-        }
-        Ok(Some(found))
-    }
-
-    /// Blocks of keys, as arrays of entries.
-    async fn key_blocks(&self, section: &KeySection, blocks: &[usize]) -> Result<Vec<ArrayRef>> {
-        let (object, store) = (self.meta.side.object(), &self.shared.store);
-        let spans = blocks.iter().map(|&block| section.span(block, self.meta.side.head_bytes));
-        let spans: Vec<Span> = spans.collect();
-        let key = |span: &Span| CacheKey::Keys { side: self.shared.side_number, at: span.at };
-        let mut found: Vec<_> = spans.iter().map(|span| store.cache.get(&key(span))).collect();
-        let absent = || spans.iter().zip(&found).filter(|(_, found)| found.is_none());
-        let absent: Vec<Span> = absent().map(|(span, _)| *span).collect();
-        let mut read = store.checked(&object, &absent).await?.into_iter();
-        for (entries, span) in found.iter_mut().zip(&spans).filter(|(entries, _)| entries.is_none())
-        {
-            let bytes = read.next().expect("each absent block was read");
-            // A copy, lest a small block keep a large answer in memory.
-            let block = keys::entries_of(Bytes::copy_from_slice(&bytes))?;
-            store.cache.insert(key(span), Arc::clone(&block));
-            *entries = Some(block);
-        }
-        Ok(found.into_iter().flatten().collect())
-    }
-
     /// Where the offsets of the rows and Parquet's metadata lie: they are in the side object too, and
     /// never read here.
     #[cfg(test)]
@@ -337,19 +287,6 @@ impl Segment {
         let side = &self.shared.side;
         let offsets = side.groups.iter().map(|group| group.chunks[0].range());
         offsets.chain(side.metadata.is_some().then(|| side.footer.range())).collect()
-    }
-
-    /// The row at a position of the whole segment.
-    fn row_at(&self, position: u32) -> RowId {
-        let mut position = position as usize;
-        for group in 0..self.groups() {
-            let rows = self.group_rows(group);
-            if position < rows {
-                return self.row_ids(group).row(position);
-            }
-            position -= rows;
-        }
-        self.meta.end_row()
     }
 
     /// This segment with the keys of one more constraint: a new side object, the same rows.
