@@ -2,7 +2,6 @@
 
 use super::{
     attribute::{AttributeType, Scalar},
-    config::check_target,
     fault::{Answer, Fault},
     names::{self, ID, SCHEMA, literal, quoted, shortened},
     request::{DistanceMetric, Document},
@@ -305,6 +304,14 @@ fn set_recall_targets(
         }
     }
     Ok(())
+}
+
+/// Refuses what is no share.
+fn check_target(target: f64) -> Answer<()> {
+    if (0.5..=1.0).contains(&target) {
+        return Ok(());
+    }
+    Err(Fault::invalid(format!("recall_target must be between 0.5 and 1.0, not {target}")))
 }
 
 fn declare(
