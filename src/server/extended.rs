@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::{PgType, input::ColumnBuilder, output::Style},
+    pgtype::{PgType, input::ColumnBuilder, style::Style},
     session::{Outcome, Prepared, TransactionStatus},
 };
 use arrow::array::ArrayRef;

@@ -5,7 +5,7 @@
 use super::{Fault, connection::watched, message::Format, wire::Wire};
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::output::{Encoder, Style},
+    pgtype::{output::Encoder, style::Style},
     session::{Canceller, OutputColumn, Pace, RowStream, Rows, RowsTag},
 };
 use arrow::record_batch::RecordBatch;

@@ -16,7 +16,7 @@ use crate::{
         snapshot::Snapshot,
     },
     ids::Oid,
-    pgtype::{interval::IntervalStyle, output::Style},
+    pgtype::style::{IntervalStyle, Style},
     sql::{ActivityRow, AdvisoryLock, Context, IndexCheck, MeasuredRecall, SettingRow},
     telemetry,
 };

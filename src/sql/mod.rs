@@ -56,7 +56,7 @@ use crate::{
     embed::Embedding,
     error::{Error, Result},
     ids::{ColumnId, Oid, TableId},
-    pgtype::{PgType, copy::CopyOptions, output::Style},
+    pgtype::{PgType, copy::CopyOptions, style::Style},
 };
 use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use datafusion::logical_expr::TableSource;

@@ -9,7 +9,7 @@ use crate::{
     catalog::{Catalog, INFORMATION_SCHEMA, PG_CATALOG},
     error::{Error, Result, SqlState},
     ids::Oid,
-    pgtype::{PgType, RegKind, output::Names},
+    pgtype::{PgType, RegKind, style::Names},
 };
 use std::{
     borrow::Cow,

@@ -3,7 +3,7 @@
 
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::{PgType, output::Style},
+    pgtype::{PgType, style::Style},
     sql::{
         Context,
         binder::Binder,

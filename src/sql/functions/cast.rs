@@ -6,9 +6,9 @@ use crate::{
     pgtype::{
         PgType, RegKind,
         cast::{from_text, to_text},
-        output::Style,
         sparsevec,
         string::TooLong,
+        style::Style,
         vector::{Element, check_dims, check_element, check_expected, narrow},
     },
     sql::functions::{

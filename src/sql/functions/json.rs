@@ -220,7 +220,7 @@ pub(crate) fn values(array: &ArrayRef, kind: &PgType, args: &Arguments<'_>) -> R
 pub(crate) fn values_of(
     array: &ArrayRef,
     kind: &PgType,
-    style: &crate::pgtype::output::Style,
+    style: &crate::pgtype::style::Style,
 ) -> Result<Vec<Value>> {
     if let PgType::Array(element) = kind {
         let list: &ListArray = array.as_list::<i32>();

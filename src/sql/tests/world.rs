@@ -11,8 +11,8 @@ use crate::{
     pgtype::{
         PgType, RegKind,
         cast::from_text,
-        output::{Names, Style},
         string::TooLong,
+        style::{Names, Style},
     },
     sql::{
         ActivityRow, AdvisoryLock, Bound, Context, Hidden, ROW_COLUMN, Relations, SettingRow, Slot,

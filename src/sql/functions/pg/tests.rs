@@ -11,7 +11,7 @@ use crate::{
     },
     error::{Error, Result, SqlState},
     ids::Oid,
-    pgtype::{PgType, output::Style},
+    pgtype::{PgType, style::Style},
     sql::{AdvisoryLock, Context, error::from_datafusion},
 };
 use arrow::util::display::array_value_to_string;
