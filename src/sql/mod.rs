@@ -21,6 +21,7 @@ mod bind;
 mod binder;
 mod calls;
 mod coerce;
+mod collation;
 mod commands;
 mod condition;
 mod cursor;

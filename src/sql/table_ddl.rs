@@ -301,7 +301,7 @@ fn column(
             continue;
         } else if cursor.accept("COLLATE") {
             let collation = cursor.name()?;
-            crate::sql::coerce::check_collation(&collation.name)?;
+            crate::sql::collation::check_collation(&collation.name)?;
             continue;
         } else if cursor.accept("STORAGE") || cursor.accept("COMPRESSION") {
             cursor.identifier()?;
@@ -481,7 +481,7 @@ fn alter_column(cursor: &mut Cursor<'_>, column: String) -> Result<Option<AlterT
     } else if cursor.accept("SET DATA TYPE") || cursor.accept("TYPE") {
         let kind = cursor.data_type()?;
         if cursor.accept("COLLATE") {
-            crate::sql::coerce::check_collation(&cursor.name()?.name)?;
+            crate::sql::collation::check_collation(&cursor.name()?.name)?;
         }
         let using = if cursor.accept("USING") { Some(cursor.expression()?.1) } else { None };
         AlterTableAction::AlterType { column, kind, using }
