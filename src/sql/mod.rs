@@ -45,11 +45,9 @@ mod query;
 mod sample;
 mod select;
 mod subquery;
-mod table_ddl;
 mod tokens;
 mod typed;
 pub mod utility;
-mod webhook_ddl;
 mod with;
 
 use crate::{

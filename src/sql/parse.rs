@@ -2,7 +2,7 @@
 //!
 //! Tokens come from sqlparser with PostgreSQL's dialect and are re-glued (`tokens.rs`); then the
 //! first word decides. Queries and changes of rows go to sqlparser's grammar, whose nodes tell
-//! their place in the text. Everything else is parsed by hand in `ddl.rs` and `commands.rs`:
+//! their place in the text. Everything else is parsed by hand in `ddl/` and `commands.rs`:
 //! their grammar is regular, and what is written there is kept as text (a default, a check) just
 //! as the user wrote it.
 
