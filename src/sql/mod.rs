@@ -7,7 +7,7 @@
 //! and [`Relations`], how a table becomes a source that can be scanned.
 //!
 //! One query's way: `parse.rs` (tokens, operators glued as PostgreSQL reads them) →
-//! `query.rs` and `from.rs` (FROM, WHERE, GROUP BY … over a scope of named, typed columns) →
+//! `query.rs`, `select.rs` and `from.rs` (FROM, WHERE, GROUP BY … over a scope of named, typed columns) →
 //! `expression.rs` (operators, casts and functions chosen by PostgreSQL's rules, in
 //! `operators.rs`, `coerce.rs`, `functions/`) → `push_down.rs`, at optimisation, which makes
 //! ORDER BY distance LIMIT k one node ([`nearest::Nearest`]).
@@ -23,6 +23,7 @@ mod calls;
 mod coerce;
 mod collation;
 mod commands;
+mod computed;
 mod condition;
 mod cursor;
 mod ddl;
@@ -34,14 +35,18 @@ mod form;
 mod from;
 pub mod functions;
 mod generated;
+mod group;
+mod items;
 mod names;
 pub mod nearest;
 mod operators;
+mod order;
 mod parse;
 pub mod piecemeal;
 mod plan;
 mod push_down;
 mod query;
+mod reshape;
 mod sample;
 mod select;
 mod subquery;
