@@ -5,7 +5,7 @@ pub(crate) mod edit;
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::{PgType, cast::to_text, json::normalise},
-    sql::functions::{array::texts_as, call::Arguments},
+    sql::functions::{call::Arguments, lists::texts_as},
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, StringArray},
