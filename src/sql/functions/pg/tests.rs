@@ -6,7 +6,7 @@ use crate::{
         Catalog, PG_CATALOG, POSTGRES_DATABASE, POSTGRES_ROLE, PUBLIC,
         pg::{
             ActivityRow, SettingRow, lookup,
-            tests::{sample, sample_view},
+            sample::{sample, sample_view},
         },
     },
     error::{Error, Result, SqlState},
