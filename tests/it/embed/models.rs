@@ -1,18 +1,15 @@
 //! Models: how they are declared, what is wrong with them, and what depends on them.
 
 use super::{
-    check_refusal, near, one, refused, run, start, start_on, tiny::Tiny, tiny_model, vector,
+    check_refusal, near, one, refused, run, start_on, taught, tiny::Tiny, tiny_model, vector,
 };
 use tokio_postgres::error::SqlState;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_is_said_with_its_remedy_and_fails_its_statement_only() {
-    let folder = tempfile::tempdir().unwrap();
     let tiny = Tiny::new(5, 8);
-    let node = start().await;
-    let client = node.client().await;
+    let (node, client, folder) = taught(&[("m", &tiny)]).await;
     let at = |name: &str| folder.path().join(name);
-    run(&client, &tiny_model(folder.path(), "m", &tiny, "")).await;
 
     check_refusal(&refused(&client, "SELECT embed('x')").await, "22023", "not told which model");
     let refusal = refused(&client, "SELECT embed('x', 'n')").await;
@@ -142,12 +139,9 @@ async fn a_changed_file_is_refused_until_it_is_accepted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_model_that_others_change_or_use_is_not_taken_for_what_it_was() {
-    let folder = tempfile::tempdir().unwrap();
-    let (node, tiny) = (start().await, Tiny::new(49, 8));
-    let (client, other) = (node.client().await, node.client().await);
-    for name in ["m", "n"] {
-        run(&client, &tiny_model(folder.path(), name, &tiny, "")).await;
-    }
+    let tiny = Tiny::new(49, 8);
+    let (node, client, _folder) = taught(&[("m", &tiny), ("n", &tiny)]).await;
+    let other = node.client().await;
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM nearlake_models";
     let table = |name: &str, model: &str| {
         format!(
