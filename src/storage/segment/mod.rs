@@ -20,6 +20,7 @@ mod keys;
 mod reader;
 mod rows;
 mod side;
+mod span;
 mod statistics;
 mod writer;
 
@@ -28,8 +29,8 @@ pub use writer::SegmentWriter;
 
 use super::{
     columns::{CacheKey, ColumnCache},
-    gc::{Pin, Pins},
     paths::{self, ObjectPath},
+    pins::{Pin, Pins},
     store::Store,
 };
 use crate::{
@@ -41,7 +42,8 @@ use bytes::Bytes;
 use keys::KeySection;
 use parquet::{arrow::arrow_reader::ArrowReaderMetadata, errors::ParquetError};
 use serde::{Deserialize, Serialize};
-use side::{Side, Span};
+use side::Side;
+use span::Span;
 use std::{ops::Range, sync::Arc};
 use tokio::sync::OnceCell;
 
