@@ -49,6 +49,7 @@ mod query;
 mod reshape;
 mod sample;
 mod select;
+mod statement;
 mod subquery;
 mod tokens;
 mod typed;
@@ -74,9 +75,10 @@ pub use condition::condition_columns;
 pub use embedding::with_named_models;
 pub use form::Form;
 pub use generated::{check_generated, generated_kind, generated_sources};
-pub use parse::{Statement, check_expression, parse};
+pub use parse::{check_expression, parse};
 pub use plan::Plan;
 pub use push_down::optimizer_rules;
+pub use statement::Statement;
 pub use utility::Utility;
 
 /// The name of the hidden column that holds a row's number, for UPDATE and DELETE.

@@ -4,13 +4,18 @@ use super::{index::create_index, role::role_options, sequence::sequence_options,
 use crate::{
     catalog::PG_TEMP,
     error::{Error, Result, SqlState},
-    sql::{cursor::Cursor, parse::Ast, tokens::Source, utility::Utility},
+    sql::{
+        cursor::Cursor,
+        statement::{Ast, Read},
+        tokens::Source,
+        utility::Utility,
+    },
 };
 use datafusion::sql::sqlparser::tokenizer::Token;
 use std::sync::Arc;
 
 /// From CREATE on.
-pub(super) fn create(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Ast> {
+pub(super) fn create(source: &Arc<Source>, cursor: &mut Cursor<'_>, read: Read) -> Result<Ast> {
     cursor.expect("CREATE")?;
     let or_replace = cursor.accept("OR REPLACE");
     let is_said = cursor.accept_one(&["LOCAL", "GLOBAL"]).is_some();
@@ -19,7 +24,7 @@ pub(super) fn create(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<As
         return Err(cursor.unexpected());
     }
     let start = cursor.clone();
-    let mut ast = create_object(source, cursor, or_replace)?;
+    let mut ast = create_object(source, cursor, or_replace, read)?;
     if is_temporary {
         make_temporary(&mut ast, &start)?;
     }
@@ -49,7 +54,12 @@ fn make_temporary(ast: &mut Ast, start: &Cursor<'_>) -> Result<()> {
     Ok(())
 }
 
-fn create_object(source: &Arc<Source>, cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Ast> {
+fn create_object(
+    source: &Arc<Source>,
+    cursor: &mut Cursor<'_>,
+    or_replace: bool,
+    read: Read,
+) -> Result<Ast> {
     let start = cursor.clone();
     // Every table is logged: UNLOGGED asks for less than it gets.
     cursor.accept("UNLOGGED");
@@ -64,7 +74,7 @@ fn create_object(source: &Arc<Source>, cursor: &mut Cursor<'_>, or_replace: bool
     }
     cursor.skip();
     let utility = match word.as_str() {
-        "TABLE" => return table::create_table(source, cursor),
+        "TABLE" => return table::create_table(source, cursor, read),
         "UNIQUE" => {
             cursor.expect("INDEX")?;
             create_index(cursor, true)?

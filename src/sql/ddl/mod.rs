@@ -19,14 +19,19 @@ mod webhook;
 
 use crate::{
     error::Result,
-    sql::{commands, cursor::Cursor, parse::Ast, tokens::Source},
+    sql::{
+        commands,
+        cursor::Cursor,
+        statement::{Ast, Read},
+        tokens::Source,
+    },
 };
 use std::sync::Arc;
 
 /// A statement by its first word.
-pub(crate) fn statement(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Ast> {
+pub(crate) fn statement(source: &Arc<Source>, cursor: &mut Cursor<'_>, read: Read) -> Result<Ast> {
     let utility = match cursor.word().as_deref() {
-        Some("CREATE") => return create::create(source, cursor),
+        Some("CREATE") => return create::create(source, cursor, read),
         Some("ALTER") => alter::alter(cursor)?,
         Some("DROP") => objects::drop_objects(cursor)?,
         Some("COMMENT") => objects::comment(cursor)?,

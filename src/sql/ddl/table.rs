@@ -8,7 +8,7 @@ use crate::{
     sql::{
         collation::check_collation,
         cursor::Cursor,
-        parse::{Ast, statement as parse_statement},
+        statement::{Ast, Read},
         tokens::Source,
         utility::{
             ColumnDefinition, CreateTable, Like, SequenceOptions, TableConstraint,
@@ -20,7 +20,11 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use std::sync::Arc;
 
 /// After `CREATE TABLE`.
-pub(super) fn create_table(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Ast> {
+pub(super) fn create_table(
+    source: &Arc<Source>,
+    cursor: &mut Cursor<'_>,
+    read: Read,
+) -> Result<Ast> {
     let if_not_exists = cursor.if_not_exists();
     let mut table = CreateTable {
         name: cursor.name()?,
@@ -52,7 +56,7 @@ pub(super) fn create_table(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Res
         if !table.columns.is_empty() {
             return Err(cursor.unexpected());
         }
-        let (query, with_data) = query(source, cursor)?;
+        let (query, with_data) = query(source, cursor, read)?;
         let query = Box::new(query);
         return Ok(Ast::CreateTableAs { table: Box::new(table), names, query, with_data });
     }
@@ -369,7 +373,7 @@ pub(super) fn identity(cursor: &mut Cursor<'_>) -> Result<(Identity, SequenceOpt
 }
 
 /// A query in CREATE TABLE … AS: any that gives rows.
-fn query(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<(Ast, bool)> {
+fn query(source: &Arc<Source>, cursor: &mut Cursor<'_>, read: Read) -> Result<(Ast, bool)> {
     let mut tokens = cursor.rest();
     let word = |n: usize| {
         let token = tokens.len().checked_sub(n).and_then(|at| tokens.get(at));
@@ -382,7 +386,7 @@ fn query(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<(Ast, bool)> {
         tokens = &tokens[..tokens.len() - 3];
         with_data = false;
     }
-    match parse_statement(source, tokens)? {
+    match read(source, tokens)? {
         query @ (Ast::Query(_) | Ast::Execute { .. }) => Ok((query, with_data)),
         _ => Err(source.unexpected(tokens.first())),
     }
