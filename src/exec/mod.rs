@@ -13,6 +13,7 @@ pub mod build;
 pub mod changed;
 pub mod checkpoint;
 pub mod commit;
+mod constant;
 pub mod ddl;
 pub mod embedding;
 pub mod events;

@@ -1,6 +1,7 @@
-//! Bodies: JSON in, gzip or not, and bounded; JSON out, gzip where the client takes it.
+//! Bodies: JSON in, gzip or not, and bounded; JSON out, gzip where the client takes it. Lines are sent as
+//! they come, and never by gzip.
 
-use super::{Api, refusal::Refusal, sql::LINES};
+use super::{Api, refusal::Refusal};
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, Request},
@@ -30,6 +31,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 const QUICK_BYTES_MAX: usize = 64 << 10;
 /// Shorter answers are not worth compressing.
 const COMPRESSED_BYTES_MIN: usize = 1024;
+/// The type of a body in lines, each of them JSON.
+pub(super) const LINES: &str = "application/x-ndjson";
 
 /// The memory that bodies take together.
 #[derive(Debug, Clone)]

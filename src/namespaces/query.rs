@@ -2,15 +2,15 @@
 
 use super::{
     Namespaces,
-    aggregate::{Aggregation, aggregate},
+    aggregate::{Aggregates, Aggregation, aggregate},
     cell::{Cell, Fields, VectorEncoding, cells},
     fault::{Answer, Fault},
-    filter::{Compiler, NewRow},
+    filter::filtered,
     names::{quoted, shortened},
     rank::{self, Ranked, Reading},
     request::{Include, Limit, Query},
     shape::{Attribute, Shape},
-    sql::{Parameters, Sql},
+    sql::{Parameters, Sql, joined},
     work::{Rows, Work},
 };
 use crate::{ids::IndexId, pgtype::PgType};
@@ -119,7 +119,10 @@ impl Namespaces {
         check(query)?;
         let mut found = Found::default();
         if query.aggregate_by.is_some() {
-            aggregate(work, shape, query, &mut found).await?;
+            match aggregate(work, shape, query).await? {
+                Aggregates::Total(total) => found.aggregations = Some(total),
+                Aggregates::Groups(groups) => found.aggregation_groups = Some(groups),
+            }
         }
         if query.rank_by.is_some() {
             let (planned, limit) = (plan(shape, query)?, limit(query)?);
@@ -302,20 +305,6 @@ fn shown<'s>(shape: &'s Shape, query: &Query) -> Answer<Vec<&'s Attribute>> {
     Ok(shown)
 }
 
-/// The condition behind WHERE, or nothing.
-pub(super) fn filtered(
-    shape: &Shape,
-    query: &Query,
-    parameters: &mut Parameters,
-) -> Answer<Vec<String>> {
-    match &query.filters {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(filter) => {
-            Ok(vec![Compiler::new(shape, "t", NewRow::None, parameters).condition(filter)?])
-        }
-    }
-}
-
 fn plan(shape: &Shape, query: &Query) -> Answer<Planned> {
     let mut parameters = Parameters::default();
     let rank_by = query.rank_by.as_ref().unwrap_or(&Value::Null);
@@ -350,11 +339,11 @@ fn plan(shape: &Shape, query: &Query) -> Answer<Planned> {
             .map_err(|fault| fault.of(format!("compute_attributes: \"{}\"", shortened(name))))?;
         show(expression, name, Some(reading));
     }
-    let mut conditions = filtered(shape, query, &mut parameters)?;
+    let mut conditions = filtered(shape, query.filters.as_ref(), &mut parameters)?;
     conditions.extend(ranked.condition.clone());
     let mut rest = format!("FROM {} AS t", shape.sql());
     if !conditions.is_empty() {
-        rest.push_str(&format!(" WHERE {}", super::sql::joined(conditions, "AND")));
+        rest.push_str(&format!(" WHERE {}", joined(conditions, "AND")));
     }
     rest.push_str(&format!(" ORDER BY {}", ranked.order));
     Ok(Planned { list, rest, parameters, ranked, shown: columns })

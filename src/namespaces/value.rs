@@ -6,7 +6,7 @@ use super::{
     names::{VECTOR, shortened},
     shape::Attribute,
 };
-use crate::pgtype::{PgType, input::ColumnBuilder, output::Style};
+use crate::pgtype::{PgType, input::ColumnBuilder, style::Style};
 use arrow::array::ArrayRef;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};

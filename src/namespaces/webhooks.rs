@@ -7,7 +7,7 @@ use super::{
     names::{literal, quoted},
     work::{Done, Rows},
 };
-use crate::{error::SqlState, pgtype::output::Style, sql::functions::json::values_of};
+use crate::{error::SqlState, pgtype::style::Style, sql::functions::json::values_of};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::fmt::Write as _;

@@ -55,7 +55,7 @@ use crate::{
     catalog::Role,
     error::{Error, Result, SqlState},
     exec::{run::PlanSlot, transaction::Transaction},
-    pgtype::output::Style,
+    pgtype::style::Style,
     sql::{self, Context},
 };
 use context::SessionContext;

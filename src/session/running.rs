@@ -13,7 +13,7 @@ use super::{
 use crate::{
     exec::run::PlanSlot,
     ids::Oid,
-    pgtype::output::{Encoder, Style},
+    pgtype::{output::Encoder, style::Style},
     sql::{Context as _, Form, Statement},
     telemetry::Traceparent,
 };

@@ -3,7 +3,7 @@
 //! rows; a cursor goes on with its search. The right answer is that of the same query with the
 //! index turned off.
 
-use crate::support::{self, Running};
+use crate::support::{self, Running, seeded::Seeded};
 use std::path::Path;
 use tokio_postgres::Client;
 
@@ -12,16 +12,7 @@ const DIMS: usize = 24;
 const CENTRES: usize = 60;
 const SHOPS: usize = 3;
 
-/// Numbers that look random and are the same in every run.
-struct Seeded(u64);
-
 impl Seeded {
-    fn unit(&mut self) -> f32 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        f32::from(u16::try_from(self.0 >> 48).unwrap()) / f32::from(u16::MAX)
-    }
-
     /// A vector near a centre.
     fn near(&mut self, centre: usize) -> String {
         let mut centre = Seeded(1 + centre as u64);

@@ -1,8 +1,7 @@
 //! How far rows may be at most and must be at least: `WHERE v <-> q < 0.5` beside ORDER BY of the same
 //! distance.
 
-use super::search::value_of;
-use crate::exec::topk::Neighbour;
+use crate::exec::{constant::value_of, topk::Neighbour};
 use arrow::{array::AsArray, compute::cast, datatypes::DataType, datatypes::Float64Type};
 use datafusion::{common::Result, physical_expr::PhysicalExpr};
 use std::{cmp::Ordering, sync::Arc};

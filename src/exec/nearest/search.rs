@@ -4,6 +4,7 @@ use super::{Knobs, filter::Filter, prune::Prune, radius::Radius};
 use crate::{
     catalog::{Index as IndexEntry, IndexKind, Table},
     exec::{
+        constant::value_of,
         failure::{external, snapshot_of},
         snapshot::Snapshot,
         topk::Query,
@@ -14,10 +15,7 @@ use crate::{
     storage::columns::ColumnSpec,
     vector::{Metric, Space},
 };
-use arrow::{
-    array::{Array, ArrayRef, RecordBatch, RecordBatchOptions},
-    datatypes::Schema,
-};
+use arrow::array::Array;
 use datafusion::{common::Result, physical_expr::PhysicalExpr, prelude::SessionConfig};
 use std::sync::Arc;
 
@@ -140,12 +138,4 @@ impl Search {
             None => Way::Exact("the index is being built"),
         }
     }
-}
-
-/// What an expression without columns is.
-pub(super) fn value_of(expr: &Arc<dyn PhysicalExpr>) -> Result<ArrayRef> {
-    let options = RecordBatchOptions::new().with_row_count(Some(1));
-    let one_row =
-        RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)?;
-    expr.evaluate(&one_row)?.into_array(1)
 }

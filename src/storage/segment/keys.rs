@@ -4,7 +4,7 @@
 //! are absent; then the fences, in memory too, name the one or two blocks that can hold the hash.
 //! `docs/format/keys.md` has the bytes.
 
-use super::side::Span;
+use super::span::Span;
 use crate::{
     error::{Error, Result},
     ids::ColumnId,

@@ -21,6 +21,7 @@ mod keys;
 mod reader;
 mod rows;
 mod side;
+mod span;
 mod statistics;
 mod writer;
 
@@ -29,8 +30,8 @@ pub use writer::SegmentWriter;
 
 use super::{
     columns::ColumnCache,
-    gc::{Pin, Pins},
     paths::{self, ObjectPath},
+    pins::{Pin, Pins},
     store::Store,
 };
 use crate::{
@@ -42,7 +43,8 @@ use bytes::Bytes;
 use keys::KeySection;
 use parquet::{arrow::arrow_reader::ArrowReaderMetadata, errors::ParquetError};
 use serde::{Deserialize, Serialize};
-use side::{Side, Span};
+use side::Side;
+use span::Span;
 use std::{ops::Range, sync::Arc};
 use tokio::sync::OnceCell;
 

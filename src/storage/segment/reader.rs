@@ -7,7 +7,8 @@
 use super::{
     Segment, SegmentStore, Shared,
     encode::{restore, stored_type, vector_bytes, vectors as vectors_of},
-    side::{Span, VectorPages},
+    side::VectorPages,
+    span::Span,
 };
 use crate::{
     error::{Error, Result},

@@ -6,6 +6,8 @@ pub(crate) mod conformance;
 pub(crate) mod fakegcs;
 /// The program as a process of its own.
 pub(crate) mod process;
+/// Numbers that look random.
+pub(crate) mod seeded;
 
 use nearlake::{
     clock::SystemClock, config, namespaces::Namespaces, node::Node, telemetry::Metrics,
