@@ -20,8 +20,14 @@ pub(crate) struct Running {
 
 /// Starts a node in memory on free ports. It finds what runs models, where that is installed.
 pub(crate) async fn start() -> Running {
+    start_with(&[]).await
+}
+
+/// The same with more flags.
+pub(crate) async fn start_with(flags: &[&str]) -> Running {
     let venv = std::env::var("NEARLAKE_VENV").ok();
-    let flags: Vec<&str> = venv.iter().flat_map(|venv| ["--onnxruntime", venv]).collect();
+    let models = venv.iter().flat_map(|venv| ["--onnxruntime", venv]);
+    let flags: Vec<&str> = models.chain(flags.iter().copied()).collect();
     start_on("memory:", &flags).await
 }
 
