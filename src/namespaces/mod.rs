@@ -14,11 +14,13 @@
 //!   webhooks     the SQL of webhooks, for clients that speak JSON
 //!   config       all of how a namespace is, in one place
 //!   work         a session that a request borrows            background: what nobody waits for
+//!   billing      what answers say that a request cost
 //! ```
 
 mod aggregate;
 mod attribute;
 mod background;
+mod billing;
 mod cell;
 mod config;
 mod copy;
@@ -42,19 +44,20 @@ mod webhooks;
 mod work;
 mod write;
 
+pub use billing::{QueryBilling, WriteBilling};
 pub use cell::VectorEncoding;
 pub use config::Config;
 pub use embed::{Embed, EmbedAnswer};
 pub use fault::{Answer, Fault, FaultKind};
 pub use manage::Page;
-pub use query::{MultiQueryAnswer, QueryAnswer, QueryBilling, QueryPerformance};
+pub use query::{MultiQueryAnswer, QueryAnswer, QueryPerformance};
 pub use recall::RecallAnswer;
 pub use request::{
     Consistency, Include, Level, Limit, List, MetadataPatch, MultiQuery, Per, Query, Recall, Start,
     Write,
 };
 pub use webhooks::{DeadLetters, Deliveries, NewWebhook, WebhookAction, WebhookPatch};
-pub use write::{WriteAnswer, WriteBilling, WritePerformance};
+pub use write::{WriteAnswer, WritePerformance};
 
 use crate::{clock::SharedClock, session::Engine, telemetry::Metrics};
 use background::{Changes, Operations, Tasks};

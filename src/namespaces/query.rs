@@ -3,6 +3,7 @@
 use super::{
     Namespaces,
     aggregate::{Aggregation, aggregate},
+    billing::QueryBilling,
     cell::{Cell, Fields, VectorEncoding, cells},
     fault::{Answer, Fault},
     filter::{Compiler, NewRow},
@@ -66,13 +67,6 @@ pub struct MultiQueryAnswer {
     pub(super) results: Vec<Found>,
     pub(super) billing: QueryBilling,
     pub(super) performance: QueryPerformance,
-}
-
-/// What a query read and gave, in bytes of values.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub struct QueryBilling {
-    pub(super) billable_logical_bytes_queried: u64,
-    pub(super) billable_logical_bytes_returned: u64,
 }
 
 /// How a query went.
@@ -197,16 +191,6 @@ impl Namespaces {
             query_execution_ms: millis(now.saturating_sub(ran)),
             exhaustive_search_count: exhaustive.sum(),
             approx_namespace_size: alive,
-        }
-    }
-
-    /// What queries read and gave.
-    pub(super) fn billing(&self, shape: &Shape, found: &[Found]) -> QueryBilling {
-        let state = self.engine.states().snapshot();
-        let bytes = shape.table.as_ref().map_or(0, |table| state.table(table.id).bytes());
-        QueryBilling {
-            billable_logical_bytes_queried: bytes.saturating_mul(found.len() as u64),
-            billable_logical_bytes_returned: found.iter().map(Found::logical_bytes).sum(),
         }
     }
 

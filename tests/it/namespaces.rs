@@ -276,6 +276,51 @@ async fn a_write_that_fails_leaves_nothing() {
 }
 
 /// The status that a listing answers with to some headers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_say_what_they_cost() {
+    let node = support::start().await;
+    let namespaces = node.namespaces();
+    let billed = async |body: Value| {
+        let answer = write(&namespaces, "bills", body).await.unwrap();
+        let billing = &answer["billing"];
+        (billing["billable_logical_bytes_written"].as_u64().unwrap(), billing["query"].clone())
+    };
+    let queried = |query: &Value| query["billable_logical_bytes_queried"].as_u64().unwrap();
+    let returned = |query: &Value| query["billable_logical_bytes_returned"].as_u64().unwrap();
+
+    // Ten documents of 8 + 4 + 8 bytes.
+    let all: Vec<Value> = (0..10).map(|id| json!({"id": id, "s": "abcd", "n": id})).collect();
+    assert_eq!(billed(json!({ "upsert_rows": all })).await, (200, Value::Null));
+    // A condition looks at what is there; what it keeps from being written costs nothing.
+    let (bytes, whole) =
+        billed(json!({ "upsert_rows": all, "upsert_condition": ["n", "Lt", 0] })).await;
+    assert!(bytes == 0 && queried(&whole) > 0, "{bytes} {whole}");
+    let (bytes, half) =
+        billed(json!({ "upsert_rows": &all[..5], "upsert_condition": ["n", "Lt", 2] })).await;
+    assert_eq!((bytes, returned(&half)), (40, 0));
+    let share = queried(&whole).abs_diff(2 * queried(&half));
+    assert!(share < queried(&whole) / 2, "of five documents it is about half: {whole} {half}");
+    let patch = json!({ "patch_rows": [{"id": 1, "s": "xyz"}, {"id": 99, "s": "xyz"}] });
+    assert_eq!(billed(patch).await, (11, Value::Null));
+
+    // A deletion writes the row's number, whatever the row was.
+    assert_eq!(billed(json!({ "deletes": [1, 99] })).await, (8, Value::Null));
+    assert_eq!(billed(json!({ "deletes": [1, 99] })).await, (0, Value::Null));
+    let (bytes, query) =
+        billed(json!({ "deletes": [2, 3], "delete_condition": ["n", "Eq", 3] })).await;
+    assert!(bytes == 8 && queried(&query) > 0, "{bytes} {query}");
+
+    // A filter is a query.
+    let by = json!({ "patch_by_filter": {"filters": ["n", "Lt", 5], "patch": {"s": "ab"}} });
+    let (bytes, query) = billed(by).await;
+    assert!(bytes == 3 * 2 && queried(&query) > 0 && returned(&query) == 0, "{bytes} {query}");
+    let gone = json!({ "delete_by_filter": ["n", "Gte", 5], "return_affected_ids": true });
+    let (bytes, query) = billed(gone).await;
+    assert!(bytes == 5 * 8 && queried(&query) > 0 && returned(&query) == 5 * 8, "{bytes} {query}");
+    namespaces.stop().await;
+    node.stop().await;
+}
+
 async fn status(address: std::net::SocketAddr, headers: &str) -> u16 {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET /v1/namespaces HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
