@@ -15,6 +15,7 @@ pub mod checkpoint;
 pub mod commit;
 pub mod ddl;
 pub mod embedding;
+mod errand;
 pub mod events;
 mod failure;
 pub mod insert;

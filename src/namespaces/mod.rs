@@ -59,7 +59,7 @@ pub use request::{
 pub use webhooks::{DeadLetters, Deliveries, NewWebhook, WebhookAction, WebhookPatch};
 pub use write::{WriteAnswer, WritePerformance};
 
-use crate::{clock::SharedClock, session::Engine, telemetry::Metrics};
+use crate::{clock::SharedClock, session::Engine};
 use background::{Changes, Operations, Tasks};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +76,6 @@ pub struct Caller {
 pub struct Namespaces {
     engine: Arc<Engine>,
     clock: SharedClock,
-    metrics: Arc<Metrics>,
     pool: Arc<work::Pool>,
     tasks: Tasks,
     operations: Operations<serde_json::Value>,
@@ -88,7 +87,7 @@ pub struct Namespaces {
 impl Namespaces {
     /// Those of an engine.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>, clock: SharedClock) -> Arc<Self> {
+    pub fn new(engine: Arc<Engine>, clock: SharedClock) -> Arc<Self> {
         let started_micros = clock.now_micros();
         let this = Self {
             pool: Arc::new(work::Pool::new(Arc::clone(&engine), Arc::clone(&clock))),
@@ -99,7 +98,6 @@ impl Namespaces {
             started_micros,
             engine,
             clock,
-            metrics,
         };
         let watch = Changes::watch(
             Arc::downgrade(&this.changes),

@@ -28,6 +28,7 @@ pub mod lock;
 pub mod manifest;
 pub mod memtable;
 pub mod paths;
+pub mod reads;
 pub mod segment;
 pub mod store;
 pub mod table;

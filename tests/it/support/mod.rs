@@ -7,9 +7,7 @@ pub(crate) mod fakegcs;
 /// The program as a process of its own.
 pub(crate) mod process;
 
-use nearlake::{
-    clock::SystemClock, config, namespaces::Namespaces, node::Node, telemetry::Metrics,
-};
+use nearlake::{clock::SystemClock, config, namespaces::Namespaces, node::Node};
 use std::{ffi::OsString, net::SocketAddr, sync::Arc, time::Duration};
 use tokio_postgres::{Client, NoTls, Row, error::SqlState};
 
@@ -115,8 +113,7 @@ impl Running {
 
     /// Namespaces of the node's engine, apart from those that it serves itself.
     pub(crate) fn namespaces(&self) -> Arc<Namespaces> {
-        let (metrics, clock) = (Arc::new(Metrics::default()), SystemClock::shared());
-        Namespaces::new(Arc::clone(self.node.engine()), metrics, clock)
+        Namespaces::new(Arc::clone(self.node.engine()), SystemClock::shared())
     }
 
     /// A client that is connected.
