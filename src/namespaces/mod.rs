@@ -13,6 +13,7 @@
 //!   filter, rank conditions and orders in SQL                query, aggregate, multi, recall
 //!   webhooks     the SQL of webhooks, for clients that speak JSON
 //!   config       all of how a namespace is, in one place
+//!   manage, warm what there is, and what of it is near
 //!   work         a session that a request borrows            background: what nobody waits for
 //!   billing      what answers say that a request cost
 //! ```
@@ -40,6 +41,7 @@ mod schema;
 mod shape;
 mod sql;
 mod value;
+mod warm;
 mod webhooks;
 mod work;
 mod write;
@@ -56,6 +58,7 @@ pub use request::{
     Consistency, Include, Level, Limit, List, MetadataPatch, MultiQuery, Per, Query, Recall, Start,
     Write,
 };
+pub use warm::Warming;
 pub use webhooks::{DeadLetters, Deliveries, NewWebhook, WebhookAction, WebhookPatch};
 pub use write::{WriteAnswer, WritePerformance};
 

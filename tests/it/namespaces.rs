@@ -2,12 +2,12 @@
 //! SQL; writers that meet; who may ask.
 
 use crate::{
-    clock::{SeededClock, SharedClock},
+    clock::{SeededClock, SharedClock, SystemClock},
     support,
 };
 use nearlake::namespaces::{Answer, Caller, FaultKind, Namespaces};
 use serde_json::{Map, Value, json};
-use std::{cmp::Ordering, sync::Arc};
+use std::{cmp::Ordering, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -317,6 +317,85 @@ async fn writes_say_what_they_cost() {
     let gone = json!({ "delete_by_filter": ["n", "Gte", 5], "return_affected_ids": true });
     let (bytes, query) = billed(gone).await;
     assert!(bytes == 5 * 8 && queried(&query) > 0 && returned(&query) == 5 * 8, "{bytes} {query}");
+    namespaces.stop().await;
+    node.stop().await;
+}
+
+/// What is near and what is far is told by each query of itself, and the hint brings near what is far.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queries_tell_of_their_own_reads() {
+    /// Enough for an index to be asked.
+    const ROWS: u32 = 12_000;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let clock = SystemClock::shared();
+    let node = support::start_on(data, &[]).await;
+    let namespaces = node.namespaces();
+    let dice = Dice(SeededClock::shared(21));
+    let vector = || -> Vec<u64> { (0..8).map(|_| dice.below(1000)).collect() };
+    for name in ["one", "other"] {
+        let vectors: Vec<_> = (0..ROWS).map(|_| vector()).collect();
+        let ids: Vec<u32> = (0..ROWS).collect();
+        let columns = json!({"id": ids, "n": ids, "vector": vectors});
+        let body = json!({"upsert_columns": columns, "distance_metric": "euclidean_squared"});
+        write(&namespaces, name, body).await.unwrap();
+        while namespaces.metadata(name).unwrap()["index"]["status"] != "up-to-date" {
+            clock.sleep(Duration::from_millis(20)).await;
+        }
+    }
+    node.client().await.batch_execute("CHECKPOINT").await.unwrap();
+    namespaces.stop().await;
+    node.stop().await;
+
+    // A start remembers nothing that was near.
+    let node = support::start_on(data, &[]).await;
+    let namespaces = node.namespaces();
+    let near: Vec<u64> = vector();
+    let query = async |name: &str, rank_by: Value| {
+        let query = json!({"rank_by": rank_by, "limit": 10, "include_attributes": ["n"]});
+        let answer = namespaces.query(&caller(), name, &read(query)).await.unwrap();
+        let performance = &serde_json::to_value(answer).unwrap()["performance"];
+        let ratio = performance["cache_hit_ratio"].as_f64().unwrap();
+        (ratio, performance["cache_temperature"].as_str().unwrap().to_owned())
+    };
+    let ann = json!(["vector", "ANN", near]);
+    let hot = (1.0, "hot".to_owned());
+    let is_cold = |(ratio, temperature): &(f64, String)| *ratio < 0.5 && temperature == "cold";
+    let first = query("one", ann.clone()).await;
+    assert!(is_cold(&first), "{first:?}");
+    assert_eq!(query("one", ann.clone()).await, hot);
+    // Others that run at the same time change nothing of it.
+    let (mine, others) = tokio::join!(query("one", ann.clone()), query("other", ann.clone()));
+    assert!(mine == hot && is_cold(&others), "{mine:?} {others:?}");
+    // Some of it was read by other queries.
+    let vector_of_another = json!(["vector", "ANN", vector()]);
+    let (ratio, _) = query("other", vector_of_another).await;
+    assert!(ratio > 0.0 && ratio < 1.0, "{ratio}");
+
+    // The hint says what it does, and in the end that there is nothing left to do.
+    let hint = || serde_json::to_value(namespaces.warm(&caller(), "other").unwrap()).unwrap();
+    let said = hint();
+    assert_eq!(said["status"], "ACCEPTED");
+    assert!(said["message"].as_str().unwrap().starts_with("the namespace is being read: "));
+    let limit = clock.elapsed() + Duration::from_secs(30);
+    loop {
+        let said = hint();
+        match said["message"].as_str().unwrap() {
+            "the namespace is near already" => break,
+            "the namespace is being read already" => {}
+            message => assert!(message.starts_with("the namespace is being read: "), "{message}"),
+        }
+        assert!(clock.elapsed() < limit, "{said}");
+        clock.sleep(Duration::from_millis(10)).await;
+    }
+    for rank_by in [json!(["n", "desc"]), json!(["id", "asc"])] {
+        assert_eq!(query("other", rank_by).await, hot);
+    }
+    // Of postings the scan parts are near, and most records far.
+    let (ratio, _) = query("other", json!(["vector", "ANN", vector()])).await;
+    assert!(ratio > 0.5, "{ratio}");
+    let missing = namespaces.warm(&caller(), "nowhere").unwrap_err();
+    assert_eq!(missing.kind, FaultKind::NotFound);
     namespaces.stop().await;
     node.stop().await;
 }
