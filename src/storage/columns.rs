@@ -102,18 +102,23 @@ pub(crate) fn batch_bytes(batch: &RecordBatch) -> u64 {
     batch.columns().iter().map(|column| array_bytes(column)).sum()
 }
 
-/// A decoded part of a segment: a column of a row group, or a page of it.
+/// A decoded part of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct CacheKey {
-    pub(crate) segment: u128,
-    pub(crate) group: usize,
-    pub(crate) column: ColumnId,
-    /// `None`: all pages.
-    pub(crate) page: Option<usize>,
+pub(crate) enum CacheKey {
+    /// A column of a row group, or a page of it.
+    Column {
+        segment: u128,
+        group: usize,
+        column: ColumnId,
+        /// `None`: all pages.
+        page: Option<usize>,
+    },
+    /// A block of keys in a side object, by where it begins.
+    Keys { side: u128, at: u64 },
 }
 
-/// Decoded columns of hot segments, bounded in bytes. A scan of everything does not drive out what
-/// is read again and again.
+/// Decoded columns, and keys, of hot segments, bounded in bytes. A scan of everything does not drive
+/// out what is read again and again.
 pub struct ColumnCache {
     arrays: Cache<CacheKey, ArrayRef>,
     hits: AtomicU64,
@@ -189,7 +194,7 @@ mod tests {
     #[test]
     fn the_cache_keeps_its_bound_and_counts() {
         let cache = ColumnCache::new(1 << 20);
-        let key = |group| CacheKey { segment: 1, group, column: ColumnId(1), page: None };
+        let key = |group| CacheKey::Column { segment: 1, group, column: ColumnId(1), page: None };
         for group in 0..100 {
             cache.insert(key(group), Arc::new(Int64Array::from(vec![0; 8192])));
         }

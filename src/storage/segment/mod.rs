@@ -27,7 +27,7 @@ pub use rows::RowIds;
 pub use writer::SegmentWriter;
 
 use super::{
-    columns::ColumnCache,
+    columns::{CacheKey, ColumnCache},
     gc::{Pin, Pins},
     paths::{self, ObjectPath},
     store::Store,
@@ -36,11 +36,12 @@ use crate::{
     error::{Error, Result},
     ids::{ColumnId, Oid, RowId},
 };
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, AsArray as _};
 use bytes::Bytes;
+use keys::KeySection;
 use parquet::{arrow::arrow_reader::ArrowReaderMetadata, errors::ParquetError};
 use serde::{Deserialize, Serialize};
-use side::Side;
+use side::{Side, Span};
 use std::{ops::Range, sync::Arc};
 use tokio::sync::OnceCell;
 
@@ -170,8 +171,9 @@ pub struct Segment {
 #[derive(Debug)]
 struct Shared {
     store: SegmentStore,
-    /// The id as a number, for the cache.
+    /// Its id and that of its side object as numbers, for the cache.
     number: u128,
+    side_number: u128,
     object: ObjectPath,
     side: Side,
     footer: OnceCell<ArrowReaderMetadata>,
@@ -188,17 +190,19 @@ impl Segment {
         let object = meta.side.object();
         let _pin = store.pins.pin(meta.objects());
         let head = store.range(&object, 0..meta.side.head_bytes).await?;
-        let span = side::Span { at: 0, bytes: meta.side.head_bytes, crc: meta.side.head_crc };
+        let span = Span { at: 0, bytes: meta.side.head_bytes, crc: meta.side.head_crc };
         span.check(&head, &object)?;
         let side = Side::decode(&head, &object)?;
         Ok(Self::new(store, meta, side))
     }
 
     fn new(store: &SegmentStore, meta: SegmentMeta, side: Side) -> Self {
-        let number = u128::from_str_radix(&meta.id, 16).unwrap_or_default();
+        let number = |id: &str| u128::from_str_radix(id, 16).unwrap_or_default();
+        let (number, side_number) = (number(&meta.id), number(&meta.side.id));
         let (store, object) = (store.clone(), meta.object());
         let pin = store.pins.pin(meta.objects());
-        let shared = Shared { store, number, object, side, footer: OnceCell::new(), _pin: pin };
+        let footer = OnceCell::new();
+        let shared = Shared { store, number, side_number, object, side, footer, _pin: pin };
         Self { meta, shared: Arc::new(shared) }
     }
 
@@ -283,32 +287,47 @@ impl Segment {
         hashes: &[u64],
     ) -> Result<Option<Vec<(usize, RowId)>>> {
         let Some(section) = self.shared.side.keys.get(&constraint) else { return Ok(None) };
-        let object = self.meta.side.object();
         let mut wanted: Vec<(usize, usize)> = hashes
             .iter()
             .enumerate()
             .flat_map(|(at, &hash)| section.blocks_of(hash).map(move |block| (block, at)))
             .collect();
         wanted.sort_unstable();
-        let spans: Vec<_> = wanted
-            .chunk_by(|a, b| a.0 == b.0)
-            .map(|same| (section.span(same[0].0, self.meta.side.head_bytes), same))
-            .collect();
-        if spans.is_empty() {
-            return Ok(Some(Vec::new()));
-        }
-        let ranges: Vec<_> = spans.iter().map(|(span, _)| span.range()).collect();
-        let blocks = self.shared.store.store.ranges(&object, &ranges).await?;
+        let mut blocks: Vec<usize> = wanted.iter().map(|&(block, _)| block).collect();
+        blocks.dedup();
+        let blocks = self.key_blocks(section, &blocks).await?;
+        let same = wanted.chunk_by(|a, b| a.0 == b.0);
         let mut found = Vec::new();
-        for ((span, same), block) in spans.into_iter().zip(&blocks) {
-            span.check(block, &object)?;
+        for (same, entries) in same.zip(&blocks) {
+            let entries = entries.as_fixed_size_binary().value_data();
             for &(_, at) in same {
-                for position in keys::positions_in(block, hashes[at]) {
+                for position in keys::positions_in(entries, hashes[at]) {
                     found.push((at, self.row_at(position)));
                 }
             }
         }
         Ok(Some(found))
+    }
+
+    /// Blocks of keys, as arrays of entries.
+    async fn key_blocks(&self, section: &KeySection, blocks: &[usize]) -> Result<Vec<ArrayRef>> {
+        let (object, store) = (self.meta.side.object(), &self.shared.store);
+        let spans = blocks.iter().map(|&block| section.span(block, self.meta.side.head_bytes));
+        let spans: Vec<Span> = spans.collect();
+        let key = |span: &Span| CacheKey::Keys { side: self.shared.side_number, at: span.at };
+        let mut found: Vec<_> = spans.iter().map(|span| store.cache.get(&key(span))).collect();
+        let absent = || spans.iter().zip(&found).filter(|(_, found)| found.is_none());
+        let absent: Vec<Span> = absent().map(|(span, _)| *span).collect();
+        let mut read = store.checked(&object, &absent).await?.into_iter();
+        for (entries, span) in found.iter_mut().zip(&spans).filter(|(entries, _)| entries.is_none())
+        {
+            let bytes = read.next().expect("each absent block was read");
+            // A copy, lest a small block keep a large answer in memory.
+            let block = keys::entries_of(Bytes::copy_from_slice(&bytes))?;
+            store.cache.insert(key(span), Arc::clone(&block));
+            *entries = Some(block);
+        }
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Where the offsets of the rows and Parquet's metadata lie: they are in the side object too, and
@@ -351,7 +370,7 @@ impl Segment {
             let bytes = self.shared.store.range(&old, range).await?;
             *section = section.copied(&bytes, &mut blocks, &old)?;
         }
-        let section = keys::KeySection::build(columns, entries, &mut blocks)?;
+        let section = KeySection::build(columns, entries, &mut blocks)?;
         side.keys.insert(constraint, section);
         let mut meta = self.meta.clone();
         meta.constraints = side.keys.keys().copied().collect();
