@@ -1,8 +1,9 @@
 //! What one statement read: parts that were near, and parts that were not.
 //!
-//! A part is what is asked for at once: a column of a row group or a page of vectors that lies
-//! decoded in memory, a chunk of a posting, a range of an object. It is near when it is in memory or in
-//! the range cache, on this machine's disk too, and far when the store has to be asked, be it a folder.
+//! A part is what is asked for at once: a column of a row group, a page of vectors or a block of keys
+//! that lies decoded in memory, a chunk of a posting, a range of an object. It is near when it is in
+//! memory or in the range cache, on this machine's disk too, and far when the store has to be asked, be
+//! it a folder.
 //!
 //! Whoever is to be counted does its work [within](Reads::within) its counters, and everything below
 //! finds them there, so that no reader hands them down. They do not follow into other tasks by

@@ -288,6 +288,14 @@ async fn writes_say_what_they_cost() {
     let queried = |query: &Value| query["billable_logical_bytes_queried"].as_u64().unwrap();
     let returned = |query: &Value| query["billable_logical_bytes_returned"].as_u64().unwrap();
 
+    // Values are as large as their types are.
+    let of_types = json!({
+        "upsert_rows": [{"id": "ee1f7c89-a3aa-43c1-8941-c987ee03e7bc", "at": "2026-03-02T00:00:00Z", "v": [0.5, 1.0]}],
+        "schema": {"id": "uuid", "at": "datetime", "v": {"type": "[2]f16", "ann": false}},
+        "distance_metric": "euclidean_squared",
+    });
+    let of_types = write(&namespaces, "types", of_types).await.unwrap();
+    assert_eq!(of_types["billing"]["billable_logical_bytes_written"], 16 + 8 + 2 * 2);
     // Ten documents of 8 + 4 + 8 bytes.
     let all: Vec<Value> = (0..10).map(|id| json!({"id": id, "s": "abcd", "n": id})).collect();
     assert_eq!(billed(json!({ "upsert_rows": all })).await, (200, Value::Null));
