@@ -16,6 +16,7 @@ pub mod commit;
 mod constant;
 pub mod ddl;
 pub mod embedding;
+mod errand;
 pub mod events;
 mod failure;
 pub mod insert;

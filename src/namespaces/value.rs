@@ -403,7 +403,8 @@ pub(super) fn logical_bytes(value: &Value, kind: AttributeType) -> u64 {
             usize::from(dims.unwrap_or(0)) * if half { 2 } else { 4 }
         }
         (Value::Bool(_), _) => 1,
-        (Value::Number(_), _) => 8,
+        (Value::Number(_), _) | (_, AttributeType::Scalar(Scalar::Datetime)) => 8,
+        (_, AttributeType::Scalar(Scalar::Uuid)) => 16,
         (Value::String(text), _) => text.len(),
         (Value::Array(values), AttributeType::List(kind)) => values
             .iter()

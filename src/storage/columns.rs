@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result},
     ids::ColumnId,
     pgtype::PgType,
+    storage::reads,
 };
 use arrow::{
     array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array},
@@ -162,6 +163,8 @@ impl ColumnCache {
 
     pub(crate) fn get(&self, key: &CacheKey) -> Option<ArrayRef> {
         let found = self.arrays.get(key).map(|entry| Arc::clone(entry.value()));
+        // One that is absent is counted where it is read.
+        reads::near(usize::from(found.is_some()));
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         found

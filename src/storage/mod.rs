@@ -29,6 +29,7 @@ pub mod manifest;
 pub mod memtable;
 pub mod paths;
 pub mod pins;
+pub mod reads;
 pub mod segment;
 pub mod store;
 pub mod table;
