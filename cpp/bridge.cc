@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "nearlake/src/index/ffi.rs.h"
+#include "nearlake/src/index/ffi/bridge.rs.h"
 
 namespace nearlake {
 namespace {
@@ -65,16 +65,52 @@ void Append(const std::vector<T>& from, rust::Vec<T>& to) {
   for (const T& value : from) to.push_back(value);
 }
 
-template <class Call>
-MadeChange LandChange(Call call) {
-  MadeChange made;
-  made.status = Land([&] {
-    auto change = std::make_unique<spfresh::Change>();
-    spfresh::Status status = call(change.get());
-    made.value = std::move(change);
+// What "call" makes, and how it went: "call" fills the value's place and returns a spfresh::Status.
+template <class Made, class Call>
+Made LandMade(Call call) {
+  Made made;
+  made.status = Land([&] { return call(made.value); });
+  return made;
+}
+
+// The same for what versions and chunks share: "call" fills a pointer to const.
+template <class Made, class T, class Call>
+Made LandShared(Call call) {
+  return LandMade<Made>([&](std::shared_ptr<T>& value) {
+    std::shared_ptr<const T> made;
+    spfresh::Status status = call(made);
+    value = Shared(std::move(made));
     return status;
   });
-  return made;
+}
+
+template <class Call>
+MadeChunk LandChunk(Call call) {
+  return LandShared<MadeChunk, spfresh::Chunk>(call);
+}
+
+template <class Call>
+MadeVersion LandVersion(Call call) {
+  return LandShared<MadeVersion, spfresh::Version>(call);
+}
+
+template <class Call>
+MadeChange LandChange(Call call) {
+  return LandMade<MadeChange>([&](std::unique_ptr<spfresh::Change>& value) {
+    auto change = std::make_unique<spfresh::Change>();
+    spfresh::Status status = call(change.get());
+    value = std::move(change);
+    return status;
+  });
+}
+
+// Appends to "to" what "call" gives.
+template <class T, class Call>
+Status LandAppended(rust::Vec<T>& to, Call call) {
+  return Land([&] {
+    Append(call(), to);
+    return spfresh::Status();
+  });
 }
 
 // Does the units of a step of the training on so many threads. Throws what a unit threw; the
@@ -122,43 +158,25 @@ void distances_at(uint8_t metric, Floats query, Floats vectors, rust::Slice<cons
 rust::Str kernel_target() { return spfresh::KernelTarget(); }
 
 MadeChunk chunk_parse(Bytes bytes, uint32_t stride) {
-  MadeChunk made;
-  made.status = Land([&] {
-    std::shared_ptr<const spfresh::Chunk> chunk;
-    spfresh::Status status = spfresh::Chunk::Parse(Span(bytes), stride, &chunk);
-    made.value = Shared(std::move(chunk));
-    return status;
-  });
-  return made;
+  return LandChunk([&](auto& made) { return spfresh::Chunk::Parse(Span(bytes), stride, &made); });
 }
 
 MadeChunk chunk_with_records(const spfresh::Chunk& chunk, Bytes bytes) {
-  MadeChunk made;
-  made.status = Land([&] {
-    std::shared_ptr<const spfresh::Chunk> whole;
-    spfresh::Status status = chunk.WithRecords(Span(bytes), &whole);
-    made.value = Shared(std::move(whole));
-    return status;
-  });
-  return made;
+  return LandChunk([&](auto& made) { return chunk.WithRecords(Span(bytes), &made); });
 }
 
 MadeChunk chunk_without_records(const spfresh::Chunk& chunk) {
-  MadeChunk made;
-  made.status = Land([&] {
-    made.value = Shared(chunk.WithoutRecords());
+  return LandChunk([&](auto& made) {
+    made = chunk.WithoutRecords();
     return spfresh::Status();
   });
-  return made;
 }
 
 MadeChunk chunk_join(const spfresh::Chunk& first, const spfresh::Chunk& second) {
-  MadeChunk made;
-  made.status = Land([&] {
-    made.value = Shared(spfresh::Chunk::Join(first, second));
+  return LandChunk([&](auto& made) {
+    made = spfresh::Chunk::Join(first, second);
     return spfresh::Status();
   });
-  return made;
 }
 
 Bytes chunk_scan_bytes(const spfresh::Chunk& chunk) {
@@ -178,32 +196,15 @@ Status chunk_words(const spfresh::Chunk& chunk, rust::Vec<uint64_t>& out) {
 }
 
 MadeVersion version_empty(const Options& options) {
-  MadeVersion made;
-  made.status = Land([&] {
-    std::shared_ptr<const spfresh::Version> version;
-    spfresh::Status status = spfresh::Version::Empty(FromRust(options), &version);
-    made.value = Shared(std::move(version));
-    return status;
-  });
-  return made;
+  return LandVersion([&](auto& made) { return spfresh::Version::Empty(FromRust(options), &made); });
 }
 
 MadeVersion version_open(Bytes bytes) {
-  MadeVersion made;
-  made.status = Land([&] {
-    std::shared_ptr<const spfresh::Version> version;
-    spfresh::Status status = spfresh::Version::Open(Span(bytes), &version);
-    made.value = Shared(std::move(version));
-    return status;
-  });
-  return made;
+  return LandVersion([&](auto& made) { return spfresh::Version::Open(Span(bytes), &made); });
 }
 
 Status version_serialize(const spfresh::Version& version, rust::Vec<uint8_t>& out) {
-  return Land([&] {
-    Append(version.Serialize(), out);
-    return spfresh::Status();
-  });
+  return LandAppended(out, [&] { return version.Serialize(); });
 }
 
 MadeChange version_insert(const spfresh::Version& version, Words rows, Floats vectors) {
@@ -213,30 +214,18 @@ MadeChange version_insert(const spfresh::Version& version, Words rows, Floats ve
 
 MadeVersion version_merge(const spfresh::Version& version, const spfresh::Version& base,
                           const spfresh::Version& sibling) {
-  MadeVersion made;
-  made.status = Land([&] {
-    std::shared_ptr<const spfresh::Version> merged;
-    spfresh::Status status = version.Merge(base, sibling, &merged);
-    made.value = Shared(std::move(merged));
-    return status;
-  });
-  return made;
+  return LandVersion([&](auto& made) { return version.Merge(base, sibling, &made); });
 }
 
 MadeVersion version_loaded(const spfresh::Version& version) {
-  MadeVersion made;
-  made.status = Land([&] {
-    made.value = Shared(version.Loaded());
+  return LandVersion([&](auto& made) {
+    made = version.Loaded();
     return spfresh::Status();
   });
-  return made;
 }
 
 Status version_order(const spfresh::Version& version, rust::Vec<uint32_t>& postings) {
-  return Land([&] {
-    Append(version.Order(), postings);
-    return spfresh::Status();
-  });
+  return LandAppended(postings, [&] { return version.Order(); });
 }
 
 Work version_next_work(const spfresh::Version& version) {
@@ -286,27 +275,22 @@ Words change_left_out(const spfresh::Change& change) {
 
 MadeRebuild rebuild_begin(const std::shared_ptr<spfresh::Version>& version, Task task,
                           uint32_t posting) {
-  MadeRebuild made;
-  made.status = Land([&] {
+  return LandMade<MadeRebuild>([&](auto& made) {
     switch (task) {
       case Task::Rebuild:
-        return spfresh::Rebuild::Begin(version, posting, &made.value);
+        return spfresh::Rebuild::Begin(version, posting, &made);
       case Task::Refine:
-        return spfresh::Rebuild::Refine(version, posting, &made.value);
+        return spfresh::Rebuild::Refine(version, posting, &made);
       case Task::Scrub:
-        return spfresh::Rebuild::Scrub(version, posting, &made.value);
+        return spfresh::Rebuild::Scrub(version, posting, &made);
       default:
         return spfresh::Status::Internal("there is no such task");
     }
   });
-  return made;
 }
 
 Status rebuild_own(const spfresh::Rebuild& rebuild, rust::Vec<uint32_t>& postings) {
-  return Land([&] {
-    Append(rebuild.own(), postings);
-    return spfresh::Status();
-  });
+  return LandAppended(postings, [&]() -> decltype(auto) { return rebuild.own(); });
 }
 
 Status rebuild_add_own(spfresh::Rebuild& rebuild, const spfresh::Chunk& chunk, Bytes live) {
@@ -337,13 +321,11 @@ RebuildCounts rebuild_counts(const spfresh::Rebuild& rebuild) {
 
 MadeSearch search_begin(const std::shared_ptr<spfresh::Version>& version, Floats query,
                         const Request& request) {
-  MadeSearch made;
-  made.status = Land([&] {
+  return LandMade<MadeSearch>([&](auto& made) {
     const spfresh::Request wish{request.k, request.recall_target, request.probes_min,
                                 request.below};
-    return spfresh::Search::Begin(version, Span(query), wish, &made.value);
+    return spfresh::Search::Begin(version, Span(query), wish, &made);
   });
-  return made;
 }
 
 Status search_next(spfresh::Search& search, uint32_t most, rust::Vec<uint32_t>& postings) {
@@ -406,10 +388,9 @@ Hits search_hits(const spfresh::Search& search) {
 }
 
 MadeBuilder builder_begin(const Options& options, uint64_t rows, Floats sample) {
-  MadeBuilder made;
-  made.status = Land(
-      [&] { return spfresh::Builder::Begin(FromRust(options), rows, Span(sample), &made.value); });
-  return made;
+  return LandMade<MadeBuilder>([&](auto& made) {
+    return spfresh::Builder::Begin(FromRust(options), rows, Span(sample), &made);
+  });
 }
 
 Status builder_train(spfresh::Builder& builder, uint32_t threads, bool& more) {
@@ -423,30 +404,23 @@ Status builder_train(spfresh::Builder& builder, uint32_t threads, bool& more) {
 float builder_trained(const spfresh::Builder& builder) { return builder.trained(); }
 
 MadeVersion builder_version(const spfresh::Builder& builder) {
-  MadeVersion made;
-  made.status = Land([&] {
+  return LandVersion([&](auto& made) {
     if (builder.version() == nullptr) return spfresh::Status::Internal("training is not done");
-    made.value = Shared(builder.version());
+    made = builder.version();
     return spfresh::Status();
   });
-  return made;
 }
 
 MadeCalibrator calibrator_begin(const std::shared_ptr<spfresh::Version>& version) {
-  MadeCalibrator made;
-  made.status = Land([&] {
-    made.value = spfresh::Calibrator::Begin(version);
+  return LandMade<MadeCalibrator>([&](auto& made) {
+    made = spfresh::Calibrator::Begin(version);
     return spfresh::Status();
   });
-  return made;
 }
 
 Status calibrator_sample_postings(const spfresh::Calibrator& calibrator,
                                   rust::Vec<uint32_t>& postings) {
-  return Land([&] {
-    Append(calibrator.SamplePostings(), postings);
-    return spfresh::Status();
-  });
+  return LandAppended(postings, [&] { return calibrator.SamplePostings(); });
 }
 
 size_t calibrator_wanted(const spfresh::Calibrator& calibrator) { return calibrator.wanted(); }
@@ -464,21 +438,17 @@ Status calibrator_add_posting(spfresh::Calibrator& calibrator, uint32_t posting,
 }
 
 MadeVersion calibrator_finish(spfresh::Calibrator& calibrator) {
-  MadeVersion made;
-  made.status = Land([&] {
-    made.value = Shared(calibrator.Finish());
+  return LandVersion([&](auto& made) {
+    made = calibrator.Finish();
     return spfresh::Status();
   });
-  return made;
 }
 
 MadeVerifier verifier_begin(const std::shared_ptr<spfresh::Version>& version) {
-  MadeVerifier made;
-  made.status = Land([&] {
-    made.value = spfresh::Verifier::Begin(version);
+  return LandMade<MadeVerifier>([&](auto& made) {
+    made = spfresh::Verifier::Begin(version);
     return spfresh::Status();
   });
-  return made;
 }
 
 Status verifier_add_chunk(spfresh::Verifier& verifier, uint32_t posting,

@@ -265,8 +265,7 @@ impl Node {
 
         let checks =
             NodeChecks::new(store.clone(), Arc::clone(&engine), Arc::clone(&metrics), writer.id);
-        let namespaces =
-            Namespaces::new(Arc::clone(&engine), Arc::clone(&metrics), Arc::clone(&clock));
+        let namespaces = Namespaces::new(Arc::clone(&engine), Arc::clone(&clock));
         let options = http_options(&config, &encryption);
         let api = Api::new(
             Arc::clone(&namespaces),

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <string>
 
 #include "version_state.h"
@@ -58,7 +57,8 @@ class Reader {
       cut_short_ = true;
       return;
     }
-    std::memcpy(values, bytes_.data(), count * sizeof(T));
+    // Of nothing, there may be no place to copy to, which memcpy does not take.
+    std::copy_n(bytes_.data(), count * sizeof(T), reinterpret_cast<uint8_t*>(values));
     bytes_ = bytes_.subspan(count * sizeof(T));
   }
   size_t left() const { return bytes_.size(); }

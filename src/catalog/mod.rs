@@ -13,9 +13,12 @@ mod temporary;
 pub mod webhook;
 
 pub use index::{Index, IndexKind, RECALL_TARGET, RECALL_TARGET_OPTION};
-pub use model::{ColumnModel, Model};
-pub use table::{Column, Constraint, ConstraintKind, Identity, Replacement, Table, nearest};
-pub use temporary::{OnCommit, PG_TEMP, schema_in_session, temporary_schema};
+pub use model::Model;
+pub use table::{
+    Column, ColumnModel, Constraint, ConstraintKind, Identity, OnCommit, Replacement, Table,
+    nearest,
+};
+pub use temporary::{PG_TEMP, schema_in_session, temporary_schema};
 pub use webhook::Webhook;
 
 use crate::{

@@ -1,5 +1,6 @@
 //! A model: a name for files that make vectors of texts, or scores of documents.
 
+use super::ColumnModel;
 use crate::{
     embed::{Asked, Spec},
     error::{Error, Result, SqlState},
@@ -21,17 +22,6 @@ pub struct Model {
     pub version: u64,
     /// What it is.
     pub spec: Arc<Spec>,
-}
-
-/// A model whose vectors a generated column holds, as it was when it made them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ColumnModel {
-    /// The model.
-    pub model: Oid,
-    /// Its version.
-    pub version: u64,
-    /// The checksum of its files and options.
-    pub checksum: String,
 }
 
 impl Model {

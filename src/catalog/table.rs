@@ -1,6 +1,5 @@
 //! A table: its columns, its keys, its options.
 
-use super::{ColumnModel, OnCommit};
 use crate::{
     error::{Error, Result, SqlState},
     ids::{ColumnId, Oid, TableId},
@@ -36,6 +35,16 @@ pub struct Table {
     /// `COMMENT ON TABLE`.
     #[serde(default)]
     pub comment: Option<String>,
+}
+
+/// What the end of a transaction does to a temporary table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnCommit {
+    /// Its rows go.
+    DeleteRows,
+    /// It goes.
+    Drop,
 }
 
 /// A column of a table.
@@ -74,6 +83,38 @@ pub struct Column {
     /// `COMMENT ON COLUMN`.
     #[serde(default)]
     pub comment: Option<String>,
+}
+
+impl Column {
+    /// A column that has a type, and nothing else.
+    #[must_use]
+    pub fn new(id: ColumnId, name: impl Into<String>, kind: PgType) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            kind,
+            not_null: false,
+            default: None,
+            generated: None,
+            models: Vec::new(),
+            replacement: None,
+            identity: None,
+            sequence: None,
+            missing: None,
+            comment: None,
+        }
+    }
+}
+
+/// A model whose vectors a generated column holds, as it was when it made them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnModel {
+    /// The model.
+    pub model: Oid,
+    /// Its version.
+    pub version: u64,
+    /// The checksum of its files and options.
+    pub checksum: String,
 }
 
 /// An expression that will take the place of a column's once every row has its value. Until then the

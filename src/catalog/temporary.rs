@@ -6,23 +6,12 @@
 
 use super::{Catalog, Change, Schema, Table};
 use crate::ids::Oid;
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// The name under which a session finds its temporary schema.
 pub const PG_TEMP: &str = "pg_temp";
 
 const PREFIX: &str = "pg_temp_";
-
-/// What the end of a transaction does to a temporary table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnCommit {
-    /// Its rows go.
-    DeleteRows,
-    /// It goes.
-    Drop,
-}
 
 /// The name of a session's temporary schema.
 #[must_use]

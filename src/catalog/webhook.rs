@@ -454,20 +454,8 @@ pub const OUTBOX_COLUMNS: [(&str, PgType); 10] = [
 
 /// The table of events that wait.
 pub(super) fn outbox() -> Arc<Table> {
-    let columns = OUTBOX_COLUMNS.into_iter().zip(1..).map(|((name, kind), id)| Column {
-        id: ColumnId(id),
-        name: name.to_owned(),
-        kind,
-        not_null: false,
-        default: None,
-        generated: None,
-        models: Vec::new(),
-        replacement: None,
-        identity: None,
-        sequence: None,
-        missing: None,
-        comment: None,
-    });
+    let columns = OUTBOX_COLUMNS.into_iter().zip(1..);
+    let columns = columns.map(|((name, kind), id)| Column::new(ColumnId(id), name, kind));
     Arc::new(Table {
         id: OUTBOX,
         schema: OUTBOX_SCHEMA,

@@ -8,349 +8,44 @@
 //! - *Loads*, many texts each, take turns. Their texts run by length, so that little is padding.
 //!
 //! What runs is a piece of a text, and a run takes so many pieces: a text of a thousand pieces takes
-//! its turns like a load of a thousand texts. Whoever stopped waiting is passed over. What fails, fails for its asker alone: where a run of
-//! several askers does, each runs again by itself.
+//! its turns like a load of a thousand texts. Whoever stopped waiting is passed over. What fails, fails
+//! for its asker alone: where a run of several askers does, each runs again by itself.
 
 use super::{
-    Asked, Embedding, Options,
-    cache::Recent,
-    model::{Loaded, check_bytes},
+    Asked, Options,
+    job::{Job, Made, Piece, guarded},
+    model::Loaded,
 };
 use crate::{
     clock::SharedClock,
-    error::{Error, Result},
+    error::{Error, Result, SqlState},
     ids::Oid,
     telemetry::Metrics,
 };
 use parking_lot::{Condvar, Mutex};
-use std::{
-    collections::{HashMap, VecDeque},
-    fmt,
-    ops::Range,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    thread::JoinHandle,
-};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use std::{collections::VecDeque, sync::Arc};
 
-/// Up to so many texts are a question.
-const QUESTION_TEXTS_MAX: usize = 8;
-/// Only texts up to this size are remembered.
-const REMEMBERED_BYTES_MAX: usize = 2 << 10;
 /// So many runs of questions before one of loads.
 const QUESTIONS_IN_A_ROW: usize = 3;
 
-/// What is asked of a model.
-#[derive(Debug)]
-pub(super) enum Ask {
-    Embed(Vec<Arc<str>>),
-    Rerank { query: Arc<str>, documents: Vec<Arc<str>> },
-}
-
-/// What it gives.
-#[derive(Debug)]
-pub(super) enum Answer {
-    Vectors(Vec<Embedding>),
-    Scores(Vec<f32>),
-}
-
-/// The scores of an answer to [`Ask::Rerank`].
-pub(super) fn scores(answer: Answer) -> Vec<f32> {
-    match answer {
-        Answer::Scores(scores) => scores,
-        Answer::Vectors(_) => Vec::new(),
-    }
-}
-
-/// The queue, and the thread behind it.
-pub(super) struct Batcher {
-    shared: Arc<Shared>,
-    /// A room of their own, so that loads never keep questions out.
-    room_of_questions: Arc<Semaphore>,
-    room_of_loads: Arc<Semaphore>,
-    recent: Recent,
-    options: Options,
-    metrics: Arc<Metrics>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl fmt::Debug for Batcher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batcher").field("options", &self.options).finish_non_exhaustive()
-    }
-}
-
 /// Between askers and the thread.
 #[derive(Default)]
-struct Shared {
-    inbox: Mutex<Inbox>,
-    arrived: Condvar,
-    loaded: Mutex<Vec<Oid>>,
+pub(super) struct Shared {
+    pub(super) inbox: Mutex<Inbox>,
+    pub(super) arrived: Condvar,
+    /// The models in memory.
+    pub(super) loaded: Mutex<Vec<Oid>>,
 }
 
+/// What arrived and was not taken in yet.
 #[derive(Default)]
-struct Inbox {
-    jobs: Vec<Job>,
-    is_closed: bool,
-}
-
-/// The vector of a piece, and how many tokens that has.
-type Part = (Vec<f32>, usize);
-
-/// One asker's texts.
-struct Job {
-    model: Asked,
-    texts: Vec<Arc<str>>,
-    /// The query whose documents the texts are.
-    query: Option<Arc<str>>,
-    /// The texts' places, by length; those before `next` are in pieces.
-    order: Vec<usize>,
-    next: usize,
-    /// Pieces that have not run yet.
-    ready: VecDeque<Piece>,
-    /// What those gave that have, by the place of their text, until it is all there.
-    made: HashMap<usize, Vec<Option<Part>>>,
-    /// How many texts are done.
-    finished: usize,
-    vectors: Vec<Option<Embedding>>,
-    scores: Vec<f32>,
-    reply: Option<oneshot::Sender<Result<Answer>>>,
-    _room: OwnedSemaphorePermit,
-}
-
-impl Batcher {
-    pub(super) fn start(
-        options: Options,
-        metrics: Arc<Metrics>,
-        clock: SharedClock,
-    ) -> Result<Self> {
-        // Tokenizing is a fiftieth of the work; its own threads would come on top of the budget.
-        tokenizers::utils::parallelism::set_parallelism(false);
-        let shared = Arc::new(Shared::default());
-        let runs = Runs {
-            shared: Arc::clone(&shared),
-            options: options.clone(),
-            metrics: Arc::clone(&metrics),
-            clock,
-            waiting: VecDeque::new(),
-            models: Vec::new(),
-            questions_in_a_row: 0,
-        };
-        let thread = std::thread::Builder::new()
-            .name("nearlake-embed".to_owned())
-            .stack_size(16 << 20)
-            .spawn(move || runs.work())
-            .map_err(|error| Error::internal("cannot start a thread").source(error))?;
-        Ok(Self {
-            shared,
-            room_of_questions: Arc::new(Semaphore::new(options.queue_texts_max)),
-            room_of_loads: Arc::new(Semaphore::new(options.queue_texts_max)),
-            recent: Recent::new(options.cache_bytes_max),
-            options,
-            metrics,
-            thread: Some(thread),
-        })
-    }
-
-    pub(super) async fn embed(
-        &self,
-        model: &Asked,
-        texts: Vec<Arc<str>>,
-    ) -> Result<Vec<Embedding>> {
-        let remembers = |text: &Arc<str>| text.len() <= REMEMBERED_BYTES_MAX;
-        if texts.len() > QUESTION_TEXTS_MAX || !texts.iter().all(remembers) {
-            return self.run(model, texts).await;
-        }
-        let mut vectors: Vec<Option<Embedding>> = texts
-            .iter()
-            .map(|text| self.recent.vector(model.id, model.fingerprint, text))
-            .collect();
-        let missing: Vec<usize> = (0..texts.len()).filter(|&at| vectors[at].is_none()).collect();
-        self.metrics
-            .embed_cache
-            .with_label_values(&["hit"])
-            .inc_by((texts.len() - missing.len()) as u64);
-        self.metrics.embed_cache.with_label_values(&["miss"]).inc_by(missing.len() as u64);
-        if !missing.is_empty() {
-            let asked = missing.iter().map(|&at| Arc::clone(&texts[at])).collect();
-            for (&at, vector) in missing.iter().zip(self.run(model, asked).await?) {
-                self.recent.keep(model.id, model.fingerprint, &texts[at], &vector);
-                vectors[at] = Some(vector);
-            }
-        }
-        Ok(vectors.into_iter().flatten().collect())
-    }
-
-    async fn run(&self, model: &Asked, texts: Vec<Arc<str>>) -> Result<Vec<Embedding>> {
-        // More than the queue holds goes in by parts.
-        let mut vectors = Vec::with_capacity(texts.len());
-        for part in texts.chunks(self.options.queue_texts_max) {
-            match self.ask(model, Ask::Embed(part.to_vec())).await? {
-                Answer::Vectors(more) => vectors.extend(more),
-                Answer::Scores(_) => return Err(Error::internal("scores are no vectors")),
-            }
-        }
-        Ok(vectors)
-    }
-
-    /// Waits for room, then for the answer.
-    pub(super) async fn ask(&self, model: &Asked, ask: Ask) -> Result<Answer> {
-        let (query, texts) = match ask {
-            Ask::Embed(texts) => (None, texts),
-            Ask::Rerank { query, documents } => (Some(query), documents),
-        };
-        if texts.is_empty() {
-            return Ok(if query.is_some() {
-                Answer::Scores(Vec::new())
-            } else {
-                Answer::Vectors(Vec::new())
-            });
-        }
-        texts.iter().try_for_each(|text| check_bytes(text))?;
-        let wanted = u32::try_from(texts.len().min(self.options.queue_texts_max)).unwrap_or(1);
-        let is_question = texts.len() <= QUESTION_TEXTS_MAX;
-        let room = if is_question { &self.room_of_questions } else { &self.room_of_loads };
-        let room = Arc::clone(room).acquire_many_owned(wanted).await;
-        let room = room.map_err(|_| stopping())?;
-        let mut order: Vec<usize> = (0..texts.len()).collect();
-        order.sort_by_key(|&at| texts[at].len());
-        let (reply, answer) = oneshot::channel();
-        let job = Job {
-            model: model.clone(),
-            vectors: vec![None; texts.len()],
-            scores: vec![0.0; texts.len()],
-            texts,
-            query,
-            order,
-            next: 0,
-            ready: VecDeque::new(),
-            made: HashMap::new(),
-            finished: 0,
-            reply: Some(reply),
-            _room: room,
-        };
-        {
-            let mut inbox = self.shared.inbox.lock();
-            if inbox.is_closed {
-                return Err(stopping());
-            }
-            inbox.jobs.push(job);
-            self.shared.arrived.notify_one();
-        }
-        answer.await.unwrap_or_else(|_| Err(stopping()))
-    }
-
-    pub(super) fn loaded(&self) -> Vec<Oid> {
-        self.shared.loaded.lock().clone()
-    }
-}
-
-impl Drop for Batcher {
-    fn drop(&mut self) {
-        self.shared.inbox.lock().is_closed = true;
-        self.shared.arrived.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // A run is over soon; it must not outlive the node.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn stopping() -> Error {
-    Error::new(crate::error::SqlState::ADMIN_SHUTDOWN, "the server is shutting down")
-}
-
-impl Job {
-    fn is_question(&self) -> bool {
-        self.texts.len() <= QUESTION_TEXTS_MAX
-    }
-
-    /// Whether nobody waits for it any more.
-    fn is_over(&self) -> bool {
-        self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
-    }
-
-    fn fail(&mut self, error: Error) {
-        if let Some(reply) = self.reply.take() {
-            let _ = reply.send(Err(error));
-        }
-    }
-
-    /// How many pieces there are to run, as far as is known: a text has at least one.
-    fn pieces_min(&self) -> usize {
-        self.ready.len() + self.order.len() - self.next
-    }
-
-    /// Up to so many pieces, of texts that are prepared as it takes; adds to `cut` the texts that were
-    /// cut.
-    fn take(&mut self, most: usize, model: &Loaded, cut: &mut u64) -> Result<Vec<Piece>> {
-        while self.ready.len() < most && self.next < self.order.len() {
-            let place = self.order[self.next];
-            self.next += 1;
-            let text = &self.texts[place];
-            let prepared = guarded(|| match &self.query {
-                Some(query) => model.prepare_pair(query, text),
-                None => model.prepare(text),
-            })?;
-            *cut += u64::from(prepared.is_cut);
-            if prepared.pieces.is_empty() {
-                // It is made of what no tokenizer sees.
-                self.vectors[place] = Some(model.combined(&[]).into());
-                self.finished += 1;
-                continue;
-            }
-            self.made.insert(place, vec![None; prepared.pieces.len()]);
-            let pieces = prepared.pieces.into_iter().enumerate();
-            self.ready.extend(pieces.map(|(number, (range, tokens))| Piece {
-                place,
-                number,
-                range,
-                tokens,
-            }));
-        }
-        Ok(self.ready.drain(..most.min(self.ready.len())).collect())
-    }
-
-    /// Keeps what a piece gave, and the vector of its text once that is whole.
-    fn keep(&mut self, piece: &Piece, made: Made, model: &Loaded) {
-        match made {
-            Made::Score(score) => {
-                self.made.remove(&piece.place);
-                self.scores[piece.place] = score;
-                self.finished += 1;
-            }
-            Made::Vector(vector) => {
-                let Some(parts) = self.made.get_mut(&piece.place) else { return };
-                parts[piece.number] = Some((vector, piece.tokens));
-                if parts.iter().any(Option::is_none) {
-                    return;
-                }
-                let parts: Vec<_> =
-                    self.made.remove(&piece.place).into_iter().flatten().flatten().collect();
-                self.vectors[piece.place] = Some(model.combined(&parts).into());
-                self.finished += 1;
-            }
-        }
-    }
-
-    /// Answers when every text has run.
-    fn answer_if_done(&mut self) {
-        if self.finished < self.texts.len() {
-            return;
-        }
-        if let Some(reply) = self.reply.take() {
-            let answer = if self.query.is_some() {
-                Answer::Scores(std::mem::take(&mut self.scores))
-            } else {
-                Answer::Vectors(self.vectors.drain(..).flatten().collect())
-            };
-            let _ = reply.send(Ok(answer));
-        }
-    }
+pub(super) struct Inbox {
+    pub(super) jobs: Vec<Job>,
+    pub(super) is_closed: bool,
 }
 
 /// The thread's own.
-struct Runs {
+pub(super) struct Runs {
     shared: Arc<Shared>,
     options: Options,
     metrics: Arc<Metrics>,
@@ -361,21 +56,6 @@ struct Runs {
     questions_in_a_row: usize,
 }
 
-/// A piece of a text: the text's place, which of its pieces it is, and how many tokens it has.
-#[derive(Debug, Clone)]
-struct Piece {
-    place: usize,
-    number: usize,
-    range: Range<usize>,
-    tokens: usize,
-}
-
-/// What a piece gives.
-enum Made {
-    Vector(Vec<f32>),
-    Score(f32),
-}
-
 /// A piece of a run: whose it is.
 #[derive(Debug, Clone)]
 struct Item {
@@ -384,7 +64,25 @@ struct Item {
 }
 
 impl Runs {
-    fn work(mut self) {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        options: Options,
+        metrics: Arc<Metrics>,
+        clock: SharedClock,
+    ) -> Self {
+        Self {
+            shared,
+            options,
+            metrics,
+            clock,
+            waiting: VecDeque::new(),
+            models: Vec::new(),
+            questions_in_a_row: 0,
+        }
+    }
+
+    /// Runs what arrives until the queue is closed.
+    pub(super) fn work(mut self) {
         while self.take_in() {
             let chosen = self.choose();
             if !chosen.is_empty() {
@@ -582,16 +280,8 @@ impl Runs {
     }
 }
 
-/// Foreign code runs here: its panics are errors.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no reason given");
-        Err(Error::internal(format!("a model panicked: {text}")))
-    })
+pub(super) fn stopping() -> Error {
+    Error::new(SqlState::ADMIN_SHUTDOWN, "the server is shutting down")
 }
 
 /// The same error once more, for another asker.

@@ -3,7 +3,7 @@
 //! ```text
 //!  a statement ─┐
 //!  a statement ─┼─> queue (bounded) ─> one thread: runs of one model ─> vectors, each to its asker
-//!  a worker    ─┘        batch.rs           model.rs, runtime.rs
+//!  a worker    ─┘        queue.rs        batch.rs, model.rs, runtime.rs
 //! ```
 //!
 //! - [`spec`]: what a model is, as the catalog keeps it.
@@ -11,6 +11,7 @@
 //! - [`hub`]: models by name, fetched into a folder.
 //! - `runtime`: finds ONNX Runtime and loads it, once, when a model is first used.
 //! - `model`: one model in memory; the only file that knows fastembed.
+//! - `queue`: where texts wait for their model; `job`: the texts of one asker, piece by piece.
 //! - `batch`: texts of many sessions in one run.
 //! - `cache`: vectors of texts that were asked for lately.
 //!
@@ -23,7 +24,9 @@ mod batch;
 mod cache;
 pub mod files;
 pub mod hub;
+mod job;
 mod model;
+mod queue;
 mod runtime;
 pub mod spec;
 
@@ -31,7 +34,8 @@ pub use hub::Hub;
 pub use spec::{Normalize, Overflow, Pooling, Purpose, Spec};
 
 use crate::{clock::SharedClock, error::Result, ids::Oid, telemetry::Metrics};
-use batch::{Ask, Batcher};
+use job::Ask;
+use queue::Queue;
 use std::{path::PathBuf, sync::Arc};
 
 /// A vector of a model's.
@@ -87,7 +91,7 @@ pub struct Asked {
 /// The models of a node.
 #[derive(Debug)]
 pub struct Embedder {
-    batcher: Batcher,
+    queue: Queue,
 }
 
 impl Embedder {
@@ -96,7 +100,7 @@ impl Embedder {
     /// # Errors
     /// When there is no thread to be had.
     pub fn start(options: Options, metrics: Arc<Metrics>, clock: SharedClock) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { batcher: Batcher::start(options, metrics, clock)? }))
+        Ok(Arc::new(Self { queue: Queue::start(options, metrics, clock)? }))
     }
 
     /// The vectors of texts, in their order. Dropping the future takes back what has not run yet.
@@ -107,7 +111,7 @@ impl Embedder {
     /// purpose.
     pub async fn embed(&self, model: &Asked, texts: Vec<Arc<str>>) -> Result<Vec<Embedding>> {
         model.spec.expect(Purpose::Embedding, &model.name)?;
-        self.batcher.embed(model, texts).await
+        self.queue.embed(model, texts).await
     }
 
     /// How well documents answer a query, in their order: the model's logits, more is better.
@@ -121,12 +125,12 @@ impl Embedder {
         documents: Vec<Arc<str>>,
     ) -> Result<Vec<f32>> {
         model.spec.expect(Purpose::Reranking, &model.name)?;
-        self.batcher.ask(model, Ask::Rerank { query, documents }).await.map(batch::scores)
+        self.queue.ask(model, Ask::Rerank { query, documents }).await.map(queue::scores)
     }
 
     /// Which models are in memory.
     #[must_use]
     pub fn loaded(&self) -> Vec<Oid> {
-        self.batcher.loaded()
+        self.queue.loaded()
     }
 }

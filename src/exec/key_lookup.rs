@@ -1,6 +1,7 @@
 //! Rows found by a unique key instead of a scan: `key = value`, `key IN (…)`, `key = ANY (…)`.
 
 use super::{
+    constant::value_of,
     failure::{external, snapshot_of},
     reader::Reader,
     rows::{leaf, single_partition},
@@ -15,9 +16,9 @@ use crate::{
     },
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions},
+    array::{Array, ArrayRef, AsArray},
     compute::concat,
-    datatypes::{DataType, Schema},
+    datatypes::DataType,
 };
 use datafusion::{
     catalog::Session,
@@ -124,19 +125,15 @@ impl KeyLookup {
 impl Wanted {
     /// The values: an array for each column of the key.
     fn columns(&self) -> Result<Vec<ArrayRef>> {
-        let options = RecordBatchOptions::new().with_row_count(Some(1));
-        let nothing = Arc::new(Schema::empty());
-        let row = RecordBatch::try_new_with_options(nothing, Vec::new(), &options)?;
-        let value = |expr: &Arc<dyn PhysicalExpr>| expr.evaluate(&row)?.into_array(1);
         match self {
-            Self::One(values) => values.iter().map(value).collect(),
+            Self::One(values) => values.iter().map(value_of).collect(),
             Self::Any(values) => {
-                let arrays = values.iter().map(value).collect::<Result<Vec<_>>>()?;
+                let arrays = values.iter().map(value_of).collect::<Result<Vec<_>>>()?;
                 let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
                 Ok(vec![concat(&arrays)?])
             }
             Self::Elements(array) => {
-                let array = value(array)?;
+                let array = value_of(array)?;
                 let lists = array.as_list::<i32>();
                 let elements =
                     if lists.is_null(0) { lists.values().slice(0, 0) } else { lists.value(0) };

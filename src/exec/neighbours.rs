@@ -11,6 +11,7 @@ use crate::{
     sql::functions::points::Points,
     storage::{
         columns::ColumnSpec,
+        reads,
         table::{Group, TableState},
     },
     vector::Metric,
@@ -146,6 +147,7 @@ impl Neighbours<'_> {
                 }
                 answer => answer?,
             };
+            reads::near(answer.resident);
             found.probes += answer.probes;
             found.passed += answer.passed;
             if answer.gave_up {

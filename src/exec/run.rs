@@ -3,6 +3,7 @@
 
 use super::{
     bounded::BoundedJoins,
+    errand,
     failure::snapshot_of,
     nearest::{Answers, NearestPlanner, PiecemealPlanner},
     parameter::{self, Parameters},
@@ -105,6 +106,7 @@ impl Runner {
             .with_aggregate_functions(vec![first_value_udaf()])
             .with_physical_optimizer_rule(Arc::new(BoundedJoins))
             .with_query_planner(Arc::new(Planner));
+        errand::of_plans();
         for rule in sql::optimizer_rules(table_of) {
             builder = builder.with_optimizer_rule(rule);
         }
@@ -343,7 +345,7 @@ impl Run {
     ) -> RowStream {
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
         let context = self.task_context();
-        let work = async move {
+        let work = errand::errand(async move {
             let work = async {
                 let mut batches = execute_stream(plan, context).map_err(from_datafusion)?;
                 while let Some(batch) = batches.next().await {
@@ -363,8 +365,7 @@ impl Run {
             if let Err(error) = ended {
                 let _ = sender.send(Err(error)).await;
             }
-        }
-        .in_current_span();
+        });
         let task = self.runner.cpu.spawn(work);
         let guard = AbortOnDrop(task.abort_handle());
         let rows = Rows { receiver, cancel: self.cancel.clone(), ended: false, _guard: guard };
@@ -404,7 +405,7 @@ impl Run {
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let task = self.runner.cpu.spawn(work.in_current_span());
+        let task = self.runner.cpu.spawn(errand::errand(work));
         let _guard = AbortOnDrop(task.abort_handle());
         tokio::select! {
             () = self.cancel.cancelled() => Err(cancelled()),

@@ -14,7 +14,7 @@ use crate::{
     catalog::Table,
     error::Result as NearlakeResult,
     ids::TableId,
-    pgtype::{self, output::Style},
+    pgtype::{self, style::Style},
     storage::{
         columns::ColumnSpec,
         table::{Group, TableState},

@@ -1,10 +1,13 @@
 //! VALUES whose cells are computed each time that the plan runs.
 
-use super::rows::{leaf, single_partition};
+use super::{
+    constant::value_of,
+    rows::{leaf, single_partition},
+};
 use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions},
     compute::concat,
-    datatypes::{Schema, SchemaRef},
+    datatypes::SchemaRef,
 };
 use async_trait::async_trait;
 use datafusion::{
@@ -141,14 +144,11 @@ impl ExecutionPlan for ValuesExec {
 }
 
 fn computed(rows: &[Vec<Arc<dyn PhysicalExpr>>], schema: &SchemaRef) -> Result<RecordBatch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(1));
-    let nothing = Arc::new(Schema::empty());
-    let one_row = RecordBatch::try_new_with_options(nothing, Vec::new(), &options)?;
     let mut columns: Vec<Vec<ArrayRef>> =
         vec![Vec::with_capacity(rows.len()); schema.fields().len()];
     for row in rows {
         for (cells, cell) in columns.iter_mut().zip(row) {
-            cells.push(cell.evaluate(&one_row)?.into_array(1)?);
+            cells.push(value_of(cell)?);
         }
     }
     let columns = columns

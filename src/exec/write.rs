@@ -10,7 +10,7 @@ use super::{
 use crate::{
     catalog::{Column, ConstraintKind, Table},
     error::{Error, Result, SqlState},
-    pgtype::{self, PgType, output::Style},
+    pgtype::{self, PgType, style::Style},
     sql::{self, Bound, Context, Hidden, OutputColumn, Plan, Query, Relations, Returning, Slot},
     storage::columns::column_name,
 };

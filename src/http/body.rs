@@ -1,6 +1,7 @@
-//! Bodies: JSON in, gzip or not, and bounded; JSON out, gzip where the client takes it.
+//! Bodies: JSON in, gzip or not, and bounded; JSON out, gzip where the client takes it. Lines are sent as
+//! they come, and never by gzip.
 
-use super::{Api, refusal::Refusal, sql::LINES};
+use super::{Api, refusal::Refusal};
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, Request},
@@ -10,7 +11,7 @@ use axum::{
 };
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use futures::StreamExt;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, Unexpected};
 use std::{
     io::{Read as _, Write as _},
     sync::Arc,
@@ -30,6 +31,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 const QUICK_BYTES_MAX: usize = 64 << 10;
 /// Shorter answers are not worth compressing.
 const COMPRESSED_BYTES_MIN: usize = 1024;
+/// The type of a body in lines, each of them JSON.
+pub(super) const LINES: &str = "application/x-ndjson";
 
 /// The memory that bodies take together.
 #[derive(Debug, Clone)]
@@ -202,6 +205,11 @@ fn tree_bytes(text: &[u8]) -> usize {
 
 /// Text that is no JSON is 400, JSON of another shape 422.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    // Serde would also take a list of what an object holds, by its place.
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first == Some(&b'[') && serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
+        return Err(shape(&serde_json::Error::invalid_type(Unexpected::Seq, &"an object")));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         if error.is_data() {
             shape(&error)
@@ -284,6 +292,20 @@ mod tests {
         for no in ["identity", "", "gzip;q=0", "br"] {
             assert!(!accepts(no), "{no}");
         }
+    }
+
+    #[test]
+    fn a_body_is_an_object() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Two {
+            a: u8,
+            b: u8,
+        }
+        let told = |text: &str| format!("{:?}", parse::<Two>(text.as_bytes()).unwrap_err());
+        let two = parse::<Two>(b" {\"a\": 1, \"b\": 2}").unwrap();
+        assert_eq!((two.a, two.b), (1, 2));
+        assert!(told(" [1, 2]").contains("422"), "{}", told(" [1, 2]"));
+        assert!(told("[1, 2").contains("400"), "{}", told("[1, 2"));
     }
 
     #[test]

@@ -188,8 +188,7 @@ async fn warm(
     Extension(caller): By,
     At(name): At<String>,
 ) -> Answer<impl Serialize> {
-    api.namespaces.warm(&caller, &name)?;
-    answer(json!({ "status": "ACCEPTED", "message": "the namespace is being read" }))
+    answer(api.namespaces.warm(&caller, &name)?)
 }
 
 async fn recall(

@@ -36,6 +36,7 @@ mod store;
 mod tally;
 mod upkeep;
 mod verify;
+mod warm;
 
 #[cfg(test)]
 mod tests;

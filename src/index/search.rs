@@ -81,6 +81,8 @@ pub struct Found {
     pub passed: usize,
     /// Vectors that were measured.
     pub scanned: u64,
+    /// Chunks of postings that were in memory.
+    pub resident: usize,
     /// Whether something had to be read from the store.
     pub waited: bool,
     /// Whether the search gave up: the hits are not all.
@@ -145,6 +147,7 @@ impl Index {
         let mut scanned: Vec<Arc<Chunk>> = Vec::new();
         let (mut batch, mut is_cold) = (WARM, false);
         let (mut scored, mut gave_up, mut waited) = (0, false, false);
+        let mut resident = 0;
         let mut forecast = Forecast::of(request);
         loop {
             near.clear();
@@ -155,6 +158,7 @@ impl Index {
                 let first = index.depth.guess(index.core.postings());
                 near.name(first.saturating_sub(WARM), &mut search, index, request.may_hold)?;
             }
+            let missing_before = missing.len();
             for &chunk in &near.chunks {
                 match chunk.resident() {
                     Some(here) if here.has_records() => search.score(&here, request.allowed)?,
@@ -166,6 +170,7 @@ impl Index {
                     _ => missing.push(Want::scan(chunk)),
                 }
             }
+            resident += near.chunks.len() - (missing.len() - missing_before);
             scored += near.named;
             if missing.is_empty() && near.named > 0 {
                 if forecast.is_too_dear(&search, &index.costs, index.core.entries()) {
@@ -213,6 +218,7 @@ impl Index {
             probes: answer.probes as usize - near.passed,
             passed: near.passed,
             scanned: answer.scanned,
+            resident,
             waited,
             gave_up,
         })

@@ -174,6 +174,17 @@ impl PostingStore {
         (self.reads.load(Ordering::Relaxed), self.read_bytes.load(Ordering::Relaxed))
     }
 
+    /// How many bytes can come into memory without others having to leave it: of scan parts, which records
+    /// make way for but for their share, or of whole chunks.
+    pub(super) fn room(&self, records: bool) -> u64 {
+        let memory = self.memory.lock();
+        if records {
+            return self.bytes_max.saturating_sub(memory.bytes());
+        }
+        let kept = self.bytes_max - self.bytes_max / RECORDS_SHARE;
+        kept.saturating_sub(memory.scans.bytes)
+    }
+
     pub(super) fn source(&self) -> &Arc<dyn ObjectSource> {
         &self.source
     }

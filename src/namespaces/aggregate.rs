@@ -4,8 +4,8 @@ use super::{
     attribute::{AttributeType, Scalar},
     cell::{Cell, Fields, VectorEncoding, cells, integer},
     fault::{Answer, Fault},
+    filter::filtered,
     names::{ID, quoted, shortened},
-    query::{Found, filtered},
     request::Query,
     shape::Shape,
     sql::{Parameters, Sql, joined},
@@ -62,7 +62,7 @@ impl Aggregation {
                 shortened(name)
             )));
         }
-        let conditions = joined(filtered(shape, query, &mut parameters)?, "AND");
+        let conditions = joined(filtered(shape, query.filters.as_ref(), &mut parameters)?, "AND");
         let condition =
             if conditions.is_empty() { String::new() } else { format!(" WHERE {conditions}") };
         let sums: Vec<String> =
@@ -181,13 +181,16 @@ fn key_of(shape: &Shape, key: &Value) -> Answer<Key> {
     }
 }
 
+/// What aggregations give.
+pub(super) enum Aggregates {
+    /// Over all documents.
+    Total(Fields),
+    /// Over each group, with its keys.
+    Groups(Vec<Fields>),
+}
+
 /// Aggregates in the transaction of `work`.
-pub(super) async fn aggregate(
-    work: &mut Work,
-    shape: &Shape,
-    query: &Query,
-    found: &mut Found,
-) -> Answer<()> {
+pub(super) async fn aggregate(work: &mut Work, shape: &Shape, query: &Query) -> Answer<Aggregates> {
     let Aggregation { sql, groups, labels } = Aggregation::of(shape, query)?;
     let rows = work.rows(sql).await?;
     let mut all = Vec::new();
@@ -205,12 +208,10 @@ pub(super) async fn aggregate(
             all.push(Fields(names.cloned().zip(cells).collect()));
         }
     }
-    if groups.is_empty() {
-        found.aggregations = Some(all.into_iter().next().unwrap_or_default());
-    } else {
-        found.aggregation_groups = Some(all);
-    }
-    Ok(())
+    Ok(match groups.is_empty() {
+        true => Aggregates::Total(all.into_iter().next().unwrap_or_default()),
+        false => Aggregates::Groups(all),
+    })
 }
 
 /// A sum of nothing is 0; whole sums are whole numbers.

@@ -27,17 +27,23 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// Starts a task unless it runs already, or too many do; whether it was started.
+    /// Starts a task unless it runs already, or too many do.
     pub(super) fn start(
         &self,
         name: String,
         task: impl Future<Output = Answer<()>> + Send + 'static,
-    ) -> bool {
+    ) -> Beginning {
         let mut set = self.set.lock();
         while set.try_join_next().is_some() {}
-        if set.len() >= TASKS_MAX || !self.running.lock().insert(name.clone()) {
-            return false;
+        let mut names = self.running.lock();
+        if names.contains(&name) {
+            return Beginning::Runs;
         }
+        if set.len() >= TASKS_MAX {
+            return Beginning::TooMany;
+        }
+        names.insert(name.clone());
+        drop(names);
         let running = Arc::clone(&self.running);
         set.spawn(async move {
             let ended = Ended { name, running };
@@ -45,7 +51,7 @@ impl Tasks {
                 tracing::warn!(task = %ended.name, %fault, "a task of the JSON API failed");
             }
         });
-        true
+        Beginning::Begun
     }
 
     /// Ends them all.
@@ -53,6 +59,17 @@ impl Tasks {
         let mut set = std::mem::take(&mut *self.set.lock());
         set.shutdown().await;
     }
+}
+
+/// What became of a wish to start a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beginning {
+    /// It runs.
+    Begun,
+    /// It ran already.
+    Runs,
+    /// It does not run, since too many others do.
+    TooMany,
 }
 
 /// Forgets a task's name, however it ends.

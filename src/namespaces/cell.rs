@@ -3,10 +3,7 @@
 use super::attribute::{AttributeType, Scalar};
 use crate::{
     error::Result,
-    pgtype::{
-        PgType,
-        output::{Encoder, Style},
-    },
+    pgtype::{PgType, output::Encoder, style::Style},
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray},

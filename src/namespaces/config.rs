@@ -3,7 +3,7 @@
 
 use super::{
     Caller, Namespaces,
-    fault::{Answer, Fault},
+    fault::Answer,
     names::literal,
     request::Document,
     schema::{self, Change, Wanted},
@@ -142,14 +142,6 @@ impl Namespaces {
         }
         Ok(statements)
     }
-}
-
-/// Refuses what is no share.
-pub(super) fn check_target(target: f64) -> Answer<()> {
-    if (0.5..=1.0).contains(&target) {
-        return Ok(());
-    }
-    Err(Fault::invalid(format!("recall_target must be between 0.5 and 1.0, not {target}")))
 }
 
 #[cfg(test)]

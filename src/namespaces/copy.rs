@@ -2,6 +2,7 @@
 
 use super::{
     Caller, Namespaces,
+    background::Beginning,
     cell::rfc3339,
     fault::{Answer, Fault},
     names::{check_namespace, quoted},
@@ -94,7 +95,7 @@ impl Namespaces {
             this.operations.end(&this.clock, &own, outcome);
             Ok(())
         });
-        if started {
+        if started == Beginning::Begun {
             return Ok(token);
         }
         let busy = Fault::new(super::FaultKind::Busy, "too many copies at a time; try again");

@@ -50,6 +50,20 @@ pub(super) struct Compiler<'a> {
     leaves: usize,
 }
 
+/// The condition of a query's filter over the documents under the alias `t`, or nothing.
+pub(super) fn filtered(
+    shape: &Shape,
+    filter: Option<&Value>,
+    parameters: &mut Parameters,
+) -> Answer<Vec<String>> {
+    match filter {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(filter) => {
+            Ok(vec![Compiler::new(shape, "t", NewRow::None, parameters).condition(filter)?])
+        }
+    }
+}
+
 impl<'a> Compiler<'a> {
     pub(super) fn new(
         shape: &'a Shape,

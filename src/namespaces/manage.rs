@@ -4,7 +4,7 @@ use super::{
     Caller, Namespaces,
     cell::rfc3339,
     fault::{Answer, Fault},
-    names::{check_namespace, quoted},
+    names::check_namespace,
     request::{Document, List, MetadataPatch},
     schema::{self, Change, Wanted},
     shape::{Shape, not_found, tables},
@@ -174,26 +174,6 @@ impl Namespaces {
             self.define(caller, vec![format!("DROP TABLE {}", shape.sql())]).await
         })
         .await
-    }
-
-    /// Starts to bring a namespace near, and does not wait for it.
-    ///
-    /// # Errors
-    /// When there is no such namespace.
-    pub fn warm(&self, caller: &Caller, name: &str) -> Answer<()> {
-        let shape = Shape::existing(&self.engine.catalog(), name)?;
-        let (pool, role) = (std::sync::Arc::clone(&self.pool), std::sync::Arc::clone(&caller.role));
-        self.tasks.start(format!("warm {name}"), async move {
-            // Counting reads every column from end to end.
-            for attribute in &shape.attributes {
-                let column = quoted(&attribute.name);
-                let text = format!("SELECT count(t.{column}) FROM {} AS t", shape.sql());
-                let mut work = pool.work(&role).await?;
-                work.rows(text.into()).await?;
-            }
-            Ok(())
-        });
-        Ok(())
     }
 }
 

@@ -13,12 +13,15 @@
 //!   filter, rank conditions and orders in SQL                query, aggregate, multi, recall
 //!   webhooks     the SQL of webhooks, for clients that speak JSON
 //!   config       all of how a namespace is, in one place
+//!   manage, warm what there is, and what of it is near
 //!   work         a session that a request borrows            background: what nobody waits for
+//!   billing      what answers say that a request cost
 //! ```
 
 mod aggregate;
 mod attribute;
 mod background;
+mod billing;
 mod cell;
 mod config;
 mod copy;
@@ -38,25 +41,28 @@ mod schema;
 mod shape;
 mod sql;
 mod value;
+mod warm;
 mod webhooks;
 mod work;
 mod write;
 
+pub use billing::{QueryBilling, WriteBilling};
 pub use cell::VectorEncoding;
 pub use config::Config;
 pub use embed::{Embed, EmbedAnswer};
 pub use fault::{Answer, Fault, FaultKind};
 pub use manage::Page;
-pub use query::{MultiQueryAnswer, QueryAnswer, QueryBilling, QueryPerformance};
+pub use query::{MultiQueryAnswer, QueryAnswer, QueryPerformance};
 pub use recall::RecallAnswer;
 pub use request::{
     Consistency, Include, Level, Limit, List, MetadataPatch, MultiQuery, Per, Query, Recall, Start,
     Write,
 };
+pub use warm::Warming;
 pub use webhooks::{DeadLetters, Deliveries, NewWebhook, WebhookAction, WebhookPatch};
-pub use write::{WriteAnswer, WriteBilling, WritePerformance};
+pub use write::{WriteAnswer, WritePerformance};
 
-use crate::{clock::SharedClock, session::Engine, telemetry::Metrics};
+use crate::{clock::SharedClock, session::Engine};
 use background::{Changes, Operations, Tasks};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -73,7 +79,6 @@ pub struct Caller {
 pub struct Namespaces {
     engine: Arc<Engine>,
     clock: SharedClock,
-    metrics: Arc<Metrics>,
     pool: Arc<work::Pool>,
     tasks: Tasks,
     operations: Operations<serde_json::Value>,
@@ -85,7 +90,7 @@ pub struct Namespaces {
 impl Namespaces {
     /// Those of an engine.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>, clock: SharedClock) -> Arc<Self> {
+    pub fn new(engine: Arc<Engine>, clock: SharedClock) -> Arc<Self> {
         let started_micros = clock.now_micros();
         let this = Self {
             pool: Arc::new(work::Pool::new(Arc::clone(&engine), Arc::clone(&clock))),
@@ -96,7 +101,6 @@ impl Namespaces {
             started_micros,
             engine,
             clock,
-            metrics,
         };
         let watch = Changes::watch(
             Arc::downgrade(&this.changes),

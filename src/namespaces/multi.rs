@@ -46,9 +46,10 @@ impl Namespaces {
                 work.freeze().await?;
             }
             let found = [self.find(&mut work, &shape, query, query.vector_encoding).await?];
+            let reads = work.reads();
             work.commit().await?;
             let billing = self.billing(&shape, &found);
-            let performance = self.performance(&shape, &found, (begun, ran));
+            let performance = self.performance(&shape, &found, reads, (begun, ran));
             let [found] = found;
             Ok(QueryAnswer { found, billing, performance })
         })
@@ -91,9 +92,10 @@ impl Namespaces {
                 let found = self.find(&mut work, &shape, query, encoding).await;
                 results.push(found.map_err(|fault| fault.of(format!("queries[{at}]")))?);
             }
+            let reads = work.reads();
             work.commit().await?;
             let billing = self.billing(&shape, &results);
-            let performance = self.performance(&shape, &results, (begun, ran));
+            let performance = self.performance(&shape, &results, reads, (begun, ran));
             if let Some(fusion) = &fusion {
                 results = vec![fused(fusion, results, multi)];
             }

@@ -2,18 +2,19 @@
 
 use super::{
     Namespaces,
-    aggregate::{Aggregation, aggregate},
+    aggregate::{Aggregates, Aggregation, aggregate},
+    billing::QueryBilling,
     cell::{Cell, Fields, VectorEncoding, cells},
     fault::{Answer, Fault},
-    filter::{Compiler, NewRow},
+    filter::filtered,
     names::{quoted, shortened},
     rank::{self, Ranked, Reading},
     request::{Include, Limit, Query},
     shape::{Attribute, Shape},
-    sql::{Parameters, Sql},
+    sql::{Parameters, Sql, joined},
     work::{Rows, Work},
 };
-use crate::{ids::IndexId, pgtype::PgType};
+use crate::{ids::IndexId, pgtype::PgType, storage::reads::ReadCounts};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -68,13 +69,6 @@ pub struct MultiQueryAnswer {
     pub(super) performance: QueryPerformance,
 }
 
-/// What a query read and gave, in bytes of values.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub struct QueryBilling {
-    pub(super) billable_logical_bytes_queried: u64,
-    pub(super) billable_logical_bytes_returned: u64,
-}
-
 /// How a query went.
 #[derive(Debug, Serialize)]
 pub struct QueryPerformance {
@@ -119,7 +113,10 @@ impl Namespaces {
         check(query)?;
         let mut found = Found::default();
         if query.aggregate_by.is_some() {
-            aggregate(work, shape, query, &mut found).await?;
+            match aggregate(work, shape, query).await? {
+                Aggregates::Total(total) => found.aggregations = Some(total),
+                Aggregates::Groups(groups) => found.aggregation_groups = Some(groups),
+            }
         }
         if query.rank_by.is_some() {
             let (planned, limit) = (plan(shape, query)?, limit(query)?);
@@ -176,10 +173,10 @@ impl Namespaces {
         &self,
         shape: &Shape,
         found: &[Found],
+        reads: ReadCounts,
         (begun, ran): (std::time::Duration, std::time::Duration),
     ) -> QueryPerformance {
         let now = self.clock.elapsed();
-        let (ratio, temperature) = self.cache();
         let state = self.engine.states().snapshot();
         let rows = shape.table.as_ref().map(|table| state.table(table.id));
         let alive = rows.as_ref().map_or(0, |rows| rows.live_rows());
@@ -191,44 +188,22 @@ impl Namespaces {
             _ => alive,
         });
         QueryPerformance {
-            cache_hit_ratio: ratio,
-            cache_temperature: temperature,
+            cache_hit_ratio: reads.near_share(),
+            cache_temperature: temperature(reads.near_share()),
             server_total_ms: millis(now.saturating_sub(begun)),
             query_execution_ms: millis(now.saturating_sub(ran)),
             exhaustive_search_count: exhaustive.sum(),
             approx_namespace_size: alive,
         }
     }
+}
 
-    /// What queries read and gave.
-    pub(super) fn billing(&self, shape: &Shape, found: &[Found]) -> QueryBilling {
-        let state = self.engine.states().snapshot();
-        let bytes = shape.table.as_ref().map_or(0, |table| state.table(table.id).bytes());
-        QueryBilling {
-            billable_logical_bytes_queried: bytes.saturating_mul(found.len() as u64),
-            billable_logical_bytes_returned: found.iter().map(Found::logical_bytes).sum(),
-        }
-    }
-
-    /// How much of what was read since the start was near: columns in memory, and of those that were
-    /// not, ranges of objects that this machine has.
-    fn cache(&self) -> (f64, &'static str) {
-        let ranges = |tier| self.metrics.cache_reads.with_label_values(&[tier]).get();
-        let columns = |tier| self.metrics.column_reads.with_label_values(&[tier]).get();
-        let near = columns("memory") + ranges("memory") + ranges("disk");
-        let far = if ranges("store") + ranges("memory") + ranges("disk") > 0 {
-            ranges("store")
-        } else {
-            columns("segment")
-        };
-        #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-        let ratio = if near + far == 0 { 1.0 } else { near as f64 / (near + far) as f64 };
-        let temperature = match ratio {
-            0.9.. => "hot",
-            0.5.. => "warm",
-            _ => "cold",
-        };
-        (ratio, temperature)
+/// In a word, how much of what was read was near.
+fn temperature(near_share: f64) -> &'static str {
+    match near_share {
+        0.9.. => "hot",
+        0.5.. => "warm",
+        _ => "cold",
     }
 }
 
@@ -302,20 +277,6 @@ fn shown<'s>(shape: &'s Shape, query: &Query) -> Answer<Vec<&'s Attribute>> {
     Ok(shown)
 }
 
-/// The condition behind WHERE, or nothing.
-pub(super) fn filtered(
-    shape: &Shape,
-    query: &Query,
-    parameters: &mut Parameters,
-) -> Answer<Vec<String>> {
-    match &query.filters {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(filter) => {
-            Ok(vec![Compiler::new(shape, "t", NewRow::None, parameters).condition(filter)?])
-        }
-    }
-}
-
 fn plan(shape: &Shape, query: &Query) -> Answer<Planned> {
     let mut parameters = Parameters::default();
     let rank_by = query.rank_by.as_ref().unwrap_or(&Value::Null);
@@ -350,11 +311,11 @@ fn plan(shape: &Shape, query: &Query) -> Answer<Planned> {
             .map_err(|fault| fault.of(format!("compute_attributes: \"{}\"", shortened(name))))?;
         show(expression, name, Some(reading));
     }
-    let mut conditions = filtered(shape, query, &mut parameters)?;
+    let mut conditions = filtered(shape, query.filters.as_ref(), &mut parameters)?;
     conditions.extend(ranked.condition.clone());
     let mut rest = format!("FROM {} AS t", shape.sql());
     if !conditions.is_empty() {
-        rest.push_str(&format!(" WHERE {}", super::sql::joined(conditions, "AND")));
+        rest.push_str(&format!(" WHERE {}", joined(conditions, "AND")));
     }
     rest.push_str(&format!(" ORDER BY {}", ranked.order));
     Ok(Planned { list, rest, parameters, ranked, shown: columns })

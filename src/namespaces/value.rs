@@ -6,7 +6,7 @@ use super::{
     names::{VECTOR, shortened},
     shape::Attribute,
 };
-use crate::pgtype::{PgType, input::ColumnBuilder, output::Style};
+use crate::pgtype::{PgType, input::ColumnBuilder, style::Style};
 use arrow::array::ArrayRef;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
@@ -288,7 +288,11 @@ fn vector(value: &Value, dims: Option<u16>, half: bool, out: &mut Vec<u8>) -> An
     if half {
         floats.iter().for_each(|&float| out.extend(f16::from_f32(float).to_be_bytes()));
     } else {
-        floats.iter().for_each(|float| out.extend(float.to_be_bytes()));
+        out.resize(4 + 4 * floats.len(), 0);
+        let (places, _) = out[4..].as_chunks_mut::<4>();
+        for (place, float) in places.iter_mut().zip(&floats) {
+            *place = float.to_be_bytes();
+        }
     }
     Ok(())
 }
@@ -399,7 +403,8 @@ pub(super) fn logical_bytes(value: &Value, kind: AttributeType) -> u64 {
             usize::from(dims.unwrap_or(0)) * if half { 2 } else { 4 }
         }
         (Value::Bool(_), _) => 1,
-        (Value::Number(_), _) => 8,
+        (Value::Number(_), _) | (_, AttributeType::Scalar(Scalar::Datetime)) => 8,
+        (_, AttributeType::Scalar(Scalar::Uuid)) => 16,
         (Value::String(text), _) => text.len(),
         (Value::Array(values), AttributeType::List(kind)) => values
             .iter()

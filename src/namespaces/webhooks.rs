@@ -5,9 +5,10 @@ use super::{
     Caller, Namespaces,
     fault::{Answer, Fault, FaultKind},
     names::{literal, quoted},
+    shape::Shape,
     work::{Done, Rows},
 };
-use crate::{error::SqlState, pgtype::output::Style, sql::functions::json::values_of};
+use crate::{error::SqlState, pgtype::style::Style, sql::functions::json::values_of};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
@@ -23,11 +24,14 @@ const NAME_BYTES_MAX: usize = 63;
 #[serde(deny_unknown_fields)]
 pub struct NewWebhook {
     name: String,
-    /// None: of the whole database.
+    /// None, and no namespace either: of the whole database.
     #[serde(default)]
     table: Option<String>,
     #[serde(default)]
     schema: Option<String>,
+    /// The table that is a namespace of this name.
+    #[serde(default)]
+    namespace: Option<String>,
     events: Vec<String>,
     #[serde(default)]
     condition: Option<String>,
@@ -99,13 +103,19 @@ impl Namespaces {
     /// # Errors
     /// Those of CREATE WEBHOOK.
     pub async fn create_webhook(&self, caller: &Caller, new: &NewWebhook) -> Answer<Value> {
-        let of = match (&new.schema, &new.table) {
-            (None, None) => "DATABASE".to_owned(),
-            (None, Some(table)) => format!("TABLE {}", name_of(table)?),
-            (Some(schema), Some(table)) => {
+        let of = match (&new.namespace, &new.schema, &new.table) {
+            (None, None, None) => "DATABASE".to_owned(),
+            (None, None, Some(table)) => format!("TABLE {}", name_of(table)?),
+            (None, Some(schema), Some(table)) => {
                 format!("TABLE {}.{}", name_of(schema)?, name_of(table)?)
             }
-            (Some(_), None) => return Err(Fault::invalid("schema: there is no table")),
+            (None, Some(_), None) => return Err(Fault::invalid("schema: there is no table")),
+            (Some(namespace), None, None) => {
+                format!("TABLE {}", Shape::existing(&self.engine.catalog(), namespace)?.sql())
+            }
+            (Some(_), ..) => {
+                return Err(Fault::invalid("namespace does not go with table and schema"));
+            }
         };
         let name = name_of(&new.name)?;
         let when = when(&new.events, new.condition.as_deref())?;

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     session::{Engine, Given, Outcome, OutputColumn, Session, Start, TransactionStatus},
+    storage::reads::ReadCounts,
 };
 use arrow::array::{ArrayRef, RecordBatch};
 use futures::TryStreamExt;
@@ -78,7 +79,8 @@ impl Pool {
         };
         session.begin_implicit_block();
         let (pool, role) = (Arc::clone(self), Arc::clone(role));
-        Ok(Work { session: Some(session), role, pool, is_broken: false, _slot: slot })
+        let reads = ReadCounts::default();
+        Ok(Work { session: Some(session), role, pool, reads, is_broken: false, _slot: slot })
     }
 
     /// An error that SQL raised is one that a client is told.
@@ -101,6 +103,8 @@ pub(super) struct Work {
     session: Option<Session>,
     role: Arc<str>,
     pool: Arc<Pool>,
+    /// What its statements read.
+    reads: ReadCounts,
     /// Whether a statement failed, or its future was dropped.
     is_broken: bool,
     _slot: OwnedSemaphorePermit,
@@ -138,6 +142,11 @@ impl Work {
         self.session.as_mut().expect("it is taken at the end alone")
     }
 
+    /// What its statements read up to now.
+    pub(super) fn reads(&self) -> ReadCounts {
+        self.reads
+    }
+
     /// One picture for all statements that follow, none of which writes.
     pub(super) async fn freeze(&mut self) -> Answer<()> {
         let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
@@ -163,6 +172,7 @@ impl Work {
         // What is dropped in the middle is not used again.
         self.is_broken = true;
         let done = self.try_run(sql, given).await.inspect_err(|fault| self.pool.count(fault))?;
+        self.reads = self.reads.and(self.session().reads());
         self.is_broken = false;
         Ok(done)
     }

@@ -2,12 +2,13 @@
 
 use super::{
     Caller, Namespaces,
+    billing::{DELETION_BYTES, Size, WriteBilling, share},
     cell::{Cell, VectorEncoding, cells},
     documents::{Documents, check_distinct},
     fault::{Answer, Fault, FaultKind},
     filter::{Compiler, NewRow},
     names::{ID, check_namespace, quoted, shortened},
-    query::{QueryBilling, millis},
+    query::millis,
     request::{Document, Encryption, Write},
     schema::{self, Change, Wanted},
     shape::{Attribute, Shape, not_found},
@@ -54,14 +55,6 @@ pub(super) enum Status {
     #[default]
     #[serde(rename = "OK")]
     Ok,
-}
-
-/// What a write wrote, in bytes of values.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub struct WriteBilling {
-    pub(super) billable_logical_bytes_written: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) query: Option<QueryBilling>,
 }
 
 /// How a write went.
@@ -154,8 +147,12 @@ impl Namespaces {
     }
 
     async fn write_once(&self, caller: &Caller, name: &str, write: &Write) -> Answer<WriteAnswer> {
-        let shape = Shape::of(&self.engine.catalog(), name)?;
+        let state = self.engine.states().snapshot();
+        let shape = Shape::of(&state.catalog, name)?;
         shape.check_writable()?;
+        let table = shape.table.as_ref().map(|table| state.table(table.id));
+        let size = table.as_ref().map(Size::of).unwrap_or_default();
+        drop((table, state));
         let batches = Batches::of(write)?;
         let creates = batches.has_upserts() || write.create_namespace == Some(true);
         if shape.table.is_none() && (write.create_namespace == Some(false) || !creates) {
@@ -170,7 +167,8 @@ impl Namespaces {
             work.run(statement.into(), None).await?;
         }
         let mut answer = WriteAnswer::default();
-        let mut writer = Writer { work: &mut work, shape: &shape, write, answer: &mut answer };
+        let mut writer =
+            Writer { work: &mut work, shape: &shape, size, write, answer: &mut answer };
         writer.by_filter().await?;
         for documents in &batches.upserts {
             writer.upsert(documents).await?;
@@ -268,6 +266,7 @@ fn check(write: &Write) -> Answer<()> {
 struct Writer<'a> {
     work: &'a mut Work,
     shape: &'a Shape,
+    size: Size,
     write: &'a Write,
     answer: &'a mut WriteAnswer,
 }
@@ -312,6 +311,8 @@ impl Writer<'_> {
             let text = format!("DELETE FROM {table} AS t WHERE {condition}");
             let (count, ids) = self.run(Sql { text, parameters }, None).await?;
             self.answer.deleted(count, ids);
+            self.answer.billing.looked_at(self.size.bytes);
+            self.answer.billing.wrote(count * DELETION_BYTES);
         }
         if let Some(by) = &self.write.patch_by_filter {
             let mut parameters = Parameters::default();
@@ -322,6 +323,8 @@ impl Writer<'_> {
             let text = format!("UPDATE {table} AS t SET {changes} WHERE {condition}");
             let (count, ids) = self.run(Sql { text, parameters }, None).await?;
             self.answer.patched(count, ids);
+            self.answer.billing.looked_at(self.size.bytes);
+            self.answer.billing.wrote(count * self.patch_bytes(&by.patch));
         }
         Ok(())
     }
@@ -368,6 +371,9 @@ impl Writer<'_> {
         if changes.is_empty() {
             changes.push(format!("{} = excluded.{}", quoted(ID), quoted(ID)));
         }
+        if condition.is_some() {
+            self.answer.billing.looked_at(self.size.of_documents(documents.count));
+        }
         let condition = condition.map(|condition| format!(" WHERE {condition}"));
         let text = format!(
             "INSERT INTO {} AS t ({names}) SELECT {names} FROM given ON CONFLICT ({}) DO UPDATE \
@@ -379,7 +385,8 @@ impl Writer<'_> {
         );
         let (count, ids) = self.run(Sql { text, parameters }, Some(given)).await?;
         self.answer.upserted(count, ids);
-        self.answer.billing.billable_logical_bytes_written += documents.logical_bytes(self.shape);
+        let bytes = documents.logical_bytes(self.shape);
+        self.answer.billing.wrote(share(bytes, count, documents.count as u64));
         Ok(())
     }
 
@@ -409,6 +416,9 @@ impl Writer<'_> {
         if changes.is_empty() {
             changes.push(format!("{id} = t.{id}"));
         }
+        if condition.is_some() {
+            self.answer.billing.looked_at(self.size.of_documents(documents.count));
+        }
         let condition = condition.map(|condition| format!(" AND {condition}"));
         let text = format!(
             "UPDATE {} AS t SET {} FROM given WHERE t.{id} = given.{id} AND t.{id} = ANY ({ids}){}",
@@ -418,7 +428,8 @@ impl Writer<'_> {
         );
         let (count, ids) = self.run(Sql { text, parameters }, Some(given)).await?;
         self.answer.patched(count, ids);
-        self.answer.billing.billable_logical_bytes_written += documents.logical_bytes(self.shape);
+        let bytes = documents.logical_bytes(self.shape);
+        self.answer.billing.wrote(share(bytes, count, documents.count as u64));
         Ok(())
     }
 
@@ -434,6 +445,9 @@ impl Writer<'_> {
         let ids = self.ids(&values, &mut parameters)?;
         let filter = self.write.delete_condition.as_ref();
         let condition = self.condition(filter, NewRow::Gone, &mut parameters)?;
+        if condition.is_some() {
+            self.answer.billing.looked_at(self.size.of_documents(values.len()));
+        }
         let condition = condition.map(|condition| format!(" AND {condition}"));
         let text = format!(
             "DELETE FROM {} AS t WHERE t.{} = ANY ({ids}){}",
@@ -443,7 +457,17 @@ impl Writer<'_> {
         );
         let (count, ids) = self.run(Sql { text, parameters }, None).await?;
         self.answer.deleted(count, ids);
+        self.answer.billing.wrote(count * DELETION_BYTES);
         Ok(())
+    }
+
+    /// What one patch for all writes into each document.
+    fn patch_bytes(&self, patch: &Document) -> u64 {
+        let bytes = |(name, value): (&String, &Value)| {
+            let attribute = self.shape.attribute(name)?;
+            Some(value::logical_bytes(value, attribute.kind))
+        };
+        patch.iter().filter_map(bytes).sum()
     }
 
     /// Ids as one parameter.
@@ -485,6 +509,8 @@ impl WriteAnswer {
     }
 
     fn finish(&mut self, write: &Write) {
+        let ids = self.upserted_ids.iter().chain(&self.patched_ids).chain(&self.deleted_ids);
+        self.billing.returned(ids.map(Cell::logical_bytes).sum());
         // Whatever a filter finds is changed at once.
         let partial = (write.delete_by_filter.is_some() && write.delete_by_filter_allow_partial)
             || (write.patch_by_filter.is_some() && write.patch_by_filter_allow_partial);

@@ -1,11 +1,6 @@
 //! Single values and whole columns to and from text: what SQL's casts and literals need.
 
-use super::{
-    PgType,
-    input::ColumnBuilder,
-    output::{Encoder, Style},
-    string::TooLong,
-};
+use super::{PgType, input::ColumnBuilder, output::Encoder, string::TooLong, style::Style};
 use crate::error::{Error, Result};
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringArray, StringBuilder},

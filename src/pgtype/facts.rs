@@ -7,10 +7,9 @@
 
 use super::{
     PgType,
-    datetime::DateOrder,
     input::ColumnBuilder,
-    interval::IntervalStyle,
-    output::{Encoder, Style},
+    output::Encoder,
+    style::{DateOrder, IntervalStyle, Style},
 };
 use crate::error::Result;
 use std::{collections::HashMap, fmt::Write as _};

@@ -5,9 +5,9 @@ use super::{
     faults::{bad_binary, exact, take, text_of_bytes},
     float, integer, interval, json,
     numeric::{self, Places},
-    output::Style,
     sparsevec,
     string::{self, TooLong},
+    style::Style,
     vector::{self, Element},
 };
 use crate::error::{Error, Result, SqlState};
@@ -336,7 +336,7 @@ impl ColumnBuilder {
             }
             Slot::Time(builder) => {
                 let micros = i64::from_be_bytes(exact(bytes)?);
-                if !(0..=datetime::DAY).contains(&micros) {
+                if !(0..=datetime::calendar::DAY).contains(&micros) {
                     return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "time out of range"));
                 }
                 builder.append_value(micros);

@@ -23,6 +23,7 @@ pub mod output;
 mod shape;
 pub mod sparsevec;
 pub mod string;
+pub mod style;
 pub mod vector;
 
 #[cfg(test)]

@@ -2,15 +2,8 @@
 //! PostgreSQL's text or binary form.
 
 use super::{
-    NUMERIC_ANY, PgType, RegKind, array,
-    bit::Bits,
-    bytea,
-    datetime::{self, DateOrder},
-    float, integer,
-    interval::{self, IntervalStyle},
-    numeric,
-    sparsevec::Sparse,
-    string, vector,
+    NUMERIC_ANY, PgType, RegKind, array, bit::Bits, bytea, datetime, float, integer, interval,
+    numeric, sparsevec::Sparse, string, style::Style, vector,
 };
 use crate::error::{Error, Result};
 use arrow::{
@@ -26,49 +19,7 @@ use arrow::{
         TimestampMicrosecondType,
     },
 };
-use chrono_tz::Tz;
-use std::{fmt, ops::Range, sync::Arc};
-
-/// The settings of a session that decide what values look like.
-#[derive(Debug, Clone)]
-pub struct Style {
-    /// `TimeZone`
-    pub time_zone: Tz,
-    /// `extra_float_digits`: above 0 means as many as lead back to the same number.
-    pub extra_float_digits: i32,
-    /// Whether `bytea_output` is `escape` rather than `hex`.
-    pub bytea_escape: bool,
-    /// `IntervalStyle`
-    pub interval_style: IntervalStyle,
-    /// The second half of `DateStyle`, for input; output is always ISO.
-    pub date_order: DateOrder,
-    /// The start of the transaction in microseconds from 1970, for `now`, `today` and their kin.
-    pub now: Option<i64>,
-    /// Who knows the names of what oids stand for.
-    pub names: Option<Arc<dyn Names>>,
-}
-
-impl Default for Style {
-    fn default() -> Self {
-        Self {
-            time_zone: Tz::UTC,
-            extra_float_digits: 1,
-            bytea_escape: false,
-            interval_style: IntervalStyle::default(),
-            date_order: DateOrder::default(),
-            now: None,
-            names: None,
-        }
-    }
-}
-
-/// The names of what `regclass` and its kin stand for.
-pub trait Names: fmt::Debug + Send + Sync {
-    /// The name of an oid as PostgreSQL prints it; `None` prints the number.
-    fn name(&self, kind: RegKind, oid: u32) -> Option<String>;
-    /// The oid of a name; `None` where there is none such.
-    fn oid(&self, kind: RegKind, name: &str) -> Option<u32>;
-}
+use std::{ops::Range, sync::Arc};
 
 /// Writes the values of one column.
 #[derive(Debug)]
@@ -247,14 +198,20 @@ impl Encoder {
             Column::Bytea(values) => {
                 bytea::write(values.value(row), self.style.bytea_escape, out);
             }
-            Column::Date(values) => datetime::write_date(values.value(row), out),
-            Column::Time(values) => datetime::write_time(values.value(row), out),
-            Column::Timestamp(values) => datetime::write_timestamp(values.value(row), None, out),
+            Column::Date(values) => datetime::write::write_date(values.value(row), out),
+            Column::Time(values) => datetime::write::write_time(values.value(row), out),
+            Column::Timestamp(values) => {
+                datetime::write::write_timestamp(values.value(row), None, out)
+            }
             Column::Timestamptz(values) => {
-                datetime::write_timestamp(values.value(row), Some(self.style.time_zone), out);
+                datetime::write::write_timestamp(
+                    values.value(row),
+                    Some(self.style.time_zone),
+                    out,
+                );
             }
             Column::Interval(values) => {
-                interval::write(values.value(row), self.style.interval_style, out);
+                interval::write::write(values.value(row), self.style.interval_style, out);
             }
             Column::Uuid(values) => bytea::write_uuid(values.value(row), out),
             Column::Oid(values) => integer::write(i64::from(values.value(row)), out),

@@ -4,11 +4,10 @@ use super::{
     PgType, RegKind,
     bit::Bits,
     cast,
-    datetime::DateOrder,
     input::ColumnBuilder,
-    interval::IntervalStyle,
-    output::{Encoder, Names, Style},
+    output::Encoder,
     string::TooLong,
+    style::{DateOrder, IntervalStyle, Names, Style},
     text_of_bytes,
 };
 use arrow::{

@@ -3,7 +3,7 @@
 
 use super::{
     PgType,
-    faults::{bad_binary, is_space, syntax, take},
+    faults::{bad_binary, is_space, syntax, take, too_short},
     float,
 };
 use crate::{
@@ -32,13 +32,10 @@ pub trait Element: ArrowNativeType + fmt::Debug {
     fn real(self) -> f32;
     /// Whether it is an infinity, of which [`Element::real`] makes no sense.
     fn is_infinite(self) -> bool;
-    /// Appends its binary form.
-    fn write(self, out: &mut Vec<u8>);
-    /// Takes its binary form off the front.
-    ///
-    /// # Errors
-    /// 08P01 where the bytes end before.
-    fn take(bytes: &mut &[u8]) -> Result<Self>;
+    /// Appends the binary form of each, big-endian.
+    fn write(values: &[Self], out: &mut Vec<u8>);
+    /// Appends what these bytes are the binary forms of. What is left over is left out.
+    fn read(bytes: &[u8], out: &mut Vec<Self>);
 }
 
 impl Element for f32 {
@@ -63,12 +60,18 @@ impl Element for f32 {
         self.is_infinite()
     }
 
-    fn write(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.to_be_bytes());
+    fn write(values: &[Self], out: &mut Vec<u8>) {
+        let begin = out.len();
+        out.resize(begin + values.len() * Self::BYTES, 0);
+        let (places, _) = out[begin..].as_chunks_mut();
+        for (place, value) in places.iter_mut().zip(values) {
+            *place = value.to_be_bytes();
+        }
     }
 
-    fn take(bytes: &mut &[u8]) -> Result<Self> {
-        take(bytes).map(Self::from_be_bytes)
+    fn read(bytes: &[u8], out: &mut Vec<Self>) {
+        let (values, _) = bytes.as_chunks();
+        out.extend(values.iter().map(|value| Self::from_be_bytes(*value)));
     }
 }
 
@@ -98,12 +101,18 @@ impl Element for f16 {
         self.is_infinite()
     }
 
-    fn write(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.to_be_bytes());
+    fn write(values: &[Self], out: &mut Vec<u8>) {
+        let begin = out.len();
+        out.resize(begin + values.len() * Self::BYTES, 0);
+        let (places, _) = out[begin..].as_chunks_mut();
+        for (place, value) in places.iter_mut().zip(values) {
+            *place = value.to_be_bytes();
+        }
     }
 
-    fn take(bytes: &mut &[u8]) -> Result<Self> {
-        take(bytes).map(Self::from_be_bytes)
+    fn read(bytes: &[u8], out: &mut Vec<Self>) {
+        let (values, _) = bytes.as_chunks();
+        out.extend(values.iter().map(|value| Self::from_be_bytes(*value)));
     }
 }
 
@@ -167,12 +176,13 @@ pub(super) fn parse_binary<T: Element>(
     if unused != 0 {
         return Err(fault(format!("expected unused to be 0, not {unused}")));
     }
-    for _ in 0..dims {
-        let value = T::take(&mut bytes)?;
-        check_element(value)?;
-        out.push(value);
-    }
-    if bytes.is_empty() { Ok(dims) } else { Err(bad_binary()) }
+    let Some((values, rest)) = bytes.split_at_checked(dims * T::BYTES) else {
+        return Err(too_short());
+    };
+    let begin = out.len();
+    T::read(values, out);
+    out[begin..].iter().try_for_each(|&value| check_element(value))?;
+    if rest.is_empty() { Ok(dims) } else { Err(bad_binary()) }
 }
 
 /// Writes `[1,2,3]`.
@@ -194,10 +204,7 @@ pub(super) fn write_binary<T: Element>(values: &[T], out: &mut Vec<u8>) -> Resul
     let dims = i16::try_from(values.len()).map_err(|_| bad_binary())?;
     out.extend_from_slice(&dims.to_be_bytes());
     out.extend_from_slice(&[0, 0]);
-    out.reserve(values.len() * T::BYTES);
-    for value in values {
-        value.write(out);
-    }
+    T::write(values, out);
     Ok(())
 }
 

@@ -4,8 +4,9 @@
 //! same from outside.
 
 use super::{
-    Fault, Shared,
+    fault::Fault,
     message::{SMALL_MESSAGE_BYTES_MAX, violation},
+    shared::Shared,
     wire::Wire,
 };
 use crate::{

@@ -2,11 +2,7 @@
 //! a slow table holds a fast client back; data go out as the client takes them.
 
 use super::{
-    Fault,
-    connection::{Connection, watched},
-    message::Message,
-    response,
-    rows::Length,
+    connection::Connection, fault::Fault, message::Message, response, rows::Length, watch::watched,
     wire::Wire,
 };
 use crate::{

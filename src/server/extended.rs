@@ -2,15 +2,17 @@
 //! (Execute), perhaps a few rows at a time. Nothing is committed before Sync.
 
 use super::{
-    Fault,
-    connection::{Connection, unknown_statement, watched},
+    connection::{Connection, unknown_statement},
+    fault::Fault,
     message::{Bind, Format, Target, utf8, violation},
+    portal::{Portal, State},
     response,
     rows::{Cursor, format_of},
+    watch::watched,
 };
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::{PgType, input::ColumnBuilder, output::Style},
+    pgtype::{PgType, input::ColumnBuilder, style::Style},
     session::{Outcome, Prepared, TransactionStatus},
 };
 use arrow::array::ArrayRef;
@@ -23,23 +25,6 @@ use std::{collections::HashMap, sync::Arc};
 
 /// The oid of the type `unknown`: whoever declares it leaves the choice to the server.
 const UNKNOWN_OID: u32 = 705;
-
-/// A statement with its values, and how far it has come.
-pub(super) struct Portal {
-    prepared: Arc<Prepared>,
-    formats: Vec<Format>,
-    state: State,
-}
-
-enum State {
-    Bound(Vec<ArrayRef>),
-    /// Rows may be left.
-    Open(Box<Cursor>),
-    /// Every row was sent; asked again there are none.
-    Exhausted(Box<Cursor>),
-    /// It gave no rows and cannot be run twice.
-    Done,
-}
 
 impl Connection {
     pub(super) async fn parse(

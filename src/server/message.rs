@@ -1,7 +1,7 @@
 //! What a client may say once it is let in. A message arrives whole, as a [`Frame`], so that a
 //! malformed one is an error of that message and the next one is found where it starts.
 
-use super::Fault;
+use super::fault::Fault;
 use crate::error::{Error, Result, SqlState};
 use bytes::{Buf, Bytes};
 use pgwire::messages::{

@@ -1,49 +1,56 @@
 //! PostgreSQL's wire protocol, version 3: bytes in, bytes out. Nothing else knows it, and what a
 //! statement means is not known here.
 //!
-//! [`Server`] listens and gives each client a task. A task negotiates and authenticates
-//! (`startup`, `authenticate`), then turns messages (`message`) into calls of a session
-//! (`connection`, `query`, `extended`, `copy`) and its answers into messages (`rows`, `response`).
-//! `wire` holds the socket and both buffers: it promises that no more memory is taken than bytes
-//! have come, and that whoever makes rows waits for whoever reads them.
+//! [`Server`] listens and gives each client a task:
+//!
+//! ```text
+//!   serve                    the task: the greeting (startup, authenticate), then one message after the other
+//!   query, extended, copy    what a message asks for becomes calls of a session
+//!   connection               what all of them need of a client; portal: what it has bound
+//!   rows, response           answers become messages;           message: bytes become messages
+//!   watch                    a client that goes away cancels its statement
+//!   wire                     the socket and both buffers;   listen: where clients come in
+//!   shared, fault            what connections share; how they end badly
+//! ```
+//!
+//! `wire` promises that no more memory is taken than bytes have come, and that whoever makes rows waits
+//! for whoever reads them.
 
 mod authenticate;
 mod cancel;
 mod connection;
 mod copy;
 mod extended;
+mod fault;
+mod listen;
 mod message;
 mod options;
+mod portal;
 mod query;
 mod response;
 mod rows;
+mod serve;
+mod shared;
 mod startup;
+mod watch;
 mod wire;
 
 pub use options::Options;
+pub use shared::Counters;
 
-use crate::{
-    error::{Error, Result, SqlState},
-    session::Engine,
-};
+use crate::{error::Result, session::Engine};
 use cancel::Registry;
+use listen::{LocalListener, cannot_listen};
+use shared::Shared;
 use std::{
     fmt, io,
     net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use tokio::{
-    net::{TcpListener, TcpStream, UnixListener},
-    sync::Semaphore,
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 use wire::Socket;
 
 /// How long to wait before accepting again after the system refused, for want of descriptors say.
@@ -57,41 +64,6 @@ pub struct Server {
     local: Option<LocalListener>,
     address: SocketAddr,
     shared: Arc<Shared>,
-}
-
-/// What the connections of a server have in common.
-pub(in crate::server) struct Shared {
-    engine: Arc<Engine>,
-    options: Options,
-    counters: Arc<Counters>,
-    registry: Registry,
-    /// One permit for each session that may be open.
-    slots: Arc<Semaphore>,
-    /// For verifiers of roles that do not exist.
-    mock_key: [u8; 32],
-    /// Cancelled when connections have to go.
-    stopping: CancellationToken,
-}
-
-/// What went through a server since it was bound.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Connections that are open, whether or not they are authenticated.
-    pub connections_open: AtomicU64,
-    /// Connections that were accepted.
-    pub connections_total: AtomicU64,
-    /// Connections that were turned away: too many, or not authenticated.
-    pub connections_refused_total: AtomicU64,
-    /// Bytes that clients sent.
-    pub received_bytes_total: AtomicU64,
-    /// Bytes that clients were sent.
-    pub sent_bytes_total: AtomicU64,
-    /// Messages that clients sent after they were let in.
-    pub messages_total: AtomicU64,
-    /// Errors that clients were told.
-    pub errors_total: AtomicU64,
-    /// Cancel requests whose key was right.
-    pub cancels_total: AtomicU64,
 }
 
 impl Server {
@@ -180,29 +152,6 @@ impl fmt::Debug for Server {
     }
 }
 
-/// A message, or a connection, that did not end well.
-#[derive(Debug)]
-pub(in crate::server) enum Fault {
-    /// The client is told; the connection goes on.
-    Error(Error),
-    /// The client is told; the connection ends.
-    Fatal(Error),
-    /// Nobody is there to be told.
-    Gone(io::Error),
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
-
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        Self::Gone(error)
-    }
-}
-
 fn accept(
     tasks: &mut JoinSet<()>,
     shared: &Arc<Shared>,
@@ -220,7 +169,7 @@ fn accept(
     }
     let shared = Arc::clone(shared);
     tasks.spawn(async move {
-        connection::serve(socket, peer, shared).await;
+        serve::serve(socket, peer, shared).await;
         drop(open);
     });
 }
@@ -265,89 +214,4 @@ async fn all_ended(tasks: &mut JoinSet<()>, deadline: impl Future<Output = ()>) 
         () = async { while let Some(ended) = tasks.join_next().await { report(ended) } } => true,
         () = deadline => false,
     }
-}
-
-fn cannot_listen(place: &str, flag: &str, error: io::Error) -> Error {
-    let (state, hint) = match error.kind() {
-        io::ErrorKind::AddrInUse => (
-            SqlState::OBJECT_IN_USE,
-            format!("Another server uses it. Stop that one, or choose another place with {flag}."),
-        ),
-        io::ErrorKind::PermissionDenied => (
-            SqlState::IO_ERROR,
-            format!("Choose a place that this user may use with {flag}; a port above 1023, say."),
-        ),
-        _ => (SqlState::IO_ERROR, format!("Choose a place of this machine with {flag}.")),
-    };
-    let reason = match error.kind() {
-        io::ErrorKind::AddrInUse => "address already in use".to_owned(),
-        _ => error.to_string(),
-    };
-    Error::new(state, format!("could not listen on {place} ({flag}): {reason}"))
-        .hint(hint)
-        .source(error)
-}
-
-/// The socket file that local clients use instead of TCP; removed when the server ends.
-struct LocalListener {
-    listener: UnixListener,
-    path: PathBuf,
-}
-
-impl LocalListener {
-    fn bind(path: &Path) -> Result<Self> {
-        let refused = |error| cannot_listen(&path.display().to_string(), "--pg-socket", error);
-        // A server that was killed leaves its file behind; one that lives answers.
-        let stale = std::os::unix::net::UnixStream::connect(path)
-            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-        if stale {
-            std::fs::remove_file(path).map_err(refused)?;
-        }
-        let listener = UnixListener::bind(path).map_err(refused)?;
-        info!(path = %path.display(), "listening on a socket file");
-        Ok(Self { listener, path: path.to_owned() })
-    }
-
-    /// Waits for ever where there is no such listener.
-    async fn accept(this: Option<&Self>) -> io::Result<Box<dyn Socket>> {
-        match this {
-            Some(this) => Ok(Box::new(this.listener.accept().await?.0)),
-            None => std::future::pending().await,
-        }
-    }
-}
-
-impl Drop for LocalListener {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            warn!(%error, path = %self.path.display(), "could not remove the socket file");
-        }
-    }
-}
-
-impl Options {
-    /// Small answers leave at once, and a peer whose machine went away is noticed.
-    fn tune(&self, socket: &TcpStream) {
-        let keepalive = socket2::TcpKeepalive::new()
-            .with_time(self.keepalive_idle)
-            .with_interval(self.keepalive_idle / 6);
-        let reference = socket2::SockRef::from(socket);
-        let tuned = socket
-            .set_nodelay(true)
-            .and_then(|()| reference.set_tcp_keepalive(&keepalive))
-            .and_then(|()| tune_user_timeout(&reference, self.unacknowledged_max));
-        if let Err(error) = tuned {
-            warn!(%error, "could not tune a socket");
-        }
-    }
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn tune_user_timeout(socket: &socket2::SockRef<'_>, timeout: Duration) -> io::Result<()> {
-    socket.set_tcp_user_timeout(Some(timeout))
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn tune_user_timeout(_: &socket2::SockRef<'_>, _: Duration) -> io::Result<()> {
-    Ok(())
 }

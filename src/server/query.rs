@@ -2,17 +2,13 @@
 //! the text says otherwise.
 
 use super::{
-    Fault,
-    connection::{Connection, watched},
-    message::Format,
-    response,
-    rows::Cursor,
+    connection::Connection, fault::Fault, message::Format, response, rows::Cursor, watch::watched,
 };
 use crate::{
     error::{Error, SqlState},
     session::{Outcome, Statement},
 };
-use pgwire::messages::response::{CommandComplete, EmptyQueryResponse};
+use pgwire::messages::response::EmptyQueryResponse;
 
 impl Connection {
     /// Runs the statements of a text until one fails.
@@ -60,15 +56,6 @@ impl Connection {
             }
             Outcome::CopyIn(copy) => self.copy_in(*copy).await.map(Some),
             Outcome::CopyOut(copy) => self.copy_out(copy).await.map(Some),
-        }
-    }
-
-    /// Says that a statement is done.
-    pub(super) fn complete(&mut self, tag: Option<String>) -> Result<(), Error> {
-        self.tell_events()?;
-        match tag {
-            Some(tag) => self.wire.send(&CommandComplete::new(tag)),
-            None => self.wire.send(&EmptyQueryResponse::new()),
         }
     }
 }

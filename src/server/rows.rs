@@ -2,10 +2,10 @@
 //! Nothing is kept but the batch at hand: the next one is made when the client has taken this
 //! one.
 
-use super::{Fault, connection::watched, message::Format, wire::Wire};
+use super::{fault::Fault, message::Format, watch::watched, wire::Wire};
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::output::{Encoder, Style},
+    pgtype::{output::Encoder, style::Style},
     session::{Canceller, OutputColumn, Pace, RowStream, Rows, RowsTag},
 };
 use arrow::record_batch::RecordBatch;

@@ -1,7 +1,7 @@
 //! From the first byte to a startup message: encryption is asked for, the protocol's version is
 //! agreed on, or a statement of another connection is cancelled.
 
-use super::{Fault, Shared, message, message::violation, wire::Wire};
+use super::{fault::Fault, message, message::violation, shared::Shared, wire::Wire};
 use crate::error::{Error, Result, SqlState};
 use bytes::{Buf, Bytes};
 use pgwire::messages::startup::{GssEncRequest, NegotiateProtocolVersion, SslRequest};

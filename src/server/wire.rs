@@ -3,8 +3,9 @@
 //! them to be worth a system call, or until someone says [`Wire::flush`].
 
 use super::{
-    Counters, Fault,
+    fault::Fault,
     message::{Frame, unknown_kind, violation},
+    shared::Counters,
 };
 use crate::{clock::SharedClock, error::Error, tls::Certified};
 use bytes::{Buf, Bytes, BytesMut};

@@ -9,6 +9,7 @@ use crate::{
         Bound,
         utility::{ExplainFormat, ExplainOptions},
     },
+    storage::reads::ReadCounts,
 };
 use arrow::{
     array::{ArrayRef, RecordBatch, StringArray},
@@ -53,7 +54,7 @@ pub(super) async fn run(
         while let Some(batch) = stream.next().await {
             rows += batch?.num_rows();
         }
-        ran = Some((rows, session.engine.clock.elapsed() - planned));
+        ran = Some((rows, session.engine.clock.elapsed() - planned, session.reads()));
     }
     let timed = Timed { planning: planned - begun, ran };
     let lines = match options.format {
@@ -70,7 +71,8 @@ pub(super) async fn run(
 
 struct Timed {
     planning: Duration,
-    ran: Option<(usize, Duration)>,
+    /// How many rows there were, how long it took, and what was read.
+    ran: Option<(usize, Duration, ReadCounts)>,
 }
 
 /// The plan of a statement's query, and a title where the statement changes its rows.
@@ -106,8 +108,9 @@ fn text(
     let indent = if title.is_some() { "  " } else { "" };
     let mut lines: Vec<String> = title.into_iter().collect();
     lines.extend(shown.lines().map(|line| format!("{indent}{line}")));
-    if let Some((rows, running)) = timed.ran {
+    if let Some((rows, running, reads)) = timed.ran {
         lines.push(format!("Rows: {rows}"));
+        lines.push(format!("Reads: near={} far={}", reads.near, reads.far));
         lines.push(format!("Planning Time: {:.3} ms", millis(timed.planning)));
         lines.push(format!("Execution Time: {:.3} ms", millis(running)));
     }
@@ -133,7 +136,8 @@ fn as_json(
         root = json!({ "Node Type": "ModifyTable", "Operation": title, "Plans": [root] });
     }
     let mut told = json!({ "Plan": root });
-    if let Some((rows, running)) = timed.ran {
+    if let Some((rows, running, reads)) = timed.ran {
+        told["Reads"] = json!({ "Near": reads.near, "Far": reads.far });
         told["Rows"] = json!(rows);
         told["Planning Time"] = json!(millis(timed.planning));
         told["Execution Time"] = json!(millis(running));

@@ -55,8 +55,9 @@ use crate::{
     catalog::Role,
     error::{Error, Result, SqlState},
     exec::{run::PlanSlot, transaction::Transaction},
-    pgtype::output::Style,
+    pgtype::style::Style,
     sql::{self, Context},
+    storage::reads::{ReadCounts, Reads},
 };
 use context::SessionContext;
 use settings::Settings;
@@ -191,6 +192,8 @@ pub struct Session {
     derived: statement::Derived,
     /// How many statements were run.
     statements: u64,
+    /// What the last of them read.
+    reads: Arc<Reads>,
     /// Where the plan of the running statement is put for the log.
     shown_plan: Option<PlanSlot>,
 }
@@ -242,6 +245,7 @@ impl Engine {
             cache: cache::StatementCache::default(),
             reported: HashMap::new(),
             statements: 0,
+            reads: Arc::default(),
             shown_plan: None,
         };
         session.reported = session.reportable().collect();
@@ -285,6 +289,12 @@ impl Session {
     #[must_use]
     pub fn cursor_columns(&self, name: &str) -> Option<Arc<[OutputColumn]>> {
         self.cursors.columns(name).ok()
+    }
+
+    /// What the last statement read, up to the row that it gave last.
+    #[must_use]
+    pub fn reads(&self) -> ReadCounts {
+        self.reads.counts()
     }
 
     /// How values are written for this client.

@@ -13,8 +13,9 @@ use super::{
 use crate::{
     exec::run::PlanSlot,
     ids::Oid,
-    pgtype::output::{Encoder, Style},
+    pgtype::{output::Encoder, style::Style},
     sql::{Context as _, Form, Statement},
+    storage::reads::Reads,
     telemetry::Traceparent,
 };
 use arrow::array::ArrayRef;
@@ -50,6 +51,8 @@ impl SlowLog {
 pub(super) struct Running {
     pub(super) pace: Arc<Pace>,
     pub(super) span: Span,
+    /// What it reads.
+    pub(super) reads: Arc<Reads>,
     engine: Arc<Engine>,
     user: Oid,
     database: Oid,
@@ -91,10 +94,12 @@ impl Running {
         });
         session.shown_plan = slow.as_ref().and_then(|slow| slow.plan.clone());
         session.statements += 1;
+        session.reads = Arc::default();
         let kind = statement.kind();
         Self {
             pace: Arc::new(pace),
             span: span(session, statement, kind),
+            reads: Arc::clone(&session.reads),
             user: session.context.user(),
             database: session.context.database(),
             form: Arc::clone(statement.form()),
@@ -216,9 +221,9 @@ pub(super) fn watched(outcome: Outcome, stop: Stop, mut running: Running) -> Out
     let pace = Arc::clone(&running.pace);
     let watch = |mut stream: RowStream| -> RowStream {
         Box::pin(futures::stream::poll_fn(move |context| {
-            let within = running.span.enter();
-            let polled = stream.poll_next_unpin(context);
-            drop(within);
+            let polled = running
+                .span
+                .in_scope(|| running.reads.within_step(|| stream.poll_next_unpin(context)));
             polled.map(|next| {
                 Some(match next? {
                     Ok(batch) => {

@@ -214,7 +214,8 @@ impl Session {
         let limit = self.derived.timeout.map(|limit| (limit, Arc::clone(&self.engine.clock)));
         let pace = Pace::begin(self.context.canceller.clone(), stop.clone(), limit);
         let mut running = Running::new(self, statement, prepared, &parameters, pace);
-        let work = self.run(prepared, parameters, stop.token());
+        let reads = Arc::clone(&running.reads);
+        let work = reads.within(self.run(prepared, parameters, stop.token()));
         let outcome = work.instrument(running.span.clone()).await;
         let outcome = outcome.map_err(|error| {
             running.failed();

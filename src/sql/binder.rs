@@ -196,7 +196,7 @@ impl<'a> Binder<'a> {
 
     /// The error at a place of the text.
     pub(crate) fn at(&self, error: Error, span: Span) -> Error {
-        super::coerce::at(error, self.position(span))
+        super::error::at(error, self.position(span))
     }
 
     /// How names become oids and back.

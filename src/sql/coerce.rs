@@ -6,6 +6,7 @@ use crate::{
     pgtype::{PgType, RegKind, input::ColumnBuilder, string::TooLong},
     sql::{
         binder::Binder,
+        error::at,
         functions::{
             call::{Call, call},
             cast,
@@ -147,27 +148,6 @@ pub(crate) fn castable(from: &PgType, to: &PgType) -> Option<Reason> {
         (from, _) if from.is_textual() => Explicit,
         _ => return None,
     })
-}
-
-/// Whether a collation is one that sorts as Nearlake does, by code point.
-///
-/// # Errors
-/// 42704.
-pub(crate) fn check_collation(name: &str) -> Result<()> {
-    let lower = name.to_ascii_lowercase();
-    let known = ["default", "c", "posix", "c.utf8", "c.utf-8", "ucs_basic", "pg_c_utf8", "unicode"];
-    if known.contains(&lower.as_str())
-        || lower.starts_with("en_us")
-        || lower.starts_with("en-us")
-        || lower.starts_with("und-")
-    {
-        return Ok(());
-    }
-    Err(Error::new(
-        SqlState::UNDEFINED_OBJECT,
-        format!("collation \"{name}\" for encoding \"UTF8\" does not exist"),
-    )
-    .hint("Text is compared by code point, as under collation \"C\"."))
 }
 
 impl Binder<'_> {
@@ -459,13 +439,5 @@ fn is_relabel(from: &PgType, to: &PgType) -> bool {
         (T::Bit(_) | T::Varbit(_), T::Bit(None) | T::Varbit(None)) => true,
         (T::Array(a), T::Array(b)) => is_relabel(a, b) || (same(a, b) && **b == bare(b)),
         _ => false,
-    }
-}
-
-/// The error at a place, if one is known and the error has none.
-pub(crate) fn at(error: Error, position: Option<usize>) -> Error {
-    match position {
-        Some(position) if error.fields().position.is_none() => error.at(position),
-        _ => error,
     }
 }

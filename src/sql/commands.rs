@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Result, SqlState},
     sql::{
         cursor::Cursor,
-        parse::{Ast, Statement, statement as parse_statement},
+        statement::{Ast, Read, Statement},
         tokens::Source,
         utility::{Direction, Discard, Isolation, ObjectKind, SetValue, TransactionModes, Utility},
     },
@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use std::sync::Arc;
 
 /// A statement by its first word.
-pub(crate) fn statement(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Ast> {
+pub(crate) fn statement(source: &Arc<Source>, cursor: &mut Cursor<'_>, read: Read) -> Result<Ast> {
     let start = cursor.clone();
     let word = cursor.word().unwrap_or_default();
     cursor.skip();
@@ -57,12 +57,12 @@ pub(crate) fn statement(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result
                 None => return Err(cursor.unexpected()),
             },
         ),
-        "DECLARE" => return declare(cursor),
+        "DECLARE" => return declare(cursor, read),
         "FETCH" | "MOVE" => fetch(cursor, word == "MOVE")?,
         "CLOSE" => {
             Utility::Close(if cursor.accept("ALL") { None } else { Some(cursor.identifier()?) })
         }
-        "PREPARE" => prepare(source, cursor)?,
+        "PREPARE" => prepare(source, cursor, read)?,
         "EXECUTE" => {
             let name = cursor.identifier()?;
             let arguments = if cursor.sees_token(&Token::LParen) {
@@ -249,7 +249,7 @@ pub(super) fn set_value(cursor: &mut Cursor<'_>) -> Result<SetValue> {
     Ok(SetValue::Values(cursor.list(Cursor::value)?))
 }
 
-fn declare(cursor: &mut Cursor<'_>) -> Result<Ast> {
+fn declare(cursor: &mut Cursor<'_>, read: Read) -> Result<Ast> {
     let name = cursor.identifier()?;
     let (mut binary, mut scroll, mut hold) = (false, None, false);
     loop {
@@ -270,7 +270,7 @@ fn declare(cursor: &mut Cursor<'_>) -> Result<Ast> {
         cursor.accept("WITHOUT HOLD");
     }
     cursor.expect("FOR")?;
-    let query = match parse_statement(&Arc::new(cursor.source().clone()), cursor.rest())? {
+    let query = match read(&Arc::new(cursor.source().clone()), cursor.rest())? {
         Ast::Query(query) => query,
         _ => return Err(Error::new(SqlState::SYNTAX_ERROR, "DECLARE CURSOR takes a query")),
     };
@@ -324,7 +324,7 @@ fn fetch(cursor: &mut Cursor<'_>, moves: bool) -> Result<Utility> {
     Ok(Utility::Fetch { cursor: cursor.identifier()?, direction, moves })
 }
 
-fn prepare(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Utility> {
+fn prepare(source: &Arc<Source>, cursor: &mut Cursor<'_>, read: Read) -> Result<Utility> {
     if cursor.sees("TRANSACTION") {
         return Err(cursor.unsupported("two-phase commit"));
     }
@@ -336,7 +336,7 @@ fn prepare(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Utility> {
     };
     cursor.expect("AS")?;
     let tokens = cursor.rest();
-    let statement = Statement::of_tokens(source, tokens)?;
+    let statement = Statement::of_tokens(source, tokens, read)?;
     Ok(Utility::Prepare { name, types, statement: Arc::new(statement) })
 }
 

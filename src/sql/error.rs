@@ -1,4 +1,5 @@
-//! DataFusion's errors as ours: each with the SQLSTATE that PostgreSQL gives for the same fault.
+//! DataFusion's errors as ours: each with the SQLSTATE that PostgreSQL gives for the same fault, and its place
+//! in the text.
 
 use crate::error::{Error, SqlState};
 use arrow::error::ArrowError;
@@ -184,4 +185,12 @@ fn out_of_range(message: &str) -> Error {
 
 fn first_line(message: &str) -> String {
     message.lines().next().unwrap_or_default().trim_end_matches('.').to_owned()
+}
+
+/// The error at a place, if one is known and the error has none.
+pub(crate) fn at(error: Error, position: Option<usize>) -> Error {
+    match position {
+        Some(position) if error.fields().position.is_none() => error.at(position),
+        _ => error,
+    }
 }

@@ -11,7 +11,8 @@ use crate::{
     pgtype::PgType,
     sql::{
         binder::{Binder, Place},
-        coerce::{Reason, bare, check_collation},
+        coerce::{Reason, bare},
+        collation::check_collation,
         functions::{call::call, text},
         tokens::{fold, pg_type},
         typed::Typed,

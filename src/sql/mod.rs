@@ -7,7 +7,7 @@
 //! and [`Relations`], how a table becomes a source that can be scanned.
 //!
 //! One query's way: `parse.rs` (tokens, operators glued as PostgreSQL reads them) →
-//! `query.rs` and `from.rs` (FROM, WHERE, GROUP BY … over a scope of named, typed columns) →
+//! `query.rs`, `select.rs` and `from.rs` (FROM, WHERE, GROUP BY … over a scope of named, typed columns) →
 //! `expression.rs` (operators, casts and functions chosen by PostgreSQL's rules, in
 //! `operators.rs`, `coerce.rs`, `functions/`) → `push_down.rs`, at optimisation, which makes
 //! ORDER BY distance LIMIT k one node ([`nearest::Nearest`]). Where it stands for each row of another
@@ -22,7 +22,9 @@ mod bind;
 mod binder;
 mod calls;
 mod coerce;
+mod collation;
 mod commands;
+mod computed;
 mod condition;
 mod cursor;
 mod ddl;
@@ -34,23 +36,26 @@ mod form;
 mod from;
 pub mod functions;
 mod generated;
+mod group;
+mod items;
 mod names;
 pub mod nearest;
 pub mod nearest_join;
 mod operators;
+mod order;
 mod parse;
 pub mod piecemeal;
 mod plan;
 mod push_down;
 mod query;
+mod reshape;
 mod sample;
 mod select;
+mod statement;
 mod subquery;
-mod table_ddl;
 mod tokens;
 mod typed;
 pub mod utility;
-mod webhook_ddl;
 mod with;
 
 use crate::{
@@ -58,7 +63,7 @@ use crate::{
     embed::Embedding,
     error::{Error, Result},
     ids::{ColumnId, Oid, TableId},
-    pgtype::{PgType, copy::CopyOptions, output::Style},
+    pgtype::{PgType, copy::CopyOptions, style::Style},
 };
 use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use datafusion::logical_expr::TableSource;
@@ -72,9 +77,10 @@ pub use condition::condition_columns;
 pub use embedding::with_named_models;
 pub use form::Form;
 pub use generated::{check_generated, generated_kind, generated_sources};
-pub use parse::{Statement, check_expression, parse};
+pub use parse::{check_expression, parse};
 pub use plan::Plan;
 pub use push_down::optimizer_rules;
+pub use statement::Statement;
 pub use utility::Utility;
 
 /// The name of the hidden column that holds a row's number, for UPDATE and DELETE.

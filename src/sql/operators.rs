@@ -373,12 +373,13 @@ impl Binder<'_> {
                 false,
             ))));
         }
-        let function = array::quantified(op, all, kind, self.context).ok_or_else(|| {
-            self.at(
-                Error::unsupported(format!("operator {op} with ANY or ALL is not supported")),
-                span,
-            )
-        })?;
+        let function =
+            array::quantified::quantified(op, all, kind, self.context).ok_or_else(|| {
+                self.at(
+                    Error::unsupported(format!("operator {op} with ANY or ALL is not supported")),
+                    span,
+                )
+            })?;
         Ok(boolean(call(function, vec![value.expr, array.expr])))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Tokens come from sqlparser with PostgreSQL's dialect and are re-glued (`tokens.rs`); then the
 //! first word decides. Queries and changes of rows go to sqlparser's grammar, whose nodes tell
-//! their place in the text. Everything else is parsed by hand in `ddl.rs` and `commands.rs`:
+//! their place in the text. Everything else is parsed by hand in `ddl/` and `commands.rs`:
 //! their grammar is regular, and what is written there is kept as text (a default, a check) just
 //! as the user wrote it.
 
@@ -14,9 +14,9 @@ use crate::{
         commands,
         cursor::Cursor,
         ddl,
-        form::Form,
+        statement::{Ast, CopyStatement, Statement},
         tokens::{Source, fold, table_as_select},
-        utility::{CreateTable, ExplainOptions, Name, Utility},
+        utility::{CreateTable, ExplainOptions, Name},
     },
 };
 use datafusion::sql::sqlparser::{
@@ -24,132 +24,6 @@ use datafusion::sql::sqlparser::{
     tokenizer::{Token, TokenWithSpan},
 };
 use std::sync::Arc;
-
-/// One statement of a message. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Statement {
-    pub(crate) ast: Arc<Ast>,
-    text: Arc<str>,
-    form: Arc<Form>,
-    pub(crate) source: Arc<Source>,
-}
-
-/// What a statement is.
-#[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each statement")]
-pub(crate) enum Ast {
-    Query(Box<ast::Query>),
-    Insert(Box<ast::Insert>),
-    Update(Box<ast::Update>),
-    Delete(Box<ast::Delete>),
-    Explain(ExplainOptions, Box<Ast>),
-    Copy(CopyStatement),
-    CreateTableAs {
-        table: Box<CreateTable>,
-        names: Vec<String>,
-        query: Box<Ast>,
-        with_data: bool,
-    },
-    CreateView {
-        name: Name,
-        or_replace: bool,
-        columns: Vec<String>,
-        query: Box<ast::Query>,
-        text: String,
-    },
-    Declare {
-        name: String,
-        query: Box<ast::Query>,
-        scroll: Option<bool>,
-        hold: bool,
-        binary: bool,
-    },
-    Execute {
-        name: String,
-        arguments: Vec<ast::Expr>,
-    },
-    Utility(Box<Utility>),
-}
-
-/// COPY as it was written.
-#[derive(Debug, Clone)]
-pub(crate) struct CopyStatement {
-    pub(crate) table: Option<(Name, Vec<String>)>,
-    pub(crate) query: Option<Box<Ast>>,
-    pub(crate) to: bool,
-    /// The server's file; `None`: STDIN or STDOUT.
-    pub(crate) file: Option<String>,
-    /// By their names in lower case.
-    pub(crate) options: Vec<(String, CopyArgument)>,
-    pub(crate) predicate: Option<ast::Expr>,
-}
-
-impl Statement {
-    /// The statement of some tokens of a message.
-    pub(crate) fn of_tokens(source: &Arc<Source>, tokens: &[TokenWithSpan]) -> Result<Self> {
-        let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
-            return Err(source.unexpected(None));
-        };
-        let text = source.slice(first.span.start, last.span.end);
-        let ast = statement(source, tokens)?;
-        let (text, form) = (text.into(), Arc::new(Form::of(tokens)));
-        Ok(Self { ast: Arc::new(ast), text, form, source: Arc::clone(source) })
-    }
-
-    /// Its text, without the semicolon.
-    #[must_use]
-    pub fn text(&self) -> &Arc<str> {
-        &self.text
-    }
-
-    /// Its text without its constants.
-    #[must_use]
-    pub fn form(&self) -> &Arc<Form> {
-        &self.form
-    }
-
-    /// The whole message that it came in: the same for all its statements.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        self.source.text()
-    }
-
-    /// The statement as a [`Utility`], where it is one that needs no binding. BEGIN, COMMIT,
-    /// ROLLBACK and kin are always among them.
-    #[must_use]
-    pub fn utility(&self) -> Option<&Utility> {
-        match self.ast.as_ref() {
-            Ast::Utility(utility) => Some(utility),
-            _ => None,
-        }
-    }
-
-    /// What kind of statement it is, for counters.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self.ast.as_ref() {
-            Ast::Query(_) => "select",
-            Ast::Insert(_) => "insert",
-            Ast::Update(_) => "update",
-            Ast::Delete(_) => "delete",
-            Ast::Copy(_) => "copy",
-            Ast::Explain(..) => "explain",
-            Ast::Utility(utility) => match utility.as_ref() {
-                Utility::Begin(_) | Utility::Commit { .. } | Utility::Rollback { .. } => {
-                    "transaction"
-                }
-                _ => "utility",
-            },
-            _ => "utility",
-        }
-    }
-
-    /// Whether it only reads: SELECT without locks, EXPLAIN of one.
-    #[must_use]
-    pub fn is_query(&self) -> bool {
-        matches!(*self.ast, Ast::Query(_))
-    }
-}
 
 /// The statements of a message, in order. Positions in errors count the message's characters.
 ///
@@ -162,7 +36,7 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>> {
     tokens
         .split(|token| token.token == Token::SemiColon)
         .filter(|tokens| !tokens.is_empty() && tokens[0].token != Token::EOF)
-        .map(|tokens| Statement::of_tokens(&source, tokens))
+        .map(|tokens| Statement::of_tokens(&source, tokens, statement))
         .collect()
 }
 
@@ -207,8 +81,8 @@ pub(crate) fn statement(source: &Arc<Source>, tokens: &[TokenWithSpan]) -> Resul
         "EXPLAIN" => explain(source, &mut cursor)?,
         "COPY" => copy(source, &mut cursor)?,
         "CREATE" | "ALTER" | "DROP" | "COMMENT" | "GRANT" | "REVOKE" | "TRUNCATE" | "REINDEX"
-        | "SECURITY" | "IMPORT" | "REFRESH" => ddl::statement(source, &mut cursor)?,
-        _ => commands::statement(source, &mut cursor)?,
+        | "SECURITY" | "IMPORT" | "REFRESH" => ddl::statement(source, &mut cursor, statement)?,
+        _ => commands::statement(source, &mut cursor, statement)?,
     };
     if !matches!(
         word.as_str(),

@@ -9,34 +9,20 @@ use crate::{
     pgtype::PgType,
     sql::{
         binder::{Binder, Place, SetColumn, build},
-        coerce::Reason,
+        computed::{collect, replace},
         error::from_datafusion,
-        names::output_name,
-        query::sort,
+        items::Item,
+        order::sort,
         tokens::fold,
-        typed::{Hiding, Rows, RowsColumn, ScopeColumn, Typed, unique},
+        typed::{Rows, RowsColumn, unique},
     },
 };
 use datafusion::{
-    common::{
-        Column, NullHandling, ScalarValue, UnnestOptions,
-        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
-    },
-    functions_aggregate::count::count_udaf,
-    logical_expr::{
-        Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder,
-        expr::{AggregateFunction, Sort as SortExpr},
-    },
-    sql::sqlparser::ast::{self, GroupByExpr, SelectItem, Spanned},
+    common::{Column, NullHandling, UnnestOptions},
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, expr::Sort as SortExpr},
+    sql::sqlparser::ast::{self, SelectItem},
 };
 use std::collections::{HashMap, HashSet};
-
-/// A column of the SELECT list.
-struct Item {
-    name: String,
-    typed: Typed,
-    origin: Option<(crate::ids::TableId, crate::ids::ColumnId)>,
-}
 
 impl Binder<'_> {
     pub(crate) fn select(
@@ -162,295 +148,12 @@ impl Binder<'_> {
         self.project(plan, items, sorts, on_exprs, select.distinct.as_ref())
     }
 
-    /// The SELECT list, `*` expanded.
-    fn items(&mut self, list: &[SelectItem], expected: Option<&[PgType]>) -> Result<Vec<Item>> {
-        let mut items = Vec::new();
-        for item in list {
-            match item {
-                SelectItem::UnnamedExpr(expr) => self.item(expr, None, expected, &mut items)?,
-                SelectItem::ExprWithAlias { expr, alias } => {
-                    self.item(expr, Some(fold(alias)), expected, &mut items)?;
-                }
-                SelectItem::Wildcard(_) => {
-                    let Some(scope) = self.scopes.last().filter(|scope| !scope.is_empty()) else {
-                        return Err(Error::new(
-                            SqlState::SYNTAX_ERROR,
-                            "SELECT * with no tables specified is not valid",
-                        ));
-                    };
-                    items.extend(scope.iter().filter(|c| c.hidden == Hiding::Not).map(star));
-                }
-                SelectItem::QualifiedWildcard(kind, _) => {
-                    let ast::SelectItemQualifiedWildcardKind::ObjectName(name) = kind else {
-                        return Err(Error::unsupported("expanding a row value is not supported"));
-                    };
-                    let span = name.span();
-                    let name = self.object_name(name)?;
-                    let scopes = &self.scopes;
-                    let found: Vec<Item> = scopes
-                        .last()
-                        .into_iter()
-                        .flatten()
-                        .filter(|c| c.hidden != Hiding::System)
-                        .filter(|c| c.table.as_ref() == Some(&name.name))
-                        .map(star)
-                        .collect();
-                    if found.is_empty() {
-                        let error = Error::new(
-                            SqlState::UNDEFINED_TABLE,
-                            format!("missing FROM-clause entry for table \"{}\"", name.name),
-                        );
-                        return Err(self.at(error, span));
-                    }
-                    items.extend(found);
-                }
-                SelectItem::ExprWithAliases { .. } => {
-                    return Err(Error::new(SqlState::SYNTAX_ERROR, "a column has one alias"));
-                }
-            }
-        }
-        Ok(items)
-    }
-
-    fn item(
-        &mut self,
-        expr: &ast::Expr,
-        alias: Option<String>,
-        expected: Option<&[PgType]>,
-        items: &mut Vec<Item>,
-    ) -> Result<()> {
-        let typed = self.expr(expr)?;
-        // An untyped literal or parameter takes the type that it is for.
-        let typed = match expected.and_then(|kinds| kinds.get(items.len())) {
-            Some(kind) if typed.is_unknown() => self.coerce(typed, kind, Reason::Assignment)?,
-            // A parameter that nothing tells the type of is text.
-            _ if typed.is_unknown() && typed.untyped().is_none() => self.settle(typed)?,
-            _ => typed,
-        };
-        let origin = match &typed.expr {
-            Expr::Column(column) => self
-                .scopes
-                .last()
-                .and_then(|scope| {
-                    scope.iter().find(|c| matches!(&c.expr, Expr::Column(other) if other == column))
-                })
-                .and_then(|column| column.origin),
-            _ => None,
-        };
-        let name = alias.unwrap_or_else(|| output_name(expr));
-        items.push(Item { name, typed, origin });
-        Ok(())
-    }
-
-    /// An expression of ORDER BY, GROUP BY or DISTINCT ON: an output column by name or number, or
-    /// an expression over FROM's columns.
-    fn order_expr(&mut self, expr: &ast::Expr, items: &[Item]) -> Result<(Typed, Option<usize>)> {
-        if let Some(place) = self.output_number(expr, items, self.place.clause)? {
-            return Ok((items[place].typed.clone(), Some(place)));
-        }
-        if let ast::Expr::Identifier(ident) = expr {
-            let name = fold(ident);
-            let mut named = items.iter().enumerate().filter(|(_, item)| item.name == name);
-            if let Some((place, item)) = named.next() {
-                if named.any(|(_, other)| other.typed.expr != item.typed.expr) {
-                    let error = Error::new(
-                        SqlState::AMBIGUOUS_COLUMN,
-                        format!("ORDER BY \"{name}\" is ambiguous"),
-                    );
-                    return Err(self.at(error, ident.span));
-                }
-                return Ok((item.typed.clone(), Some(place)));
-            }
-        }
-        let typed = self.expr(expr)?;
-        Ok((self.settle(typed)?, None))
-    }
-
-    fn output_number(
-        &self,
-        expr: &ast::Expr,
-        items: &[Item],
-        clause: &str,
-    ) -> Result<Option<usize>> {
-        let ast::Expr::Value(value) = expr else { return Ok(None) };
-        let ast::Value::Number(digits, _) = &value.value else { return Ok(None) };
-        match digits.parse::<usize>() {
-            Ok(number) if (1..=items.len()).contains(&number) => Ok(Some(number - 1)),
-            _ => {
-                let error = Error::new(
-                    SqlState::INVALID_COLUMN_REFERENCE,
-                    format!("{clause} position {digits} is not in select list"),
-                );
-                Err(self.at(error, value.span))
-            }
-        }
-    }
-
-    fn grouping(&mut self, group_by: &GroupByExpr, items: &[Item]) -> Result<Grouping> {
-        let GroupByExpr::Expressions(exprs, modifiers) = group_by else {
-            return Err(Error::unsupported("GROUP BY ALL is not supported"));
-        };
-        if !modifiers.is_empty() {
-            return Err(Error::unsupported("this form of GROUP BY is not supported"));
-        }
-        let place = Place::plain("GROUP BY");
-        self.in_place(place, |binder| {
-            let mut grouping =
-                Grouping { exprs: Vec::new(), along: Vec::new(), is_grouped: !exprs.is_empty() };
-            for expr in exprs {
-                match expr {
-                    ast::Expr::Rollup(sets) => {
-                        let sets = binder.flat(sets, items)?;
-                        grouping.exprs.push(Expr::GroupingSet(GroupingSet::Rollup(sets)));
-                    }
-                    ast::Expr::Cube(sets) => {
-                        let sets = binder.flat(sets, items)?;
-                        grouping.exprs.push(Expr::GroupingSet(GroupingSet::Cube(sets)));
-                    }
-                    ast::Expr::GroupingSets(sets) => {
-                        let sets = sets
-                            .iter()
-                            .map(|set| set.iter().map(|e| binder.group_expr(e, items)).collect())
-                            .collect::<Result<Vec<Vec<Expr>>>>()?;
-                        grouping.exprs.push(Expr::GroupingSet(GroupingSet::GroupingSets(sets)));
-                    }
-                    ast::Expr::Tuple(parts) => {
-                        for part in parts {
-                            grouping.exprs.push(binder.group_expr(part, items)?);
-                        }
-                    }
-                    other => grouping.exprs.push(binder.group_expr(other, items)?),
-                }
-            }
-            Ok(grouping)
-        })
-    }
-
-    fn flat(&mut self, sets: &[Vec<ast::Expr>], items: &[Item]) -> Result<Vec<Expr>> {
-        sets.iter().flatten().map(|expr| self.group_expr(expr, items)).collect()
-    }
-
     /// RETURNING's list over a plan.
     pub(crate) fn returned(&mut self, plan: LogicalPlan, list: &[SelectItem]) -> Result<Rows> {
         let (plan, items, _) = self.with_subqueries(plan, |binder| {
             binder.in_place(Place::plain("RETURNING"), |binder| binder.items(list, None))
         })?;
         self.project(plan, items, Vec::new(), Vec::new(), None)
-    }
-
-    /// GROUP BY looks among FROM's columns first, then among output names.
-    fn group_expr(&mut self, expr: &ast::Expr, items: &[Item]) -> Result<Expr> {
-        if let Some(place) = self.output_number(expr, items, "GROUP BY")? {
-            return Ok(items[place].typed.expr.clone());
-        }
-        if let ast::Expr::Identifier(ident) = expr {
-            let found = self.column(std::slice::from_ref(ident));
-            match found {
-                Err(error) if error.state() == SqlState::UNDEFINED_COLUMN => {
-                    let name = fold(ident);
-                    return match items.iter().find(|item| item.name == name) {
-                        Some(item) => Ok(item.typed.expr.clone()),
-                        None => Err(error),
-                    };
-                }
-                found => return Ok(found?.expr),
-            }
-        }
-        let typed = self.expr(expr)?;
-        Ok(self.settle(typed)?.expr)
-    }
-
-    /// Columns of tables whose whole primary key is grouped by: they have one value in a group.
-    fn functional_keys(&self, grouped: &[Expr]) -> Vec<Expr> {
-        let Some(scope) = self.scopes.last() else { return Vec::new() };
-        let mut more = Vec::new();
-        let tables: HashSet<_> =
-            scope.iter().filter_map(|c| Some((c.table.clone(), c.origin?.0))).collect();
-        for (alias, id) in tables {
-            let Some(table) = self.catalog.table(id) else { continue };
-            let Some((_, key)) = table.primary_key() else { continue };
-            let of_table =
-                |c: &&ScopeColumn| c.table == alias && c.origin.is_some_and(|(t, _)| t == id);
-            let is_grouped = |column: &crate::ids::ColumnId| {
-                scope.iter().filter(of_table).any(|c| {
-                    c.origin.is_some_and(|(_, other)| other == *column) && grouped.contains(&c.expr)
-                })
-            };
-            if key.iter().all(is_grouped) {
-                let rest = scope.iter().filter(of_table).map(|c| c.expr.clone());
-                more.extend(rest.filter(|expr| !grouped.contains(expr)));
-            }
-        }
-        more
-    }
-
-    fn aggregate(
-        &mut self,
-        plan: LogicalPlan,
-        grouping: &Grouping,
-        aggregates: Vec<Expr>,
-        all: &mut [Expr],
-    ) -> Result<LogicalPlan> {
-        let mut groups: Vec<Expr> = Vec::new();
-        for expr in &grouping.exprs {
-            if !groups.contains(expr) {
-                groups.push(expr.clone());
-            }
-        }
-        // Of the columns that come along with a key, only those that are used.
-        let mut used = groups;
-        for column in &grouping.along {
-            let Expr::Column(name) = column else { continue };
-            if all.iter().any(|expr| expr.column_refs().contains(name)) {
-                used.push(column.clone());
-            }
-        }
-        let mut columns = HashMap::new();
-        let mut taken = HashSet::new();
-        for expr in used.iter().flat_map(grouped_exprs) {
-            let column = match expr {
-                Expr::Column(column) => column.clone(),
-                other => Column::new_unqualified(other.schema_name().to_string()),
-            };
-            taken.insert(column.name.clone());
-            columns.insert(expr.clone(), Expr::Column(column));
-        }
-        let mut aggregates = renamed(aggregates, &mut taken, &mut columns);
-        if used.is_empty() && aggregates.is_empty() {
-            // HAVING by itself makes one group of all rows; DataFusion wants something to count.
-            let one = Expr::Literal(ScalarValue::Int64(Some(1)), None);
-            let rows =
-                AggregateFunction::new_udf(count_udaf(), vec![one], false, None, vec![], None);
-            aggregates.push(Expr::AggregateFunction(rows).alias("rows"));
-        }
-        let plan = build(LogicalPlanBuilder::from(plan).aggregate(used, aggregates))?;
-        replace(all, &columns)?;
-        let schema = plan.schema();
-        for expr in all.iter() {
-            for column in expr.column_refs() {
-                if !schema.has_column(column) {
-                    let shown = self.shown(column);
-                    return Err(Error::new(
-                        SqlState::GROUPING_ERROR,
-                        format!(
-                            "column \"{shown}\" must appear in the GROUP BY clause or be used in an aggregate function"
-                        ),
-                    ));
-                }
-            }
-        }
-        Ok(plan)
-    }
-
-    /// A column of FROM as it is known to the user.
-    fn shown(&self, column: &Column) -> String {
-        let mut scope = self.scopes.iter().rev().flatten();
-        let found = scope.find(|c| matches!(&c.expr, Expr::Column(other) if other == column));
-        match found {
-            Some(ScopeColumn { table: Some(table), name, .. }) => format!("{table}.{name}"),
-            Some(ScopeColumn { name, .. }) => name.clone(),
-            None => column.name.clone(),
-        }
     }
 
     /// Set-returning functions side by side: the lists beside all columns, unnested together.
@@ -553,22 +256,6 @@ impl Binder<'_> {
     }
 }
 
-/// GROUP BY.
-struct Grouping {
-    exprs: Vec<Expr>,
-    /// Columns that have one value in each group.
-    along: Vec<Expr>,
-    is_grouped: bool,
-}
-
-fn star(column: &ScopeColumn) -> Item {
-    Item {
-        name: column.name.clone(),
-        typed: Typed::new(column.expr.clone(), column.kind.clone()),
-        origin: column.origin,
-    }
-}
-
 /// What SELECT of other databases has.
 fn refuse(select: &ast::Select) -> Result<()> {
     let what = if select.into.is_some() {
@@ -595,65 +282,4 @@ pub(crate) fn unnest(plan: LogicalPlan, sets: &[SetColumn], outer: bool) -> Resu
         if outer { NullHandling::PreserveAndExpandEmpty } else { NullHandling::Drop };
     let options = UnnestOptions { null_handling, ..UnnestOptions::default() };
     build(LogicalPlanBuilder::from(plan).unnest_columns_with_options(columns, options))
-}
-
-/// The outermost parts of expressions that are of a kind, each once.
-fn collect(all: &[Expr], wanted: impl Fn(&Expr) -> bool) -> Result<Vec<Expr>> {
-    let mut found: Vec<Expr> = Vec::new();
-    for expr in all {
-        expr.apply(|part| {
-            if wanted(part) {
-                if !found.contains(part) {
-                    found.push(part.clone());
-                }
-                return Ok(TreeNodeRecursion::Jump);
-            }
-            Ok(TreeNodeRecursion::Continue)
-        })
-        .map_err(from_datafusion)?;
-    }
-    Ok(found)
-}
-
-/// Parts of expressions by the columns that hold them now.
-fn replace(all: &mut [Expr], columns: &HashMap<Expr, Expr>) -> Result<()> {
-    for expr in all {
-        let replaced = expr.clone().transform_down(|part| {
-            Ok(match columns.get(&part) {
-                Some(column) => Transformed::new(column.clone(), true, TreeNodeRecursion::Jump),
-                None => Transformed::no(part),
-            })
-        });
-        *expr = replaced.map_err(from_datafusion)?.data;
-    }
-    Ok(())
-}
-
-/// Computed expressions under names of their own: those of one name (two casts of one column
-/// inside) get numbers.
-fn renamed(
-    exprs: Vec<Expr>,
-    taken: &mut HashSet<String>,
-    columns: &mut HashMap<Expr, Expr>,
-) -> Vec<Expr> {
-    exprs
-        .into_iter()
-        .map(|expr| {
-            let own = expr.schema_name().to_string();
-            let name = unique(taken, &own);
-            let column = Expr::Column(Column::new_unqualified(name.clone()));
-            columns.insert(expr.clone(), column);
-            if name == own { expr } else { expr.alias(name) }
-        })
-        .collect()
-}
-
-fn grouped_exprs(expr: &Expr) -> Vec<&Expr> {
-    match expr {
-        Expr::GroupingSet(GroupingSet::Rollup(exprs) | GroupingSet::Cube(exprs)) => {
-            exprs.iter().collect()
-        }
-        Expr::GroupingSet(GroupingSet::GroupingSets(sets)) => sets.iter().flatten().collect(),
-        other => vec![other],
-    }
 }

@@ -4,7 +4,7 @@
 use crate::{
     catalog::{Identity, OnCommit, webhook::EventKind},
     pgtype::PgType,
-    sql::{Query, parse::Statement},
+    sql::{Query, statement::Statement},
 };
 use std::{fmt, sync::Arc};
 

@@ -1,17 +1,27 @@
-//! WITH before a change of rows, and changes of rows in WITH.
+//! WITH: its parts, recursive ones among them, and changes of rows before which and in which it stands.
 
 use crate::{
     error::{Error, Result, SqlState},
+    pgtype::PgType,
     sql::{
         Bound, OutputColumn, Part, With,
-        binder::{Binder, Cte},
-        query::{mentions, rename_cte},
+        binder::{Binder, Cte, build},
+        reshape::rename,
         tokens::fold,
         typed::{Rows, RowsColumn, unique},
     },
 };
-use arrow::datatypes::Schema;
-use datafusion::sql::sqlparser::ast::{self, SetExpr};
+use arrow::datatypes::{Field, Schema};
+use datafusion::{
+    catalog::cte_worktable::CteWorkTable,
+    common::Column,
+    datasource::provider_as_source,
+    logical_expr::LogicalPlanBuilder,
+    sql::sqlparser::{
+        ast::{self, SetExpr, SetOperator, SetQuantifier},
+        tokenizer::Span,
+    },
+};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -138,6 +148,94 @@ impl Binder<'_> {
         });
         Ok((Rows { columns: columns.collect(), plan }, slot))
     }
+
+    /// A part of WITH.
+    pub(crate) fn bind_cte(&mut self, cte: &ast::Cte, recursive: bool) -> Result<()> {
+        let name = fold(&cte.alias.name);
+        self.refuse_known_cte(&name, cte.alias.name.span)?;
+        let names: Vec<String> =
+            cte.alias.columns.iter().map(|column| fold(&column.name)).collect();
+        let rows = match cte.query.body.as_ref() {
+            SetExpr::SetOperation { op: SetOperator::Union, set_quantifier, left, right }
+                if recursive && mentions(&cte.query, &name) =>
+            {
+                self.recursive(&name, &names, left, right, *set_quantifier)?
+            }
+            _ => {
+                let rows = self.query(&cte.query, None)?;
+                let rows = self.settle_rows(rows)?;
+                rename_cte(rows, &names, &name)?
+            }
+        };
+        if let Some(frame) = self.ctes.last_mut() {
+            frame.insert(name, Cte { rows: Some(rows), part: None });
+        }
+        Ok(())
+    }
+
+    /// 42712 for a name that this WITH has already.
+    pub(crate) fn refuse_known_cte(&self, name: &str, span: Span) -> Result<()> {
+        if !self.ctes.last().is_some_and(|frame| frame.contains_key(name)) {
+            return Ok(());
+        }
+        let error = Error::new(
+            SqlState::DUPLICATE_ALIAS,
+            format!("WITH query name \"{name}\" specified more than once"),
+        );
+        Err(self.at(error, span))
+    }
+
+    /// `WITH RECURSIVE name AS (start UNION [ALL] step)`.
+    fn recursive(
+        &mut self,
+        name: &str,
+        names: &[String],
+        start: &SetExpr,
+        step: &SetExpr,
+        quantifier: SetQuantifier,
+    ) -> Result<Rows> {
+        let start = self.set_expr(start, None)?;
+        let start = self.settle_rows(start)?;
+        let start = rename_cte(start, names, name)?;
+        // The work table's name is the plan's alone: two recursions may share SQL's.
+        let table = self.qualifier(name);
+        let start = self.named_columns(start)?;
+        let start = self.unlabelled(start)?;
+        let schema = Schema::new(
+            start
+                .columns
+                .iter()
+                .map(|c| Field::new(&c.column.name, c.kind.arrow(), true))
+                .collect::<Vec<_>>(),
+        );
+        let work = Arc::new(CteWorkTable::new(&table, Arc::new(schema)));
+        let scan = build(LogicalPlanBuilder::scan(table.as_str(), provider_as_source(work), None))?;
+        let columns = start
+            .columns
+            .iter()
+            .map(|column| RowsColumn {
+                column: Column::new(Some(table.as_str()), &column.column.name),
+                ..column.clone()
+            })
+            .collect();
+        let mut frame = HashMap::new();
+        let rows = Some(Rows { plan: scan, columns });
+        frame.insert(name.to_owned(), Cte { rows, part: None });
+        self.ctes.push(frame);
+        let kinds: Vec<PgType> = start.columns.iter().map(|column| column.kind.clone()).collect();
+        let step = self.set_expr(step, Some(&kinds));
+        self.ctes.pop();
+        let step = self.cast_rows(step?, &kinds, "UNION")?;
+        let step = self.named_as(step, &start)?;
+        let step = self.unlabelled(step)?;
+        let distinct = !matches!(quantifier, SetQuantifier::All);
+        let plan = build(LogicalPlanBuilder::from(start.plan.clone()).to_recursive_query(
+            table.clone(),
+            step.plan,
+            distinct,
+        ))?;
+        Ok(Rows { plan, columns: start.columns })
+    }
 }
 
 /// The change of rows that a query is, if it is one.
@@ -155,4 +253,31 @@ fn changed_by(query: &ast::Query) -> Option<&ast::Statement> {
 pub(crate) fn has_changes(query: &ast::Query) -> bool {
     let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
     changed_by(query).is_some() || ctes.into_iter().any(|cte| changed_by(&cte.query).is_some())
+}
+
+/// The rows of a part of WITH under the names that it gives its columns.
+fn rename_cte(rows: Rows, names: &[String], name: &str) -> Result<Rows> {
+    let columns = rows.columns.len();
+    if names.len() <= columns {
+        return rename(rows, names, name);
+    }
+    let given = names.len();
+    Err(Error::new(
+        SqlState::INVALID_COLUMN_REFERENCE,
+        format!(
+            "WITH query \"{name}\" has {columns} columns available but {given} columns specified"
+        ),
+    ))
+}
+
+/// Whether a query names a relation.
+fn mentions(query: &ast::Query, name: &str) -> bool {
+    // Its own text tells: a name that is only a column's costs no more than a work table.
+    let text = query.to_string().to_lowercase();
+    text.match_indices(name).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + name.len()..].chars().next();
+        let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        !part(before) && !part(after)
+    })
 }

@@ -10,7 +10,7 @@ mod tests;
 
 use crate::{
     error::{Error, Result, SqlState},
-    storage::{lock::FolderLock, paths::ObjectPath},
+    storage::{lock::FolderLock, paths::ObjectPath, reads},
 };
 use bytes::Bytes;
 use foyer::{
@@ -22,7 +22,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     io::{Read, Write},
-    ops::Range,
+    ops::{Range, RangeInclusive},
     path::Path,
     sync::{
         Arc,
@@ -132,10 +132,8 @@ impl RangeCache {
         Fut: Future<Output = Result<Vec<Bytes>>>,
     {
         let mut blocks: BTreeMap<u64, Bytes> = BTreeMap::new();
-        let wanted = ranges.iter().filter(|range| range.start < range.end);
-        let mut missing: Vec<u64> = wanted
-            .flat_map(|range| range.start / BLOCK_BYTES..=(range.end - 1) / BLOCK_BYTES)
-            .collect();
+        let wanted = || ranges.iter().filter(|range| range.start < range.end);
+        let mut missing: Vec<u64> = wanted().flat_map(blocks_of).collect();
         missing.sort_unstable();
         missing.dedup();
 
@@ -152,6 +150,14 @@ impl RangeCache {
             blocks.extend(found.filter_map(std::future::ready).collect::<Vec<_>>().await);
             missing.retain(|number| !blocks.contains_key(number));
         }
+        let is_far = |range: &&Range<u64>| {
+            let blocks = blocks_of(range);
+            let next = missing.partition_point(|number| number < blocks.start());
+            missing.get(next).is_some_and(|number| number <= blocks.end())
+        };
+        let far = wanted().filter(is_far).count();
+        reads::far(far);
+        reads::near(wanted().count() - far);
         if !missing.is_empty() {
             let runs = runs(&missing);
             for (run, bytes) in runs.iter().zip(fetch(runs.clone()).await?) {
@@ -222,6 +228,11 @@ fn key(path: &ObjectPath, number: u64) -> String {
     format!("{path}#{number}")
 }
 
+/// The blocks in which a range lies that is not empty.
+fn blocks_of(range: &Range<u64>) -> RangeInclusive<u64> {
+    range.start / BLOCK_BYTES..=(range.end - 1) / BLOCK_BYTES
+}
+
 /// Ranges of bytes that cover the blocks; neighbours in one, up to `FETCH_BYTES_MAX`.
 fn runs(numbers: &[u64]) -> Vec<Range<u64>> {
     let mut runs: Vec<Range<u64>> = Vec::new();
@@ -240,7 +251,7 @@ fn assemble(blocks: &BTreeMap<u64, Bytes>, range: &Range<u64>) -> Bytes {
     if range.start >= range.end {
         return Bytes::new();
     }
-    let (first, last) = (range.start / BLOCK_BYTES, (range.end - 1) / BLOCK_BYTES);
+    let (first, last) = blocks_of(range).into_inner();
     let part = |number: u64| {
         let bytes = blocks.get(&number)?;
         let place = |offset: u64| {

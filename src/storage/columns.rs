@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result},
     ids::ColumnId,
     pgtype::PgType,
+    storage::reads,
 };
 use arrow::{
     array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array},
@@ -101,18 +102,23 @@ pub(crate) fn batch_bytes(batch: &RecordBatch) -> u64 {
     batch.columns().iter().map(|column| array_bytes(column)).sum()
 }
 
-/// A decoded part of a segment: a column of a row group, or a page of it.
+/// A decoded part of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct CacheKey {
-    pub(crate) segment: u128,
-    pub(crate) group: usize,
-    pub(crate) column: ColumnId,
-    /// `None`: all pages.
-    pub(crate) page: Option<usize>,
+pub(crate) enum CacheKey {
+    /// A column of a row group, or a page of it.
+    Column {
+        segment: u128,
+        group: usize,
+        column: ColumnId,
+        /// `None`: all pages.
+        page: Option<usize>,
+    },
+    /// A block of keys in a side object, by where it begins.
+    Keys { side: u128, at: u64 },
 }
 
-/// Decoded columns of hot segments, bounded in bytes. A scan of everything does not drive out what
-/// is read again and again.
+/// Decoded columns, and keys, of hot segments, bounded in bytes. A scan of everything does not drive
+/// out what is read again and again.
 pub struct ColumnCache {
     arrays: Cache<CacheKey, ArrayRef>,
     hits: AtomicU64,
@@ -157,6 +163,8 @@ impl ColumnCache {
 
     pub(crate) fn get(&self, key: &CacheKey) -> Option<ArrayRef> {
         let found = self.arrays.get(key).map(|entry| Arc::clone(entry.value()));
+        // One that is absent is counted where it is read.
+        reads::near(usize::from(found.is_some()));
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         found
@@ -186,7 +194,7 @@ mod tests {
     #[test]
     fn the_cache_keeps_its_bound_and_counts() {
         let cache = ColumnCache::new(1 << 20);
-        let key = |group| CacheKey { segment: 1, group, column: ColumnId(1), page: None };
+        let key = |group| CacheKey::Column { segment: 1, group, column: ColumnId(1), page: None };
         for group in 0..100 {
             cache.insert(key(group), Arc::new(Int64Array::from(vec![0; 8192])));
         }

@@ -9,7 +9,7 @@
 //!
 //! ```text
 //!   table, memtable, segment, columns, keys, deletes, compact      rows
-//!   wal, manifest, fence, gc                                       what is committed, what is live
+//!   wal, manifest, fence, pins, gc                                 what is committed, what is live
 //!   store, paths, cache, local, lock                               named bytes
 //! ```
 //!
@@ -28,6 +28,8 @@ pub mod lock;
 pub mod manifest;
 pub mod memtable;
 pub mod paths;
+pub mod pins;
+pub mod reads;
 pub mod segment;
 pub mod store;
 pub mod table;

@@ -16,7 +16,7 @@ mod tests;
 use crate::{
     clock::{Clock, SharedClock},
     error::{Error, Result, SqlState},
-    storage::{cache::RangeCache, paths::ObjectPath},
+    storage::{cache::RangeCache, paths::ObjectPath, reads},
 };
 use build::Built;
 use bytes::Bytes;
@@ -271,8 +271,13 @@ impl Store {
     pub async fn ranges(&self, path: &ObjectPath, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let found = match &self.0.cache {
             Some(cache) => cache.ranges(path, ranges, |missing| self.fetch(path, missing)).await,
-            None if self.0.folder.is_some() => self.pread(path, ranges).await,
-            None => self.fetch_coalesced(path, ranges).await,
+            None => {
+                reads::far(ranges.iter().filter(|range| range.start < range.end).count());
+                match self.0.folder {
+                    Some(_) => self.pread(path, ranges).await,
+                    None => self.fetch_coalesced(path, ranges).await,
+                }
+            }
         };
         let found = match found {
             Ok(found) => found,

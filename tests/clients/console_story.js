@@ -5,6 +5,8 @@
 
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
+const crypto = require('node:crypto');
+const http = require('node:http');
 const os = require('node:os');
 const path = require('node:path');
 const { chromium } = require('playwright-core');
@@ -227,22 +229,64 @@ async function search(page) {
   await page.waitForSelector('.result:has-text("SELECT 10")');
 }
 
-/** One webhook whose events are given up at once and one whose events wait; neither name leads anywhere. */
+/** An endpoint on this machine that keeps what comes; its address, and what came. */
+async function receiver() {
+  const came = [];
+  const server = http.createServer((request, response) => {
+    const parts = [];
+    request.on('data', (part) => parts.push(part));
+    request.on('end', () => {
+      came.push({ headers: request.headers, body: Buffer.concat(parts).toString() });
+      response.writeHead(204).end();
+    });
+  });
+  await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  return { url: `http://127.0.0.1:${server.address().port}/hooks`, came, close: () => server.close() };
+}
+
+/** What a request is signed with by the Standard Webhooks scheme. */
+function signature({ headers, body }, secret) {
+  const key = Buffer.from(secret.replace('whsec_', ''), 'base64');
+  const signed = `${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`;
+  return `v1,${crypto.createHmac('sha256', key).update(signed).digest('base64')}`;
+}
+
+/** A webhook made in the page, whose endpoint is there; one whose events are given up at once and one whose events wait, since their
+    names lead nowhere. */
 async function webhooks(page) {
   await go(page, 'webhooks');
   await page.waitForSelector('.empty:has-text("No webhooks yet")');
+  const card = (name) => page.locator('.webhook', { has: page.locator(`header strong:text-is("${name}")`) });
+  const row = (name, state, type) => page.locator('[aria-label=Deliveries] tbody tr', { hasText: name }).filter({ hasText: state }).filter({ hasText: type });
+
+  const endpoint = await receiver();
+  await go(page, 'query');
+  await run(page, `CREATE WEBHOOK arrives ON package WHEN (update) WHERE section = 'admin' TO '${endpoint.url}'`);
+  const secret = await page.textContent('tbody td');
+  assert.match(secret, /^whsec_/);
+  await run(page, "UPDATE package SET section = 'admin' WHERE name IN ('htop', 'gimp')");
+  await page.waitForSelector('.result:has-text("UPDATE 2")');
+  await go(page, 'webhooks');
+  await card('arrives').locator('.figure:has-text("delivered 1")').waitFor();
+  assert.match(await card('arrives').textContent(), /enabled.*waiting 0.*failed 0.*last delivered \d{4}/s);
+  await row('arrives', 'delivered', 'update').waitFor();
+  assert.match(await row('arrives', 'delivered', 'update').textContent(), /204/);
+  assert.equal(endpoint.came.length, 1);
+  const [letter] = endpoint.came;
+  assert.deepEqual(JSON.parse(letter.body).rows.map(({ new: { name } }) => name).toSorted(), ['gimp', 'htop']);
+  assert.equal(letter.headers['webhook-signature'], signature(letter, secret));
+  endpoint.close();
+
   psql(`CREATE WEBHOOK gone ON package WHEN (insert, update) WHERE section <> '${MARKUP}' TO 'https://gone.invalid/hooks/packages?key=1'
       WITH (attempts_max = 1, pause_after = 0, timeout = '1s')`,
   "CREATE WEBHOOK waiting ON DATABASE WHEN (ddl) TO 'https://waiting.invalid/hooks' WITH (backoff_min = '1h', backoff_max = '1h', timeout = '1s')",
   'ALTER WEBHOOK gone TEST', 'ALTER WEBHOOK waiting TEST');
-  const card = (name) => page.locator('.webhook', { has: page.locator(`header strong:text-is("${name}")`) });
   await card('gone').locator('.figure.low:has-text("dead 1")').waitFor();
   assert.match(await card('gone').textContent(), /enabled.*on public\.package.*https:\/\/gone\.invalid\/hooks\/packages\?key=1.*<img src=x.*last error: /s);
   await card('waiting').locator('.figure:has-text("waiting 1")').waitFor();
   assert.match(await card('waiting').textContent(), /on the database · ddl/);
-  const row = (name, state) => page.locator('[aria-label=Deliveries] tbody tr', { hasText: name }).filter({ hasText: state }).filter({ hasText: 'test' });
-  await row('gone', 'dead').waitFor();
-  await row('waiting', 'pending').waitFor();
+  await row('gone', 'dead', 'test').waitFor();
+  await row('waiting', 'pending', 'test').waitFor();
   const wide = await page.$$eval('td', (cells) => cells.filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.textContent));
   assert.deepEqual(wide, [], 'no value lies over its neighbour');
   await picture(page, 'webhooks');

@@ -68,6 +68,7 @@ def writes(tpuf: Turbopuffer) -> None:
     assert answer.rows_patched is None and answer.rows_deleted is None and answer.deleted_ids is None
     assert answer.billing.billable_logical_bytes_written > 24, answer
     assert answer.performance.server_total_ms >= 0
+    assert answer.billing.query is None
     assert ns.exists()
 
     # A document is replaced as a whole; a patch changes what it names.
@@ -362,7 +363,9 @@ def queries(tpuf: Turbopuffer) -> None:
     recall = ns.recall(rank_by=("vector", "ANN", [10.25, 0.0]), top_k=3, include_ground_truth=True)
     assert [row.id for row in recall.ground_truth[0].nearest_neighbors] == [10, 11, 9], recall
     assert recall.ground_truth[0].query_vector == [10.25, 0.0]
-    assert ns.hint_cache_warm().status == "ACCEPTED"
+    # Nothing of it is written out yet: all is in memory.
+    hint = ns.hint_cache_warm()
+    assert hint.status == "ACCEPTED" and hint.message == "the namespace is near already", hint
 
 
 def managing(tpuf: Turbopuffer) -> None:

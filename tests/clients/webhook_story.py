@@ -119,6 +119,17 @@ with psycopg.connect(autocommit=True) as db:
     assert next_event()["id"] == dead[0]["event_id"]
     assert refusals == 2, refusals
 
+    # Of a namespace, by its name to clients.
+    call("POST", "/v2/namespaces/docs-1", {"upsert_rows": [{"id": 1, "n": 1}]})
+    of = {"name": "docs", "namespace": "docs-1", "events": ["update"], "url": f"{base}/docs", "options": quick}
+    made = call("POST", "/v1/webhooks", of)
+    assert (made["schemaname"], made["relname"]) == ("namespaces", "docs-1"), made
+    secrets["/docs"] = made["secret"]
+    call("POST", "/v2/namespaces/docs-1", {"patch_rows": [{"id": 1, "n": 2}]})
+    assert next_event()["rows"][0]["new"] == {"id": 1, "n": 2}
+    call("POST", "/v1/webhooks", {**of, "name": "other", "table": "items"}, status=400)
+    call("POST", "/v1/webhooks", {**of, "name": "other", "namespace": "nowhere"}, status=404)
+
     # Changes are all or nothing; what is not there is 404, what is wrong 400.
     patch = {"events": ["insert", "update"], "url": f"{base}/near", "name": "close", "status": "disabled"}
     changed = call("PATCH", "/v1/webhooks/near", patch)

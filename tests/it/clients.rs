@@ -15,8 +15,13 @@ use tokio_postgres::{
 
 /// Runs a script of `tests/clients` and wants its `ok`.
 async fn run(script: &str, program: impl AsRef<std::ffi::OsStr>) {
+    run_with(script, program, &[]).await;
+}
+
+/// The same beside a node with more flags.
+async fn run_with(script: &str, program: impl AsRef<std::ffi::OsStr>, flags: &[&str]) {
     let name = script.split('.').next().expect("split gives one piece at least");
-    let peer = Peer::start(&format!("client_{name}")).await;
+    let peer = Peer::start_with(&format!("client_{name}"), flags).await;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     let mut command = peer.command(program);
     command.arg(folder.join(script)).current_dir(&folder);
@@ -77,11 +82,11 @@ async fn turbopuffer() {
     }
 }
 
-/// The console in Chromium.
+/// The console in Chromium, which looks at a webhook's deliveries to this machine too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn console() {
     if !crate::peer::is_oracle() {
-        run("console_story.js", "node").await;
+        run_with("console_story.js", "node", &["--webhook-allow-private", "on"]).await;
     }
 }
 

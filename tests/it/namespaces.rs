@@ -2,12 +2,12 @@
 //! SQL; writers that meet; who may ask.
 
 use crate::{
-    clock::{SeededClock, SharedClock},
+    clock::{SeededClock, SharedClock, SystemClock},
     support,
 };
 use nearlake::namespaces::{Answer, Caller, FaultKind, Namespaces};
 use serde_json::{Map, Value, json};
-use std::{cmp::Ordering, sync::Arc};
+use std::{cmp::Ordering, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -276,6 +276,131 @@ async fn a_write_that_fails_leaves_nothing() {
 }
 
 /// The status that a listing answers with to some headers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_say_what_they_cost() {
+    let node = support::start().await;
+    let namespaces = node.namespaces();
+    let billed = async |body: Value| {
+        let answer = write(&namespaces, "bills", body).await.unwrap();
+        let billing = &answer["billing"];
+        (billing["billable_logical_bytes_written"].as_u64().unwrap(), billing["query"].clone())
+    };
+    let queried = |query: &Value| query["billable_logical_bytes_queried"].as_u64().unwrap();
+    let returned = |query: &Value| query["billable_logical_bytes_returned"].as_u64().unwrap();
+
+    // Values are as large as their types are.
+    let of_types = json!({
+        "upsert_rows": [{"id": "ee1f7c89-a3aa-43c1-8941-c987ee03e7bc", "at": "2026-03-02T00:00:00Z", "v": [0.5, 1.0]}],
+        "schema": {"id": "uuid", "at": "datetime", "v": {"type": "[2]f16", "ann": false}},
+        "distance_metric": "euclidean_squared",
+    });
+    let of_types = write(&namespaces, "types", of_types).await.unwrap();
+    assert_eq!(of_types["billing"]["billable_logical_bytes_written"], 16 + 8 + 2 * 2);
+    // Ten documents of 8 + 4 + 8 bytes.
+    let all: Vec<Value> = (0..10).map(|id| json!({"id": id, "s": "abcd", "n": id})).collect();
+    assert_eq!(billed(json!({ "upsert_rows": all })).await, (200, Value::Null));
+    // A condition looks at what is there; what it keeps from being written costs nothing.
+    let (bytes, whole) =
+        billed(json!({ "upsert_rows": all, "upsert_condition": ["n", "Lt", 0] })).await;
+    assert!(bytes == 0 && queried(&whole) > 0, "{bytes} {whole}");
+    let (bytes, half) =
+        billed(json!({ "upsert_rows": &all[..5], "upsert_condition": ["n", "Lt", 2] })).await;
+    assert_eq!((bytes, returned(&half)), (40, 0));
+    let share = queried(&whole).abs_diff(2 * queried(&half));
+    assert!(share < queried(&whole) / 2, "of five documents it is about half: {whole} {half}");
+    let patch = json!({ "patch_rows": [{"id": 1, "s": "xyz"}, {"id": 99, "s": "xyz"}] });
+    assert_eq!(billed(patch).await, (11, Value::Null));
+
+    // A deletion writes the row's number, whatever the row was.
+    assert_eq!(billed(json!({ "deletes": [1, 99] })).await, (8, Value::Null));
+    assert_eq!(billed(json!({ "deletes": [1, 99] })).await, (0, Value::Null));
+    let (bytes, query) =
+        billed(json!({ "deletes": [2, 3], "delete_condition": ["n", "Eq", 3] })).await;
+    assert!(bytes == 8 && queried(&query) > 0, "{bytes} {query}");
+
+    // A filter is a query.
+    let by = json!({ "patch_by_filter": {"filters": ["n", "Lt", 5], "patch": {"s": "ab"}} });
+    let (bytes, query) = billed(by).await;
+    assert!(bytes == 3 * 2 && queried(&query) > 0 && returned(&query) == 0, "{bytes} {query}");
+    let gone = json!({ "delete_by_filter": ["n", "Gte", 5], "return_affected_ids": true });
+    let (bytes, query) = billed(gone).await;
+    assert!(bytes == 5 * 8 && queried(&query) > 0 && returned(&query) == 5 * 8, "{bytes} {query}");
+    namespaces.stop().await;
+    node.stop().await;
+}
+
+/// What is near and what is far is told by each query of itself, and the hint brings near what is far.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queries_tell_of_their_own_reads() {
+    /// Enough for an index to be asked.
+    const ROWS: u32 = 12_000;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let clock = SystemClock::shared();
+    let node = support::start_on(data, &[]).await;
+    let namespaces = node.namespaces();
+    let dice = Dice(SeededClock::shared(21));
+    let vector = || -> Vec<u64> { (0..8).map(|_| dice.below(1000)).collect() };
+    for name in ["one", "other"] {
+        let vectors: Vec<_> = (0..ROWS).map(|_| vector()).collect();
+        let ids: Vec<u32> = (0..ROWS).collect();
+        let columns = json!({"id": ids, "n": ids, "vector": vectors});
+        let body = json!({"upsert_columns": columns, "distance_metric": "euclidean_squared"});
+        write(&namespaces, name, body).await.unwrap();
+        while namespaces.metadata(name).unwrap()["index"]["status"] != "up-to-date" {
+            clock.sleep(Duration::from_millis(20)).await;
+        }
+    }
+    node.client().await.batch_execute("CHECKPOINT").await.unwrap();
+    namespaces.stop().await;
+    node.stop().await;
+
+    // A start remembers no column that was near.
+    let node = support::start_on(data, &[]).await;
+    let namespaces = node.namespaces();
+    let near: Vec<u64> = vector();
+    let query = async |name: &str, rank_by: Value| {
+        let query = json!({"rank_by": rank_by, "limit": 10, "include_attributes": ["n"]});
+        let answer = namespaces.query(&caller(), name, &read(query)).await.unwrap();
+        let performance = &serde_json::to_value(answer).unwrap()["performance"];
+        let ratio = performance["cache_hit_ratio"].as_f64().unwrap();
+        (ratio, performance["cache_temperature"].as_str().unwrap().to_owned())
+    };
+    let (by_vector, by_number) = (json!(["vector", "ANN", near]), json!(["n", "desc"]));
+    let (hot, cold) = ((1.0, "hot".to_owned()), (0.0, "cold".to_owned()));
+    assert_eq!(query("one", by_number.clone()).await, cold);
+    assert_eq!(query("one", by_number.clone()).await, hot);
+    // Of the columns that are read now the numbers are near, and the vectors are not.
+    let (ratio, _) = query("one", by_vector.clone()).await;
+    assert!(ratio > 0.0 && ratio < 1.0, "{ratio}");
+    assert_eq!(query("one", by_vector.clone()).await, hot);
+    // Others that run at the same time change nothing of it.
+    let mine = query("one", by_vector.clone());
+    assert_eq!(tokio::join!(mine, query("other", by_number)), (hot.clone(), cold));
+
+    // The hint says what it does, and in the end that there is nothing left to do.
+    let hint = || serde_json::to_value(namespaces.warm(&caller(), "other").unwrap()).unwrap();
+    let said = hint();
+    assert_eq!(said["status"], "ACCEPTED");
+    assert!(said["message"].as_str().unwrap().starts_with("the namespace is being read: "));
+    let limit = clock.elapsed() + Duration::from_secs(30);
+    loop {
+        let said = hint();
+        match said["message"].as_str().unwrap() {
+            "the namespace is near already" => break,
+            "the namespace is being read already" => {}
+            message => assert!(message.starts_with("the namespace is being read: "), "{message}"),
+        }
+        assert!(clock.elapsed() < limit, "{said}");
+        clock.sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(query("other", by_vector).await, hot);
+    let missing = namespaces.warm(&caller(), "nowhere").unwrap_err();
+    assert_eq!(missing.kind, FaultKind::NotFound);
+    namespaces.stop().await;
+    node.stop().await;
+}
+
 async fn status(address: std::net::SocketAddr, headers: &str) -> u16 {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET /v1/namespaces HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");

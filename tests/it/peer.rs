@@ -22,8 +22,13 @@ pub(crate) fn is_oracle() -> bool {
 impl Peer {
     /// A node in memory, or the database `name`, made anew.
     pub(crate) async fn start(name: &str) -> Self {
+        Self::start_with(name, &[]).await
+    }
+
+    /// The same with more flags for a node.
+    pub(crate) async fn start_with(name: &str, flags: &[&str]) -> Self {
         if !is_oracle() {
-            let node = support::start().await;
+            let node = support::start_with(flags).await;
             let at = node.pg_addr();
             let (host, database) = (at.ip().to_string(), "postgres".into());
             return Self { host, port: at.port(), database, node: Some(node) };

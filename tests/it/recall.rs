@@ -1,7 +1,7 @@
 //! Recall against exact neighbours, through SQL: after the build, under filters, after updates and
 //! deletes. The rows are seeded; the exact answer is the same query with the index turned off.
 
-use crate::support::{self, Running};
+use crate::support::{self, Running, seeded::Seeded};
 use tokio_postgres::Client;
 
 const ROWS: usize = 12_000;
@@ -9,16 +9,7 @@ const ROWS: usize = 12_000;
 const DIMS: usize = 96;
 const QUERIES: usize = 40;
 
-/// Numbers that look random and are the same in every run.
-struct Seeded(u64);
-
 impl Seeded {
-    fn unit(&mut self) -> f32 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        f32::from(u16::try_from(self.0 >> 48).unwrap()) / f32::from(u16::MAX)
-    }
-
     /// A vector near one of a hundred centres, so that there is something to cluster.
     fn vector(&mut self) -> String {
         self.unit();

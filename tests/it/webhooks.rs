@@ -14,7 +14,7 @@ use nearlake::clock::SystemClock;
 use receiver::{Deed, Receiver, Request};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, io::Write as _, path::Path, process::Command, time::Duration};
 use tokio_postgres::Client;
 
 /// An endpoint that fails when told to.
@@ -292,13 +292,14 @@ async fn kills_between_commit_and_delivery_lose_nothing() {
     let flags = [&PRIVATE[..], &["--checkpoint-interval", "1s"]].concat();
     let receiver = Receiver::unreliable(11).await;
     let clock = SystemClock::shared();
+    let mut secret = String::new();
     for round in 0..=KILLS {
         let (process, at) = Process::start(data, &flags).await;
         let client = connect(at).await.unwrap();
         if round == 0 {
             run(&client, "CREATE TABLE t (id bigint PRIMARY KEY, n bigint)").await;
             let options = format!("{QUICK}, attempts_max = 1000, rows_max = 200");
-            create(&client, "w ON t WHEN (insert)", &receiver, &options).await;
+            secret = create(&client, "w ON t WHEN (insert)", &receiver, &options).await;
         }
         let next = "SELECT coalesce(max(id) + 1, 0)::text FROM t";
         let mut next: u64 = text(&client, next).await.parse().unwrap();
@@ -312,6 +313,7 @@ async fn kills_between_commit_and_delivery_lose_nothing() {
         if round == KILLS {
             until(&client, "SELECT waiting::text FROM nearlake_webhooks", "0").await;
             check_all(&client, &receiver).await;
+            check_signatures(receiver.requests(), secret).await;
             process.kill().await;
             break;
         }
@@ -343,6 +345,40 @@ async fn check_all(client: &Client, receiver: &Receiver) {
     assert!(commits.is_sorted(), "events come in the order of commits");
     assert_eq!(text(client, "SELECT lost::text FROM nearlake_webhooks").await, "0");
     assert!(receiver.requests().len() > events.len(), "some events came twice");
+}
+
+/// Each request is signed as this secret says, by the library that receivers use.
+async fn check_signatures(requests: Vec<Request>, secret: String) {
+    let lines: String = requests
+        .iter()
+        .map(|Request { headers, body }| {
+            let header = |name| &headers[name];
+            let [id, time] = [header("webhook-id"), header("webhook-timestamp")];
+            format!("{}\n", json!([id, time, header("webhook-signature"), body]))
+        })
+        .collect();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(lines.as_bytes()).unwrap();
+    let mut command = script("webhook_signatures.py");
+    command.arg(file.path()).env("SECRET", secret);
+    let said = tokio::task::spawn_blocking(move || said_by(command)).await.unwrap();
+    assert_eq!(said.trim_end(), format!("{} ok", requests.len()));
+}
+
+/// A script of `tests/clients`.
+fn script(name: &str) -> Command {
+    let mut command = Command::new(crate::clients::python());
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name));
+    command
+}
+
+/// What a script says that ends well.
+fn said_by(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{complained}");
+    said
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -603,20 +639,15 @@ async fn large_transactions_are_told_of_row_by_row() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn standardwebhooks_verifies_what_arrives() {
     let node = support::start_on("memory:", &PRIVATE).await;
-    let venv = std::env::var_os("NEARLAKE_VENV").expect("run the tests by `make test`");
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients/webhook_story.py");
-    let mut command = std::process::Command::new(PathBuf::from(venv).join("bin/python"));
+    let mut command = script("webhook_story.py");
     command
-        .arg(script)
         .env("PGHOST", node.pg_addr().ip().to_string())
         .env("PGPORT", node.pg_addr().port().to_string())
         .env("PGUSER", "postgres")
         .env("PGDATABASE", "postgres")
         .env("NEARLAKE_HTTP", format!("http://{}", node.http_addr()));
-    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.trim_end().ends_with("ok"), "{said}\n{complained}");
+    let said = tokio::task::spawn_blocking(move || said_by(command)).await.unwrap();
+    assert!(said.trim_end().ends_with("ok"), "{said}");
     node.stop().await;
 }
 

@@ -300,4 +300,6 @@ impl View {
 const VECTOR_SCHEMA: Oid = PUBLIC;
 
 #[cfg(test)]
-pub(crate) mod tests;
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use crate::{
     catalog::{Catalog, INFORMATION_SCHEMA, PG_CATALOG},
     error::{Error, Result, SqlState},
     ids::Oid,
-    pgtype::{PgType, RegKind, output::Names},
+    pgtype::{PgType, RegKind, style::Names},
 };
 use std::{
     borrow::Cow,
@@ -319,10 +319,7 @@ impl<'c> Scope<'c> {
     }
 
     fn find_function(&self, text: &str) -> Result<Option<Oid>> {
-        let (name, arguments) = match text.split_once('(') {
-            Some((name, arguments)) => (name, Some(arguments.trim_end().trim_end_matches(')'))),
-            None => (text, None),
-        };
+        let (name, arguments) = signature(text);
         let names = parts(name)?;
         let (schema, name) = match names.as_slice() {
             [name] => (None, name),
@@ -338,14 +335,8 @@ impl<'c> Scope<'c> {
             })
             .collect();
         let Some(arguments) = arguments else {
-            return match found.as_slice() {
-                [] => Ok(None),
-                [one] => Ok(Some(one.oid)),
-                _ => Err(Error::new(
-                    SqlState::AMBIGUOUS_FUNCTION,
-                    format!("more than one function named \"{text}\""),
-                )),
-            };
+            let oids: Vec<Oid> = found.iter().map(|function| function.oid).collect();
+            return only(&oids, || format!("more than one function named \"{text}\""));
         };
         let wanted = arguments
             .split(',')
@@ -356,21 +347,12 @@ impl<'c> Scope<'c> {
     }
 
     fn find_operator(&self, text: &str) -> Result<Option<Oid>> {
-        let (name, arguments) = match text.split_once('(') {
-            Some((name, arguments)) => (name, Some(arguments.trim_end().trim_end_matches(')'))),
-            None => (text, None),
-        };
+        let (name, arguments) = signature(text);
         let name = name.rsplit('.').next().unwrap_or(name).trim();
         let found = types::operators_named(name);
         let Some(arguments) = arguments else {
-            return match found.as_slice() {
-                [] => Ok(None),
-                [one] => Ok(Some(one.oid)),
-                _ => Err(Error::new(
-                    SqlState::AMBIGUOUS_FUNCTION,
-                    format!("more than one operator named {text}"),
-                )),
-            };
+            let oids: Vec<Oid> = found.iter().map(|operator| operator.oid).collect();
+            return only(&oids, || format!("more than one operator named {text}"));
         };
         let wanted = arguments
             .split(',')
@@ -380,6 +362,23 @@ impl<'c> Scope<'c> {
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(found.iter().find(|o| wanted == [o.left, o.right]).map(|operator| operator.oid))
+    }
+}
+
+/// A name, and the types that stand in parentheses behind it.
+fn signature(text: &str) -> (&str, Option<&str>) {
+    match text.split_once('(') {
+        Some((name, arguments)) => (name, Some(arguments.trim_end().trim_end_matches(')'))),
+        None => (text, None),
+    }
+}
+
+/// The one that was found, if any; several are a fault.
+fn only(found: &[Oid], several: impl FnOnce() -> String) -> Result<Option<Oid>> {
+    match found {
+        [] => Ok(None),
+        [one] => Ok(Some(*one)),
+        _ => Err(Error::new(SqlState::AMBIGUOUS_FUNCTION, several())),
     }
 }
 

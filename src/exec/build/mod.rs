@@ -15,13 +15,15 @@
 //! Why there are two kinds: docs/adr/0006-builds-are-checkpoints.md.
 
 mod background;
+mod limits;
 mod progress;
 mod shared;
 mod work;
 
 pub use background::Background;
+pub use limits::Limits;
 pub use progress::{Building, Phase, Progress, Subject};
-pub use shared::{Builds, Limits};
+pub use shared::Builds;
 
 use super::table::column_specs;
 use crate::{

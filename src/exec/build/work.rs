@@ -1,6 +1,6 @@
 //! The steps of a build, from an index at any stage to a whole one.
 
-use super::{Building, Limits, Phase, Source, extend};
+use super::{Building, Phase, Source, extend, limits::Limits};
 use crate::{
     error::Result,
     exec::run::cancelled,

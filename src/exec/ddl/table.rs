@@ -63,18 +63,10 @@ impl Ddl<'_> {
             Error::new(SqlState::new(b"54011"), "a table cannot have had so many columns")
         })?);
         let mut column = Column {
-            id,
-            name: definition.name.clone(),
-            kind: definition.kind.clone(),
             not_null: definition.not_null,
             default: definition.default.clone(),
-            identity: None,
-            sequence: None,
-            missing: None,
             generated: definition.generated.clone(),
-            models: Vec::new(),
-            replacement: None,
-            comment: None,
+            ..Column::new(id, &definition.name, definition.kind.clone())
         };
         self.settle_models(&mut column).await?;
         let mut sequence = None;

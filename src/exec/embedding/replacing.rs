@@ -47,26 +47,15 @@ pub const VALUES_PREFIX: &str = "nearlake_embedding_";
 /// The table of a replacement's values.
 #[must_use]
 pub fn values_table(of: &Table, column: &Column, kind: &PgType, id: crate::ids::Oid) -> Table {
-    let make = |id, name: &str, kind: PgType| Column {
-        id,
-        name: name.to_owned(),
-        kind,
-        not_null: false,
-        default: None,
-        generated: None,
-        models: Vec::new(),
-        replacement: None,
-        identity: None,
-        sequence: None,
-        missing: None,
-        comment: None,
-    };
     Table {
         id,
         schema: crate::catalog::PG_CATALOG,
         name: format!("{VALUES_PREFIX}{}_{}", of.id, column.id),
         owner: of.owner,
-        columns: vec![make(ROW, "row", PgType::Int8), make(VALUE, "value", kind.clone())],
+        columns: vec![
+            Column::new(ROW, "row", PgType::Int8),
+            Column::new(VALUE, "value", kind.clone()),
+        ],
         next_column: ColumnId(3),
         constraints: Vec::new(),
         options: BTreeMap::new(),

@@ -5,30 +5,30 @@
 
 use super::{
     Committed,
+    audience::{Audience, Open},
+    named::Named,
     payload::{Envelope, Rendered, quoted},
+    told::Told,
 };
 use crate::{
     catalog::{
-        Catalog, Change, IndexKind, Table, Webhook,
-        webhook::{Carried, EventKind, OUTBOX, Terms, carried_columns},
+        Catalog, Change, Table, Webhook,
+        webhook::{Carried, EventKind, OUTBOX},
     },
     error::{Error, Result},
     exec::table::column_specs,
-    ids::{ColumnId, Lsn, Oid, RowId, TableId},
+    ids::{Lsn, Oid, RowId},
     storage::{
         columns::{ColumnSpec, batch_of, columns_of},
         segment::{Segment, SegmentStore},
         table::TableState,
-        wal::{TOLD_NEW, TOLD_ROW, TableChange},
+        wal::TableChange,
     },
 };
-use arrow::{
-    array::{Array as _, AsArray as _, BooleanArray, RecordBatch},
-    datatypes::UInt64Type,
-};
+use arrow::array::{Array as _, BooleanArray, RecordBatch};
 use async_trait::async_trait;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::HashMap,
     fmt::{self, Write as _},
     sync::Arc,
 };
@@ -79,24 +79,6 @@ pub(super) struct Drafter<'a> {
     tray: &'a mut dyn Tray,
     /// Events so far, by webhook.
     ordinals: HashMap<Oid, u64>,
-}
-
-/// A webhook that is told of a table's rows, and its events in the making.
-struct Audience {
-    webhook: Arc<Webhook>,
-    rows: BTreeSet<ColumnId>,
-    old: BTreeSet<ColumnId>,
-    terms: Terms,
-    open: BTreeMap<EventKind, Open>,
-    /// Rows whose condition failed, and how.
-    failed: Option<(u64, Error)>,
-}
-
-/// The rows of an event that is not closed yet.
-#[derive(Default)]
-struct Open {
-    count: usize,
-    rows: String,
 }
 
 /// Rows of one kind, columns in the order of the table's.
@@ -464,148 +446,4 @@ impl<'a> Drafter<'a> {
 
 fn is_set(mask: Option<&BooleanArray>, at: usize) -> bool {
     mask.is_none_or(|mask| mask.is_valid(at) && mask.value(at))
-}
-
-impl Audience {
-    fn new(webhook: &Arc<Webhook>, table: &Table) -> Result<Self> {
-        let terms = webhook.terms()?;
-        Ok(Self {
-            rows: carried_columns(terms.rows, table),
-            old: carried_columns(terms.old_rows, table),
-            webhook: Arc::clone(webhook),
-            terms,
-            open: BTreeMap::new(),
-            failed: None,
-        })
-    }
-
-    fn wants(&self, kind: EventKind) -> bool {
-        self.webhook.wants(kind, self.webhook.table.unwrap_or_default())
-    }
-
-    /// The member `old` of a row; nothing where it is not asked for.
-    fn old_json(&self, rendered: &Rendered<'_>, at: usize) -> String {
-        match self.terms.old_rows {
-            Carried::Nothing => String::new(),
-            _ => format!("\"old\":{}", rendered.row(at, &self.old)),
-        }
-    }
-}
-
-/// What a record carries of rows that are no more.
-struct Told {
-    /// Columns in the order of the table's; those that are not carried are NULL.
-    rows: Option<RecordBatch>,
-    /// By the offset of a new row: the old row whose place it took.
-    replaced: HashMap<u64, usize>,
-    deleted: Vec<bool>,
-}
-
-impl Told {
-    fn of(change: &TableChange, table: &Table, specs: &[ColumnSpec]) -> Result<Self> {
-        let Some(told) = &change.told else {
-            return Ok(Self { rows: None, replaced: HashMap::new(), deleted: Vec::new() });
-        };
-        let damaged = || Error::corrupt("the log", format!("old rows of table {}", table.id));
-        told.column_by_name(TOLD_ROW).ok_or_else(damaged)?;
-        let new = told.column_by_name(TOLD_NEW).ok_or_else(damaged)?;
-        let new = new.as_primitive_opt::<UInt64Type>().ok_or_else(damaged)?;
-        let places = new.iter().enumerate();
-        let replaced = places.filter_map(|(at, new)| Some((new?, at))).collect();
-        let deleted = new.iter().map(|new| new.is_none()).collect();
-        // A column that the record lacks is NULL, whatever it was in older rows.
-        let bare: Vec<ColumnSpec> =
-            specs.iter().map(|spec| ColumnSpec::new(spec.id, spec.kind.clone())).collect();
-        let rows = batch_of(&bare, columns_of(told, &bare)?, told.num_rows())?;
-        Ok(Self { rows: Some(rows), replaced, deleted })
-    }
-
-    fn is_deleted(&self, at: usize) -> bool {
-        self.deleted.get(at).copied().unwrap_or_default()
-    }
-}
-
-/// A change of names as a `ddl` event tells of it.
-struct Named {
-    object: &'static str,
-    action: &'static str,
-    /// With its schema, and without.
-    name: String,
-    bare: String,
-    table: Option<TableId>,
-    /// None: it belongs to no database.
-    database: Option<Oid>,
-    is_built_index: bool,
-}
-
-impl Named {
-    /// `None` for what nobody is told of.
-    fn of(change: &Change, before: &Catalog, after: &Catalog) -> Option<Self> {
-        let named = |object, existed: bool, name: &str, schema: Option<Oid>, table| {
-            let schema = schema.and_then(|id| after.schema(id).or_else(|| before.schema(id)));
-            if schema.is_some_and(|schema| schema.is_temporary()) {
-                return None;
-            }
-            let bare = name.to_owned();
-            let name = match schema {
-                Some(schema) => format!("{}.{name}", schema.name),
-                None => bare.clone(),
-            };
-            let database = schema.and_then(|schema| schema.database);
-            let action = if existed { "alter" } else { "create" };
-            Some(Self { object, action, name, bare, table, database, is_built_index: false })
-        };
-        let gone = |named: Option<Self>| named.map(|named| Self { action: "drop", ..named });
-        match change {
-            Change::Table(t) => {
-                named("table", before.table(t.id).is_some(), &t.name, Some(t.schema), Some(t.id))
-            }
-            Change::DropTable(id) => {
-                let t = before.table(*id)?;
-                gone(named("table", true, &t.name, Some(t.schema), Some(t.id)))
-            }
-            Change::Index(i) => {
-                let existed = before.index(i.id).is_some();
-                let is_vector = matches!(i.kind, IndexKind::Vector { .. });
-                let named = named("index", existed, &i.name, Some(i.schema), Some(i.table))?;
-                Some(Self { is_built_index: is_vector && !existed, ..named })
-            }
-            Change::DropIndex(id) => {
-                let i = before.index(*id)?;
-                gone(named("index", true, &i.name, Some(i.schema), Some(i.table)))
-            }
-            Change::View(v) => {
-                named("view", before.view(v.id).is_some(), &v.name, Some(v.schema), None)
-            }
-            Change::DropView(id) => {
-                let v = before.view(*id)?;
-                gone(named("view", true, &v.name, Some(v.schema), None))
-            }
-            Change::Sequence(s) => {
-                named("sequence", before.sequence(s.id).is_some(), &s.name, Some(s.schema), None)
-            }
-            Change::DropSequence(id) => {
-                let s = before.sequence(*id)?;
-                gone(named("sequence", true, &s.name, Some(s.schema), None))
-            }
-            Change::Schema(s) => {
-                let named = named("schema", before.schema(s.id).is_some(), &s.name, None, None)?;
-                let is_temporary = s.is_temporary();
-                (!is_temporary).then_some(Self { database: s.database, ..named })
-            }
-            Change::DropSchema(id) => {
-                let s = before.schema(*id)?;
-                let is_temporary = s.is_temporary();
-                let named = gone(named("schema", true, &s.name, None, None))?;
-                (!is_temporary).then_some(Self { database: s.database, ..named })
-            }
-            // Of roles, databases and webhooks nobody is told.
-            _ => None,
-        }
-    }
-
-    fn json(&self) -> String {
-        let (object, action, name) = (self.object, self.action, quoted(&self.name));
-        format!("{{\"object\":\"{object}\",\"action\":\"{action}\",\"name\":{name}}}")
-    }
 }

@@ -13,9 +13,11 @@
 //! `docs/adr/0008-webhook-outbox.md`: an event is stored, or counted in a gap, before the log behind it may
 //! be collected; what is stored is sent in the order of commits until it is delivered or dead.
 
+mod audience;
 mod committed;
 mod desk;
 mod draft;
+mod named;
 mod outbox;
 mod payload;
 mod post;

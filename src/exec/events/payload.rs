@@ -5,7 +5,7 @@ use crate::{
     catalog::{Catalog, Table, Webhook},
     error::Result,
     ids::ColumnId,
-    pgtype::{PgType, cast::to_text, output::Style},
+    pgtype::{PgType, cast::to_text, style::Style},
     sql::functions::json::values_of,
     storage::columns::ColumnSpec,
 };

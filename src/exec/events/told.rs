@@ -1,22 +1,25 @@
-//! What the log carries of rows that are deleted or replaced, for webhooks: read before the commit,
-//! where the rows are still there.
+//! What the log carries of rows that are deleted or replaced, for webhooks: gathered before the commit,
+//! where the rows are still there, and taken out of the record when its events are drafted.
 
 use crate::{
-    catalog::Change,
+    catalog::{Change, Table},
     error::{Error, Result, SqlState},
     exec::{state::States, table::column_specs},
     ids::{RowId, TableId},
     storage::{
-        columns::{ColumnSpec, batch_bytes},
-        wal::{TOLD_NEW, TOLD_ROW},
+        columns::{ColumnSpec, batch_bytes, batch_of, columns_of},
+        wal::{TOLD_NEW, TOLD_ROW, TableChange},
     },
 };
 use arrow::{
-    array::{Array as _, ArrayRef, RecordBatch, UInt64Array},
+    array::{Array as _, ArrayRef, AsArray as _, RecordBatch, UInt64Array},
     compute::concat_batches,
-    datatypes::Schema,
+    datatypes::{Schema, UInt64Type},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// So many rows are read at a time.
 const ROWS: usize = 8192;
@@ -81,4 +84,37 @@ fn with_places(batch: &RecordBatch, rows: &[(RowId, Option<u64>)]) -> Result<Rec
     columns.extend(batch.columns().iter().cloned());
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
         .map_err(|error| Error::internal("old rows").source(error))
+}
+
+/// What a record carries of rows that are no more.
+pub(super) struct Told {
+    /// Columns in the order of the table's; those that are not carried are NULL.
+    pub(super) rows: Option<RecordBatch>,
+    /// By the offset of a new row: the old row whose place it took.
+    pub(super) replaced: HashMap<u64, usize>,
+    deleted: Vec<bool>,
+}
+
+impl Told {
+    pub(super) fn of(change: &TableChange, table: &Table, specs: &[ColumnSpec]) -> Result<Self> {
+        let Some(told) = &change.told else {
+            return Ok(Self { rows: None, replaced: HashMap::new(), deleted: Vec::new() });
+        };
+        let damaged = || Error::corrupt("the log", format!("old rows of table {}", table.id));
+        told.column_by_name(TOLD_ROW).ok_or_else(damaged)?;
+        let new = told.column_by_name(TOLD_NEW).ok_or_else(damaged)?;
+        let new = new.as_primitive_opt::<UInt64Type>().ok_or_else(damaged)?;
+        let places = new.iter().enumerate();
+        let replaced = places.filter_map(|(at, new)| Some((new?, at))).collect();
+        let deleted = new.iter().map(|new| new.is_none()).collect();
+        // A column that the record lacks is NULL, whatever it was in older rows.
+        let bare: Vec<ColumnSpec> =
+            specs.iter().map(|spec| ColumnSpec::new(spec.id, spec.kind.clone())).collect();
+        let rows = batch_of(&bare, columns_of(told, &bare)?, told.num_rows())?;
+        Ok(Self { rows: Some(rows), replaced, deleted })
+    }
+
+    pub(super) fn is_deleted(&self, at: usize) -> bool {
+        self.deleted.get(at).copied().unwrap_or_default()
+    }
 }

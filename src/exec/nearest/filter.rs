@@ -5,12 +5,9 @@
 //! row) becomes the value that it has; what is left answers the same for a row for ever, since rows never change. So what a condition answered
 //! for a group of a segment is kept ([`Answers`]), and a filter that comes again reads nothing.
 
-use super::{
-    answers::{Answer, Answers, Condition},
-    search::value_of,
-};
+use super::answers::{Answer, Answers, Condition};
 use crate::{
-    exec::failure::external,
+    exec::{constant::value_of, failure::external},
     ids::{RowId, RowSet},
     storage::{
         columns::ColumnSpec,

@@ -44,6 +44,7 @@ pub use answers::Answers;
 pub use summary::Summarizer;
 
 use super::{
+    constant::one_row,
     failure::external,
     rows::{leaf, single_partition},
     table::column_specs,
@@ -82,7 +83,7 @@ use futures::stream;
 use join::NearestJoinExec;
 use pieces::Pieces;
 use radius::Radius;
-use search::{Search, one_row};
+use search::Search;
 use std::{fmt, sync::Arc};
 use tracing::Instrument as _;
 use work::{Base, Work};

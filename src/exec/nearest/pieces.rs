@@ -9,10 +9,13 @@
 //! A search for the k nearest behind a bound goes the same way until it has k.
 
 use super::{
-    search::{Search, one_row},
+    search::Search,
     work::{Base, Work},
 };
-use crate::{exec::topk::Neighbour, ids::RowSet};
+use crate::{
+    exec::{constant::one_row, topk::Neighbour},
+    ids::RowSet,
+};
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     common::Result,

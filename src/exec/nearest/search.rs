@@ -9,6 +9,7 @@ use super::{
 use crate::{
     catalog::{Index as IndexEntry, IndexKind, Table},
     exec::{
+        constant::one_row,
         failure::{external, snapshot_of},
         snapshot::Snapshot,
         topk::Query,
@@ -19,10 +20,7 @@ use crate::{
     storage::columns::ColumnSpec,
     vector::{Metric, Space},
 };
-use arrow::{
-    array::{Array, ArrayRef, RecordBatch, RecordBatchOptions},
-    datatypes::Schema,
-};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::{common::Result, physical_expr::PhysicalExpr, prelude::SessionConfig};
 use std::sync::Arc;
 
@@ -211,15 +209,4 @@ impl Search {
             None => Way::Exact("the index is being built"),
         }
     }
-}
-
-/// The outer row of a search by itself.
-pub(super) fn one_row() -> Result<RecordBatch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(1));
-    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)?)
-}
-
-/// What an expression without columns is.
-pub(super) fn value_of(expr: &Arc<dyn PhysicalExpr>) -> Result<ArrayRef> {
-    expr.evaluate(&one_row()?)?.into_array(1)
 }

@@ -7,11 +7,12 @@ use super::{
     pieces,
     prune::Prune,
     radius::Edge,
-    search::{Question, Search, Way, one_row},
+    search::{Question, Search, Way},
 };
 use crate::{
     catalog::Index as IndexEntry,
     exec::{
+        constant::one_row,
         failure::{external, snapshot_of},
         neighbours::{Effort, Found, Neighbours},
         recall::{Band, Recall, Sample},

@@ -1,7 +1,7 @@
 //! Events become an answer: one document when all is done, or a line for each as it comes.
 
 use super::{
-    super::refusal,
+    super::{body::LINES, refusal},
     run::{Done, Event, Failed},
 };
 use crate::{
@@ -18,9 +18,6 @@ use axum::{
 use serde_json::{Map, Value, json};
 use std::{convert::Infallible, time::Duration};
 use tokio::sync::mpsc::Receiver;
-
-/// The type of an answer in lines.
-pub(in crate::http) const LINES: &str = "application/x-ndjson";
 
 /// An answer that is one document.
 pub(super) async fn document(

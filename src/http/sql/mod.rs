@@ -19,7 +19,6 @@ mod value;
 
 use super::{Api, body::Sent, refusal::Refusal};
 use crate::{clock::SharedClock, error::Result, namespaces::Caller, session::Start};
-pub(super) use answer::LINES;
 use axum::{
     Extension, Router, extract::State, http::StatusCode, response::Response, routing::post,
 };

@@ -4,7 +4,7 @@
 
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::{PgType, input::ColumnBuilder, output::Style},
+    pgtype::{PgType, input::ColumnBuilder, style::Style},
 };
 use arrow::array::ArrayRef;
 use serde_json::Value;

@@ -7,7 +7,7 @@ use super::{parameters, value::RowWriter};
 use crate::{
     clock::SharedClock,
     error::{Error, ErrorKind, Result, SqlState},
-    pgtype::output::Style,
+    pgtype::style::Style,
     session::{
         Canceller, Engine, Event as Told, Notice, Outcome, OutputColumn, Rows, Session, Start,
         Statement, TransactionStatus,

@@ -10,10 +10,7 @@
 
 use crate::{
     error::{Error, Result},
-    pgtype::{
-        PgType,
-        output::{Encoder, Style},
-    },
+    pgtype::{PgType, output::Encoder, style::Style},
     session::OutputColumn,
 };
 use arrow::array::{ArrayRef, RecordBatch};

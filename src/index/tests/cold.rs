@@ -116,6 +116,56 @@ fn scans_stay_in_memory_when_records_leave_it() {
 }
 
 #[test]
+fn an_index_comes_near_before_it_is_searched() {
+    let all = coded_vectors(ROWS, 26);
+    let index = coded_index(&all);
+    let source = Arc::new(Counted::default());
+    let checkpoint = block_on(index.checkpoint(&source.objects, None)).unwrap();
+    let open = |bytes_max| {
+        let store = PostingStore::new(Arc::clone(&source) as Arc<dyn ObjectSource>, bytes_max);
+        (block_on(Index::open(&checkpoint, &store)).unwrap(), store)
+    };
+    let query = &all[..CODED as usize];
+
+    let (near, store) = open(1 << 30);
+    let (chunks, far) = near.chunks();
+    assert_eq!((chunks > 30, far), (true, chunks));
+    assert_eq!(block_on(near.search(&search(query, 10, 0.9))).unwrap().resident, 0);
+    let left = near.chunks().1;
+    assert!(left < chunks && left > 0, "{left} of {chunks}");
+    assert_eq!(block_on(near.bring_near()).unwrap(), left);
+    assert_eq!(near.chunks(), (chunks, 0));
+    assert_eq!(block_on(near.bring_near()).unwrap(), 0);
+    let found = block_on(near.search(&search(query, 10, 0.9))).unwrap();
+    assert!(found.resident >= found.probes, "{} of {}", found.resident, found.probes);
+    assert!(store.resident_bytes() < index.stats().bytes / 2, "the records stay where they are");
+
+    // Where there is no room for all, what comes near stays, and nothing is read to be thrown away.
+    let (small, store) = open(64 << 10);
+    let brought = block_on(small.bring_near()).unwrap();
+    assert!(brought > 0 && brought < chunks, "{brought} of {chunks}");
+    assert_eq!(small.chunks(), (chunks, chunks - brought));
+    assert!(store.resident_bytes() <= 64 << 10);
+    assert_eq!(block_on(small.bring_near()).unwrap(), 0);
+}
+
+#[test]
+fn short_vectors_come_near_as_they_are() {
+    let all = vectors(4000, 27);
+    let index = built(Metric::L2, &all);
+    let source = Arc::new(Counted::default());
+    let checkpoint = block_on(index.checkpoint(&source.objects, None)).unwrap();
+    let store = PostingStore::new(Arc::clone(&source) as Arc<dyn ObjectSource>, 1 << 30);
+    let near = block_on(Index::open(&checkpoint, &store)).unwrap();
+    let (chunks, far) = near.chunks();
+    assert_eq!(far, chunks);
+    assert_eq!(block_on(near.bring_near()).unwrap(), chunks);
+    assert_eq!(near.chunks(), (chunks, 0));
+    let query = &all[..near.options().dims as usize];
+    assert!(!block_on(near.search(&search(query, 10, 1.0))).unwrap().waited);
+}
+
+#[test]
 fn an_exact_search_finds_all_of_what_is_cold() {
     let all = coded_vectors(2000, 24);
     let source = Arc::new(Counted::default());

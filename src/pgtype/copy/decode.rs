@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::{PgType, faults::text_of_bytes, input::ColumnBuilder, output::Style},
+    pgtype::{PgType, faults::text_of_bytes, input::ColumnBuilder, style::Style},
 };
 use arrow::{
     array::RecordBatch,

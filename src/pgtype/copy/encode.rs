@@ -3,10 +3,7 @@
 use super::{CopyFormat, CopyOptions, Header, SIGNATURE};
 use crate::{
     error::{Error, Result},
-    pgtype::{
-        PgType,
-        output::{Encoder, Style},
-    },
+    pgtype::{PgType, output::Encoder, style::Style},
 };
 use arrow::array::RecordBatch;
 

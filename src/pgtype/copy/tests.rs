@@ -7,7 +7,7 @@
 use super::{CopyArgument, CopyDecoder, CopyDirection, CopyEncoder, CopyOptions};
 use crate::{
     error::{Error, Result},
-    pgtype::{PgType, facts, input::ColumnBuilder, output::Style},
+    pgtype::{PgType, facts, input::ColumnBuilder, style::Style},
 };
 use arrow::array::RecordBatch;
 use serde_json::Value;

@@ -2,15 +2,14 @@
 //! each piece names fields, and no field may be named twice.
 
 use super::{
-    DAY, Fault, JULIAN, civil_of, days_of, days_of_month,
+    calendar::{DAY, JULIAN, civil_of, days_of, days_of_month},
+    fault::Fault,
     tokens::{Shape, Token, Word, fraction, leading_i32, split, word},
     zone::{self, Zone},
 };
-use crate::pgtype::output::Style;
+use crate::pgtype::style::Style;
 
 mod numbers;
-
-pub(in crate::pgtype) use numbers::clock_span;
 
 /// Fields that pieces have named, as bits.
 mod named {

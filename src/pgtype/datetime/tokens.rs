@@ -1,6 +1,6 @@
 //! Takes the text of a date, a time or an interval apart, as PostgreSQL's `ParseDateTime` does.
 
-use super::Fault;
+use super::fault::Fault;
 use crate::pgtype::faults::is_space;
 
 /// What a piece looks like before anybody knows what it means.

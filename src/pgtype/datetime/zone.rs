@@ -1,6 +1,10 @@
 //! Time zones: by the names of the tz database, by abbreviation, and by offset from UTC.
 
-use super::{Fault, civil_of, days_of, tokens::leading};
+use super::{
+    calendar::{civil_of, days_of},
+    fault::Fault,
+    tokens::leading,
+};
 use crate::error::{Error, Result, SqlState};
 use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::{OffsetName, TZ_VARIANTS, Tz};

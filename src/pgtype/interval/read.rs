@@ -1,10 +1,15 @@
 //! Reads intervals: numbers and units in any order, a clock's time, SQL's `1-2 3 4:05:06`, and
 //! ISO 8601's `P1Y2M3DT4H5M6S`; by the rules of PostgreSQL's `DecodeInterval`.
 
-use super::{IntervalStyle, Span};
-use crate::pgtype::datetime::{
-    DAY, Fault, clock_span,
-    tokens::{self, Shape, Word, fraction, leading, leading_i32},
+use super::span::Span;
+use crate::pgtype::{
+    datetime::{
+        calendar::DAY,
+        clock::clock_span,
+        fault::Fault,
+        tokens::{self, Shape, Word, fraction, leading, leading_i32},
+    },
+    style::IntervalStyle,
 };
 
 const SECOND: i64 = 1_000_000;

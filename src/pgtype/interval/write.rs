@@ -1,9 +1,10 @@
 //! Writes intervals in each of the four styles.
 
-use super::{IntervalStyle, Span};
+use super::span::Span;
 use crate::pgtype::{
-    datetime::write_fraction,
+    datetime::write::write_fraction,
     integer::{self, write_padded},
+    style::IntervalStyle,
 };
 use arrow::datatypes::IntervalMonthDayNano;
 

@@ -10,7 +10,7 @@ use crate::{
             ordered_set::is_ordered_set,
             windows,
         },
-        query::sort,
+        order::sort,
         tokens::fold,
         typed::Typed,
     },

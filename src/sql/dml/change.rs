@@ -340,7 +340,7 @@ impl Binder<'_> {
             for by in order {
                 let typed =
                     self.in_place(Place::plain("ORDER BY"), |binder| binder.expr(&by.expr))?;
-                sorts.push(crate::sql::query::sort(typed.expr, &by.options));
+                sorts.push(crate::sql::order::sort(typed.expr, &by.options));
             }
             plan = build(LogicalPlanBuilder::from(plan).sort(sorts))?;
         }

@@ -67,7 +67,7 @@ impl Binder<'_> {
                 ),
             )
             .hint("You will need to rewrite or cast the expression.");
-            crate::sql::coerce::at(error, position)
+            crate::sql::error::at(error, position)
         })
     }
 

@@ -5,7 +5,8 @@ use crate::{
     pgtype::PgType,
     sql::{
         binder::Binder,
-        coerce::{Reason, at},
+        coerce::Reason,
+        error::at,
         functions::{
             array,
             call::{Call, call},

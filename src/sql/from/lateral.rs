@@ -7,7 +7,7 @@ use crate::{
         apply::outer_columns,
         binder::{Binder, Place, SetColumn, build, qualified},
         names::alias_names,
-        query::rename,
+        reshape::rename,
         select::unnest,
         tokens::fold,
         typed::{Hiding, Offered, ScopeColumn, Typed},

@@ -3,12 +3,15 @@
 
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::{PgType, output::Style},
+    pgtype::{PgType, style::Style},
     sql::{
         Context,
         binder::Binder,
         coerce::{Reason, numeric, scale},
-        functions::{bit_fold::BitFold, call::external, json, vector_fold::VectorFold},
+        functions::{
+            bit_fold::BitFold, call::external, json, leave_types::leave_types,
+            vector_fold::VectorFold,
+        },
         operators::number::QUOTIENT,
         typed::Typed,
     },
@@ -298,27 +301,6 @@ pub(crate) fn single_value(value: Expr, kind: &PgType) -> Expr {
         None,
     ))
 }
-
-macro_rules! leave_types {
-    () => {
-        fn signature(&self) -> &Signature {
-            &self.signature
-        }
-
-        fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>, DataFusionError> {
-            Ok(types.to_vec())
-        }
-
-        fn return_field(&self, _: &[FieldRef]) -> Result<FieldRef, DataFusionError> {
-            Ok(Arc::new(self.result().field(self.name(), true)))
-        }
-
-        fn return_type(&self, _: &[DataType]) -> Result<DataType, DataFusionError> {
-            Ok(self.result().arrow())
-        }
-    };
-}
-pub(super) use leave_types;
 
 // The value of a subquery.
 

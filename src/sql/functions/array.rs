@@ -1,93 +1,32 @@
-//! Arrays: made, joined, cut, looked into, and compared with a value by ANY and ALL.
+//! Arrays: made, joined, cut, looked into, and written as text.
 
+pub(crate) mod quantified;
 pub(crate) mod reshape;
+pub(crate) mod series;
 
 use crate::{
-    error::{Error, Result, SqlState},
-    pgtype::{
-        PgType,
-        cast::{from_text, to_text},
-        string::TooLong,
-    },
+    error::Result,
+    pgtype::{PgType, cast::to_text},
     sql::{
         Context,
         error::from_arrow,
         functions::{
             call::{Arguments, Body, Call, call},
-            cast::integers,
+            lists::{Picker, field, index, list, range},
         },
     },
 };
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Int32Array, ListArray, StringArray,
-        UInt32Array, make_comparator, new_empty_array, new_null_array,
+        Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, StringArray, UInt32Array,
+        make_comparator, new_empty_array,
     },
-    buffer::{NullBuffer, OffsetBuffer},
+    buffer::OffsetBuffer,
     compute::{SortOptions, concat as concat_arrays, interleave, take},
-    datatypes::{DataType, FieldRef, Int32Type},
+    datatypes::Int32Type,
 };
-use datafusion::logical_expr::{Expr, ScalarUDF, Volatility, expr::ScalarFunction};
-use std::{cmp::Ordering, ops::Range, sync::Arc};
-
-fn field(result: &PgType) -> Result<FieldRef> {
-    match result.arrow() {
-        DataType::List(field) => Ok(field),
-        _ => Err(Error::internal("an array is a list")),
-    }
-}
-
-fn list(array: &ArrayRef) -> &ListArray {
-    array.as_list::<i32>()
-}
-
-/// The places of a row's elements among all of them.
-fn range(list: &ListArray, row: usize) -> Range<usize> {
-    let bound = |at: usize| usize::try_from(list.value_offsets()[at]).unwrap_or(0);
-    bound(row)..bound(row + 1)
-}
-
-fn index(at: usize) -> Result<u32> {
-    u32::try_from(at).map_err(|_| {
-        Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "array size exceeds the maximum allowed")
-    })
-}
-
-/// Lists made of picked places of some values.
-struct Picker {
-    places: Vec<Option<u32>>,
-    lengths: Vec<usize>,
-    valid: Vec<bool>,
-}
-
-impl Picker {
-    fn new() -> Self {
-        Self { places: Vec::new(), lengths: Vec::new(), valid: Vec::new() }
-    }
-
-    fn push(&mut self, places: impl IntoIterator<Item = Option<usize>>) -> Result<()> {
-        let before = self.places.len();
-        for place in places {
-            self.places.push(place.map(index).transpose()?);
-        }
-        self.lengths.push(self.places.len() - before);
-        self.valid.push(true);
-        Ok(())
-    }
-
-    fn push_null(&mut self) {
-        self.lengths.push(0);
-        self.valid.push(false);
-    }
-
-    fn finish(self, values: &ArrayRef, result: &PgType) -> Result<ArrayRef> {
-        let places = UInt32Array::from(self.places);
-        let values = take(values, &places, None).map_err(from_arrow)?;
-        let offsets = OffsetBuffer::from_lengths(self.lengths);
-        let nulls = NullBuffer::from(self.valid);
-        Ok(Arc::new(ListArray::new(field(result)?, offsets, values, Some(nulls))))
-    }
-}
+use datafusion::logical_expr::{Expr, Volatility};
+use std::{cmp::Ordering, sync::Arc};
 
 /// `ARRAY[…]`
 pub(crate) fn make(args: &Arguments<'_>) -> Result<ArrayRef> {
@@ -198,101 +137,6 @@ pub(crate) fn contains(args: &Arguments<'_>) -> Result<ArrayRef> {
 /// `array && array`
 pub(crate) fn overlaps(args: &Arguments<'_>) -> Result<ArrayRef> {
     sets(args, |a, b, equal| a.iter().any(|&x| b.iter().any(|&y| equal(x, y))))
-}
-
-/// The value and the array, if an expression is `value = ANY (array)`.
-#[must_use]
-pub fn as_any_of(expr: &Expr) -> Option<(&Expr, &Expr)> {
-    let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
-    match args.as_slice() {
-        [value, array] if func.name() == "= any" => Some((value, array)),
-        _ => None,
-    }
-}
-
-/// The function of `value op ANY (array)` or `ALL`, over values of one type.
-pub(crate) fn quantified(
-    op: &str,
-    all: bool,
-    kind: PgType,
-    context: &Arc<dyn Context>,
-) -> Option<Arc<ScalarUDF>> {
-    let body: Body = match (op, all) {
-        ("=", false) => |args| quantify(args, false, |order| order == Ordering::Equal),
-        ("=", true) => |args| quantify(args, true, |order| order == Ordering::Equal),
-        ("<>", false) => |args| quantify(args, false, |order| order != Ordering::Equal),
-        ("<>", true) => |args| quantify(args, true, |order| order != Ordering::Equal),
-        ("<", false) => |args| quantify(args, false, |order| order == Ordering::Less),
-        ("<", true) => |args| quantify(args, true, |order| order == Ordering::Less),
-        ("<=", false) => |args| quantify(args, false, |order| order != Ordering::Greater),
-        ("<=", true) => |args| quantify(args, true, |order| order != Ordering::Greater),
-        (">", false) => |args| quantify(args, false, |order| order == Ordering::Greater),
-        (">", true) => |args| quantify(args, true, |order| order == Ordering::Greater),
-        (">=", false) => |args| quantify(args, false, |order| order != Ordering::Less),
-        (">=", true) => |args| quantify(args, true, |order| order != Ordering::Less),
-        ("~~", false) => |args| matching(args, false, false, false),
-        ("~~", true) => |args| matching(args, true, false, false),
-        ("~~*", false) => |args| matching(args, false, true, false),
-        ("~~*", true) => |args| matching(args, true, true, false),
-        ("!~~", false) => |args| matching(args, false, false, true),
-        ("!~~", true) => |args| matching(args, true, false, true),
-        _ => return None,
-    };
-    let name = format!("{op} {}", if all { "all" } else { "any" });
-    let kinds = vec![kind.clone(), kind.array()];
-    Some(Call::udf(&name, kinds, PgType::Bool, Volatility::Immutable, body, context))
-}
-
-fn quantify(args: &Arguments<'_>, all: bool, test: fn(Ordering) -> bool) -> Result<ArrayRef> {
-    let lists = list(&args.arrays[1]);
-    let value = &args.arrays[0];
-    let compare =
-        make_comparator(value, lists.values(), SortOptions::default()).map_err(from_arrow)?;
-    three_valued(lists, args.rows, all, |row, at| {
-        (value.is_valid(row) && lists.values().is_valid(at)).then(|| test(compare(row, at)))
-    })
-}
-
-fn matching(args: &Arguments<'_>, all: bool, fold: bool, negated: bool) -> Result<ArrayRef> {
-    let lists = list(&args.arrays[1]);
-    let texts = args.text(0);
-    let patterns = lists.values().as_string::<i32>();
-    let fold = |text: &str| if fold { text.to_lowercase() } else { text.to_owned() };
-    three_valued(lists, args.rows, all, |row, at| {
-        (texts.is_valid(row) && patterns.is_valid(at)).then(|| {
-            super::text::pattern::is_like(&fold(texts.value(row)), &fold(patterns.value(at)))
-                != negated
-        })
-    })
-}
-
-/// ANY is an OR of all elements, ALL an AND; NULL as in both.
-fn three_valued(
-    lists: &ListArray,
-    rows: usize,
-    all: bool,
-    test: impl Fn(usize, usize) -> Option<bool>,
-) -> Result<ArrayRef> {
-    let mut out = BooleanBuilder::with_capacity(rows);
-    for row in 0..rows {
-        if lists.is_null(row) {
-            out.append_null();
-            continue;
-        }
-        let mut result = Some(all);
-        for at in range(lists, row) {
-            match test(row, at) {
-                Some(met) if met != all => {
-                    result = Some(!all);
-                    break;
-                }
-                Some(_) => {}
-                None => result = None,
-            }
-        }
-        out.append_option(result);
-    }
-    Ok(Arc::new(out.finish()))
 }
 
 /// `array_length(array, dimension)`
@@ -520,86 +364,4 @@ pub(crate) fn ordinals(lists: Vec<Expr>, context: &Arc<dyn Context>) -> Expr {
         Call::udf("ordinality", kinds, PgType::Int8.array(), Volatility::Immutable, body, context),
         lists,
     )
-}
-
-/// The most rows that one call of `generate_series` makes: its list is held in memory.
-pub(super) const SERIES_MAX: usize = 50_000_000;
-
-/// After so many rows a series looks whether it is still wanted.
-const CHECK_EVERY: i128 = 1 << 16;
-
-/// A series that is longer.
-pub(super) fn series_too_long() -> Error {
-    Error::new(
-        SqlState::PROGRAM_LIMIT_EXCEEDED,
-        format!("generate_series makes at most {SERIES_MAX} rows"),
-    )
-}
-
-/// `generate_series(start, stop, [step])` of integers.
-pub(crate) fn series(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let columns = args.arrays.iter().map(integers).collect::<Result<Vec<_>>>()?;
-    let mut lengths = Vec::with_capacity(args.rows);
-    let mut valid = Vec::with_capacity(args.rows);
-    let mut values: Vec<i64> = Vec::new();
-    for row in 0..args.rows {
-        if args.is_null(row) {
-            lengths.push(0);
-            valid.push(false);
-            continue;
-        }
-        let (start, stop) = (columns[0].value(row), columns[1].value(row));
-        let step = columns.get(2).map_or(1, |steps| steps.value(row));
-        if step == 0 {
-            return Err(Error::new(
-                SqlState::INVALID_PARAMETER_VALUE,
-                "step size cannot equal zero",
-            ));
-        }
-        let span = (i128::from(stop) - i128::from(start)) / i128::from(step);
-        let empty = if step > 0 { start > stop } else { start < stop };
-        let count = if empty { 0 } else { span + 1 };
-        if usize::try_from(count).map_or(true, |count| count + values.len() > SERIES_MAX) {
-            return Err(series_too_long());
-        }
-        let before = values.len();
-        let mut value = Some(start);
-        for at in 0..count {
-            if at % CHECK_EVERY == 0 {
-                args.context.check_cancelled()?;
-            }
-            values.extend(value);
-            value = value.and_then(|value| value.checked_add(step));
-        }
-        lengths.push(values.len() - before);
-        valid.push(true);
-    }
-    let values: ArrayRef = Arc::new(arrow::array::Int64Array::from(values));
-    let field = field(args.result)?;
-    let values = arrow::compute::cast(&values, field.data_type()).map_err(from_arrow)?;
-    let offsets = OffsetBuffer::from_lengths(lengths);
-    Ok(Arc::new(ListArray::new(field, offsets, values, Some(NullBuffer::from(valid)))))
-}
-
-/// Lists of texts as a list of another type: for functions whose elements are made as text.
-pub(crate) fn texts_as(
-    rows: Vec<Option<Vec<Option<String>>>>,
-    result: &PgType,
-    args: &Arguments<'_>,
-) -> Result<ArrayRef> {
-    let PgType::Array(element) = result else { return Err(Error::internal("an array is wanted")) };
-    let lengths: Vec<usize> = rows.iter().map(|row| row.as_ref().map_or(0, Vec::len)).collect();
-    let valid: Vec<bool> = rows.iter().map(Option::is_some).collect();
-    let texts: ArrayRef = Arc::new(rows.into_iter().flatten().flatten().collect::<StringArray>());
-    let values = match element.as_ref() {
-        PgType::Text | PgType::Json | PgType::Jsonb => texts,
-        kind => from_text(kind, &texts, &args.context.style(), TooLong::Refuse)?,
-    };
-    let offsets = OffsetBuffer::from_lengths(lengths);
-    Ok(Arc::new(ListArray::new(field(result)?, offsets, values, Some(NullBuffer::from(valid)))))
-}
-
-/// A column of nothing but NULL.
-pub(crate) fn nulls(args: &Arguments<'_>) -> ArrayRef {
-    new_null_array(&args.result.arrow(), args.rows)
 }

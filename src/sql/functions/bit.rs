@@ -6,7 +6,7 @@ use crate::{
         bit::{self, BLOCK, Bits},
         string::TooLong,
     },
-    sql::functions::call::{Arguments, Body},
+    sql::functions::call::{self, Arguments, Body},
     vector::Metric,
 };
 use arrow::{
@@ -278,7 +278,7 @@ pub(crate) fn position(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 /// The bits of whole numbers, the lowest last: as many as asked for, filled up with the sign.
 pub(crate) fn of_integers(array: &ArrayRef, length: u32) -> Result<ArrayRef> {
-    let numbers = crate::sql::functions::cast::integers(array)?;
+    let numbers = call::integers(array)?;
     let made = numbers.iter().map(|number| {
         number.map(|number| {
             let shift = |at: u32| (length - 1 - at).min(63);

@@ -1,6 +1,6 @@
 //! `bit_and`, `bit_or` and `bit_xor` of bit strings.
 
-use super::aggregates::leave_types;
+use super::leave_types::leave_types;
 use crate::{
     error::Result,
     pgtype::{PgType, bit::Bits},

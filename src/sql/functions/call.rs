@@ -4,11 +4,12 @@
 use crate::{
     error::{Error, Result},
     pgtype::PgType,
-    sql::Context,
+    sql::{Context, error::from_arrow},
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, StringArray},
-    datatypes::{DataType, Field, FieldRef},
+    array::{Array, ArrayRef, AsArray, Int64Array, StringArray},
+    compute::{CastOptions, cast_with_options},
+    datatypes::{DataType, Field, FieldRef, Int64Type},
 };
 use datafusion::{
     common::{DataFusionError, ScalarValue},
@@ -175,4 +176,10 @@ impl ScalarUDFImpl for Call {
 /// Our error on its way through DataFusion.
 pub(crate) fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
+}
+
+/// A column as 64-bit integers.
+pub(crate) fn integers(array: &ArrayRef) -> Result<Int64Array> {
+    let wide = cast_with_options(array, &DataType::Int64, &CastOptions::default());
+    Ok(wide.map_err(from_arrow)?.as_primitive::<Int64Type>().clone())
 }

@@ -6,9 +6,9 @@ use crate::{
     pgtype::{
         PgType, RegKind,
         cast::{from_text, to_text},
-        output::Style,
         sparsevec,
         string::TooLong,
+        style::Style,
         vector::{Element, check_dims, check_element, check_expected, narrow},
     },
     sql::functions::{
@@ -25,9 +25,8 @@ use arrow::{
     },
     compute::{CastOptions, cast_with_options},
     datatypes::{
-        DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int64Type,
-        IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType,
-        TimestampMicrosecondType,
+        DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, IntervalMonthDayNano,
+        IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
     },
 };
 use datafusion::logical_expr::Volatility;
@@ -533,11 +532,4 @@ pub(crate) fn decimal(array: &ArrayRef) -> (&PrimitiveArray<Decimal128Type>, i8)
         _ => 0,
     };
     (array.as_primitive::<Decimal128Type>(), scale)
-}
-
-/// A column as 64-bit integers.
-pub(crate) fn integers(array: &ArrayRef) -> Result<Int64Array> {
-    let wide = cast_with_options(array, &DataType::Int64, &CastOptions::default())
-        .map_err(crate::sql::error::from_arrow)?;
-    Ok(wide.as_primitive::<Int64Type>().clone())
 }

@@ -248,5 +248,5 @@ pub(crate) fn sleep(args: &Arguments<'_>) -> Result<ArrayRef> {
             std::thread::park_timeout(std::time::Duration::from_millis(5));
         }
     }
-    Ok(super::array::nulls(args))
+    Ok(super::lists::nulls(args))
 }

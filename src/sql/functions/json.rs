@@ -5,7 +5,7 @@ pub(crate) mod edit;
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::{PgType, cast::to_text, json::normalise},
-    sql::functions::{array::texts_as, call::Arguments},
+    sql::functions::{call::Arguments, lists::texts_as},
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, StringArray},
@@ -220,7 +220,7 @@ pub(crate) fn values(array: &ArrayRef, kind: &PgType, args: &Arguments<'_>) -> R
 pub(crate) fn values_of(
     array: &ArrayRef,
     kind: &PgType,
-    style: &crate::pgtype::output::Style,
+    style: &crate::pgtype::style::Style,
 ) -> Result<Vec<Value>> {
     if let PgType::Array(element) = kind {
         let list: &ListArray = array.as_list::<i32>();

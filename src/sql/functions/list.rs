@@ -2,8 +2,8 @@
 
 use super::{
     Implementation::{self, DataFusion, Distance, Own},
-    arithmetic, array, bit, bytes, carried, datetime, embed, json, numbers, sparsevec, text,
-    to_char, vector_functions as vector,
+    arithmetic, array, bit, bytes, call, carried, datetime, embed, json, lists, numbers, sparsevec,
+    text, to_char, vector_functions as vector,
 };
 use crate::vector::{Metric, Space};
 use datafusion::functions::{crypto, math, string, unicode};
@@ -409,8 +409,8 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("array_shuffle(anyarray) -> anyarray volatile", Own(array::reshape::shuffle)),
     ("array_sample(anyarray, integer) -> anyarray volatile", Own(array::reshape::sample)),
     ("array_dims(anyarray) -> text", Own(array::reshape::dims)),
-    ("generate_series(integer, integer, [integer]) -> setof integer", Own(array::series)),
-    ("generate_series(bigint, bigint, [bigint]) -> setof bigint", Own(array::series)),
+    ("generate_series(integer, integer, [integer]) -> setof integer", Own(array::series::series)),
+    ("generate_series(bigint, bigint, [bigint]) -> setof bigint", Own(array::series::series)),
     ("generate_series(numeric, numeric, [numeric]) -> setof numeric", Own(numbers::series)),
     ("unnest(anyarray) -> setof anyelement", Own(array::unnest)),
     ("array_length(anyarray, integer) -> integer", Own(array::length)),
@@ -493,8 +493,7 @@ use std::sync::Arc;
 
 /// `random(integer, integer)`
 fn random_between(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let wide =
-        args.arrays.iter().map(|array| Ok(Arc::new(super::cast::integers(array)?) as ArrayRef));
+    let wide = args.arrays.iter().map(|array| Ok(Arc::new(call::integers(array)?) as ArrayRef));
     numbers::random_between(&Arguments { arrays: wide.collect::<Result<_>>()?, ..*args })
 }
 
@@ -505,8 +504,7 @@ fn modulo(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 /// `gcd(integer, integer)`
 fn gcd(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let wide =
-        args.arrays.iter().map(|array| Ok(Arc::new(super::cast::integers(array)?) as ArrayRef));
+    let wide = args.arrays.iter().map(|array| Ok(Arc::new(call::integers(array)?) as ArrayRef));
     let wide = wide.collect::<Result<_>>()?;
     let made = arithmetic::gcd(&Arguments { arrays: wide, ..*args })?;
     arrow::compute::cast(&made, &args.result.arrow()).map_err(crate::sql::error::from_arrow)
@@ -532,7 +530,7 @@ fn random_uuid(args: &Arguments<'_>) -> Result<ArrayRef> {
     });
     let bytes: Vec<[u8; 16]> = rows.collect();
     if bytes.is_empty() {
-        return Ok(array::nulls(args));
+        return Ok(lists::nulls(args));
     }
     let made =
         FixedSizeBinaryArray::try_from_iter(bytes.iter()).map_err(crate::sql::error::from_arrow)?;

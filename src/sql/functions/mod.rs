@@ -14,10 +14,13 @@ pub(crate) mod call;
 mod carried;
 pub(crate) mod cast;
 pub(crate) mod datetime;
+pub(crate) mod dense;
 pub mod distance;
 pub(crate) mod embed;
 pub(crate) mod json;
+mod leave_types;
 mod list;
+mod lists;
 mod numbers;
 pub(crate) mod ordered_set;
 pub mod pg;
@@ -31,7 +34,7 @@ pub(crate) mod vector_functions;
 pub(crate) mod windows;
 pub(crate) mod zone;
 
-pub use array::as_any_of;
+pub use array::quantified::as_any_of;
 
 use crate::{
     pgtype::PgType,

@@ -3,7 +3,8 @@
 
 use super::{
     arithmetic::{division_by_zero, doubles, float, pairs, rescale},
-    call::Arguments,
+    array::series::{SERIES_MAX, series_too_long},
+    call::{Arguments, integers},
 };
 use crate::{
     error::{Error, Result, SqlState},
@@ -215,8 +216,7 @@ pub(super) fn random_between(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 /// `lcm(a, b)`
 pub(super) fn lcm(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let wide =
-        args.arrays.iter().map(|array| Ok(Arc::new(super::cast::integers(array)?) as ArrayRef));
+    let wide = args.arrays.iter().map(|array| Ok(Arc::new(integers(array)?) as ArrayRef));
     let wide = Arguments { arrays: wide.collect::<Result<_>>()?, ..*args };
     let narrow = *args.result == PgType::Int4;
     let made = pairs(&wide, |a, b| {
@@ -361,8 +361,8 @@ pub(super) fn series(args: &Arguments<'_>) -> Result<ArrayRef> {
             let mut next = start;
             while if step > 0 { next <= stop } else { next >= stop } {
                 values.push(next);
-                if values.len() - before > super::array::SERIES_MAX {
-                    return Err(super::array::series_too_long());
+                if values.len() - before > SERIES_MAX {
+                    return Err(series_too_long());
                 }
                 next = next.checked_add(step).ok_or_else(overflow)?;
             }

@@ -8,7 +8,7 @@ use crate::{
         binder::Binder,
         coerce::Reason,
         error::{from_arrow, from_datafusion},
-        functions::{aggregates::Aggregate, call::external},
+        functions::{aggregates::Aggregate, call::external, leave_types::leave_types},
         typed::Typed,
     },
 };
@@ -122,21 +122,7 @@ impl AggregateUDFImpl for OrderedSet {
         }
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>, DataFusionError> {
-        Ok(types.to_vec())
-    }
-
-    fn return_field(&self, _: &[FieldRef]) -> Result<FieldRef, DataFusionError> {
-        Ok(Arc::new(self.result().field(self.name(), true)))
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType, DataFusionError> {
-        Ok(self.result().arrow())
-    }
+    leave_types!();
 
     fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>, DataFusionError> {
         let share = ScalarValue::try_from(&self.share())?;

@@ -8,7 +8,7 @@ use crate::{
     },
     sql::functions::{
         bit,
-        distance::{check_same, distance},
+        dense::{check_same, distance},
         sparsevec,
         vector::Vectors,
     },

@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::sparsevec::{Sparse, entries},
-    sql::functions::{call::Arguments, distance::cosine},
+    sql::functions::{call::Arguments, dense::cosine},
     vector::Metric,
 };
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Float64Array};

@@ -6,7 +6,7 @@ pub(crate) mod regexp;
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::{PgType, cast::to_text},
-    sql::functions::call::Arguments,
+    sql::functions::call::{Arguments, integers},
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, BinaryArray, Int32Array, StringArray},
@@ -395,7 +395,7 @@ pub(crate) fn to_bin(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 /// The digits of whole numbers, negative ones in two's complement of their width.
 fn in_base(args: &Arguments<'_>, write: fn(i64) -> String) -> Result<ArrayRef> {
-    let numbers = super::cast::integers(&args.arrays[0])?;
+    let numbers = integers(&args.arrays[0])?;
     let mask = if args.kinds[0] == PgType::Int4 { 0xffff_ffff } else { -1 };
     args.texts(|row| Ok(Some(write(numbers.value(row) & mask))))
 }

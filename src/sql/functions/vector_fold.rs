@@ -1,6 +1,6 @@
 //! `sum` and `avg` of vectors.
 
-use super::aggregates::leave_types;
+use super::leave_types::leave_types;
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::{

@@ -8,7 +8,7 @@ use crate::{
     },
     sql::functions::{
         call::{Arguments, Body},
-        distance::{check_same, distance},
+        dense::{check_same, distance},
         sparsevec::overflow,
         vector::{Builder, Vectors},
     },

@@ -11,8 +11,8 @@ use crate::{
     pgtype::{
         PgType, RegKind,
         cast::from_text,
-        output::{Names, Style},
         string::TooLong,
+        style::{Names, Style},
     },
     sql::{
         ActivityRow, AdvisoryLock, Bound, Context, Hidden, ROW_COLUMN, Relations, SettingRow, Slot,
@@ -303,18 +303,8 @@ fn table(id: u32, name: &str, columns: &[(&str, &str)], key: &[i16]) -> Table {
         .iter()
         .enumerate()
         .map(|(at, (name, kind))| Column {
-            id: number(at + 1),
-            name: (*name).to_owned(),
-            kind: PgType::parse(kind).unwrap(),
             not_null: key.contains(&number(at + 1).0),
-            default: None,
-            identity: None,
-            sequence: None,
-            missing: None,
-            generated: None,
-            models: Vec::new(),
-            replacement: None,
-            comment: None,
+            ..Column::new(number(at + 1), *name, PgType::parse(kind).unwrap())
         })
         .collect();
     let constraints = vec![Constraint {

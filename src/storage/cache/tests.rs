@@ -40,6 +40,26 @@ async fn a_block_is_read_from_the_store_once() {
 }
 
 #[tokio::test]
+async fn a_statement_hears_which_of_its_ranges_were_near() {
+    let cache = RangeCache::open(8 << 20, None).await.unwrap();
+    let (store, path, bytes) = store(&cache).await;
+    let end = bytes.len() as u64;
+    let (first, across, last) = (5..9, BLOCK_BYTES - 3..BLOCK_BYTES + 3, end - 4..end);
+
+    for (ranges, near, far) in [
+        (vec![first.clone()], 0, 1),
+        // A range is far as soon as one of its blocks is.
+        (vec![first.clone(), across.clone(), 7..7], 1, 1),
+        (vec![across, last.clone()], 1, 1),
+        (vec![first, last], 2, 0),
+    ] {
+        let reads = Arc::new(reads::Reads::default());
+        Arc::clone(&reads).within(store.ranges(&path, &ranges)).await.unwrap();
+        assert_eq!(reads.counts(), reads::ReadCounts { near, far }, "{ranges:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_memory_has_no_room_for_is_found_on_the_disk_even_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Some((folder.path(), DISK_BYTES_MIN));

@@ -10,12 +10,14 @@ use crate::{
         columns::{ColumnCache, ColumnSpec, batch_of},
         faults::{FaultStore, Faults, peek},
         manifest::IndexManifest,
+        pins::Pin,
         segment::{Segment, SegmentStore, SegmentWriter},
         wal::{Record, WalOptions},
     },
 };
 use arrow::array::{ArrayRef, Int64Array};
 use bytes::Bytes;
+use std::sync::Arc;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

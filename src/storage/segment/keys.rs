@@ -4,12 +4,13 @@
 //! are absent; then the fences, in memory too, name the one or two blocks that can hold the hash.
 //! `docs/format/keys.md` has the bytes.
 
-use super::side::Span;
+use super::span::Span;
 use crate::{
     error::{Error, Result},
     ids::ColumnId,
     storage::paths::ObjectPath,
 };
+use arrow::array::{ArrayRef, FixedSizeBinaryArray};
 use bytes::Bytes;
 use parquet::bloom_filter::Sbbf;
 use std::{fmt, sync::Arc};
@@ -138,9 +139,15 @@ impl KeySection {
     }
 }
 
-/// The positions of the rows with this hash, in a block whose checksum is right.
-pub(super) fn positions_in(block: &[u8], hash: u64) -> impl Iterator<Item = u32> + '_ {
-    let (entries, _) = block.as_chunks::<ENTRY_BYTES>();
+/// The entries of a block whose checksum is right.
+pub(super) fn entries_of(block: Bytes) -> Result<ArrayRef> {
+    let width = i32::try_from(ENTRY_BYTES).expect("an entry is small");
+    Ok(Arc::new(FixedSizeBinaryArray::try_new(width, block.into(), None)?))
+}
+
+/// The positions of the rows with this hash, among the entries of a block.
+pub(super) fn positions_in(entries: &[u8], hash: u64) -> impl Iterator<Item = u32> + '_ {
+    let (entries, _) = entries.as_chunks::<ENTRY_BYTES>();
     let first = entries.partition_point(|entry| split(entry).is_some_and(|(h, _)| h < hash));
     entries[first..]
         .iter()

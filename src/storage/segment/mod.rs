@@ -10,16 +10,18 @@
 //! ```text
 //!   writer   arrays -> encode -> Parquet, checksums, pages of vectors, statistics, keys -> side
 //!   reader   side -> which ranges -> store -> checked -> decoded -> encode -> cached
-//!   keys     side -> filter, fences -> one block -> rows
+//!   candidates   side -> filter, fences -> one block -> rows
 //! ```
 //!
 //! This folder is the only place that knows Parquet.
 
+mod candidates;
 mod encode;
 mod keys;
 mod reader;
 mod rows;
 mod side;
+mod span;
 mod statistics;
 mod writer;
 
@@ -28,8 +30,8 @@ pub use writer::SegmentWriter;
 
 use super::{
     columns::ColumnCache,
-    gc::{Pin, Pins},
     paths::{self, ObjectPath},
+    pins::{Pin, Pins},
     store::Store,
 };
 use crate::{
@@ -38,9 +40,11 @@ use crate::{
 };
 use arrow::array::ArrayRef;
 use bytes::Bytes;
+use keys::KeySection;
 use parquet::{arrow::arrow_reader::ArrowReaderMetadata, errors::ParquetError};
 use serde::{Deserialize, Serialize};
 use side::Side;
+use span::Span;
 use std::{ops::Range, sync::Arc};
 use tokio::sync::OnceCell;
 
@@ -170,8 +174,9 @@ pub struct Segment {
 #[derive(Debug)]
 struct Shared {
     store: SegmentStore,
-    /// The id as a number, for the cache.
+    /// Its id and that of its side object as numbers, for the cache.
     number: u128,
+    side_number: u128,
     object: ObjectPath,
     side: Side,
     footer: OnceCell<ArrowReaderMetadata>,
@@ -188,17 +193,19 @@ impl Segment {
         let object = meta.side.object();
         let _pin = store.pins.pin(meta.objects());
         let head = store.range(&object, 0..meta.side.head_bytes).await?;
-        let span = side::Span { at: 0, bytes: meta.side.head_bytes, crc: meta.side.head_crc };
+        let span = Span { at: 0, bytes: meta.side.head_bytes, crc: meta.side.head_crc };
         span.check(&head, &object)?;
         let side = Side::decode(&head, &object)?;
         Ok(Self::new(store, meta, side))
     }
 
     fn new(store: &SegmentStore, meta: SegmentMeta, side: Side) -> Self {
-        let number = u128::from_str_radix(&meta.id, 16).unwrap_or_default();
+        let number = |id: &str| u128::from_str_radix(id, 16).unwrap_or_default();
+        let (number, side_number) = (number(&meta.id), number(&meta.side.id));
         let (store, object) = (store.clone(), meta.object());
         let pin = store.pins.pin(meta.objects());
-        let shared = Shared { store, number, object, side, footer: OnceCell::new(), _pin: pin };
+        let footer = OnceCell::new();
+        let shared = Shared { store, number, side_number, object, side, footer, _pin: pin };
         Self { meta, shared: Arc::new(shared) }
     }
 
@@ -275,42 +282,6 @@ impl Segment {
         Some((bound(&min)?, bound(&max)?))
     }
 
-    /// The rows that may have a key with one of these hashes, `(index of the hash, row)`.
-    /// `None` when the segment lacks the constraint's keys.
-    pub(super) async fn key_candidates(
-        &self,
-        constraint: Oid,
-        hashes: &[u64],
-    ) -> Result<Option<Vec<(usize, RowId)>>> {
-        let Some(section) = self.shared.side.keys.get(&constraint) else { return Ok(None) };
-        let object = self.meta.side.object();
-        let mut wanted: Vec<(usize, usize)> = hashes
-            .iter()
-            .enumerate()
-            .flat_map(|(at, &hash)| section.blocks_of(hash).map(move |block| (block, at)))
-            .collect();
-        wanted.sort_unstable();
-        let spans: Vec<_> = wanted
-            .chunk_by(|a, b| a.0 == b.0)
-            .map(|same| (section.span(same[0].0, self.meta.side.head_bytes), same))
-            .collect();
-        if spans.is_empty() {
-            return Ok(Some(Vec::new()));
-        }
-        let ranges: Vec<_> = spans.iter().map(|(span, _)| span.range()).collect();
-        let blocks = self.shared.store.store.ranges(&object, &ranges).await?;
-        let mut found = Vec::new();
-        for ((span, same), block) in spans.into_iter().zip(&blocks) {
-            span.check(block, &object)?;
-            for &(_, at) in same {
-                for position in keys::positions_in(block, hashes[at]) {
-                    found.push((at, self.row_at(position)));
-                }
-            }
-        }
-        Ok(Some(found))
-    }
-
     /// Where the offsets of the rows and Parquet's metadata lie: they are in the side object too, and
     /// never read here.
     #[cfg(test)]
@@ -318,19 +289,6 @@ impl Segment {
         let side = &self.shared.side;
         let offsets = side.groups.iter().map(|group| group.chunks[0].range());
         offsets.chain(side.metadata.is_some().then(|| side.footer.range())).collect()
-    }
-
-    /// The row at a position of the whole segment.
-    fn row_at(&self, position: u32) -> RowId {
-        let mut position = position as usize;
-        for group in 0..self.groups() {
-            let rows = self.group_rows(group);
-            if position < rows {
-                return self.row_ids(group).row(position);
-            }
-            position -= rows;
-        }
-        self.meta.end_row()
     }
 
     /// This segment with the keys of one more constraint: a new side object, the same rows.
@@ -351,7 +309,7 @@ impl Segment {
             let bytes = self.shared.store.range(&old, range).await?;
             *section = section.copied(&bytes, &mut blocks, &old)?;
         }
-        let section = keys::KeySection::build(columns, entries, &mut blocks)?;
+        let section = KeySection::build(columns, entries, &mut blocks)?;
         side.keys.insert(constraint, section);
         let mut meta = self.meta.clone();
         meta.constraints = side.keys.keys().copied().collect();

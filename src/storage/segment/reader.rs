@@ -7,7 +7,8 @@
 use super::{
     Segment, SegmentStore, Shared,
     encode::{restore, stored_type, vector_bytes, vectors as vectors_of},
-    side::{Span, VectorPages},
+    side::VectorPages,
+    span::Span,
 };
 use crate::{
     error::{Error, Result},
@@ -235,7 +236,7 @@ impl Segment {
     }
 
     fn key(&self, group: usize, column: ColumnId, page: Option<usize>) -> CacheKey {
-        CacheKey { segment: self.shared.number, group, column, page }
+        CacheKey::Column { segment: self.shared.number, group, column, page }
     }
 
     fn corrupt(&self, message: &str) -> Error {
@@ -279,7 +280,7 @@ fn spread<'b>(present: &[bool], bytes: &'b [u8], width: usize) -> Option<Cow<'b,
 
 impl SegmentStore {
     /// Ranges of an object, each as it was written.
-    async fn checked(&self, object: &ObjectPath, spans: &[Span]) -> Result<Vec<Bytes>> {
+    pub(super) async fn checked(&self, object: &ObjectPath, spans: &[Span]) -> Result<Vec<Bytes>> {
         if spans.is_empty() {
             return Ok(Vec::new());
         }

@@ -5,7 +5,7 @@
 //! every unique constraint a filter and the fences of its sorted blocks. The blocks lie behind the
 //! head and are read one at a time.
 
-use super::keys::KeySection;
+use super::{keys::KeySection, span::Span};
 use crate::{
     error::{Error, Result},
     ids::{ColumnId, Oid},
@@ -18,37 +18,10 @@ use arrow::{
 use bytes::Bytes;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, io::Cursor, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, io::Cursor, sync::Arc};
 
 /// What a side object begins with.
 const MAGIC: &[u8; 8] = b"NLSIDE01";
-
-/// A range of bytes that is read as one, and its CRC32C.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Span {
-    pub(super) at: u64,
-    pub(super) bytes: u64,
-    pub(super) crc: u32,
-}
-
-impl Span {
-    pub(super) fn of(at: u64, bytes: &[u8]) -> Self {
-        Self { at, bytes: bytes.len() as u64, crc: crc32c::crc32c(bytes) }
-    }
-
-    pub(super) fn range(&self) -> Range<u64> {
-        self.at..self.at + self.bytes
-    }
-
-    /// The bytes, if they are what was written.
-    pub(super) fn check(&self, bytes: &Bytes, object: &ObjectPath) -> Result<()> {
-        if bytes.len() as u64 == self.bytes && crc32c::crc32c(bytes) == self.crc {
-            return Ok(());
-        }
-        let (from, until) = (self.at, self.at + self.bytes);
-        Err(Error::corrupt(object, format_args!("the checksum of bytes {from} to {until} differs")))
-    }
-}
 
 /// One row group of a segment.
 #[derive(Debug, Clone)]

@@ -9,7 +9,8 @@ use super::{
     encode::{store, stored_type, vector_bytes},
     keys::KeySection,
     put_side,
-    side::{Side, SideGroup, Span, VectorPages},
+    side::{Side, SideGroup, VectorPages},
+    span::Span,
     statistics::{self, Bounds},
 };
 use crate::{

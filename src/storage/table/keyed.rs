@@ -172,16 +172,21 @@ impl TableState {
             rows.extend(laid);
         }
         let end = self.inner.laid.as_ref().map_or(self.inner.next_row, |laid| laid.base);
-        // Collected first: a lazy chain over borrowed segments is no future that can be sent.
-        let mut lookups = Vec::new();
-        for segment in self.segments() {
-            if segment.meta().first_row < end {
-                lookups.push(segment.key_candidates(constraint, hashes));
+        let mut reads = Vec::new();
+        for segment in self.segments().filter(|segment| segment.meta().first_row < end) {
+            let keys = segment.key_blocks(constraint, hashes).ok_or_else(missing)?;
+            if keys.are_at_hand() {
+                for (at, row) in segment.key_candidates(&keys, hashes) {
+                    found[at].push(row);
+                }
+            } else {
+                reads
+                    .push(async move { Ok::<_, Error>((segment, segment.read_keys(keys).await?)) });
             }
         }
-        let mut lookups = stream::iter(lookups).buffered(PARALLEL_MAX);
-        while let Some(rows) = lookups.try_next().await? {
-            for (at, row) in rows.ok_or_else(missing)? {
+        let mut reads = stream::iter(reads).buffered(PARALLEL_MAX);
+        while let Some((segment, keys)) = reads.try_next().await? {
+            for (at, row) in segment.key_candidates(&keys, hashes) {
                 found[at].push(row);
             }
         }

@@ -1,6 +1,8 @@
 //! Over HTTP: the JSON API with texts in the place of vectors, and the hub that models come from.
 
-use super::{check_refusal, near, one, refused, start, tiny::Tiny, tiny_model, venv};
+use super::{
+    check_refusal, near, numbers, one, refused, run, start, tiny::Tiny, tiny_model, vector, venv,
+};
 use crate::support;
 use serde_json::{Value, json};
 use std::{net::SocketAddr, path::PathBuf};
@@ -44,7 +46,7 @@ async fn texts_stand_in_the_place_of_vectors() {
     let folder = tempfile::tempdir().unwrap();
     let (node, tiny) = (start().await, Tiny::new(30, 8));
     let (client, at) = (node.client().await, node.http_addr());
-    client.batch_execute(&tiny_model(folder.path(), "m", &tiny, "")).await.unwrap();
+    run(&client, &tiny_model(folder.path(), "m", &tiny, "")).await;
 
     let (status, answer) =
         post(at, "/v1/embed", json!({ "input": ["cat", "red dog"], "model": "m" })).await;
@@ -141,8 +143,8 @@ async fn texts_stand_in_the_place_of_vectors() {
     let (status, answer) = post(at, "/v2/namespaces/plain", again).await;
     assert_eq!(status, 200, "{answer}");
     for (id, text) in [(1, "red cat"), (2, "milk"), (3, "boat")] {
-        let vector = format!("SELECT vector::text FROM namespaces.plain WHERE id = {id}");
-        near(&super::numbers(&one(&client, &vector).await), &tiny.vector(text));
+        let kept = format!("SELECT vector::text FROM namespaces.plain WHERE id = {id}");
+        near(&vector(&client, &kept).await, &tiny.vector(text));
     }
     let tags = "SELECT tags::text FROM namespaces.plain WHERE id = 1";
     assert_eq!(one(&client, tags).await, "{Embed,x}");
@@ -215,8 +217,8 @@ async fn a_model_comes_from_the_hub_by_its_name() {
     let node = support::start_on("memory:", &flags).await;
     let client = node.client().await;
 
-    client.batch_execute("CREATE EMBEDDING MODEL m WITH (hub = 'someone/tiny')").await.unwrap();
-    near(&super::numbers(&one(&client, "SELECT embed('cat', 'm')").await), &tiny.vector("cat"));
+    run(&client, "CREATE EMBEDDING MODEL m WITH (hub = 'someone/tiny')").await;
+    near(&vector(&client, "SELECT embed('cat', 'm')").await, &tiny.vector("cat"));
     let shown =
         "SELECT hub || ' ' || file || ' ' || (path LIKE '%someone--tiny') FROM nearlake_models";
     assert_eq!(one(&client, shown).await, "someone/tiny model.onnx true");
@@ -226,21 +228,18 @@ async fn a_model_comes_from_the_hub_by_its_name() {
         ("BGESmallENV15Q", "Qdrant/bge-small-en-v1.5-onnx-Q model_optimized.onnx cls"),
     ] {
         let sql = format!("CREATE EMBEDDING MODEL listed WITH (hub = '{name}', normalize = none)");
-        client.batch_execute(&sql).await.unwrap();
+        run(&client, &sql).await;
         let shown = "SELECT hub || ' ' || file || ' ' || pooling FROM nearlake_models WHERE name = 'listed'";
         assert_eq!(one(&client, shown).await, expected);
-        let made = super::numbers(&one(&client, "SELECT embed('cat', 'listed')").await);
+        let made = numbers(&one(&client, "SELECT embed('cat', 'listed')").await);
         let first = tiny.first();
         let mean = tiny.mean("cat");
         near(&made, if expected.ends_with("cls") { &first } else { &mean });
-        client.batch_execute("DROP EMBEDDING MODEL listed").await.unwrap();
+        run(&client, "DROP EMBEDDING MODEL listed").await;
     }
     // A second time nothing is fetched.
     std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
-    client
-        .batch_execute("CREATE EMBEDDING MODEL n WITH (hub = 'someone/tiny', pooling = cls)")
-        .await
-        .unwrap();
+    run(&client, "CREATE EMBEDDING MODEL n WITH (hub = 'someone/tiny', pooling = cls)").await;
     for name in ["someone/else", "NoSuchModel", "../x", "BGEBaseENV15"] {
         let sql = format!("CREATE EMBEDDING MODEL x WITH (hub = '{name}')");
         check_refusal(&refused(&client, &sql).await, "42704", "no ONNX model");

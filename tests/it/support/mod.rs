@@ -6,10 +6,10 @@ pub(crate) mod conformance;
 pub(crate) mod fakegcs;
 /// The program as a process of its own.
 pub(crate) mod process;
+/// Numbers that look random.
+pub(crate) mod seeded;
 
-use nearlake::{
-    clock::SystemClock, config, namespaces::Namespaces, node::Node, telemetry::Metrics,
-};
+use nearlake::{clock::SystemClock, config, namespaces::Namespaces, node::Node};
 use std::{ffi::OsString, net::SocketAddr, sync::Arc, time::Duration};
 use tokio_postgres::{Client, NoTls, Row, error::SqlState};
 
@@ -20,8 +20,14 @@ pub(crate) struct Running {
 
 /// Starts a node in memory on free ports. It finds what runs models, where that is installed.
 pub(crate) async fn start() -> Running {
+    start_with(&[]).await
+}
+
+/// The same with more flags.
+pub(crate) async fn start_with(flags: &[&str]) -> Running {
     let venv = std::env::var("NEARLAKE_VENV").ok();
-    let flags: Vec<&str> = venv.iter().flat_map(|venv| ["--onnxruntime", venv]).collect();
+    let models = venv.iter().flat_map(|venv| ["--onnxruntime", venv]);
+    let flags: Vec<&str> = models.chain(flags.iter().copied()).collect();
     start_on("memory:", &flags).await
 }
 
@@ -109,8 +115,7 @@ impl Running {
 
     /// Namespaces of the node's engine, apart from those that it serves itself.
     pub(crate) fn namespaces(&self) -> Arc<Namespaces> {
-        let (metrics, clock) = (Arc::new(Metrics::default()), SystemClock::shared());
-        Namespaces::new(Arc::clone(self.node.engine()), metrics, clock)
+        Namespaces::new(Arc::clone(self.node.engine()), SystemClock::shared())
     }
 
     /// A client that is connected.

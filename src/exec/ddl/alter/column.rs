@@ -12,7 +12,7 @@ use crate::{
         write::{over_rows, quote},
     },
     ids::{ColumnId, RowId},
-    pgtype::{self, PgType, output::Style},
+    pgtype::{self, PgType, style::Style},
     sql::{self, Bound, utility::ColumnDefinition},
 };
 use arrow::array::{Array, RecordBatch, RecordBatchOptions, new_null_array};

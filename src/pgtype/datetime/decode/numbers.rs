@@ -1,9 +1,13 @@
 //! Numbers of dates and times: what each means depends on those before it.
 
-use super::{Decoder, Fields, named};
-use crate::pgtype::datetime::{
-    DateOrder, Fault,
-    tokens::{Word, leading, leading_i32, micros, word},
+use super::{Decoder, named};
+use crate::pgtype::{
+    datetime::{
+        clock::{Clock, clock},
+        fault::Fault,
+        tokens::{Word, leading, leading_i32, micros, word},
+    },
+    style::DateOrder,
 };
 
 impl Decoder<'_> {
@@ -145,46 +149,9 @@ impl Decoder<'_> {
 
     /// `hh:mm`, `hh:mm:ss` or `mm:ss.f`.
     pub(super) fn clock(&mut self, text: &str) -> Result<u32, Fault> {
-        let fields = clock(text)?;
-        (self.fields.hour, self.fields.minute) = (fields.hour, fields.minute);
-        (self.fields.second, self.fields.micros) = (fields.second, fields.micros);
+        let Clock { hour, minute, second, micros } = clock(text)?;
+        (self.fields.hour, self.fields.minute) = (hour, minute);
+        (self.fields.second, self.fields.micros) = (second, micros);
         Ok(named::TIME)
     }
-}
-
-/// Hours, minutes, seconds and microseconds of `hh:mm`, `hh:mm:ss` or `mm:ss.f`; only the hours
-/// are unbounded.
-fn clock(text: &str) -> Result<Fields, Fault> {
-    let mut fields = Fields::default();
-    let (hour, rest) = leading(text)?;
-    let rest = rest.strip_prefix(':').ok_or(Fault::Format)?;
-    let (minute, rest) = leading_i32(rest)?;
-    (fields.hour, fields.minute) = (hour, minute);
-    if rest.starts_with('.') {
-        fields.micros = micros(rest)?;
-        (fields.hour, fields.minute, fields.second) = (0, hour, minute);
-    } else if let Some(rest) = rest.strip_prefix(':') {
-        let (second, rest) = leading_i32(rest)?;
-        fields.second = second;
-        if rest.starts_with('.') {
-            fields.micros = micros(rest)?;
-        } else if !rest.is_empty() {
-            return Err(Fault::Format);
-        }
-    } else if !rest.is_empty() {
-        return Err(Fault::Format);
-    }
-    let bounded =
-        fields.hour >= 0 && (0..60).contains(&fields.minute) && (0..=60).contains(&fields.second);
-    if bounded { Ok(fields) } else { Err(Fault::Field) }
-}
-
-/// The time of an interval, in microseconds: a clock's, but for its hours.
-pub(in crate::pgtype) fn clock_span(text: &str) -> Result<i64, Fault> {
-    let Fields { hour, minute, second, micros, .. } = clock(text)?;
-    hour.checked_mul(3600)
-        .and_then(|seconds| seconds.checked_add(minute * 60 + second))
-        .and_then(|seconds| seconds.checked_mul(1_000_000))
-        .and_then(|span| span.checked_add(micros))
-        .ok_or(Fault::Field)
 }

@@ -1,9 +1,14 @@
 //! Arrays filled, cut short, turned round, sorted and shuffled.
 
-use super::{Picker, index, list, range};
 use crate::{
     error::{Error, Result, SqlState},
-    sql::{error::from_arrow, functions::call::Arguments},
+    sql::{
+        error::from_arrow,
+        functions::{
+            call::Arguments,
+            lists::{Picker, index, list, range},
+        },
+    },
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, make_comparator},

@@ -4,7 +4,7 @@ use super::{keys, read, write};
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::PgType,
-    sql::functions::call::Arguments,
+    sql::functions::call::{Arguments, integers},
 };
 use arrow::array::{ArrayRef, AsArray};
 use serde_json::Value;
@@ -36,7 +36,7 @@ pub(crate) fn delete(args: &Arguments<'_>) -> Result<ArrayRef> {
     args.texts(|row| {
         let mut value = read(args.text(0).value(row))?;
         if by_place {
-            let place = super::super::cast::integers(&args.arrays[1])?.value(row);
+            let place = integers(&args.arrays[1])?.value(row);
             match &mut value {
                 Value::Array(list) => {
                     if let Some(place) = place_of(list.len(), place) {

@@ -6,12 +6,12 @@ use crate::{
         Catalog, PG_CATALOG, POSTGRES_DATABASE, POSTGRES_ROLE, PUBLIC,
         pg::{
             ActivityRow, SettingRow, lookup,
-            tests::{sample, sample_view},
+            sample::{sample, sample_view},
         },
     },
     error::{Error, Result, SqlState},
     ids::Oid,
-    pgtype::{PgType, output::Style},
+    pgtype::{PgType, style::Style},
     sql::{AdvisoryLock, Context, error::from_datafusion},
 };
 use arrow::util::display::array_value_to_string;

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result, SqlState},
-    sql::functions::call::Arguments,
+    sql::functions::{call::Arguments, lists::texts_as},
 };
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use regex::Regex;
@@ -167,7 +167,7 @@ pub(crate) fn regexp_replace(args: &Arguments<'_>) -> Result<ArrayRef> {
         let regex = known.get(args.text(1).value(row), flags)?;
         let filled = |found: &regex::Captures<'_>| {
             let mut part = String::new();
-            super::regexp::expand(args.text(2).value(row), found, &mut part);
+            expand(args.text(2).value(row), found, &mut part);
             part
         };
         let text = args.text(0).value(row);
@@ -184,6 +184,25 @@ pub(super) fn groups(regex: &Regex, found: &regex::Captures<'_>) -> Vec<Option<S
     (from..regex.captures_len()).map(|at| found.get(at).map(|m| m.as_str().to_owned())).collect()
 }
 
+/// A replacement with `\1` to `\9` and `\&` filled in.
+pub(super) fn expand(replacement: &str, found: &regex::Captures<'_>, out: &mut String) {
+    let group = |at: usize| found.get(at).map_or("", |part| part.as_str());
+    let mut signs = replacement.chars();
+    while let Some(sign) = signs.next() {
+        if sign != '\\' {
+            out.push(sign);
+            continue;
+        }
+        match signs.next() {
+            Some(digit @ '1'..='9') => out.push_str(group(digit as usize - '0' as usize)),
+            Some('&') => out.push_str(group(0)),
+            Some('\\') => out.push('\\'),
+            Some(other) => out.extend(['\\', other]),
+            None => out.push('\\'),
+        }
+    }
+}
+
 /// `regexp_match(text, pattern, [flags])`
 pub(crate) fn regexp_match(args: &Arguments<'_>) -> Result<ArrayRef> {
     let mut known = Patterns::default();
@@ -196,7 +215,7 @@ pub(crate) fn regexp_match(args: &Arguments<'_>) -> Result<ArrayRef> {
             Ok(regex.captures(args.text(0).value(row)).map(|found| groups(regex, &found)))
         })
         .collect::<Result<Vec<_>>>()?;
-    crate::sql::functions::array::texts_as(rows, args.result, args)
+    texts_as(rows, args.result, args)
 }
 
 /// `regexp_split_to_array(text, pattern, [flags])`
@@ -213,7 +232,7 @@ pub(crate) fn regexp_split(args: &Arguments<'_>) -> Result<ArrayRef> {
             ))
         })
         .collect::<Result<Vec<_>>>()?;
-    crate::sql::functions::array::texts_as(rows, args.result, args)
+    texts_as(rows, args.result, args)
 }
 
 /// `substring(text from pattern)`

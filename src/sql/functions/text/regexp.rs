@@ -1,9 +1,9 @@
 //! The regular expression functions that look from a place on, for the n-th match, or for a part of it.
 
-use super::pattern::{Patterns, flags, groups};
+use super::pattern::{Patterns, expand, flags, groups};
 use crate::{
     error::{Error, Result, SqlState},
-    sql::functions::{array::texts_as, call::Arguments},
+    sql::functions::{call::Arguments, lists::texts_as},
 };
 use arrow::{
     array::{ArrayRef, AsArray, BooleanArray, Int32Array},
@@ -185,25 +185,6 @@ pub(crate) fn replace_from(args: &Arguments<'_>) -> Result<ArrayRef> {
         made.push_str(&text[kept..]);
         Ok(Some(made))
     })
-}
-
-/// A replacement with `\1` to `\9` and `\&` filled in.
-pub(super) fn expand(replacement: &str, found: &Captures<'_>, out: &mut String) {
-    let group = |at: usize| found.get(at).map_or("", |part| part.as_str());
-    let mut signs = replacement.chars();
-    while let Some(sign) = signs.next() {
-        if sign != '\\' {
-            out.push(sign);
-            continue;
-        }
-        match signs.next() {
-            Some(digit @ '1'..='9') => out.push_str(group(digit as usize - '0' as usize)),
-            Some('&') => out.push_str(group(0)),
-            Some('\\') => out.push('\\'),
-            Some(other) => out.extend(['\\', other]),
-            None => out.push('\\'),
-        }
-    }
 }
 
 /// `regexp_matches(text, pattern, [flags])`: a row for the first match, or with `g` for each.

@@ -66,7 +66,7 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Utility> {
     let action = if cursor.accept("RENAME TO") {
         AlterWebhook::Rename(cursor.identifier()?)
     } else if cursor.accept("OWNER TO") {
-        AlterWebhook::Owner(super::ddl::owner(cursor)?)
+        AlterWebhook::Owner(super::role::owner(cursor)?)
     } else if cursor.accept("SET") {
         AlterWebhook::SetOptions(cursor.options()?)
     } else if cursor.accept("RESET") {

@@ -1,17 +1,18 @@
-//! CREATE TABLE and ALTER TABLE: columns, constraints and what changes them. Parsed by hand.
+//! CREATE TABLE: columns, constraints, and the query that fills it.
 
+use super::sequence::sequence_options;
 use crate::{
     catalog::{Identity, OnCommit},
     error::{Error, Result, SqlState},
     pgtype::PgType,
     sql::{
+        collation::check_collation,
         cursor::Cursor,
-        ddl::{owner, query, sequence_options},
-        parse::Ast,
+        statement::{Ast, Read},
         tokens::Source,
         utility::{
-            AlterTable, AlterTableAction, ColumnDefinition, CreateTable, Like, SequenceOptions,
-            TableConstraint, TableConstraintKind, Utility,
+            ColumnDefinition, CreateTable, Like, SequenceOptions, TableConstraint,
+            TableConstraintKind, Utility,
         },
     },
 };
@@ -19,7 +20,11 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use std::sync::Arc;
 
 /// After `CREATE TABLE`.
-pub(super) fn create_table(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Ast> {
+pub(super) fn create_table(
+    source: &Arc<Source>,
+    cursor: &mut Cursor<'_>,
+    read: Read,
+) -> Result<Ast> {
     let if_not_exists = cursor.if_not_exists();
     let mut table = CreateTable {
         name: cursor.name()?,
@@ -51,7 +56,7 @@ pub(super) fn create_table(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Res
         if !table.columns.is_empty() {
             return Err(cursor.unexpected());
         }
-        let (query, with_data) = query(source, cursor)?;
+        let (query, with_data) = query(source, cursor, read)?;
         let query = Box::new(query);
         return Ok(Ast::CreateTableAs { table: Box::new(table), names, query, with_data });
     }
@@ -144,7 +149,7 @@ fn like(cursor: &mut Cursor<'_>) -> Result<Like> {
     Ok(like)
 }
 
-fn is_constraint(cursor: &Cursor<'_>) -> bool {
+pub(super) fn is_constraint(cursor: &Cursor<'_>) -> bool {
     ["CONSTRAINT", "PRIMARY KEY", "FOREIGN KEY", "EXCLUDE"].iter().any(|w| cursor.sees(w))
         || ["UNIQUE", "CHECK"].iter().any(|word| {
             let mut ahead = cursor.clone();
@@ -156,7 +161,7 @@ fn is_constraint(cursor: &Cursor<'_>) -> bool {
 }
 
 /// A table's constraint.
-fn constraint(cursor: &mut Cursor<'_>) -> Result<TableConstraint> {
+pub(super) fn constraint(cursor: &mut Cursor<'_>) -> Result<TableConstraint> {
     let name = if cursor.accept("CONSTRAINT") { Some(cursor.identifier()?) } else { None };
     let kind = if cursor.accept("PRIMARY KEY") {
         not_using_index(cursor)?;
@@ -247,7 +252,7 @@ fn constraint_tail(cursor: &mut Cursor<'_>) -> Result<()> {
 }
 
 /// A column with its options; its constraints are put with the table's.
-fn column(
+pub(super) fn column(
     cursor: &mut Cursor<'_>,
     constraints: &mut Vec<TableConstraint>,
 ) -> Result<ColumnDefinition> {
@@ -301,7 +306,7 @@ fn column(
             continue;
         } else if cursor.accept("COLLATE") {
             let collation = cursor.name()?;
-            crate::sql::coerce::check_collation(&collation.name)?;
+            check_collation(&collation.name)?;
             continue;
         } else if cursor.accept("STORAGE") || cursor.accept("COMPRESSION") {
             cursor.identifier()?;
@@ -318,7 +323,7 @@ fn column(
 
 /// A default's text. It ends where the next clause of the column begins, which an expression's
 /// grammar would take for its own (`DEFAULT 1 NOT NULL`).
-fn default(cursor: &mut Cursor<'_>) -> Result<String> {
+pub(super) fn default(cursor: &mut Cursor<'_>) -> Result<String> {
     Ok(cursor.operand()?.1)
 }
 
@@ -351,7 +356,7 @@ fn generated(cursor: &mut Cursor<'_>, column: &mut ColumnDefinition) -> Result<(
     Ok(())
 }
 
-fn identity(cursor: &mut Cursor<'_>) -> Result<(Identity, SequenceOptions)> {
+pub(super) fn identity(cursor: &mut Cursor<'_>) -> Result<(Identity, SequenceOptions)> {
     let identity = match cursor.accept_one(&["ALWAYS", "BY DEFAULT"]) {
         Some("ALWAYS") => Identity::Always,
         Some(_) => Identity::ByDefault,
@@ -367,132 +372,22 @@ fn identity(cursor: &mut Cursor<'_>) -> Result<(Identity, SequenceOptions)> {
     Ok((identity, options))
 }
 
-/// After `ALTER TABLE`.
-pub(super) fn alter_table(cursor: &mut Cursor<'_>) -> Result<Utility> {
-    let if_exists = cursor.if_exists();
-    let name = cursor.name()?;
-    cursor.accept_token(&Token::Mul);
-    let mut actions = Vec::new();
-    cursor.list(|cursor| action(cursor, &mut actions))?;
-    Ok(Utility::AlterTable(AlterTable { name, if_exists, actions }))
-}
-
-fn action(cursor: &mut Cursor<'_>, actions: &mut Vec<AlterTableAction>) -> Result<()> {
-    let start = cursor.clone();
-    let word = cursor.word().unwrap_or_default();
-    cursor.skip();
-    let action = match word.as_str() {
-        "ADD" if is_constraint(cursor) => AlterTableAction::AddConstraint(constraint(cursor)?),
-        "ADD" => {
-            cursor.accept("COLUMN");
-            let if_not_exists = cursor.if_not_exists();
-            let mut constraints = Vec::new();
-            let column = column(cursor, &mut constraints)?;
-            AlterTableAction::AddColumn { column, constraints, if_not_exists }
-        }
-        "DROP" if cursor.accept("CONSTRAINT") => {
-            let if_exists = cursor.if_exists();
-            let name = cursor.identifier()?;
-            AlterTableAction::DropConstraint { name, if_exists, cascade: cascade(cursor) }
-        }
-        "DROP" => {
-            cursor.accept("COLUMN");
-            let if_exists = cursor.if_exists();
-            let column = cursor.identifier()?;
-            AlterTableAction::DropColumn { column, if_exists, cascade: cascade(cursor) }
-        }
-        "RENAME" if cursor.accept("TO") => {
-            AlterTableAction::RenameTable { to: cursor.identifier()? }
-        }
-        "RENAME" if cursor.accept("CONSTRAINT") => {
-            let from = cursor.identifier()?;
-            cursor.expect("TO")?;
-            AlterTableAction::RenameConstraint { from, to: cursor.identifier()? }
-        }
-        "RENAME" => {
-            cursor.accept("COLUMN");
-            let from = cursor.identifier()?;
-            cursor.expect("TO")?;
-            AlterTableAction::RenameColumn { from, to: cursor.identifier()? }
-        }
-        "ALTER" => {
-            cursor.accept("COLUMN");
-            let column = cursor.identifier()?;
-            match alter_column(cursor, column)? {
-                Some(action) => action,
-                None => return Ok(()),
-            }
-        }
-        "SET" if cursor.accept("SCHEMA") => AlterTableAction::SetSchema(cursor.identifier()?),
-        "SET" if cursor.sees_token(&Token::LParen) => {
-            AlterTableAction::SetOptions(cursor.options()?)
-        }
-        "SET" if cursor.accept_one(&["LOGGED", "UNLOGGED"]).is_some() => return Ok(()),
-        "RESET" => AlterTableAction::ResetOptions(cursor.identifiers()?),
-        "OWNER" => {
-            cursor.expect("TO")?;
-            AlterTableAction::Owner(owner(cursor)?)
-        }
-        // Every constraint is checked from the start.
-        "VALIDATE" => {
-            cursor.expect("CONSTRAINT")?;
-            cursor.identifier()?;
-            return Ok(());
-        }
-        "REPLICA" => {
-            cursor.expect("IDENTITY")?;
-            let _ = cursor.accept_one(&["DEFAULT", "FULL", "NOTHING"]).is_some()
-                || (cursor.accept("USING INDEX") && cursor.identifier().is_ok());
-            return Ok(());
-        }
-        "" => return Err(start.unexpected()),
-        other => return Err(start.unsupported(&format!("ALTER TABLE … {other}"))),
+/// A query in CREATE TABLE … AS: any that gives rows.
+fn query(source: &Arc<Source>, cursor: &mut Cursor<'_>, read: Read) -> Result<(Ast, bool)> {
+    let mut tokens = cursor.rest();
+    let word = |n: usize| {
+        let token = tokens.len().checked_sub(n).and_then(|at| tokens.get(at));
+        token.map(|token| token.token.to_string().to_ascii_uppercase()).unwrap_or_default()
     };
-    actions.push(action);
-    Ok(())
-}
-
-fn cascade(cursor: &mut Cursor<'_>) -> bool {
-    let cascade = cursor.accept("CASCADE");
-    if !cascade {
-        cursor.accept("RESTRICT");
+    let mut with_data = true;
+    if word(1) == "DATA" && word(2) == "WITH" {
+        tokens = &tokens[..tokens.len() - 2];
+    } else if word(1) == "DATA" && word(2) == "NO" && word(3) == "WITH" {
+        tokens = &tokens[..tokens.len() - 3];
+        with_data = false;
     }
-    cascade
-}
-
-fn alter_column(cursor: &mut Cursor<'_>, column: String) -> Result<Option<AlterTableAction>> {
-    Ok(Some(if cursor.accept("SET NOT NULL") {
-        AlterTableAction::SetNotNull(column)
-    } else if cursor.accept("DROP NOT NULL") {
-        AlterTableAction::DropNotNull(column)
-    } else if cursor.accept("SET DEFAULT") {
-        AlterTableAction::SetDefault { column, default: default(cursor)? }
-    } else if cursor.accept("DROP DEFAULT") {
-        AlterTableAction::DropDefault(column)
-    } else if cursor.accept("SET EXPRESSION AS") {
-        AlterTableAction::SetExpression { column, expression: cursor.expression_in_parentheses()? }
-    } else if cursor.accept("DROP EXPRESSION") {
-        AlterTableAction::DropExpression { column, if_exists: cursor.if_exists() }
-    } else if cursor.accept("DROP IDENTITY") {
-        AlterTableAction::DropIdentity { column, if_exists: cursor.if_exists() }
-    } else if cursor.accept("ADD GENERATED") {
-        let (identity, options) = identity(cursor)?;
-        AlterTableAction::AddIdentity { column, identity, options }
-    } else if cursor.accept("SET DATA TYPE") || cursor.accept("TYPE") {
-        let kind = cursor.data_type()?;
-        if cursor.accept("COLLATE") {
-            crate::sql::coerce::check_collation(&cursor.name()?.name)?;
-        }
-        let using = if cursor.accept("USING") { Some(cursor.expression()?.1) } else { None };
-        AlterTableAction::AlterType { column, kind, using }
-    } else if cursor.accept("SET STATISTICS") {
-        // There are no per-column statistics to size.
-        cursor.integer()?;
-        return Ok(None);
-    } else if cursor.accept("SET STORAGE") || cursor.accept("SET COMPRESSION") {
-        cursor.identifier()?;
-        return Ok(None);
-    } else {
-        return Err(cursor.unexpected());
-    }))
+    match read(source, tokens)? {
+        query @ (Ast::Query(_) | Ast::Execute { .. }) => Ok((query, with_data)),
+        _ => Err(source.unexpected(tokens.first())),
+    }
 }

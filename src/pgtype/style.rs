@@ -1,0 +1,82 @@
+//! What the settings of a session decide about how values look.
+
+use super::RegKind;
+use chrono_tz::Tz;
+use std::{fmt, sync::Arc};
+
+/// The settings of a session that decide what values look like.
+#[derive(Debug, Clone)]
+pub struct Style {
+    /// `TimeZone`
+    pub time_zone: Tz,
+    /// `extra_float_digits`: above 0 means as many as lead back to the same number.
+    pub extra_float_digits: i32,
+    /// Whether `bytea_output` is `escape` rather than `hex`.
+    pub bytea_escape: bool,
+    /// `IntervalStyle`
+    pub interval_style: IntervalStyle,
+    /// The second half of `DateStyle`, for input; output is always ISO.
+    pub date_order: DateOrder,
+    /// The start of the transaction in microseconds from 1970, for `now`, `today` and their kin.
+    pub now: Option<i64>,
+    /// Who knows the names of what oids stand for.
+    pub names: Option<Arc<dyn Names>>,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self {
+            time_zone: Tz::UTC,
+            extra_float_digits: 1,
+            bytea_escape: false,
+            interval_style: IntervalStyle::default(),
+            date_order: DateOrder::default(),
+            now: None,
+            names: None,
+        }
+    }
+}
+
+/// The names of what `regclass` and its kin stand for.
+pub trait Names: fmt::Debug + Send + Sync {
+    /// The name of an oid as PostgreSQL prints it; `None` prints the number.
+    fn name(&self, kind: RegKind, oid: u32) -> Option<String>;
+    /// The oid of a name; `None` where there is none such.
+    fn oid(&self, kind: RegKind, name: &str) -> Option<u32>;
+}
+
+/// The order in which `1/2/2024` names day and month.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DateOrder {
+    /// Month, day, year.
+    #[default]
+    Mdy,
+    /// Day, month, year.
+    Dmy,
+    /// Year, month, day.
+    Ymd,
+}
+
+impl fmt::Display for DateOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mdy => "MDY",
+            Self::Dmy => "DMY",
+            Self::Ymd => "YMD",
+        })
+    }
+}
+
+/// How intervals are written: the setting `IntervalStyle`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IntervalStyle {
+    /// `1 day 02:03:04`
+    #[default]
+    Postgres,
+    /// `@ 1 day 2 hours 3 mins 4 secs`
+    PostgresVerbose,
+    /// `1 2:03:04`
+    SqlStandard,
+    /// `P1DT2H3M4S`
+    Iso8601,
+}

@@ -1,0 +1,51 @@
+//! Roles, and what they may.
+
+use crate::{
+    error::{Error, Result},
+    sql::{cursor::Cursor, utility::RoleOptions},
+};
+
+pub(super) fn role_options(cursor: &mut Cursor<'_>) -> Result<RoleOptions> {
+    let mut options = RoleOptions::default();
+    while let Some(word) = cursor.word() {
+        cursor.skip();
+        match word.as_str() {
+            "SUPERUSER" => options.superuser = Some(true),
+            "NOSUPERUSER" => options.superuser = Some(false),
+            "LOGIN" => options.login = Some(true),
+            "NOLOGIN" => options.login = Some(false),
+            "ENCRYPTED" => {
+                cursor.expect("PASSWORD")?;
+                options.password = Some(Some(cursor.string()?));
+            }
+            "PASSWORD" => {
+                let none = cursor.accept("NULL");
+                options.password = Some(if none { None } else { Some(cursor.string()?) });
+            }
+            // Rights that Nearlake does not tell apart: only a superuser makes roles and databases.
+            "CREATEDB" | "NOCREATEDB" | "CREATEROLE" | "NOCREATEROLE" | "INHERIT" | "NOINHERIT"
+            | "REPLICATION" | "NOREPLICATION" | "BYPASSRLS" | "NOBYPASSRLS" | "CREATEUSER"
+            | "NOCREATEUSER" => {}
+            "CONNECTION" => {
+                cursor.expect("LIMIT")?;
+                cursor.integer()?;
+            }
+            "VALID" => {
+                cursor.expect("UNTIL")?;
+                return Err(cursor.unsupported("VALID UNTIL"));
+            }
+            _ => {
+                return Err(cursor.here(Error::unsupported(format!(
+                    "role option {} is not supported",
+                    word.to_lowercase()
+                ))));
+            }
+        }
+    }
+    Ok(options)
+}
+
+/// A role's name; `current_user` and kin stay as they are written.
+pub(super) fn owner(cursor: &mut Cursor<'_>) -> Result<String> {
+    cursor.identifier()
+}

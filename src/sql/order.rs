@@ -1,0 +1,130 @@
+//! ORDER BY around a set operation, LIMIT and OFFSET.
+
+use crate::{
+    error::{Error, Result, SqlState},
+    pgtype::PgType,
+    sql::{
+        binder::{Binder, Place, build},
+        coerce::Reason,
+        tokens::fold,
+        typed::{Rows, Typed},
+    },
+};
+use datafusion::{
+    common::ScalarValue,
+    logical_expr::{Expr, LogicalPlanBuilder, expr::Sort as SortExpr},
+    sql::sqlparser::ast::{self, Spanned},
+};
+
+impl Binder<'_> {
+    /// ORDER BY around a set operation: by output columns alone.
+    pub(super) fn order_rows(&mut self, rows: Rows, order: &[ast::OrderByExpr]) -> Result<Rows> {
+        if order.is_empty() {
+            return Ok(rows);
+        }
+        let mut sorts = Vec::new();
+        for by in order {
+            let column = match &by.expr {
+                ast::Expr::Identifier(ident) => {
+                    let name = fold(ident);
+                    rows.columns.iter().position(|column| column.name == name)
+                }
+                ast::Expr::Value(value) => match &value.value {
+                    ast::Value::Number(digits, _) => digits
+                        .parse::<usize>()
+                        .ok()
+                        .and_then(|n| n.checked_sub(1))
+                        .filter(|n| *n < rows.columns.len()),
+                    _ => None,
+                },
+                _ => None,
+            };
+            let Some(column) = column else {
+                let error = Error::unsupported(
+                    "ORDER BY of a UNION, INTERSECT, EXCEPT or VALUES takes output columns",
+                )
+                .hint("Order by a column's name or number, or put the query into FROM.");
+                return Err(self.at(error, by.expr.span()));
+            };
+            sorts.push(sort(Expr::Column(rows.columns[column].column.clone()), &by.options));
+        }
+        let plan = build(LogicalPlanBuilder::from(rows.plan).sort(sorts))?;
+        Ok(Rows { plan, ..rows })
+    }
+
+    pub(crate) fn limited(&mut self, rows: Rows, query: &ast::Query) -> Result<Rows> {
+        let (mut fetch, mut skip) = (None, None);
+        match &query.limit_clause {
+            Some(ast::LimitClause::LimitOffset { limit, offset, .. }) => {
+                fetch = limit.as_ref();
+                skip = offset.as_ref().map(|offset| &offset.value);
+            }
+            Some(ast::LimitClause::OffsetCommaLimit { .. }) => {
+                return Err(Error::new(
+                    SqlState::SYNTAX_ERROR,
+                    "LIMIT #,# syntax is not supported",
+                )
+                .hint("Use separate LIMIT and OFFSET clauses."));
+            }
+            None => {}
+        }
+        let one = Typed::literal(ScalarValue::Int64(Some(1)), PgType::Int8);
+        let mut fetch = match fetch {
+            Some(limit) => Some(self.row_count(limit, "LIMIT")?),
+            None => None,
+        };
+        if let Some(clause) = &query.fetch {
+            if clause.with_ties || clause.percent {
+                return Err(Error::unsupported("FETCH … WITH TIES is not supported"));
+            }
+            fetch = Some(match &clause.quantity {
+                Some(quantity) => self.row_count(quantity, "LIMIT")?,
+                None => one,
+            });
+        }
+        let skip = match skip {
+            Some(skip) => Some(self.row_count(skip, "OFFSET")?),
+            None => None,
+        };
+        let is_null = |count: &Option<Typed>| count.as_ref().is_none_or(Typed::is_null);
+        if is_null(&fetch) && is_null(&skip) {
+            return Ok(rows);
+        }
+        let plan = build(LogicalPlanBuilder::from(rows.plan).limit_by_expr(
+            skip.filter(|count| !count.is_null()).map(|count| count.expr),
+            fetch.filter(|count| !count.is_null()).map(|count| count.expr),
+        ))?;
+        Ok(Rows { plan, ..rows })
+    }
+
+    fn row_count(&mut self, expr: &ast::Expr, clause: &'static str) -> Result<Typed> {
+        let outer = std::mem::take(&mut self.scopes);
+        let typed = self.in_place(Place::plain(clause), |binder| binder.expr(expr));
+        self.scopes = outer;
+        let typed = typed.map_err(|error| match error.state() {
+            SqlState::UNDEFINED_COLUMN => Error::new(
+                SqlState::INVALID_COLUMN_REFERENCE,
+                format!("argument of {clause} must not contain variables"),
+            ),
+            _ => error,
+        })?;
+        let typed = self.coerce(typed, &PgType::Int8, Reason::Assignment)?;
+        if let Expr::Literal(ScalarValue::Int64(Some(count)), _) = &typed.expr
+            && *count < 0
+        {
+            let state = if clause == "LIMIT" {
+                SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE
+            } else {
+                SqlState::INVALID_ROW_COUNT_IN_OFFSET_CLAUSE
+            };
+            return Err(Error::new(state, format!("{clause} must not be negative")));
+        }
+        Ok(typed)
+    }
+}
+
+/// A sort key: NULL is greater than everything.
+pub(crate) fn sort(expr: Expr, options: &ast::OrderByOptions) -> SortExpr {
+    let asc = options.asc.unwrap_or(true);
+    SortExpr::new(expr, asc, options.nulls_first.unwrap_or(!asc))
+}
