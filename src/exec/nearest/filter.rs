@@ -2,8 +2,9 @@
 //!
 //! A clause is a list of conditions, each over the columns that it names. For one run every part
 //! that names none of the table's (a parameter, `now()`, a subquery's answer, a column of the outer
-//! row) becomes the value that it has; what is left answers the same for a row for ever, since rows never change. So what a condition answered
-//! for a group of a segment is kept ([`Answers`]), and a filter that comes again reads nothing.
+//! row) becomes the value that it has; what is left answers the same for a row for ever, since rows
+//! never change. So what a condition answered for a group of a segment is kept ([`Answers`]), and a
+//! filter that comes again reads nothing.
 
 use super::answers::{Answer, Answers, Condition};
 use crate::{

@@ -40,7 +40,12 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use std::{cmp::Ordering, collections::HashMap, collections::VecDeque, fmt, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::Arc,
+};
 use tracing::Instrument as _;
 
 /// Outer rows that are searched for at a time.
@@ -375,7 +380,7 @@ impl Run {
             let search = async move { searcher.nearest(question).await };
             // In a task of its own, so that it computes beside the others.
             async move {
-                let ended = SpawnedTask::spawn(search.in_current_span()).join_unwind().await;
+                let ended = SpawnedTask::spawn(search).join_unwind().await;
                 ended.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
             }
         });

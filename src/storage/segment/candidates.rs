@@ -2,7 +2,7 @@
 //! that are not in memory, and looks into them. Most segments have none, and a hot one has all of
 //! them in the cache, so that a lookup mostly waits for nothing.
 
-use super::{Segment, keys, side::Span};
+use super::{Segment, keys, span::Span};
 use crate::{
     error::Result,
     ids::{Oid, RowId},
