@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "nearlake/src/index/ffi/bridge.rs.h"
+#include "nearlake/src/index/ffi.rs.h"
 
 namespace nearlake {
 namespace {
