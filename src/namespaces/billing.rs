@@ -3,7 +3,6 @@
 //! A query looks at its whole namespace, as far as the one who asks can know. A write by a filter is a
 //! query as well; one under a condition looks at the documents that it names.
 
-use super::{Namespaces, query::Found, shape::Shape};
 use crate::storage::table::TableState;
 use serde::Serialize;
 
@@ -66,18 +65,6 @@ impl Size {
 pub(super) fn share(bytes: u64, count: u64, all: u64) -> u64 {
     let part = u128::from(bytes) * u128::from(count.min(all)) / u128::from(all.max(1));
     u64::try_from(part).unwrap_or(u64::MAX)
-}
-
-impl Namespaces {
-    /// What queries read and gave.
-    pub(super) fn billing(&self, shape: &Shape, found: &[Found]) -> QueryBilling {
-        let state = self.engine.states().snapshot();
-        let bytes = shape.table.as_ref().map_or(0, |table| state.table(table.id).bytes());
-        QueryBilling {
-            billable_logical_bytes_queried: bytes.saturating_mul(found.len() as u64),
-            billable_logical_bytes_returned: found.iter().map(Found::logical_bytes).sum(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -102,6 +102,16 @@ struct Shown {
 }
 
 impl Namespaces {
+    /// What queries read and gave.
+    pub(super) fn billing(&self, shape: &Shape, found: &[Found]) -> QueryBilling {
+        let state = self.engine.states().snapshot();
+        let bytes = shape.table.as_ref().map_or(0, |table| state.table(table.id).bytes());
+        QueryBilling {
+            billable_logical_bytes_queried: bytes.saturating_mul(found.len() as u64),
+            billable_logical_bytes_returned: found.iter().map(Found::logical_bytes).sum(),
+        }
+    }
+
     /// Runs one query in the transaction of `work`.
     pub(super) async fn find(
         &self,
