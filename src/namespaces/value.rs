@@ -10,7 +10,6 @@ use crate::pgtype::{PgType, input::ColumnBuilder, style::Style};
 use arrow::array::ArrayRef;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
-use half::f16;
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -61,8 +60,7 @@ fn named(attribute: &Attribute) -> String {
 struct Builder {
     column: ColumnBuilder,
     kind: AttributeType,
-    half: bool,
-    scratch: Vec<u8>,
+    vector: Floats,
     text: String,
 }
 
@@ -70,9 +68,8 @@ impl Builder {
     fn new(column: &PgType, kind: AttributeType) -> Self {
         Self {
             column: ColumnBuilder::new(column, &Style::default()),
-            half: matches!(column, PgType::Halfvec(_)),
             kind,
-            scratch: Vec::new(),
+            vector: Floats::default(),
             text: String::new(),
         }
     }
@@ -92,8 +89,9 @@ impl Builder {
                 list(kind, values, &mut self.text)?;
             }
             AttributeType::Vector { dims, .. } => {
-                vector(value, dims, self.half, &mut self.scratch)?;
-                return Ok(self.column.push_binary(&self.scratch)?);
+                self.vector.read(value)?;
+                check_vector(&self.vector.values, dims)?;
+                return Ok(self.column.push_vector(&self.vector.values)?);
             }
             AttributeType::Sparse => sparse(value, &mut self.text)?,
             AttributeType::Other => match value {
@@ -237,37 +235,60 @@ pub(super) fn datetime(text: &str) -> Answer<DateTime<Utc>> {
     })
 }
 
-/// The numbers of a dense vector: an array, or base64 of little-endian single precision.
-pub(super) fn floats(value: &Value) -> Answer<Vec<f32>> {
-    match value {
-        Value::Array(values) => values
-            .iter()
-            .map(|value| {
-                let number = value.as_f64().ok_or_else(|| unexpected(value, "a number"))?;
-                #[expect(clippy::cast_possible_truncation, reason = "vectors are single precision")]
-                Ok(number as f32)
-            })
-            .collect(),
-        Value::String(text) => {
-            let bytes = STANDARD
-                .decode(text)
-                .map_err(|error| Fault::invalid(format!("invalid base64 of a vector: {error}")))?;
-            let (floats, rest) = bytes.as_chunks::<4>();
-            if !rest.is_empty() {
-                return Err(Fault::invalid(format!(
-                    "invalid base64 of a vector: {} bytes are not whole numbers of 4 bytes",
-                    bytes.len()
-                )));
+/// The numbers of one dense vector after the other, in the same memory.
+#[derive(Debug, Default)]
+struct Floats {
+    values: Vec<f32>,
+    bytes: Vec<u8>,
+}
+
+impl Floats {
+    /// Reads an array, or base64 of little-endian single precision.
+    fn read(&mut self, value: &Value) -> Answer<()> {
+        self.values.clear();
+        match value {
+            Value::Array(values) => {
+                for value in values {
+                    let number = value.as_f64().ok_or_else(|| unexpected(value, "a number"))?;
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        reason = "vectors are single precision"
+                    )]
+                    self.values.push(number as f32);
+                }
+                Ok(())
             }
-            Ok(floats.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+            Value::String(text) => self.decode(text),
+            other => Err(unexpected(other, "a vector: an array of numbers, or base64")),
         }
-        other => Err(unexpected(other, "a vector: an array of numbers, or base64")),
+    }
+
+    fn decode(&mut self, text: &str) -> Answer<()> {
+        self.bytes.clear();
+        STANDARD
+            .decode_vec(text, &mut self.bytes)
+            .map_err(|error| Fault::invalid(format!("invalid base64 of a vector: {error}")))?;
+        let (floats, rest) = self.bytes.as_chunks::<4>();
+        if !rest.is_empty() {
+            return Err(Fault::invalid(format!(
+                "invalid base64 of a vector: {} bytes are not whole numbers of 4 bytes",
+                self.bytes.len()
+            )));
+        }
+        self.values.extend(floats.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+        Ok(())
     }
 }
 
-/// A dense vector in pgvector's binary form.
-fn vector(value: &Value, dims: Option<u16>, half: bool, out: &mut Vec<u8>) -> Answer<()> {
-    let floats = floats(value)?;
+/// The numbers of a dense vector: an array, or base64 of little-endian single precision.
+pub(super) fn floats(value: &Value) -> Answer<Vec<f32>> {
+    let mut floats = Floats::default();
+    floats.read(value)?;
+    Ok(floats.values)
+}
+
+/// Refuses a dense vector of other dimensions, and numbers that no distance can be told of.
+fn check_vector(floats: &[f32], dims: Option<u16>) -> Answer<()> {
     if let Some(dims) = dims
         && floats.len() != usize::from(dims)
     {
@@ -276,23 +297,8 @@ fn vector(value: &Value, dims: Option<u16>, half: bool, out: &mut Vec<u8>) -> An
             floats.len()
         )));
     }
-    let length = u16::try_from(floats.len()).map_err(|_| {
-        Fault::invalid(format!("invalid vector: {} dimensions are too many", floats.len()))
-    })?;
-    if floats.iter().any(|float| !float.is_finite()) {
+    if !floats.iter().all(|float| float.is_finite()) {
         return Err(Fault::invalid("invalid vector: its numbers must be finite"));
-    }
-    out.clear();
-    out.extend(length.to_be_bytes());
-    out.extend([0, 0]);
-    if half {
-        floats.iter().for_each(|&float| out.extend(f16::from_f32(float).to_be_bytes()));
-    } else {
-        out.resize(4 + 4 * floats.len(), 0);
-        let (places, _) = out[4..].as_chunks_mut::<4>();
-        for (place, float) in places.iter_mut().zip(&floats) {
-            *place = float.to_be_bytes();
-        }
     }
     Ok(())
 }

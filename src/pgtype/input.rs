@@ -297,6 +297,22 @@ impl ColumnBuilder {
         Ok(())
     }
 
+    /// Appends a dense vector from its elements, each as near as the type has it.
+    ///
+    /// # Errors
+    /// What pgvector's casts from arrays raise. Internal where the column is of another type.
+    pub fn push_vector(&mut self, elements: &[f32]) -> Result<()> {
+        match &mut self.slot {
+            Slot::Vector(vectors) => {
+                vectors.push(|dims, out| vector::from_reals(elements, dims, out))
+            }
+            Slot::Halfvec(vectors) => {
+                vectors.push(|dims, out| vector::from_reals(elements, dims, out))
+            }
+            _ => Err(Error::internal(format!("{} is no dense vector", self.kind))),
+        }
+    }
+
     /// Appends a value from its binary form.
     ///
     /// # Errors

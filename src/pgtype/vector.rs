@@ -185,6 +185,20 @@ pub(super) fn parse_binary<T: Element>(
     if rest.is_empty() { Ok(dims) } else { Err(bad_binary()) }
 }
 
+/// Appends reals as elements; tells how many they are.
+pub(super) fn from_reals<T: Element>(
+    reals: &[f32],
+    expected: Option<u16>,
+    out: &mut Vec<T>,
+) -> Result<usize> {
+    check_dims::<T>(reals.len())?;
+    check_expected(expected, reals.len())?;
+    let begin = out.len();
+    out.extend(reals.iter().map(|&real| T::near(real)));
+    out[begin..].iter().try_for_each(|&value| check_element(value))?;
+    Ok(reals.len())
+}
+
 /// Writes `[1,2,3]`.
 pub(super) fn write<T: Element>(values: &[T], out: &mut Vec<u8>) {
     out.reserve(values.len() * 12 + 2);

@@ -217,6 +217,9 @@ fn sized(out: &mut Vec<u8>, part: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Re
 
 fn encode_rows(rows: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
     let failed = |error| Error::internal("could not write rows to the log").source(error);
+    let bytes = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size());
+    // Nearly all of it; the rest of the record is small.
+    out.reserve(bytes.sum::<std::result::Result<usize, _>>().map_err(failed)?);
     let mut writer = StreamWriter::try_new(out, &rows.schema()).map_err(failed)?;
     writer.write(rows).map_err(failed)?;
     writer.finish().map_err(failed)
