@@ -173,7 +173,7 @@ states! {
     ADMIN_SHUTDOWN b"57P01" Unavailable,
     CANNOT_CONNECT_NOW b"57P03" Unavailable,
     IO_ERROR b"58030" Unavailable,
-    UNDEFINED_FILE b"58P01" Corrupt,
+    UNDEFINED_FILE b"58P01" NotFound,
     SNAPSHOT_TOO_OLD b"72000" Conflict,
     CONFIG_FILE_ERROR b"F0000" Invalid,
     LOCK_FILE_EXISTS b"F0001" Conflict,
@@ -257,9 +257,14 @@ impl Error {
     /// A newer process writes here.
     #[must_use]
     pub fn fenced(message: impl Into<String>) -> Self {
-        let mut error = Self::new(SqlState::ADMIN_SHUTDOWN, message);
-        error.0.kind = ErrorKind::Fenced;
-        error
+        Self::new(SqlState::ADMIN_SHUTDOWN, message).of_kind(ErrorKind::Fenced)
+    }
+
+    /// Sorts it in with others than its condition's.
+    #[must_use]
+    pub fn of_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
     }
 
     /// Says more about the fault.

@@ -5,7 +5,7 @@
 //! computed by the optimiser either, since the plan outlives the statement: such calls are held
 //! as further parameters meanwhile, and put back after.
 
-use crate::sql::{nearest::Nearest, nearest_join::NearestJoin};
+use crate::sql::{near::Near, nearest::Nearest, nearest_join::NearestJoin};
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::{
     common::{
@@ -152,9 +152,9 @@ impl Held {
                     return Ok(Transformed::no(LogicalPlan::Extension(Extension { node })));
                 };
                 let map = |expr: &Expr| Ok(expr.clone().transform_down(&mut put_back)?.data);
-                let filters = nearest.filters.iter().map(map).collect::<Result<_>>()?;
-                let nearest = Nearest { filters, ..nearest.clone() };
-                let node = Arc::new(nearest);
+                let filters = nearest.near.filters.iter().map(map).collect::<Result<_>>()?;
+                let near = Near { filters, ..nearest.near.clone() };
+                let node = Arc::new(Nearest { near, ..nearest.clone() });
                 Ok(Transformed::yes(LogicalPlan::Extension(Extension { node })))
             }
             // DataFusion computes these when it plans.

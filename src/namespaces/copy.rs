@@ -10,7 +10,7 @@ use super::{
     schema::{self, Change, Wanted},
     shape::Shape,
     work::Done,
-    write::WriteAnswer,
+    written::WriteAnswer,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};

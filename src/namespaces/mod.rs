@@ -9,7 +9,8 @@
 //!   request      the shapes of requests                      what serde says is what clients read
 //!   shape        a namespace as the catalog shows it         schema: what is declared, and DDL
 //!   value, cell  JSON becomes columns, columns become JSON   attribute: the types of both worlds
-//!   documents    a write's rows and columns together         write: upserts, patches, deletes
+//!   vectors      those of JSON                               json: what it has instead of what is expected
+//!   documents    a write's rows and columns together         write, writer, written: upserts, patches, deletes
 //!   filter, rank conditions and orders in SQL                query, aggregate, multi, recall
 //!   webhooks     the SQL of webhooks, for clients that speak JSON
 //!   config       all of how a namespace is, in one place
@@ -30,6 +31,7 @@ mod embed;
 mod fault;
 mod filter;
 mod glob;
+mod json;
 mod manage;
 mod multi;
 mod names;
@@ -41,10 +43,13 @@ mod schema;
 mod shape;
 mod sql;
 mod value;
+mod vectors;
 mod warm;
 mod webhooks;
 mod work;
 mod write;
+mod writer;
+mod written;
 
 pub use billing::{QueryBilling, WriteBilling};
 pub use cell::VectorEncoding;
@@ -60,7 +65,7 @@ pub use request::{
 };
 pub use warm::Warming;
 pub use webhooks::{DeadLetters, Deliveries, NewWebhook, WebhookAction, WebhookPatch};
-pub use write::{WriteAnswer, WritePerformance};
+pub use written::{WriteAnswer, WritePerformance};
 
 use crate::{clock::SharedClock, session::Engine};
 use background::{Changes, Operations, Tasks};

@@ -106,7 +106,7 @@ impl Namespaces {
             answer.avg_ann_count += share * found_count;
             answer.avg_exhaustive_count += share * true_count;
             if let Some(truths) = &mut answer.ground_truth {
-                let floats = super::value::floats(&vector)?;
+                let floats = super::vectors::floats(&vector)?;
                 truths.push(Truth { query_vector: Cell::Vector(floats), nearest_neighbors: truth });
             }
         }

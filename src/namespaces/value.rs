@@ -3,12 +3,13 @@
 use super::{
     attribute::{AttributeType, Scalar},
     fault::{Answer, Fault},
+    json::{string, unexpected, whole},
     names::{VECTOR, shortened},
     shape::Attribute,
+    vectors::{Floats, check_vector, floats, sparse},
 };
 use crate::pgtype::{PgType, input::ColumnBuilder, style::Style};
 use arrow::array::ArrayRef;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -17,8 +18,6 @@ use std::fmt::Write as _;
 const ID_BYTES_MAX: usize = 64;
 /// The longest value of an attribute.
 const VALUE_BYTES_MAX: usize = 8 << 20;
-/// The most elements of a sparse vector that are not zero.
-const SPARSE_ELEMENTS_MAX: usize = 1024;
 
 /// Values of one attribute as a column.
 pub(super) fn column<'v>(
@@ -123,24 +122,6 @@ impl Builder {
     }
 }
 
-/// What JSON has there instead.
-fn unexpected(value: &Value, expected: &str) -> Fault {
-    let found = match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(value) => format!("boolean `{value}`"),
-        Value::Number(value) if value.is_f64() => format!("floating point `{value}`"),
-        Value::Number(value) => format!("integer `{value}`"),
-        Value::String(text) => format!("string \"{}\"", shortened(text)),
-        Value::Array(_) => "sequence".to_owned(),
-        Value::Object(_) => "map".to_owned(),
-    };
-    Fault::invalid(format!("invalid type: {found}, expected {expected}"))
-}
-
-fn string(value: &Value) -> Answer<&str> {
-    value.as_str().ok_or_else(|| unexpected(value, "a string"))
-}
-
 /// Appends a value as PostgreSQL reads it.
 fn scalar(kind: Scalar, value: &Value, out: &mut String) -> Answer<()> {
     match kind {
@@ -175,15 +156,6 @@ fn scalar(kind: Scalar, value: &Value, out: &mut String) -> Answer<()> {
         }
     }
     Ok(())
-}
-
-/// A number without a fraction that JSON has as a float, such as `3.0`.
-fn whole(value: &Value) -> Option<i128> {
-    // Up to here floats have all whole numbers.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let float = value.as_f64().filter(|_| value.is_f64())?;
-    #[expect(clippy::cast_possible_truncation, reason = "it is whole and within bounds")]
-    (float.fract() == 0.0 && float.abs() <= EXACT).then_some(float as i128)
 }
 
 /// Appends values as an array of PostgreSQL.
@@ -233,113 +205,6 @@ pub(super) fn datetime(text: &str) -> Answer<DateTime<Utc>> {
     midnight.map(|midnight| midnight.and_utc()).ok_or_else(|| {
         Fault::invalid(format!("invalid datetime \"{}\", expected ISO 8601", shortened(text)))
     })
-}
-
-/// The numbers of one dense vector after the other, in the same memory.
-#[derive(Debug, Default)]
-struct Floats {
-    values: Vec<f32>,
-    bytes: Vec<u8>,
-}
-
-impl Floats {
-    /// Reads an array, or base64 of little-endian single precision.
-    fn read(&mut self, value: &Value) -> Answer<()> {
-        self.values.clear();
-        match value {
-            Value::Array(values) => {
-                for value in values {
-                    let number = value.as_f64().ok_or_else(|| unexpected(value, "a number"))?;
-                    #[expect(
-                        clippy::cast_possible_truncation,
-                        reason = "vectors are single precision"
-                    )]
-                    self.values.push(number as f32);
-                }
-                Ok(())
-            }
-            Value::String(text) => self.decode(text),
-            other => Err(unexpected(other, "a vector: an array of numbers, or base64")),
-        }
-    }
-
-    fn decode(&mut self, text: &str) -> Answer<()> {
-        self.bytes.clear();
-        STANDARD
-            .decode_vec(text, &mut self.bytes)
-            .map_err(|error| Fault::invalid(format!("invalid base64 of a vector: {error}")))?;
-        let (floats, rest) = self.bytes.as_chunks::<4>();
-        if !rest.is_empty() {
-            return Err(Fault::invalid(format!(
-                "invalid base64 of a vector: {} bytes are not whole numbers of 4 bytes",
-                self.bytes.len()
-            )));
-        }
-        self.values.extend(floats.iter().map(|bytes| f32::from_le_bytes(*bytes)));
-        Ok(())
-    }
-}
-
-/// The numbers of a dense vector: an array, or base64 of little-endian single precision.
-pub(super) fn floats(value: &Value) -> Answer<Vec<f32>> {
-    let mut floats = Floats::default();
-    floats.read(value)?;
-    Ok(floats.values)
-}
-
-/// Refuses a dense vector of other dimensions, and numbers that no distance can be told of.
-fn check_vector(floats: &[f32], dims: Option<u16>) -> Answer<()> {
-    if let Some(dims) = dims
-        && floats.len() != usize::from(dims)
-    {
-        return Err(Fault::invalid(format!(
-            "invalid vector: expected {dims} dimensions, got {}",
-            floats.len()
-        )));
-    }
-    if !floats.iter().all(|float| float.is_finite()) {
-        return Err(Fault::invalid("invalid vector: its numbers must be finite"));
-    }
-    Ok(())
-}
-
-/// A sparse vector as pgvector writes it, which counts dimensions from 1.
-fn sparse(value: &Value, out: &mut String) -> Answer<()> {
-    let Value::Object(elements) = value else {
-        return Err(unexpected(value, "a sparse vector: a map from dimension to weight"));
-    };
-    if elements.len() > SPARSE_ELEMENTS_MAX {
-        return Err(Fault::invalid(format!(
-            "invalid sparse vector: {} elements, more than {SPARSE_ELEMENTS_MAX}",
-            elements.len()
-        )));
-    }
-    let mut ordered = Vec::with_capacity(elements.len());
-    for (dimension, weight) in elements {
-        let place = dimension.parse::<u32>().ok().filter(|&at| at < crate::vector::SPARSE_DIMS_MAX);
-        let place = place.ok_or_else(|| {
-            Fault::invalid(format!(
-                "invalid sparse vector: \"{}\" is no dimension below {}",
-                shortened(dimension),
-                crate::vector::SPARSE_DIMS_MAX
-            ))
-        })?;
-        let weight = weight.as_f64().ok_or_else(|| unexpected(weight, "a number"))?;
-        if weight != 0.0 {
-            ordered.push((place, weight));
-        }
-    }
-    ordered.sort_unstable_by_key(|&(place, _)| place);
-    if ordered.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-        return Err(Fault::invalid("invalid sparse vector: a dimension is there twice"));
-    }
-    out.push('{');
-    for (at, (place, weight)) in ordered.into_iter().enumerate() {
-        let comma = if at > 0 { "," } else { "" };
-        let _ = write!(out, "{comma}{}:{weight:?}", place + 1);
-    }
-    let _ = write!(out, "}}/{}", crate::vector::SPARSE_DIMS_MAX);
-    Ok(())
 }
 
 /// Refuses what cannot be an id, and says by which text ids are equal.

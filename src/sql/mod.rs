@@ -39,6 +39,7 @@ mod generated;
 mod group;
 mod items;
 mod names;
+pub mod near;
 pub mod nearest;
 pub mod nearest_join;
 mod operators;

@@ -6,55 +6,34 @@
 //! another, in the order of the outer rows. The table is an input, so that whoever optimises a plan
 //! sees the types of its columns, and which of them are wanted; it is not read as a whole.
 
-use super::nearest::{Bound, DISTANCE_COLUMN};
-use crate::{catalog::Table, ids::ColumnId, vector::Metric};
+use super::near::{Bound, DISTANCE_COLUMN, Near};
 use arrow::datatypes::{DataType, Field};
 use datafusion::{
     common::{DFSchema, DFSchemaRef, DataFusionError, Result, ScalarValue, TableReference},
     logical_expr::{
-        Expr, Extension, Filter, LogicalPlan, TableSource, UserDefinedLogicalNodeCore,
+        Expr, Extension, Filter, LogicalPlan, UserDefinedLogicalNodeCore,
         expr::Sort as SortExpr,
         utils::{conjunction, split_conjunction},
     },
 };
-use std::{
-    cmp::Ordering,
-    fmt,
-    hash::{Hash, Hasher},
-    sync::Arc,
-};
+use std::{cmp::Ordering, fmt, sync::Arc};
 
 /// Each outer row with its nearest rows of a table.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct NearestJoin {
     /// The outer rows.
     pub outer: LogicalPlan,
     /// The table's rows, and of its columns those that come out.
     pub rows: LogicalPlan,
-    /// The table.
-    pub table: Arc<Table>,
-    /// Its rows under all of its columns.
-    pub source: Arc<dyn TableSource>,
-    /// Their qualifier.
-    pub name: TableReference,
-    /// The vector column.
-    pub column: ColumnId,
-    /// What nearness means.
-    pub metric: Metric,
-    /// The vector that rows are to be near to: an expression over the outer columns.
-    pub query: Expr,
+    /// Which rows; its expressions are over the outer columns, but for the filters, which are over
+    /// both inputs.
+    pub near: Near,
     /// How many of the nearest rows are passed over, for each outer row.
     pub skip: Option<Expr>,
     /// How many rows follow, at most.
     pub fetch: Expr,
     /// What orders rows at the same distance, over both inputs.
     pub further: Vec<SortExpr>,
-    /// Rows farther than this are left out; over the outer columns.
-    pub within: Option<Bound>,
-    /// Rows nearer than this are left out, and do not count; over the outer columns.
-    pub beyond: Option<Bound>,
-    /// What rows must meet, all of it, over both inputs.
-    pub filters: Vec<Expr>,
     /// For a left join: the column that tells whether there is a row at all. An outer row without one
     /// comes once, with NULL in the table's columns.
     pub found: Option<String>,
@@ -134,36 +113,9 @@ impl fmt::Debug for NearestJoin {
     }
 }
 
-impl PartialEq for NearestJoin {
-    fn eq(&self, other: &Self) -> bool {
-        self.table.id == other.table.id
-            && (self.column, self.metric, &self.name) == (other.column, other.metric, &other.name)
-            && (&self.outer, &self.rows) == (&other.outer, &other.rows)
-            && (&self.query, &self.filters) == (&other.query, &other.filters)
-            && (&self.skip, &self.fetch, &self.further)
-                == (&other.skip, &other.fetch, &other.further)
-            && (&self.within, &self.beyond) == (&other.within, &other.beyond)
-            && self.found == other.found
-    }
-}
-
-impl Eq for NearestJoin {}
-
 impl PartialOrd for NearestJoin {
     fn partial_cmp(&self, _: &Self) -> Option<Ordering> {
         None
-    }
-}
-
-impl Hash for NearestJoin {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.table.id.hash(state);
-        (self.column, self.metric, &self.name).hash(state);
-        (&self.outer, &self.rows).hash(state);
-        (&self.query, &self.filters).hash(state);
-        (&self.skip, &self.fetch, &self.further).hash(state);
-        (&self.within, &self.beyond).hash(state);
-        self.found.hash(state);
     }
 }
 
@@ -181,24 +133,18 @@ impl UserDefinedLogicalNodeCore for NearestJoin {
     }
 
     fn expressions(&self) -> Vec<Expr> {
-        let mut all = vec![self.query.clone(), self.fetch.clone()];
+        let mut all = vec![self.near.query.clone(), self.fetch.clone()];
         all.extend(self.skip.clone());
-        all.extend(self.within.iter().chain(&self.beyond).map(|bound| bound.distance.clone()));
+        all.extend(self.near.bounds().map(|bound| bound.distance.clone()));
         all.extend(self.further.iter().map(|sort| sort.expr.clone()));
-        all.extend(self.filters.iter().cloned());
+        all.extend(self.near.filters.iter().cloned());
         all
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let column = self.table.column_by_id(self.column).map_or("?", |column| &column.name);
-        write!(
-            f,
-            "NearestJoin: {}.{column} {} {}",
-            self.table.name,
-            self.metric.operator(),
-            self.query
-        )?;
-        write!(f, " k={}", self.fetch)?;
+        f.write_str("NearestJoin: ")?;
+        self.near.fmt_order(f)?;
+        write!(f, " {} k={}", self.near.query, self.fetch)?;
         if let Some(skip) = &self.skip {
             write!(f, " behind {skip}")?;
         }
@@ -206,16 +152,7 @@ impl UserDefinedLogicalNodeCore for NearestJoin {
             let further: Vec<String> = self.further.iter().map(ToString::to_string).collect();
             write!(f, " then by [{}]", further.join(", "))?;
         }
-        if let Some(Bound { distance, inclusive }) = &self.within {
-            write!(f, " within{}{distance}", if *inclusive { "<=" } else { "<" })?;
-        }
-        if let Some(Bound { distance, inclusive }) = &self.beyond {
-            write!(f, " beyond{}{distance}", if *inclusive { ">=" } else { ">" })?;
-        }
-        if !self.filters.is_empty() {
-            let filters: Vec<String> = self.filters.iter().map(ToString::to_string).collect();
-            write!(f, " filters=[{}]", filters.join(", "))?;
-        }
+        self.near.fmt_conditions(f)?;
         f.write_str(if self.found.is_some() { " or none" } else { "" })
     }
 
@@ -232,24 +169,13 @@ impl UserDefinedLogicalNodeCore for NearestJoin {
             });
             bound.transpose()
         };
-        let (within, beyond) = (bound(&self.within)?, bound(&self.beyond)?);
+        let (within, beyond) = (bound(&self.near.within)?, bound(&self.near.beyond)?);
         let sorted = |sort: &SortExpr| Ok(SortExpr { expr: next()?, ..sort.clone() });
         let further = self.further.iter().map(sorted).collect::<Result<_>>()?;
         let filters = exprs.collect();
         let schema = Self::schema_of(&outer, &rows, self.found.as_ref())?;
-        Ok(Self {
-            outer,
-            rows,
-            query,
-            fetch,
-            skip,
-            within,
-            beyond,
-            further,
-            filters,
-            schema,
-            ..self.clone()
-        })
+        let near = Near { query, within, beyond, filters, ..self.near.clone() };
+        Ok(Self { outer, rows, near, fetch, skip, further, schema, ..self.clone() })
     }
 
     fn necessary_children_exprs(&self, wanted: &[usize]) -> Option<Vec<Vec<usize>>> {

@@ -27,7 +27,8 @@ use crate::{
     ids::ColumnId,
     sql::{
         functions::distance::as_distance,
-        nearest::{ALL, Bound, DISTANCE_COLUMN, Nearest},
+        near::{Bound, DISTANCE_COLUMN, Near},
+        nearest::{ALL, Nearest},
         nearest_join::NearestJoin,
         piecemeal::Piecemeal,
     },
@@ -215,8 +216,11 @@ impl PushDown {
         }
         let within = take_bound(&mut all, order, Side::Above, is_constant);
         let beyond = take_bound(&mut all, order, Side::Below, is_constant);
-        let node = Nearest::new(scan, table, search.column, search.metric, search.query, k, all)?;
-        let node = Nearest { ties: !further.is_empty(), within, beyond, ..node };
+        let Search { column, metric, query } = search;
+        let (source, name) = (Arc::clone(&scan.source), scan.table_name.clone());
+        let near =
+            Near { table, source, name, column, metric, query, within, beyond, filters: all };
+        let node = Nearest::new(scan, near, k, !further.is_empty())?;
         let nearest = LogicalPlan::Extension(Extension { node: Arc::new(node) });
         let rows = rebuild(nearest, scan, &steps, order)?;
         if further.is_empty() {

@@ -10,21 +10,25 @@
 //! modes of GCS, and S3 has no conditional copy.
 
 mod build;
+mod failure;
+mod ranges;
 #[cfg(test)]
 mod tests;
 
 use crate::{
     clock::{Clock, SharedClock},
-    error::{Error, Result, SqlState},
+    error::{Error, Result},
     storage::{cache::RangeCache, paths::ObjectPath, reads},
 };
 use build::Built;
 use bytes::Bytes;
+use failure::{failure, io_kind, is_taken, unknown};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{
     GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
     path::Path as Location,
 };
+use ranges::{coalesce, cut};
 use std::{
     fmt,
     io::ErrorKind as IoKind,
@@ -240,7 +244,7 @@ impl Store {
             } else if self.is_transient(&error) {
                 is_known = false;
             } else if is_known {
-                return Err(self.failure("create", path.as_str(), error));
+                return Err(self.failed("create", path.as_str(), error));
             }
             if !attempts.again().await {
                 self.0.counters.failures.fetch_add(1, Relaxed);
@@ -434,7 +438,7 @@ impl Store {
                 Err(error) if self.is_transient(&error) && attempts.again().await => {
                     tracing::debug!(operation, object, %error, "store request tried again");
                 }
-                Err(error) => return Err(self.failure(operation, object, error)),
+                Err(error) => return Err(self.failed(operation, object, error)),
             }
         }
     }
@@ -452,61 +456,10 @@ impl Store {
     }
 
     /// The error that the caller sees: which object, which operation, and what to do.
-    fn failure(&self, operation: &str, object: &str, error: object_store::Error) -> Error {
-        use object_store::Error as E;
+    fn failed(&self, operation: &str, object: &str, error: object_store::Error) -> Error {
         self.0.counters.failures.fetch_add(1, Relaxed);
-        let failed = |state, why: &str| {
-            Error::new(state, format!("could not {operation} object \"{object}\": {why}"))
-                .detail(error.to_string())
-        };
-        let failed = match (&error, io_kind(&error)) {
-            (_, Some(IoKind::StorageFull | IoKind::QuotaExceeded)) => {
-                failed(SqlState::DISK_FULL, "no space left on device")
-            }
-            (_, Some(IoKind::PermissionDenied)) | (E::PermissionDenied { .. }, _) => {
-                failed(SqlState::INSUFFICIENT_PRIVILEGE, "permission denied")
-            }
-            (_, Some(IoKind::ReadOnlyFilesystem)) => {
-                failed(SqlState::INSUFFICIENT_PRIVILEGE, "the file system is read-only")
-            }
-            (E::Unauthenticated { .. }, _) => failed(
-                SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
-                "the store does not accept the credentials",
-            )
-            .hint("Check GOOGLE_APPLICATION_CREDENTIALS, AWS_… or AZURE_… in the environment."),
-            (E::NotFound { .. }, _) => failed(SqlState::UNDEFINED_FILE, "it does not exist")
-                .hint("Check that the bucket or container exists."),
-            (E::NotSupported { .. } | E::NotImplemented { .. }, _) => {
-                failed(SqlState::FEATURE_NOT_SUPPORTED, "the store does not support it")
-            }
-            _ if self.is_local().is_some() => failed(SqlState::IO_ERROR, "the file system failed"),
-            _ => failed(SqlState::IO_ERROR, "the store is not reachable"),
-        };
-        failed.source(error)
+        failure(operation, object, error, self.is_local().is_some())
     }
-}
-
-/// A conditional write that found the name taken, or crossed another write of it.
-fn is_taken(error: &object_store::Error) -> bool {
-    use object_store::Error as E;
-    matches!(error, E::AlreadyExists { .. } | E::Precondition { .. })
-}
-
-fn unknown(path: &ObjectPath) -> Error {
-    let message = format!("it is not known whether object \"{path}\" was written");
-    Error::new(SqlState::TRANSACTION_RESOLUTION_UNKNOWN, message)
-}
-
-/// The kind of the file system's error at the root of this one, if there is one.
-fn io_kind(error: &object_store::Error) -> Option<IoKind> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            return Some(io.kind());
-        }
-        cause = error.source();
-    }
-    None
 }
 
 /// The tries of one request: how many, since when.
@@ -540,34 +493,4 @@ fn jittered(pause: Duration, clock: &dyn Clock) -> Duration {
     let half = pause / 2;
     let span = u64::try_from(half.as_micros()).unwrap_or(u64::MAX).max(1);
     half + Duration::from_micros(clock.random() % span)
-}
-
-/// Joins ranges that lie at most `gap` apart; the result ascends and covers every range.
-pub(crate) fn coalesce(ranges: &[Range<u64>], gap: u64) -> Vec<Range<u64>> {
-    let mut sorted: Vec<_> = ranges.iter().filter(|r| r.start < r.end).cloned().collect();
-    sorted.sort_unstable_by_key(|range| range.start);
-    let mut merged: Vec<Range<u64>> = Vec::with_capacity(sorted.len());
-    for range in sorted {
-        match merged.last_mut() {
-            Some(last) if range.start <= last.end.saturating_add(gap) => {
-                last.end = last.end.max(range.end);
-            }
-            _ => merged.push(range),
-        }
-    }
-    merged
-}
-
-/// One range out of the merged ones that were read; short where the object was.
-fn cut(merged: &[Range<u64>], found: &[Bytes], range: &Range<u64>) -> Bytes {
-    if range.start >= range.end {
-        return Bytes::new();
-    }
-    let at = merged.partition_point(|m| m.end < range.end);
-    let bytes = &found[at];
-    let place = |offset: u64| {
-        let offset = offset - merged[at].start;
-        usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len())
-    };
-    bytes.slice(place(range.start)..place(range.end))
 }

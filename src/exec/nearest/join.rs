@@ -7,6 +7,7 @@
 
 use super::{
     memo::{Memo, Nearest},
+    pieces,
     search::{Question, Search},
     work::{Base, Work},
 };
@@ -428,7 +429,7 @@ impl Searcher {
         }
         let outer = question.outer.clone();
         let work = Arc::new(Work::new(&self.base, question)?);
-        let mut found = work.find(&self.pool).await?;
+        let mut found = pieces::find(&work, &self.pool).await?;
         if !further.is_empty() {
             found = self.by_further_keys(&outer, found).await?;
         }

@@ -19,7 +19,7 @@
 //!   work      one search: which rows match, by which way they are searched, the rows that come out
 //!   join      a search for each outer row
 //!   memo      what the searches of a join found, for outer rows that ask the same
-//!   pieces    a run for all rows, a few at a time: what a cursor reads
+//!   pieces    the rows of a search; all of them a few at a time, which is what a cursor reads
 //!   lazy      a run that asks the WHERE clause of the nearest rows alone
 //!   filter    the WHERE clause with the values of a run ──> the matching rows
 //!   answers   what conditions answered before, kept
@@ -50,23 +50,22 @@ use super::{
     table::column_specs,
 };
 use crate::{
-    catalog::{Index as IndexEntry, RECALL_TARGET, Table},
-    ids::ColumnId,
+    catalog::{Index as IndexEntry, RECALL_TARGET},
     sql::{
-        nearest::{ALL, Bound, Nearest},
+        near::{Bound, Near},
+        nearest::{ALL, Nearest},
         nearest_join::NearestJoin,
         piecemeal::Piecemeal,
     },
-    vector::Metric,
 };
 use arrow::{compute::SortOptions, datatypes::Field};
 use async_trait::async_trait;
 use datafusion::{
     catalog::Session,
-    common::{DFSchema, DataFusionError, Result, TableReference, tree_node::TreeNodeRecursion},
+    common::{DFSchema, DataFusionError, Result, tree_node::TreeNodeRecursion},
     execution::{SendableRecordBatchStream, TaskContext},
     logical_expr::{
-        Expr, LogicalPlan, TableSource, UserDefinedLogicalNode,
+        Expr, LogicalPlan, UserDefinedLogicalNode,
         physical_planning_context::PhysicalPlanningContext,
     },
     physical_expr::{PhysicalExpr, PhysicalSortExpr},
@@ -136,19 +135,8 @@ impl ExtensionPlanner for NearestPlanner {
             planner.create_physical_expr(expr, schema, session, context)
         };
         if let Some(node) = node.as_any().downcast_ref::<Nearest>() {
-            let planned = Planned {
-                table: &node.table,
-                column: node.column,
-                metric: node.metric,
-                query: &node.query,
-                within: node.within.as_ref(),
-                beyond: node.beyond.as_ref(),
-                filters: &node.filters,
-                source: &node.source,
-                name: &node.name,
-            };
             let nothing = DFSchema::empty();
-            let search = planned.search(&nothing, node.projection.clone(), &physical)?;
+            let search = search_of(&node.near, &nothing, node.projection.clone(), &physical)?;
             let search = Search { k: node.k, ties: node.ties, ..search };
             return Ok(Some(Arc::new(NearestExec::new(node, search, session.config())?)));
         }
@@ -156,21 +144,10 @@ impl ExtensionPlanner for NearestPlanner {
         let [outer, _] = inputs else {
             return Err(DataFusionError::Internal("a join lost an input".to_owned()));
         };
-        let planned = Planned {
-            table: &node.table,
-            column: node.column,
-            metric: node.metric,
-            query: &node.query,
-            within: node.within.as_ref(),
-            beyond: node.beyond.as_ref(),
-            filters: &node.filters,
-            source: &node.source,
-            name: &node.name,
-        };
-        let source = node.source.schema();
+        let source = node.near.source.schema();
         let place = |field: &Arc<Field>| Ok(source.index_of(field.name())?);
         let projection = node.rows.schema().fields().iter().map(place).collect::<Result<_>>()?;
-        let search = planned.search(node.outer.schema(), projection, &physical)?;
+        let search = search_of(&node.near, node.outer.schema(), projection, &physical)?;
         let (skip, fetch) = join::counts(node)?;
         let (k, ties) = (skip.saturating_add(fetch), !node.further.is_empty());
         let search = Search { k, ties, ..search };
@@ -185,65 +162,49 @@ impl ExtensionPlanner for NearestPlanner {
     }
 }
 
-/// What a search and the searches of a join have in common, before it is physical.
-struct Planned<'a> {
-    table: &'a Arc<Table>,
-    column: ColumnId,
-    metric: Metric,
-    query: &'a Expr,
-    within: Option<&'a Bound>,
-    beyond: Option<&'a Bound>,
-    filters: &'a [Expr],
-    source: &'a Arc<dyn TableSource>,
-    name: &'a TableReference,
-}
-
 /// Makes an expression over some columns physical.
 type Physical<'a> = dyn Fn(&Expr, &DFSchema) -> Result<Arc<dyn PhysicalExpr>> + Sync + 'a;
 
-impl Planned<'_> {
-    /// The search for all rows, over the columns of outer rows.
-    fn search(
-        &self,
-        outer: &DFSchema,
-        projection: Vec<usize>,
-        physical: &Physical<'_>,
-    ) -> Result<Search> {
-        let Self { table, column, metric, query, within, beyond, filters, source, name } = *self;
-        let place = table
-            .position(column)
-            .ok_or_else(|| DataFusionError::Internal(format!("no column {column} to search")))?;
-        let space = table.columns[place]
-            .kind
-            .space()
-            .ok_or_else(|| DataFusionError::Internal(format!("no points in column {column}")))?;
-        let radius = |bound: Option<&Bound>| {
-            let radius = |Bound { distance, inclusive }: &Bound| {
-                let distance = physical(distance, outer)?;
-                Ok::<_, DataFusionError>(Radius { distance, inclusive: *inclusive })
-            };
-            bound.map(radius).transpose()
+/// The search for all rows, over the columns of outer rows.
+fn search_of(
+    near: &Near,
+    outer: &DFSchema,
+    projection: Vec<usize>,
+    physical: &Physical<'_>,
+) -> Result<Search> {
+    let Near { table, source, name, column, .. } = near;
+    let place = table
+        .position(*column)
+        .ok_or_else(|| DataFusionError::Internal(format!("no column {column} to search")))?;
+    let space = table.columns[place]
+        .kind
+        .space()
+        .ok_or_else(|| DataFusionError::Internal(format!("no points in column {column}")))?;
+    let radius = |bound: &Option<Bound>| {
+        let radius = |Bound { distance, inclusive }: &Bound| {
+            let distance = physical(distance, outer)?;
+            Ok::<_, DataFusionError>(Radius { distance, inclusive: *inclusive })
         };
-        // The table's columns, and behind them the outer ones.
-        let full = DFSchema::try_from_qualified_schema(name.clone(), source.schema().as_ref())?;
-        let full = full.join(outer)?;
-        let predicates =
-            filters.iter().map(|filter| physical(filter, &full)).collect::<Result<Vec<_>>>()?;
-        Ok(Search {
-            space,
-            specs: column_specs(table).map_err(external)?,
-            table: Arc::clone(table),
-            place,
-            projection,
-            metric,
-            query: physical(query, outer)?,
-            k: ALL,
-            ties: false,
-            within: radius(within)?,
-            beyond: radius(beyond)?,
-            filter: Filter::new(predicates, &source.schema())?,
-        })
-    }
+        bound.as_ref().map(radius).transpose()
+    };
+    // The table's columns, and behind them the outer ones.
+    let full = DFSchema::try_from_qualified_schema(name.clone(), source.schema().as_ref())?;
+    let full = full.join(outer)?;
+    let predicates = near.filters.iter().map(|filter| physical(filter, &full));
+    Ok(Search {
+        space,
+        specs: column_specs(table).map_err(external)?,
+        table: Arc::clone(table),
+        place,
+        projection,
+        metric: near.metric,
+        query: physical(&near.query, outer)?,
+        k: ALL,
+        ties: false,
+        within: radius(&near.within)?,
+        beyond: radius(&near.beyond)?,
+        filter: Filter::new(predicates.collect::<Result<_>>()?, &source.schema())?,
+    })
 }
 
 /// Where nothing goes on as it is read, [`Piecemeal`] is what it stands on.
@@ -349,7 +310,7 @@ impl ExecutionPlan for NearestExec {
                 let base = Base::of_one(&search, context.session_config(), &metrics)?;
                 let question = search.questions(&one_row()?)?.at(0)?;
                 let work = Arc::new(Work::new(&base, question)?);
-                let found = work.find(context.memory_pool()).await?;
+                let found = pieces::find(&work, context.memory_pool()).await?;
                 work.rows_of(&found, &schema).await
             }
             .instrument(tracing::debug_span!("search")),

@@ -98,8 +98,12 @@ impl Pieces {
     }
 }
 
-/// As many rows as a search is for, nearest first, of those behind a bound.
-pub(super) async fn behind(work: &Arc<Work>, pool: &Arc<dyn MemoryPool>) -> Result<Vec<Neighbour>> {
+/// As many rows as a search is for, nearest first.
+pub(super) async fn find(work: &Arc<Work>, pool: &Arc<dyn MemoryPool>) -> Result<Vec<Neighbour>> {
+    let _timed = work.timed();
+    if work.beyond.is_none() {
+        return work.find().await;
+    }
     let mut run = Run::begin(Arc::clone(work), pool).await?;
     let Search { k, ties, .. } = *work.base.search.as_ref();
     while run.found.len() < k && run.find().await? {}

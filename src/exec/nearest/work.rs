@@ -4,7 +4,6 @@ use super::{
     Knobs,
     answers::Answers,
     filter::{Asked, Bound, Filter},
-    pieces,
     prune::Prune,
     radius::Edge,
     search::{Question, Search, Way},
@@ -31,10 +30,10 @@ use arrow::{
 };
 use datafusion::{
     common::Result,
-    execution::memory_pool::MemoryPool,
     physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder},
     prelude::SessionConfig,
 };
+use prometheus::HistogramTimer;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::OnceCell;
 
@@ -109,7 +108,7 @@ pub(super) struct Work {
     pub(super) way: Way,
     pub(super) filter: Option<Arc<Bound>>,
     within: Option<Edge>,
-    beyond: Option<Edge>,
+    pub(super) beyond: Option<Edge>,
 }
 
 impl Base {
@@ -184,15 +183,13 @@ impl Work {
         })
     }
 
-    /// The rows that are searched for, nearest first.
-    pub(super) async fn find(
-        self: &Arc<Self>,
-        pool: &Arc<dyn MemoryPool>,
-    ) -> Result<Vec<Neighbour>> {
-        let _timed = self.base.counts.node.as_ref().map(|node| node.search_seconds.start_timer());
-        if self.beyond.is_some() {
-            return pieces::behind(self, pool).await;
-        }
+    /// Measures how long a search takes, until it is dropped.
+    pub(super) fn timed(&self) -> Option<HistogramTimer> {
+        self.base.counts.node.as_ref().map(|node| node.search_seconds.start_timer())
+    }
+
+    /// The rows that are searched for, nearest first, where none is too near.
+    pub(super) async fn find(&self) -> Result<Vec<Neighbour>> {
         self.check_dimensions()?;
         if let Some(found) = self.lazily().await? {
             return Ok(self.within(found).0);

@@ -50,8 +50,14 @@ impl Estimate {
         let half = Z / (1.0 + Z * Z / trials)
             * (recall * (1.0 - recall) / trials + Z * Z / (4.0 * trials * trials)).sqrt();
         let (low, high) = ((centre - half).max(0.0), (centre + half).min(1.0));
-        Some(Self { recall, low: low.min(recall), high: high.max(recall), queries })
+        let [recall, low, high] = [recall, low.min(recall), high.max(recall)].map(shown);
+        Some(Self { recall, low, high, queries })
     }
+}
+
+/// As many digits as can mean anything.
+fn shown(share: f64) -> f64 {
+    (share * 1e6).round() / 1e6
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::{
     sql::{
         binder::{Binder, build},
         error::from_datafusion,
-        nearest::Bound,
+        near::{Bound, Near},
         nearest_join::NearestJoin,
         push_down::{Descent, Search, Side, Step, computed, descend, search, take_bound},
     },
@@ -131,21 +131,24 @@ impl Domain {
         let Ok(schema) = NearestJoin::schema_of(&self.plan, &rows, self.found.as_ref()) else {
             return Ok(None);
         };
-        let node = NearestJoin {
-            outer: self.plan.clone(),
-            rows,
+        let near = Near {
             table: form.table,
             source: Arc::clone(&form.scan.source),
             name: form.scan.table_name.clone(),
             column: form.search.column,
             metric: form.search.metric,
             query: self.within(&form.search.query)?,
-            skip: form.skip,
-            fetch: form.fetch,
-            further: self.sorts_within(&form.further)?,
             within: bound(form.within)?,
             beyond: bound(form.beyond)?,
             filters: self.all_within(&form.filters)?,
+        };
+        let node = NearestJoin {
+            outer: self.plan.clone(),
+            rows,
+            near,
+            skip: form.skip,
+            fetch: form.fetch,
+            further: self.sorts_within(&form.further)?,
             found: self.found.clone(),
             schema,
         };

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     clock::{SeededClock, SystemClock},
-    error::ErrorKind,
+    error::{ErrorKind, SqlState},
     storage::{
         conformance,
         faults::{FaultStore, Faults, peek},
