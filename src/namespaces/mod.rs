@@ -37,6 +37,7 @@ mod query;
 mod rank;
 mod recall;
 mod request;
+mod rights;
 mod schema;
 mod shape;
 mod sql;
