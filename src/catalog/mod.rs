@@ -8,12 +8,14 @@
 mod index;
 mod model;
 pub mod pg;
+pub mod privileges;
 mod table;
 mod temporary;
 pub mod webhook;
 
 pub use index::{Index, IndexKind, RECALL_TARGET, RECALL_TARGET_OPTION};
 pub use model::Model;
+pub use privileges::{Grants, Membership, Privileges};
 pub use table::{
     Column, ColumnModel, Constraint, ConstraintKind, Identity, OnCommit, Replacement, Table,
     nearest,
@@ -58,6 +60,8 @@ pub struct Catalog {
     told_since: Option<Lsn>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     models: BTreeMap<Oid, Arc<Model>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    grants: BTreeMap<Oid, Arc<Grants>>,
 }
 
 /// A database: schemas that see each other.
@@ -80,7 +84,7 @@ pub struct Database {
     pub comment: Option<String>,
 }
 
-/// Who may connect.
+/// Who acts: a user, or a group of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Role {
     /// Its oid.
@@ -100,6 +104,46 @@ pub struct Role {
     /// `ALTER ROLE … SET`.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// Whether it has what the roles have that it is taken into, where a grant is silent on it.
+    #[serde(default = "inherits", skip_serializing_if = "bool::clone")]
+    pub inherit: bool,
+    /// Whether it may make roles.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub create_role: bool,
+    /// Whether it may make databases.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub create_database: bool,
+    /// The roles that it is in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub member_of: Vec<Membership>,
+    /// `ALTER DEFAULT PRIVILEGES`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub default_access: Vec<privileges::DefaultAccess>,
+}
+
+fn inherits() -> bool {
+    true
+}
+
+impl Role {
+    /// A role that may do nothing yet.
+    #[must_use]
+    pub fn new(id: Oid, name: impl Into<String>) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            superuser: false,
+            login: false,
+            verifier: None,
+            api_keys: BTreeMap::new(),
+            settings: BTreeMap::new(),
+            inherit: true,
+            create_role: false,
+            create_database: false,
+            member_of: Vec::new(),
+            default_access: Vec::new(),
+        }
+    }
 }
 
 /// A schema: a space of names in a database.
@@ -163,6 +207,10 @@ pub struct View {
     pub columns: Vec<(String, crate::pgtype::PgType)>,
     /// The query, as SQL text.
     pub query: String,
+    /// The schemas in which the query's names are looked up, as they were when it was written;
+    /// nothing for views that are older than this list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<Oid>,
     /// `COMMENT ON VIEW`.
     #[serde(default)]
     pub comment: Option<String>,
@@ -199,7 +247,10 @@ pub enum Change {
     Index(Arc<Index>),
     DropIndex(IndexId),
     Sequence(Arc<Sequence>),
-    SequenceValue { sequence: Oid, last: Option<i64> },
+    SequenceValue {
+        sequence: Oid,
+        last: Option<i64>,
+    },
     DropSequence(Oid),
     View(Arc<View>),
     DropView(Oid),
@@ -207,6 +258,8 @@ pub enum Change {
     DropWebhook(Oid),
     Model(Arc<Model>),
     DropModel(Oid),
+    /// They go with their object.
+    Grants(Arc<Grants>),
 }
 
 impl Default for Catalog {
@@ -227,13 +280,11 @@ impl Default for Catalog {
             comment: Some("default administrative connection database".into()),
         };
         let role = Role {
-            id: owner,
-            name: "postgres".into(),
             superuser: true,
             login: true,
-            verifier: None,
-            api_keys: BTreeMap::new(),
-            settings: BTreeMap::new(),
+            create_role: true,
+            create_database: true,
+            ..Role::new(owner, "postgres")
         };
         Self {
             version: 0,
@@ -253,6 +304,7 @@ impl Default for Catalog {
             webhooks: BTreeMap::new(),
             told_since: None,
             models: BTreeMap::new(),
+            grants: BTreeMap::new(),
         }
         .skipping_type_oids()
     }
@@ -293,6 +345,17 @@ impl Catalog {
         webhook, webhooks: Webhook;
         /// The model of an oid.
         model, models: Model;
+    }
+
+    /// What was granted on an object and its columns, if ever something was.
+    #[must_use]
+    pub fn grants(&self, id: Oid) -> Option<&Arc<Grants>> {
+        self.grants.get(&id)
+    }
+
+    /// All that was granted, by the oids of objects.
+    pub fn all_grants(&self) -> impl Iterator<Item = &Arc<Grants>> {
+        self.grants.values()
     }
 
     /// Grows with every change: two pictures of one version are the same.
@@ -392,6 +455,7 @@ impl Catalog {
             Change::View(new) => self.view(new.id).cloned().map(Change::View),
             Change::Webhook(new) => self.webhook(new.id).cloned().map(Change::Webhook),
             Change::Model(new) => self.model(new.id).cloned().map(Change::Model),
+            Change::Grants(new) => self.grants(new.id).cloned().map(Change::Grants),
             // Its value is nothing that a definition is made from.
             Change::Sequence(new) => self.sequence(new.id).map(|sequence| {
                 Change::Sequence(Arc::new(Sequence { last: None, ..Sequence::clone(sequence) }))
@@ -413,6 +477,14 @@ impl Catalog {
     }
 
     fn apply(&mut self, change: &Change) {
+        if let Change::DropDatabase(id)
+        | Change::DropSchema(id)
+        | Change::DropTable(id)
+        | Change::DropSequence(id)
+        | Change::DropView(id) = change
+        {
+            self.grants.remove(id);
+        }
         fn put<T>(map: &mut BTreeMap<Oid, Arc<T>>, next: &mut Oid, id: Oid, value: &Arc<T>) {
             *next = Oid(next.0.max(id.0 + 1));
             map.insert(id, Arc::clone(value));
@@ -420,7 +492,11 @@ impl Catalog {
         let next = &mut self.next_oid;
         match change {
             Change::Database(database) => put(&mut self.databases, next, database.id, database),
-            Change::Role(role) => put(&mut self.roles, next, role.id, role),
+            Change::Role(role) => {
+                let memberships = role.member_of.iter().map(|m| m.id.0 + 1).max().unwrap_or(0);
+                *next = Oid(next.0.max(memberships));
+                put(&mut self.roles, next, role.id, role);
+            }
             Change::Schema(schema) => put(&mut self.schemas, next, schema.id, schema),
             Change::Table(table) => {
                 let constraints = table.constraints.iter().map(|c| c.id.0 + 1).max().unwrap_or(0);
@@ -445,12 +521,28 @@ impl Catalog {
                 self.tables.entry(webhook::OUTBOX).or_insert_with(webhook::outbox);
             }
             Change::Model(model) => put(&mut self.models, next, model.id, model),
+            Change::Grants(grants) => put(&mut self.grants, next, grants.id, grants),
             Change::DropDatabase(id) => {
                 self.databases.remove(id);
                 self.webhooks.retain(|_, webhook| webhook.database != *id);
             }
-            Change::DropRole(id) => drop(self.roles.remove(id)),
-            Change::DropSchema(id) => drop(self.schemas.remove(id)),
+            Change::DropRole(id) => {
+                self.roles.remove(id);
+                for role in self.roles.values_mut() {
+                    if role.member_of.iter().any(|membership| membership.role == *id) {
+                        Arc::make_mut(role).member_of.retain(|membership| membership.role != *id);
+                    }
+                }
+            }
+            Change::DropSchema(id) => {
+                self.schemas.remove(id);
+                for role in self.roles.values_mut() {
+                    if role.default_access.iter().any(|said| said.schema == Some(*id)) {
+                        let said = &mut Arc::make_mut(role).default_access;
+                        said.retain(|said| said.schema != Some(*id));
+                    }
+                }
+            }
             Change::DropTable(id) => {
                 self.tables.remove(id);
                 self.webhooks.retain(|_, webhook| webhook.table != Some(*id));

@@ -28,11 +28,16 @@ pub fn schema_in_session(name: &str, process_id: i32) -> Cow<'_, str> {
     }
 }
 
+/// Whether a schema of a name is a session's temporary one.
+pub(super) fn is_temporary(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
 impl Schema {
     /// Whether it is a session's temporary schema.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        self.name.starts_with(PREFIX)
+        is_temporary(&self.name)
     }
 }
 

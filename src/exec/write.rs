@@ -258,9 +258,11 @@ fn bound_over_rows(
     let text = format!("SELECT {expression} FROM {}.{}", quote(&schema), quote(&table.name));
     let relations = Slotted { table: table.id, slot: Mutex::new(None) };
     let statement = sql::parse(&text)?.remove(0);
-    let Bound::Query(query) = sql::bind(&statement, context, &relations, &[])? else {
+    let (Bound::Query(query), needs) = sql::bind(&statement, context, &relations, &[])? else {
         return Err(Error::internal("an expression is not a query"));
     };
+    // The rows are handed in; what else the expression reads is not.
+    needs.check_but(table.id, &context.catalog(), context.user())?;
     let slot = relations.slot.into_inner();
     slot.map(|slot| (slot, query)).ok_or_else(|| Error::internal("no slot in a plan"))
 }

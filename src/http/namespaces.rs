@@ -92,8 +92,12 @@ async fn embed(
     answer(Box::pin(api.namespaces.embed(&caller, value)).await?)
 }
 
-async fn list(State(api): Shared, Asked(asked): Asked<List>) -> Answer<impl Serialize> {
-    answer(api.namespaces.list(&asked)?)
+async fn list(
+    State(api): Shared,
+    Extension(caller): By,
+    Asked(asked): Asked<List>,
+) -> Answer<impl Serialize> {
+    answer(api.namespaces.list(&caller, &asked)?)
 }
 
 async fn write(
@@ -144,8 +148,12 @@ fn read<'v, T: serde::Deserialize<'v>>(value: &'v Value) -> Result<T, Refusal> {
     T::deserialize(value).map_err(|error| body::shape(&error))
 }
 
-async fn schema(State(api): Shared, At(name): At<String>) -> Answer<impl Serialize> {
-    answer(api.namespaces.schema(&name)?)
+async fn schema(
+    State(api): Shared,
+    Extension(caller): By,
+    At(name): At<String>,
+) -> Answer<impl Serialize> {
+    answer(api.namespaces.schema(&caller, &name)?)
 }
 
 async fn update_schema(
@@ -157,8 +165,12 @@ async fn update_schema(
     answer(api.namespaces.update_schema(&caller, &name, &sent.value).await?)
 }
 
-async fn config(State(api): Shared, At(name): At<String>) -> Answer<impl Serialize> {
-    answer(api.namespaces.config(&name)?)
+async fn config(
+    State(api): Shared,
+    Extension(caller): By,
+    At(name): At<String>,
+) -> Answer<impl Serialize> {
+    answer(api.namespaces.config(&caller, &name)?)
 }
 
 async fn configure(
@@ -170,8 +182,12 @@ async fn configure(
     answer(api.namespaces.configure(&caller, &name, &sent.value).await?)
 }
 
-async fn metadata(State(api): Shared, At(name): At<String>) -> Answer<impl Serialize> {
-    answer(api.namespaces.metadata(&name)?)
+async fn metadata(
+    State(api): Shared,
+    Extension(caller): By,
+    At(name): At<String>,
+) -> Answer<impl Serialize> {
+    answer(api.namespaces.metadata(&caller, &name)?)
 }
 
 async fn update_metadata(

@@ -75,9 +75,9 @@ impl Namespaces {
     /// How a namespace is configured.
     ///
     /// # Errors
-    /// When there is no such namespace.
-    pub fn config(&self, name: &str) -> Answer<Value> {
-        let shape = Shape::existing(&self.engine.catalog(), name)?;
+    /// When there is no such namespace, or the caller has no right to it.
+    pub fn config(&self, caller: &Caller, name: &str) -> Answer<Value> {
+        let shape = caller.existing(&self.engine.catalog(), name)?;
         let table = shape.table.as_ref().ok_or_else(|| not_found(name))?;
         let vectors = shape.attributes.iter().filter(|attribute| attribute.kind.is_vector());
         let metric =
@@ -107,7 +107,7 @@ impl Namespaces {
             self.define(caller, statements).await
         })
         .await?;
-        self.config(name)
+        self.config(caller, name)
     }
 
     /// The statements that configure a namespace.

@@ -80,7 +80,7 @@ impl Namespaces {
     pub fn start(self: &Arc<Self>, caller: &Caller, name: &str, start: &Start) -> Answer<String> {
         let from = start.copy_from_namespace.clone();
         check_copy(name, &from)?;
-        Shape::existing(&self.engine.catalog(), &from.source_namespace)?;
+        caller.existing(&self.engine.catalog(), &from.source_namespace)?;
         let token = self.operations.begin(&self.clock, name);
         let (this, caller) = (Arc::clone(self), caller.clone());
         let (name, own) = (name.to_owned(), token.clone());

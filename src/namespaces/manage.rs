@@ -35,14 +35,16 @@ impl Namespaces {
     ///
     /// # Errors
     /// When the page is to be too large.
-    pub fn list(&self, list: &List) -> Answer<Page> {
+    pub fn list(&self, caller: &Caller, list: &List) -> Answer<Page> {
         let size = list.page_size.unwrap_or(PAGE_SIZE);
         if !(1..=PAGE_SIZE_MAX).contains(&size) {
             return Err(Fault::invalid(format!("page_size must be between 1 and {PAGE_SIZE_MAX}")));
         }
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let catalog = self.engine.catalog();
+        let sees = caller.sees(&catalog);
         let mut names: Vec<&str> = tables(&catalog)
+            .filter(|(_, table)| sees(table))
             .map(|(name, _)| name)
             .filter(|name| name.starts_with(&list.prefix) && *name > list.cursor.as_str())
             // SQL takes names that clients could not say.
@@ -60,9 +62,9 @@ impl Namespaces {
     /// The attributes of a namespace and what is declared of them.
     ///
     /// # Errors
-    /// When there is no such namespace.
-    pub fn schema(&self, name: &str) -> Answer<Map<String, Value>> {
-        Ok(schema::shown(&Shape::existing(&self.engine.catalog(), name)?))
+    /// When there is no such namespace, or the caller has no right to it.
+    pub fn schema(&self, caller: &Caller, name: &str) -> Answer<Map<String, Value>> {
+        Ok(schema::shown(&caller.existing(&self.engine.catalog(), name)?))
     }
 
     /// Declares attributes.
@@ -85,7 +87,7 @@ impl Namespaces {
             self.define(caller, statements).await
         })
         .await?;
-        self.schema(name)
+        self.schema(caller, name)
     }
 
     pub(super) async fn define(&self, caller: &Caller, statements: Vec<String>) -> Answer<()> {
@@ -99,10 +101,10 @@ impl Namespaces {
     /// What is known of a namespace.
     ///
     /// # Errors
-    /// When there is no such namespace.
-    pub fn metadata(&self, name: &str) -> Answer<Value> {
+    /// When there is no such namespace, or the caller has no right to it.
+    pub fn metadata(&self, caller: &Caller, name: &str) -> Answer<Value> {
         let state = self.engine.states().snapshot();
-        let shape = Shape::existing(&state.catalog, name)?;
+        let shape = caller.existing(&state.catalog, name)?;
         let table = shape.table.as_ref().ok_or_else(|| not_found(name))?;
         let rows = state.table(table.id);
         let behind = shape.attributes.iter().filter_map(|attribute| {
@@ -160,7 +162,7 @@ impl Namespaces {
             self.define(caller, vec![schema::set_options(&shape)]).await
         })
         .await?;
-        self.metadata(name)
+        self.metadata(caller, name)
     }
 
     /// Deletes a namespace with all that is in it.

@@ -39,6 +39,7 @@ mod query;
 mod rank;
 mod recall;
 mod request;
+mod rights;
 mod schema;
 mod shape;
 mod sql;

@@ -25,6 +25,8 @@ pub(super) struct Shape {
     pub(super) name: String,
     /// The schema of the table and its indexes, as SQL writes it.
     pub(super) schema: String,
+    /// Whether that schema is there.
+    pub(super) has_schema: bool,
     /// `None`: it is yet to be created.
     pub(super) table: Option<Arc<Table>>,
     /// `id` is the first.
@@ -128,6 +130,7 @@ impl Shape {
             None => Ok(Self {
                 name: name.to_owned(),
                 schema: SCHEMA.to_owned(),
+                has_schema: catalog.schema_named(POSTGRES_DATABASE, SCHEMA).is_some(),
                 table: None,
                 attributes: Vec::new(),
                 metric: None,
@@ -192,6 +195,7 @@ impl Shape {
         Ok(Self {
             name: name.to_owned(),
             schema,
+            has_schema: true,
             table: Some(Arc::clone(table)),
             attributes,
             metric,

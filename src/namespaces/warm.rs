@@ -34,10 +34,10 @@ impl Namespaces {
     /// Starts to bring a namespace near, where it is not, and does not wait for it.
     ///
     /// # Errors
-    /// When there is no such namespace, or too much goes on.
+    /// When there is no such namespace, the caller has no right to it, or too much goes on.
     pub fn warm(&self, caller: &Caller, name: &str) -> Answer<Warming> {
         let state = self.engine.states().snapshot();
-        let shape = Shape::existing(&state.catalog, name)?;
+        let shape = caller.existing(&state.catalog, name)?;
         let distance = Distance::of(&shape, &state);
         let accepted = |message| Ok(Warming { status: "ACCEPTED", message });
         if distance.is_none() {

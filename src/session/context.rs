@@ -95,7 +95,7 @@ impl SessionContext {
             given: HashMap::new(),
             last_sequence: None,
         };
-        Arc::new(Self {
+        let context = Arc::new(Self {
             process_id: start.process_id,
             database,
             database_name,
@@ -109,7 +109,10 @@ impl SessionContext {
             state: Mutex::new(state),
             style: Mutex::new(None),
             engine,
-        })
+        });
+        // The role may be among what it starts with.
+        context.change_settings(|_| ());
+        context
     }
 
     /// Owns the locks that the session takes for itself.
@@ -130,7 +133,7 @@ impl SessionContext {
 
     /// Whether the role that acts is one.
     pub(super) fn is_superuser(&self) -> bool {
-        self.catalog().role(self.user()).is_some_and(|role| role.superuser)
+        self.catalog().is_superuser(self.user())
     }
 
     /// Changes settings.
@@ -141,19 +144,9 @@ impl SessionContext {
         changed
     }
 
-    /// The role that was set, or that the session stands for, or that logged in.
-    fn acting(&self, settings: &Settings) -> Oid {
-        let role = match settings.known("role") {
-            "none" => settings.known("session_authorization"),
-            role => role,
-        };
-        let role = || self.catalog().role_named(role).map(|role| role.id);
-        role().unwrap_or(self.login)
-    }
-
-    /// Whether the role that logged in may become any other.
-    pub(super) fn may_become(&self, role: Oid) -> bool {
-        role == self.login || self.catalog().role(self.login).is_some_and(|role| role.superuser)
+    /// The role that logged in.
+    pub(super) fn login(&self) -> Oid {
+        self.login
     }
 
     pub(super) fn see(&self, snapshot: Arc<Snapshot>) {

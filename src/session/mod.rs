@@ -9,6 +9,7 @@
 //! - [`statement`]: prepares and runs one statement; [`utility`] those that are not queries.
 //! - [`transaction`]: BEGIN, COMMIT, savepoints, the implicit transaction.
 //! - [`statements`]: what statements cost, by their forms.
+//! - [`role`]: whom a session stands for and acts as.
 //! - [`api_key`]: keys of HTTP clients.
 //! - [`webhook`]: statements about webhooks, and what their conditions mean.
 //! - [`model`]: models that make vectors of texts; [`embedding`]: vectors made behind statements.
@@ -29,6 +30,7 @@ mod engine;
 mod explain;
 mod model;
 mod notify;
+mod role;
 mod running;
 mod sequence;
 pub mod settings;
@@ -52,7 +54,7 @@ pub use crate::{
 };
 
 use crate::{
-    catalog::Role,
+    catalog::{Privileges, Role},
     error::{Error, Result, SqlState},
     exec::{run::PlanSlot, transaction::Transaction},
     pgtype::style::Style,
@@ -217,17 +219,27 @@ impl Engine {
                 format!("role \"{}\" does not exist", start.role),
             )
         })?;
+        catalog
+            .check_any(role.id, database.id, Privileges::CONNECT)
+            .map_err(|denied| denied.detail("User does not have CONNECT privilege."))?;
         let mut settings = Settings::default();
         let stored = database.settings.iter().chain(&role.settings);
+        let mut refused = Vec::new();
         for (name, value) in stored {
-            settings.start_with(name, value)?;
+            // Nobody is kept out by what was said of them once.
+            match role::check_start(&catalog, role, name, value) {
+                Ok(()) => settings.start_with(name, value)?,
+                Err(error) => refused.push(Error::new(SqlState::new(b"01000"), error.message())),
+            }
         }
         for (name, value) in &start.parameters {
+            role::check_start(&catalog, role, name, value)?;
             settings::check_may_change(name, role.superuser)?;
             settings.start_with(name, value)?;
         }
         let names = ((database.id, database.name.clone()), (role.id, role.name.clone()));
         let context = SessionContext::new(Arc::clone(self), &start, names.0, names.1, settings);
+        refused.into_iter().for_each(|refused| context.notice(refused));
         self.enter(&context);
         let mut session = Session {
             engine: Arc::clone(self),

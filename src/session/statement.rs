@@ -23,7 +23,7 @@ use crate::{
     },
     ids::Oid,
     pgtype::PgType,
-    sql::{self, Bound, Context, OutputColumn, Query, Statement, Utility},
+    sql::{self, Bound, Context, OutputColumn, Query, Refusal, Statement, Utility},
 };
 use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::common::ScalarValue;
@@ -63,6 +63,18 @@ struct Binding {
     role: Oid,
     settings: Arc<str>,
     bound: Arc<Bound>,
+    /// Why that role may not run it, if so: it may be prepared all the same.
+    refused: Option<Refusal>,
+}
+
+impl Binding {
+    /// What is to be run, if the role may.
+    fn allowed(&self) -> Result<Arc<Bound>> {
+        match &self.refused {
+            None => Ok(Arc::clone(&self.bound)),
+            Some(refused) => Err(refused.error()),
+        }
+    }
 }
 
 /// What statements ask the settings for, read once until these change.
@@ -157,7 +169,7 @@ impl Session {
         let statement = statement.clone();
         let snapshot = self.look(&statement);
         if let Some(known) = self.cache.prepared(&statement, types)
-            && self.still_bound(&known, snapshot.catalog().version()).is_some()
+            && self.still_bound(&known, snapshot.catalog().version(), |_| ()).is_some()
         {
             return Ok(known);
         }
@@ -370,24 +382,31 @@ impl Session {
         given: Option<&Given>,
     ) -> Result<Binding> {
         self.settle();
-        let catalog = self.context.catalog().version();
+        let catalog = self.context.catalog();
         let context = self.context();
-        let bound = match given {
+        let (bound, needs) = match given {
             None => sql::bind(statement, &context, &Sources, types)?,
             Some(Given { columns, rows }) => {
                 let name = ("given", columns.as_slice());
-                let (bound, slot) = sql::bind_given(statement, name, &context, &Sources, types)?;
+                let (bound, needs, slot) =
+                    sql::bind_given(statement, name, &context, &Sources, types)?;
                 let columns = rows.columns();
                 slot.fill([write::to_storage(slot.schema(), columns, rows.num_rows())?]);
-                bound
+                (bound, needs)
             }
         };
-        let settings = Arc::clone(&self.derived.binding);
-        Ok(Binding { catalog, role: self.context.user(), settings, bound: Arc::new(bound) })
+        let (role, settings) = (self.context.user(), Arc::clone(&self.derived.binding));
+        let refused = needs.refusal(None, &catalog, role);
+        Ok(Binding { catalog: catalog.version(), role, settings, bound: Arc::new(bound), refused })
     }
 
     /// What a statement was bound to before, if that is still what it would be bound to.
-    fn still_bound(&mut self, prepared: &Prepared, catalog: u64) -> Option<Arc<Bound>> {
+    fn still_bound<T>(
+        &mut self,
+        prepared: &Prepared,
+        catalog: u64,
+        take: impl FnOnce(&Binding) -> T,
+    ) -> Option<T> {
         self.settle();
         let has_own_names = self.has_own_names();
         let binding = prepared.bound.lock();
@@ -396,28 +415,32 @@ impl Session {
                 && (binding.catalog, binding.role) == (catalog, self.context.user())
                 && binding.settings == self.derived.binding
         });
-        binding.map(|binding| Arc::clone(&binding.bound))
+        binding.map(take)
     }
 
-    /// The statement bound to the catalog of now.
+    /// The statement bound to the catalog of now, for a role that may run it.
+    ///
+    /// # Errors
+    /// 42501, and those of binding.
     pub(super) fn rebound(&mut self, prepared: &Prepared) -> Result<Arc<Bound>> {
         let Some(statement) = &prepared.statement else {
             return Err(Error::internal("the empty statement is not bound"));
         };
         let snapshot = self.look(statement);
-        if let Some(bound) = self.still_bound(prepared, snapshot.catalog().version()) {
-            return Ok(bound);
+        let version = snapshot.catalog().version();
+        if let Some(allowed) = self.still_bound(prepared, version, Binding::allowed) {
+            return allowed;
         }
         let given = prepared.given.as_ref();
         let binding = self.bind(statement, &prepared.declared, given)?;
         if !same_shape(self.columns_of(&binding.bound)?.as_deref(), prepared.columns()) {
             return Err(Error::unsupported("cached plan must not change result type"));
         }
-        let bound = Arc::clone(&binding.bound);
+        let allowed = binding.allowed();
         if !self.has_own_names() {
             *prepared.bound.lock() = Some(binding);
         }
-        Ok(bound)
+        allowed
     }
 
     fn columns_of(&self, bound: &Bound) -> Result<Option<Arc<[OutputColumn]>>> {

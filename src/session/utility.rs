@@ -5,13 +5,14 @@ use super::{
     Event, Outcome, OutputColumn, Rows, RowsTag, Session,
     concurrently::{concurrent, named_index},
     cursor::Cursor,
+    role::role_setting,
     settings::{
         LOG_FILTER, SETTINGS, Settings, check_may_change, display_name, no_setting, set_log_filter,
         shown,
     },
 };
 use crate::{
-    catalog::{Catalog, Change},
+    catalog::{Catalog, Change, Privileges},
     error::{Error, Result, SqlState},
     exec::{
         ddl::Ddl,
@@ -25,7 +26,8 @@ use crate::{
     sql::{
         self, Bound, Context,
         utility::{
-            AlterWebhook, Declare, Discard, Execute, Name, SetValue, TransactionModes, Utility,
+            AlterDatabase, AlterRole, AlterWebhook, Declare, Discard, Execute, Name, SetValue,
+            TransactionModes, Utility,
         },
     },
 };
@@ -187,18 +189,24 @@ pub(super) async fn run(
         }
         Utility::Vacuum { tables, .. } => {
             session.refuse_in_block("VACUUM")?;
-            session.check_tables(tables)?;
-            until(cancel, session.engine.maintenance().have(Task::Vacuum)).await?;
+            if session.may_maintain(tables, "vacuum")? {
+                until(cancel, session.engine.maintenance().have(Task::Vacuum)).await?;
+            }
             done("VACUUM")
         }
         Utility::Analyze { tables } => {
             // Row counts are always exact and searches calibrate themselves.
-            session.check_tables(tables)?;
+            session.may_maintain(tables, "analyze")?;
             done("ANALYZE")
         }
         Utility::Cluster { .. } => Err(Error::unsupported("CLUSTER is not supported")
             .hint("Rows lie in the order of their insertion.")),
         Utility::Checkpoint => {
+            if !session.context.is_superuser() {
+                let message = "permission denied to execute CHECKPOINT command";
+                return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
+                    .detail("Only superusers may."));
+            }
             until(cancel, session.engine.maintenance().have(Task::Checkpoint)).await?;
             done("CHECKPOINT")
         }
@@ -230,6 +238,14 @@ impl Session {
             && drop.object == sql::utility::ObjectKind::Database
         {
             self.refuse_in_block("DROP DATABASE")?;
+        }
+        // What a role may not set it may not have itself start with.
+        if let Utility::AlterRole { action: AlterRole::Set { name, .. }, .. }
+        | Utility::AlterRole { action: AlterRole::Reset(Some(name)), .. }
+        | Utility::AlterDatabase { action: AlterDatabase::Set { name, .. }, .. }
+        | Utility::AlterDatabase { action: AlterDatabase::Reset(Some(name)), .. } = statement
+        {
+            check_may_change(name, self.context.is_superuser())?;
         }
         self.open_transaction();
         let env = self.env(Vec::new(), cancel.clone());
@@ -307,10 +323,12 @@ impl Session {
             ));
             return Ok(());
         }
-        if let Some(name) =
-            ["role", "session_authorization"].iter().find(|n| n.eq_ignore_ascii_case(name))
-        {
-            return self.set_role(name, value, local);
+        if let Some(setting) = role_setting(name) {
+            let role = match value {
+                SetValue::Default => String::new(),
+                SetValue::Values(values) => values.concat(),
+            };
+            return self.context.set_role(setting, &role, local);
         }
         if name.eq_ignore_ascii_case("transaction_isolation")
             || name.eq_ignore_ascii_case("transaction_read_only")
@@ -346,35 +364,6 @@ impl Session {
             modes.read_only = Some(["on", "true", "1", "yes"].contains(&text.as_str()));
         }
         self.set_modes(&modes)
-    }
-
-    /// SET ROLE and SET SESSION AUTHORIZATION.
-    fn set_role(&mut self, name: &str, value: &SetValue, local: bool) -> Result<()> {
-        let role = match value {
-            SetValue::Default => None,
-            SetValue::Values(values) => {
-                Some(values.concat()).filter(|role| !role.eq_ignore_ascii_case("none"))
-            }
-        };
-        if let Some(role) = &role {
-            let catalog = self.context.catalog();
-            let known = catalog.role_named(role).ok_or_else(|| {
-                let message = format!("role \"{role}\" does not exist");
-                Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
-            })?;
-            if !self.context.may_become(known.id) {
-                let message = format!("permission denied to set role \"{role}\"");
-                return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
-            }
-        }
-        let (none, stands_for) = ("none", name == "session_authorization");
-        self.context.change_settings(|settings| {
-            if stands_for {
-                settings.set("role", none, local)?;
-            }
-            let unset = if stands_for { "" } else { none };
-            settings.set(name, role.as_deref().unwrap_or(unset), local).map(drop)
-        })
     }
 
     fn show(&self, name: Option<&str>) -> Result<Rows> {
@@ -414,7 +403,7 @@ impl Session {
                 self.cache.clear();
                 self.deallocate(None)?;
                 self.cursors.close(None)?;
-                self.set_role("session_authorization", &SetValue::Default, false)?;
+                self.context.set_role("session_authorization", "", false)?;
                 self.context.change_settings(|settings| settings.reset_all());
                 self.context.advisory_unlock_all();
                 self.discard_temporary();
@@ -482,7 +471,9 @@ impl Session {
         let prepared = self.prepared_named(&execute.name)?;
         let bound = self.rebound(&prepared)?;
         let types = prepared.parameters();
-        let arguments = sql::bind_arguments(execute, types, &self.context(), &Sources)?;
+        let context = self.context();
+        let (arguments, needs) = sql::bind_arguments(execute, types, &context, &Sources)?;
+        needs.check(&context.catalog(), context.user())?;
         self.open_transaction();
         let env = self.env(Vec::new(), cancel.clone());
         let (_, batches) = env.run.collect(&arguments.plan, &[]).await?;
@@ -521,8 +512,19 @@ impl Session {
                 "LOCK TABLE can only be used in transaction blocks",
             ));
         }
-        let mode = match mode.to_ascii_lowercase().as_str() {
-            "access share" | "row share" | "row exclusive" => Mode::Shared,
+        let mode = mode.to_ascii_lowercase();
+        let mut allows = Privileges::UPDATE
+            .and(Privileges::DELETE)
+            .and(Privileges::TRUNCATE)
+            .and(Privileges::MAINTAIN);
+        let mode = match mode.as_str() {
+            "access share" | "row share" | "row exclusive" => {
+                allows = allows.and(Privileges::INSERT);
+                if mode == "access share" {
+                    allows = allows.and(Privileges::SELECT);
+                }
+                Mode::Shared
+            }
             _ => Mode::Exclusive,
         };
         let mut held = Vec::new();
@@ -530,6 +532,9 @@ impl Session {
             // A lock wants no snapshot: the first statement after it sees what is there by then.
             let catalog = self.open_transaction().newest_catalog();
             let tables = self.tables_of(&catalog, names)?;
+            for table in &tables {
+                catalog.check_any(self.context.user(), *table, allows)?;
+            }
             // While it waited the names may have become those of other tables, or of none.
             if tables == held {
                 return Ok(());
@@ -552,10 +557,24 @@ impl Session {
         }
     }
 
-    /// The relations of some names, all of which must be there.
-    fn check_tables(&mut self, names: &[Name]) -> Result<Vec<crate::ids::Oid>> {
+    /// Whether upkeep of all of some tables may be asked for, or of the whole where none is named; a
+    /// warning says of those for which it may not. All of them must be there.
+    fn may_maintain(&mut self, names: &[Name], what: &str) -> Result<bool> {
         let snapshot = self.snapshot();
-        self.tables_of(snapshot.catalog(), names)
+        let catalog = snapshot.catalog();
+        let tables = self.tables_of(catalog, names)?;
+        let user = self.context.user();
+        let owner = catalog.database(self.context.database()).map(|database| database.owner);
+        let mut may = true;
+        for (table, name) in tables.into_iter().zip(names) {
+            if catalog.check_any(user, table, Privileges::MAINTAIN).is_err() {
+                let message = format!("permission denied to {what} \"{}\", skipping it", name.name);
+                self.context.notice(Error::new(SqlState::new(b"01000"), message));
+                may = false;
+            }
+        }
+        let owns = || owner.is_some_and(|owner| catalog.has_privileges_of(user, owner));
+        Ok(if names.is_empty() { owns() } else { may })
     }
 
     fn tables_of(&self, catalog: &Catalog, names: &[Name]) -> Result<Vec<crate::ids::Oid>> {
@@ -564,9 +583,13 @@ impl Session {
         for name in names {
             let relation = match &name.schema {
                 None => catalog.resolve(&path, &name.name),
-                Some(schema) => catalog
-                    .schema_named(self.context.database(), schema)
-                    .and_then(|schema| catalog.relation_named(schema.id, &name.name)),
+                Some(schema) => {
+                    let schema = catalog.schema_named(self.context.database(), schema);
+                    if let Some(schema) = schema {
+                        catalog.check_any(self.context.user(), schema.id, Privileges::USAGE)?;
+                    }
+                    schema.and_then(|schema| catalog.relation_named(schema.id, &name.name))
+                }
             };
             let relation = relation
                 .ok_or_else(|| catalog.no_relation(&path, &name.name, &name.to_string()))?;

@@ -1,8 +1,9 @@
 //! From a parsed statement to a bound one.
 
 use crate::{
-    catalog::PG_TEMP,
+    catalog::{PG_TEMP, Privileges},
     error::{Error, Result, SqlState},
+    ids::Oid,
     pgtype::{
         PgType,
         copy::{self, CopyOptions},
@@ -13,6 +14,7 @@ use crate::{
         binder::{Binder, Place, build},
         coerce::Reason,
         generated::refuse_copy,
+        needs::{Gathered, Needs},
         piecemeal::Piecemeal,
         query::one_row,
         statement::{Ast, CopyStatement, Statement},
@@ -37,10 +39,11 @@ pub fn bind(
     context: &Arc<dyn Context>,
     relations: &dyn Relations,
     parameter_types: &[Option<PgType>],
-) -> Result<Bound> {
+) -> Result<(Bound, Needs)> {
     let source = Some(statement.source.as_ref());
     let mut binder = Binder::new(context, relations, source, parameter_types);
-    binder.statement(&statement.ast)
+    let bound = binder.statement(&statement.ast)?;
+    Ok((bound, binder.needs.all()))
 }
 
 /// The same for a statement that reads rows which do not lie in a table: they are the relation
@@ -54,11 +57,12 @@ pub fn bind_given(
     context: &Arc<dyn Context>,
     relations: &dyn Relations,
     parameter_types: &[Option<PgType>],
-) -> Result<(Bound, Slot)> {
+) -> Result<(Bound, Needs, Slot)> {
     let source = Some(statement.source.as_ref());
     let mut binder = Binder::new(context, relations, source, parameter_types);
     let slot = binder.give(name, columns)?;
-    Ok((binder.statement(&statement.ast)?, slot))
+    let bound = binder.statement(&statement.ast)?;
+    Ok((bound, binder.needs.all(), slot))
 }
 
 /// The arguments of EXECUTE as a query of one row, for a statement with parameters of `types`.
@@ -70,7 +74,7 @@ pub fn bind_arguments(
     types: &[PgType],
     context: &Arc<dyn Context>,
     relations: &dyn Relations,
-) -> Result<Query> {
+) -> Result<(Query, Needs)> {
     if execute.arguments.len() != types.len() {
         return Err(Error::new(
             SqlState::SYNTAX_ERROR,
@@ -95,7 +99,8 @@ pub fn bind_arguments(
     }
     let plan = build(LogicalPlanBuilder::from(one_row()).project(exprs))?;
     let plan = Plan::new(plan);
-    Ok(Query { plan, columns, parameters: Vec::new(), tables: Vec::new(), locking: None })
+    let query = Query { plan, columns, parameters: Vec::new(), tables: Vec::new(), locking: None };
+    Ok((query, binder.needs.all()))
 }
 
 impl Binder<'_> {
@@ -145,6 +150,8 @@ impl Binder<'_> {
             Ast::CreateView { name, or_replace, columns, query, text } => {
                 refuse_changes(query, "views")?;
                 let bound = self.whole_query(query)?;
+                // Its owner may read what is in it when it is read, or may not.
+                self.needs = Gathered::default();
                 if !bound.parameters.is_empty() {
                     return Err(Error::new(
                         SqlState::UNDEFINED_PARAMETER,
@@ -173,7 +180,10 @@ impl Binder<'_> {
                     self.context.notice(Error::new(SqlState::new(b"00000"), message));
                     name.schema = Some(PG_TEMP.to_owned());
                 }
+                let is_temporary = name.schema.as_deref() == Some(PG_TEMP);
+                let stays = |id: &Oid| is_temporary || !self.catalog.is_temporary(*id);
                 Bound::Utility(Utility::CreateView(CreateView {
+                    path: self.path.iter().copied().filter(stays).collect(),
                     name,
                     or_replace: *or_replace,
                     columns,
@@ -354,12 +364,16 @@ impl Binder<'_> {
 
     fn copy_table(&mut self, name: &super::utility::Name, columns: &[String]) -> Result<Query> {
         let table = self.table(name)?;
+        let mention = self.mention(table.id, Privileges::SELECT);
         let qualifier = self.qualifier(&table.name);
         let rows = self.scan(&table, super::Hidden::None, &qualifier)?;
         let generated = table.columns.iter().any(|column| column.generated.is_some());
         let all: Vec<String>;
         let columns = match columns {
-            [] if !generated => return self.finished(rows, None),
+            [] if !generated => {
+                self.needs.select(mention, table.columns.iter().map(|column| column.id));
+                return self.finished(rows, None);
+            }
             [] => {
                 let given = table.columns.iter().filter(|column| column.generated.is_none());
                 all = given.map(|column| column.name.clone()).collect();
@@ -371,6 +385,7 @@ impl Binder<'_> {
         let mut chosen = Vec::new();
         for name in columns {
             let column = table.expect_column(name)?;
+            self.needs.select(mention, [column.id]);
             refuse_copy(column)?;
             let found = rows.columns.iter().find(|c| c.origin == Some((table.id, column.id)));
             chosen.extend(found.cloned());

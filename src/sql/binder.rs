@@ -1,12 +1,13 @@
 //! What is known while a statement is bound: the session, the names in sight, the parameters' types.
 
 use crate::{
-    catalog::{Catalog, Relation, Table, nearest, pg, schema_in_session},
+    catalog::{Catalog, Privileges, Relation, Table, nearest, pg, schema_in_session},
     error::{Error, Result, SqlState},
     ids::{Oid, TableId},
     pgtype::PgType,
     sql::{
         Context, Part, Relations,
+        needs::Gathered,
         tokens::{Overriding, Source, fold, too_deep},
         typed::{Hiding, Rows, ScopeColumn, Typed},
         utility::Name,
@@ -62,6 +63,8 @@ pub(crate) struct Binder<'a> {
     pub(crate) windows: HashMap<String, ast::WindowSpec>,
     /// Correlated subqueries, for the rows around them.
     pub(crate) applies: Vec<super::apply::Applies>,
+    /// What the statement wants of which relations.
+    pub(crate) needs: Gathered,
     qualifiers: HashSet<String>,
     /// The tables that are scanned, by the qualifiers of their columns.
     scans: HashMap<String, Arc<Table>>,
@@ -139,6 +142,7 @@ impl<'a> Binder<'a> {
             records: HashMap::new(),
             windows: HashMap::new(),
             applies: Vec::new(),
+            needs: Gathered::default(),
             qualifiers: HashSet::new(),
             scans: HashMap::new(),
             depth: 0,
@@ -247,7 +251,7 @@ impl<'a> Binder<'a> {
     /// 42P01 with the nearest name.
     pub(crate) fn relation(&self, name: &Name) -> Result<Named> {
         let found = match &name.schema {
-            Some(schema) => self.relation_in(schema, &name.name),
+            Some(schema) => self.relation_in(schema, &name.name)?,
             None => self.path.iter().find_map(|&id| {
                 let schema = self.catalog.schema(id)?;
                 pg::lookup(&schema.name, &name.name)
@@ -270,13 +274,19 @@ impl<'a> Binder<'a> {
         })
     }
 
-    fn relation_in(&self, schema: &str, name: &str) -> Option<Named> {
+    fn relation_in(&self, schema: &str, name: &str) -> Result<Option<Named>> {
         let schema = &schema_in_session(schema, self.context.process_id());
         if let Some(system) = pg::lookup(schema, name) {
-            return Some(Named::System(system));
+            return Ok(Some(Named::System(system)));
         }
-        let schema = self.catalog.schema_named(self.context.database(), schema)?;
-        self.catalog.relation_named(schema.id, name).map(Named::Relation)
+        let Some(schema) = self.catalog.schema_named(self.context.database(), schema) else {
+            return Ok(None);
+        };
+        // The names in a view were looked up by its owner, once.
+        if self.needs.role.is_none() {
+            self.catalog.check_any(self.context.user(), schema.id, Privileges::USAGE)?;
+        }
+        Ok(self.catalog.relation_named(schema.id, name).map(Named::Relation))
     }
 
     /// The table of a name that rows are to be changed in.
@@ -305,7 +315,7 @@ impl<'a> Binder<'a> {
     ///
     /// # Errors
     /// 42703 with the nearest name, 42702, 42P01 for a table that FROM does not offer.
-    pub(crate) fn column(&self, idents: &[ast::Ident]) -> Result<Typed> {
+    pub(crate) fn column(&mut self, idents: &[ast::Ident]) -> Result<Typed> {
         let span = idents.first().map_or(Span::empty(), |ident| ident.span);
         let parts: Vec<String> = idents.iter().map(fold).collect();
         let (schema, table, name) = match parts.as_slice() {
@@ -337,8 +347,9 @@ impl<'a> Binder<'a> {
                 }
                 let outer = level + 1 < self.scopes.len();
                 let expr = if outer { outer_reference(column)? } else { column.expr.clone() };
-                let position = self.position(span);
-                return Ok(Typed { position, ..Typed::new(expr, column.kind.clone()) });
+                let typed = Typed::new(expr, column.kind.clone());
+                self.needs.read(&typed.expr);
+                return Ok(Typed { position: self.position(span), ..typed });
             }
             if table_seen {
                 break;

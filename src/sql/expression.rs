@@ -260,6 +260,7 @@ impl Binder<'_> {
         let columns: Vec<Typed> = scope
             .iter()
             .filter(|column| column.table.as_deref() == Some(table))
+            .inspect(|column| self.needs.read(&column.expr))
             .flat_map(|column| {
                 [text_literal(&column.name), Typed::new(column.expr.clone(), column.kind.clone())]
             })

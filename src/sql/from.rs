@@ -4,7 +4,7 @@ mod join;
 mod lateral;
 
 use crate::{
-    catalog::{Relation, Table, View, pg::SystemRelation},
+    catalog::{PG_CATALOG, Privileges, Relation, Table, View, pg::SystemRelation},
     error::{Error, Result, SqlState},
     ids::{ColumnId, Oid},
     pgtype::PgType,
@@ -132,7 +132,12 @@ impl Binder<'_> {
                     }
                 });
                 let rows = Rows { columns: rows.collect(), plan };
-                self.aliased(rows, Some(alias), "join")
+                let inner: Vec<Column> = rows.columns.iter().map(|c| c.column.clone()).collect();
+                let offered = self.aliased(rows, Some(alias), "join")?;
+                for (inner, column) in inner.into_iter().zip(&offered.1) {
+                    self.needs.offer_again(&Expr::Column(inner), &column.expr);
+                }
+                Ok(offered)
             }
             other => {
                 Err(self.at(Error::unsupported("this kind of FROM is not supported"), other.span()))
@@ -170,13 +175,20 @@ impl Binder<'_> {
                 let visible = alias.map_or_else(|| table.name.clone(), |alias| fold(&alias.name));
                 let qualifier = self.qualifier(&visible);
                 let rows = self.scan(&table, Hidden::None, &qualifier)?;
-                offered(rows, alias, &visible, schema, table.id)
+                let offered = offered(rows, alias, &visible, schema, table.id)?;
+                let mention = self.mention(table.id, Privileges::SELECT);
+                self.needs.offer(mention, &offered.1, table.columns.iter().map(|c| c.id));
+                Ok(offered)
             }
             Named::Relation(Relation::View(view)) => {
+                let mention = self.mention(view.id, Privileges::SELECT);
                 let rows = self.view(&view)?;
-                self.aliased(rows, alias, &view.name)
+                let offered = self.aliased(rows, alias, &view.name)?;
+                self.needs.offer(mention, &offered.1, (1..).map(ColumnId));
+                Ok(offered)
             }
             Named::Relation(Relation::Sequence(sequence)) => {
+                self.mention(sequence.id, Privileges::SELECT);
                 let value = sequence.last.unwrap_or(sequence.start);
                 let columns = [
                     ("last_value", ScalarValue::Int64(Some(value)), PgType::Int8),
@@ -200,6 +212,7 @@ impl Binder<'_> {
                 self.aliased(rows, alias, &sequence.name)
             }
             Named::System(relation) => {
+                self.mention(relation.oid, Privileges::SELECT);
                 let visible =
                     alias.map_or_else(|| relation.name.to_owned(), |alias| fold(&alias.name));
                 let qualifier = self.qualifier(&visible);
@@ -220,6 +233,7 @@ impl Binder<'_> {
     /// `TABLE name`.
     pub(crate) fn whole_table(&mut self, name: &ast::ObjectName) -> Result<Rows> {
         let (plan, columns) = self.named(name, None)?;
+        columns.iter().for_each(|column| self.needs.read(&column.expr));
         let columns = columns.into_iter().filter(|c| c.hidden == Hiding::Not).map(|column| {
             let Expr::Column(place) = column.expr else {
                 return Err(Error::internal("a table's columns are columns"));
@@ -282,16 +296,36 @@ impl Binder<'_> {
 
     fn view(&mut self, view: &Arc<View>) -> Result<Rows> {
         let query = super::parse::parse_query(&view.query)?;
-        let rows = self.deeper(|binder| {
-            binder.apart(|binder| {
-                let rows = binder.query(&query, None)?;
-                binder.settle_rows(rows)
-            })
+        let rows = self.as_owner_of(view, |binder| {
+            let rows = binder.query(&query, None)?;
+            binder.settle_rows(rows)
         })?;
         let kinds: Vec<PgType> = view.columns.iter().map(|(_, kind)| kind.clone()).collect();
         let rows = self.cast_rows(rows, &kinds, "view")?;
         let names: Vec<String> = view.columns.iter().map(|(name, _)| name.clone()).collect();
         rename(rows, &names, &view.name)
+    }
+
+    /// Binds a view's text: by the names that its owner saw, with its owner's rights.
+    fn as_owner_of<T>(
+        &mut self,
+        view: &View,
+        bind: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let path = match view.path.as_slice() {
+            [] => {
+                let public = self.catalog.schema_named(self.context.database(), "public");
+                let public = public.map(|schema| schema.id);
+                [PG_CATALOG, view.schema].into_iter().chain(public).collect()
+            }
+            path => path.to_vec(),
+        };
+        let path = std::mem::replace(&mut self.path, path);
+        let role = self.needs.role.replace(view.owner);
+        let bound = self.deeper(|binder| binder.apart(bind));
+        self.path = path;
+        self.needs.role = role;
+        bound
     }
 
     /// Rows under an alias of their own.

@@ -45,7 +45,10 @@ impl Binder<'_> {
                             "SELECT * with no tables specified is not valid",
                         ));
                     };
-                    items.extend(scope.iter().filter(|c| c.hidden == Hiding::Not).map(star));
+                    for column in scope.iter().filter(|c| c.hidden == Hiding::Not) {
+                        self.needs.read(&column.expr);
+                        items.push(star(column));
+                    }
                 }
                 SelectItem::QualifiedWildcard(kind, _) => {
                     let ast::SelectItemQualifiedWildcardKind::ObjectName(name) = kind else {
@@ -53,13 +56,11 @@ impl Binder<'_> {
                     };
                     let span = name.span();
                     let name = self.object_name(name)?;
-                    let scopes = &self.scopes;
-                    let found: Vec<Item> = scopes
-                        .last()
-                        .into_iter()
-                        .flatten()
+                    let scope = self.scopes.last().into_iter().flatten();
+                    let found: Vec<Item> = scope
                         .filter(|c| c.hidden != Hiding::System)
                         .filter(|c| c.table.as_ref() == Some(&name.name))
+                        .inspect(|c| self.needs.read(&c.expr))
                         .map(star)
                         .collect();
                     if found.is_empty() {

@@ -42,6 +42,7 @@ mod names;
 pub mod near;
 pub mod nearest;
 pub mod nearest_join;
+mod needs;
 mod operators;
 mod order;
 mod parse;
@@ -78,6 +79,7 @@ pub use condition::condition_columns;
 pub use embedding::with_named_models;
 pub use form::Form;
 pub use generated::{check_generated, generated_kind, generated_sources};
+pub use needs::{Needs, Refusal};
 pub use parse::{check_expression, parse};
 pub use plan::Plan;
 pub use push_down::optimizer_rules;
@@ -127,11 +129,11 @@ pub trait Context: fmt::Debug + Send + Sync {
     /// # Errors
     /// 55000.
     fn current_value(&self, sequence: Oid) -> Result<i64>;
-    /// `lastval`.
+    /// `lastval`, and the sequence that gave it.
     ///
     /// # Errors
     /// 55000 before the session's first `nextval`.
-    fn last_value(&self) -> Result<i64>;
+    fn last_value(&self) -> Result<(Oid, i64)>;
     /// `setval`.
     ///
     /// # Errors
@@ -191,7 +193,10 @@ pub trait Context: fmt::Debug + Send + Sync {
         Err(Error::unsupported("models cannot be asked here"))
     }
     /// Cancels another backend's statement; whether there was one.
-    fn cancel_backend(&self, process_id: i32) -> bool;
+    ///
+    /// # Errors
+    /// 42501 where it is another role's.
+    fn cancel_backend(&self, process_id: i32) -> Result<bool>;
     /// Asked by functions that take long.
     ///
     /// # Errors

@@ -80,8 +80,10 @@ pub(crate) fn statement(source: &Arc<Source>, tokens: &[TokenWithSpan]) -> Resul
         }
         "EXPLAIN" => explain(source, &mut cursor)?,
         "COPY" => copy(source, &mut cursor)?,
-        "CREATE" | "ALTER" | "DROP" | "COMMENT" | "GRANT" | "REVOKE" | "TRUNCATE" | "REINDEX"
-        | "SECURITY" | "IMPORT" | "REFRESH" => ddl::statement(source, &mut cursor, statement)?,
+        "CREATE" | "ALTER" | "DROP" | "COMMENT" | "GRANT" | "REVOKE" | "REASSIGN" | "TRUNCATE"
+        | "REINDEX" | "SECURITY" | "IMPORT" | "REFRESH" => {
+            ddl::statement(source, &mut cursor, statement)?
+        }
         _ => commands::statement(source, &mut cursor, statement)?,
     };
     if !matches!(

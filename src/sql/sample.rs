@@ -5,7 +5,7 @@
 //! is; otherwise each run draws one.
 
 use crate::{
-    catalog::{Relation, Table},
+    catalog::{Privileges, Relation, Table},
     error::{Error, Result, SqlState},
     pgtype::PgType,
     sql::{
@@ -80,6 +80,8 @@ impl Binder<'_> {
         let qualifier = self.qualifier(&visible);
         let rows = self.scan(table, Hidden::RowId, &qualifier)?;
         let (plan, mut columns) = offered(rows, alias, &visible, schema, table.id)?;
+        let mention = self.mention(table.id, Privileges::SELECT);
+        self.needs.offer(mention, &columns, table.columns.iter().map(|column| column.id));
         let row = columns
             .pop()
             .filter(|column| column.name == ROW_COLUMN)

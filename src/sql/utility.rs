@@ -1,8 +1,13 @@
 //! Statements that are neither queries nor changes of rows, as values. Names are text here:
 //! whoever runs the statement looks them up in the catalog of that moment.
 
+mod grant;
+
+pub use grant::{DefaultPrivileges, Grant, GrantOn, GrantRole, Granted, MembershipOption};
+
 use crate::{
     catalog::{Identity, OnCommit, webhook::EventKind},
+    ids::Oid,
     pgtype::PgType,
     sql::{Query, statement::Statement},
 };
@@ -60,6 +65,10 @@ pub enum Utility {
     CreateView(CreateView),
     Comment { object: ObjectKind, name: Name, column: Option<String>, comment: Option<String> },
     Grant(Grant),
+    GrantRole(GrantRole),
+    AlterDefaultPrivileges(DefaultPrivileges),
+    ReassignOwned { from: Vec<String>, to: String },
+    DropOwned { roles: Vec<String>, cascade: bool },
     Truncate { tables: Vec<Name>, restart_identity: bool, cascade: bool },
     Begin(TransactionModes),
     Commit { chain: bool },
@@ -374,6 +383,8 @@ pub struct CreateView {
     pub columns: Vec<(String, PgType)>,
     /// Its query, as SQL text.
     pub query: String,
+    /// The schemas in which the names of the query were looked up.
+    pub path: Vec<Oid>,
 }
 
 /// CREATE WEBHOOK.
@@ -433,6 +444,15 @@ pub enum AlterWebhook {
 pub struct RoleOptions {
     pub superuser: Option<bool>,
     pub login: Option<bool>,
+    pub inherit: Option<bool>,
+    pub create_role: Option<bool>,
+    pub create_database: Option<bool>,
+    /// `IN ROLE`: the roles that it is taken into.
+    pub in_roles: Vec<String>,
+    /// `ROLE`: who is taken into it.
+    pub members: Vec<String>,
+    /// `ADMIN`: who is taken into it, and may take others in.
+    pub admins: Vec<String>,
     /// The password; `Some(None)` takes it away.
     pub password: Option<Option<String>>,
 }
@@ -451,21 +471,6 @@ pub struct SequenceOptions {
     pub cycle: Option<bool>,
     /// Table and column; `Some(None)`: OWNED BY NONE.
     pub owned_by: Option<Option<(Name, String)>>,
-}
-
-/// GRANT or REVOKE.
-#[derive(Debug, Clone)]
-pub struct Grant {
-    /// REVOKE.
-    pub revoke: bool,
-    /// What is allowed; role names in `GRANT role TO role`.
-    pub privileges: Vec<String>,
-    /// The kind of object; `None` for roles.
-    pub object: Option<ObjectKind>,
-    /// The objects.
-    pub names: Vec<Name>,
-    /// To or from whom; `public` among them for everybody.
-    pub roles: Vec<String>,
 }
 
 /// Modes of BEGIN and SET TRANSACTION; `None` where the statement is silent.

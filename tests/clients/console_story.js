@@ -408,7 +408,7 @@ async function phone(browser) {
 
 /** With a password the page asks for it; a role that only reads sees all that it may. */
 async function readers(browser) {
-  psql("CREATE ROLE reader LOGIN PASSWORD 'look'", 'ALTER ROLE reader SET default_transaction_read_only = on', "ALTER ROLE postgres PASSWORD 'sesame'");
+  psql("CREATE ROLE reader LOGIN PASSWORD 'look'", 'GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO reader', 'ALTER ROLE reader SET default_transaction_read_only = on', "ALTER ROLE postgres PASSWORD 'sesame'");
   const page = await open(browser);
   const refused = [];
   page.on('response', (response) => response.status() >= 400 && refused.push(`${response.status()} ${response.url()}`));

@@ -41,6 +41,8 @@ mod peer;
 mod points;
 /// Statements that run again.
 mod prepared;
+/// Who may do what: sessions, keys, what was prepared before, what a restart keeps.
+mod privileges;
 /// Recall against exact neighbours, through SQL.
 mod recall;
 /// `tests/slt`.

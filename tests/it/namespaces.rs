@@ -269,7 +269,7 @@ async fn a_write_that_fails_leaves_nothing() {
     });
     let fault = write(&namespaces, "gone", body).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Invalid, "{fault}");
-    let fault = namespaces.metadata("gone").unwrap_err();
+    let fault = namespaces.metadata(&caller(), "gone").unwrap_err();
     assert_eq!(fault.kind, FaultKind::NotFound, "{fault}");
     namespaces.stop().await;
     node.stop().await;
@@ -347,7 +347,7 @@ async fn queries_tell_of_their_own_reads() {
         let columns = json!({"id": ids, "n": ids, "vector": vectors});
         let body = json!({"upsert_columns": columns, "distance_metric": "euclidean_squared"});
         write(&namespaces, name, body).await.unwrap();
-        while namespaces.metadata(name).unwrap()["index"]["status"] != "up-to-date" {
+        while namespaces.metadata(&caller(), name).unwrap()["index"]["status"] != "up-to-date" {
             clock.sleep(Duration::from_millis(20)).await;
         }
     }

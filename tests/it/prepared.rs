@@ -116,9 +116,11 @@ async fn what_is_constant_in_a_statement_is_not_constant_in_its_plan() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_are_found_for_the_role_of_now() {
     let (node, client) = client().await;
-    let load = "CREATE ROLE alice; CREATE ROLE bob; CREATE SCHEMA alice; CREATE SCHEMA bob;
+    let load = "CREATE ROLE alice; CREATE ROLE bob; CREATE SCHEMA alice AUTHORIZATION alice;
+        CREATE SCHEMA bob AUTHORIZATION bob;
         CREATE TABLE alice.t (id bigint); INSERT INTO alice.t VALUES (1);
-        CREATE TABLE bob.t (id bigint); INSERT INTO bob.t VALUES (2)";
+        CREATE TABLE bob.t (id bigint); INSERT INTO bob.t VALUES (2);
+        GRANT SELECT ON alice.t TO alice; GRANT SELECT ON bob.t TO bob";
     client.batch_execute(load).await.unwrap();
     client.batch_execute("SET ROLE alice").await.unwrap();
     let rows = client.prepare("SELECT id FROM t").await.unwrap();

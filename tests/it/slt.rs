@@ -180,6 +180,7 @@ files!(
     pgvector_index,
     pgvector_sparsevec,
     pgvector_vector,
+    privileges,
     sampling,
     search_forms,
     select,

@@ -1,7 +1,7 @@
 //! `pg_attribute`, the columns of every relation, and `pg_attrdef`, their defaults.
 
 use super::{
-    SystemRelation, View, deparse, index,
+    SystemRelation, View, access, deparse, index,
     names::Scope,
     rows::{Rows, broken},
     shape::relations,
@@ -57,7 +57,7 @@ impl<'v> Attribute<'v> {
 
 /// The columns of every relation of the database.
 pub(super) fn pg_attribute(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
-    let own = batch(relation, &own(view))?;
+    let own = batch(relation, &own(view), Some(view))?;
     concat_batches(&relation.schema_ref(), [system(relation)?, &own]).map_err(broken)
 }
 
@@ -74,7 +74,7 @@ fn system(relation: &'static SystemRelation) -> Result<&'static RecordBatch> {
             })
         })
         .collect();
-    let made = batch(relation, &attributes)?;
+    let made = batch(relation, &attributes, None)?;
     Ok(ROWS.get_or_init(|| made))
 }
 
@@ -149,7 +149,11 @@ fn columns<'v>(table: &'v Table, attributes: &mut Vec<Attribute<'v>>) {
     }
 }
 
-fn batch(relation: &'static SystemRelation, rows: &[Attribute<'_>]) -> Result<RecordBatch> {
+fn batch(
+    relation: &'static SystemRelation,
+    rows: &[Attribute<'_>],
+    view: Option<&View>,
+) -> Result<RecordBatch> {
     let fact = |attribute: &Attribute<'_>| types::known(attribute.kind);
     Rows::of(relation, rows)
         .set("attrelid", |column| column.relation)
@@ -169,6 +173,10 @@ fn batch(relation: &'static SystemRelation, rows: &[Attribute<'_>]) -> Result<Re
         .set("attgenerated", |column| column.generated)
         .set("attisdropped", |column| column.is_dropped)
         .set("attislocal", |_| true)
+        .set("attacl", |column| {
+            let number = i16::try_from(column.number).ok()?;
+            access::shown_of_column(&view?.catalog, column.relation, ColumnId(number))
+        })
         .set("attcollation", |column| fact(column).map_or(Oid(0), |known| known.collation))
         .finish()
 }

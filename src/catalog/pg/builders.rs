@@ -1,7 +1,7 @@
 //! What makes the rows of every system relation.
 
 use super::{
-    SystemRelation, View, attribute, class, constraint, extension, functions, index,
+    SystemRelation, View, access, attribute, class, constraint, extension, functions, index,
     information_schema, models, objects, roles, rows::Rows, sequence, settings, stat, types, views,
     webhooks,
 };
@@ -55,6 +55,8 @@ fn build_of(schema: &str, name: &str) -> Build {
         ("pg_catalog", "pg_available_extension_versions") => {
             extension::pg_available_extension_versions
         }
+        ("pg_catalog", "pg_auth_members") => access::pg_auth_members,
+        ("pg_catalog", "pg_default_acl") => access::pg_default_acl,
         ("pg_catalog", "pg_authid") => roles::pg_authid,
         ("pg_catalog", "pg_roles") => roles::pg_roles,
         ("pg_catalog", "pg_user" | "pg_shadow") => roles::pg_user,

@@ -1,7 +1,7 @@
 //! `pg_class`: every relation, those of the system and the indexes of keys among them.
 
 use super::{
-    SystemRelation, View, index,
+    SystemRelation, View, access, index,
     rows::{Rows, broken, count},
     shape::relations,
     types,
@@ -188,6 +188,7 @@ fn batch(
             "r" if class.schema.0 >= crate::catalog::PUBLIC.0 => "d",
             _ => "n",
         })
+        .set("relacl", |class| access::shown(&view?.catalog, class.oid))
         .set("reloptions", |class| class.options.clone())
         .finish()
 }

@@ -11,7 +11,9 @@ use super::{
     shape::relations,
 };
 use crate::{
-    catalog::{Column, Constraint, ConstraintKind, Identity, Sequence, Table},
+    catalog::{
+        self, Column, Constraint, ConstraintKind, Identity, Sequence, Table, privileges::Class,
+    },
     error::Result,
     ids::{ColumnId, Oid},
     pgtype::PgType,
@@ -33,6 +35,7 @@ pub(super) fn build_of(name: &str) -> Option<Build> {
     Some(match name {
         "character_sets" => character_sets,
         "check_constraints" => check_constraints,
+        "column_privileges" | "role_column_grants" => super::access::column_privileges,
         "columns" => columns,
         "constraint_column_usage" => constraint_column_usage,
         "constraint_table_usage" => constraint_table_usage,
@@ -40,7 +43,7 @@ pub(super) fn build_of(name: &str) -> Option<Build> {
         "information_schema_catalog_name" => catalog_name,
         "key_column_usage" => key_column_usage,
         "referential_constraints" => referential_constraints,
-        "role_table_grants" | "table_privileges" => table_privileges,
+        "role_table_grants" | "table_privileges" => super::access::table_privileges,
         "routines" => super::routines::routines,
         "schemata" => schemata,
         "sequences" => sequences,
@@ -69,14 +72,19 @@ fn character_sets(relation: &'static SystemRelation, view: &View) -> Result<Reco
 }
 
 fn enabled_roles(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
-    let is_superuser = view.catalog.role(view.user).is_some_and(|role| role.superuser);
-    let roles = view.catalog.roles().filter(|role| is_superuser || role.id == view.user);
+    let roles = view.catalog.roles();
+    let roles = roles.filter(|role| view.catalog.has_privileges_of(view.user, role.id));
     let roles: Vec<_> = roles.collect();
     Rows::of(relation, &roles).set("role_name", |role| role.name.as_str()).finish()
 }
 
 fn schemata(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
-    let schemas: Vec<_> = view.schemas().collect();
+    let is_shown = |schema: &&Arc<catalog::Schema>| {
+        let held = || Some(view.catalog.held(view.user, &view.catalog.object(schema.id)?));
+        view.catalog.has_privileges_of(view.user, schema.owner)
+            || held().is_some_and(|held| !held.is_empty())
+    };
+    let schemas: Vec<_> = view.schemas().filter(is_shown).collect();
     Rows::of(relation, &schemas)
         .set("catalog_name", |_| view.database_name())
         .set("schema_name", |schema| schema.name.as_str())
@@ -87,9 +95,9 @@ fn schemata(relation: &'static SystemRelation, view: &View) -> Result<RecordBatc
 /// Tables and views, the system's among them: schema, name, whether it is a table, is the user's.
 fn tables(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
     let system = relations().map(|s| (s.schema, s.name, s.relkind == "r", false));
-    let tables = view.catalog.tables().filter(|table| view.sees(table.schema));
+    let tables = view.catalog.tables().filter(|t| view.sees(t.schema) && view.shows(t.id));
     let tables = tables.map(|t| (view.schema_name(t.schema), t.name.as_str(), true, true));
-    let views = view.catalog.views().filter(|made| view.sees(made.schema));
+    let views = view.catalog.views().filter(|v| view.sees(v.schema) && view.shows(v.id));
     let views = views.map(|v| (view.schema_name(v.schema), v.name.as_str(), false, false));
     let rows: Vec<_> = tables.chain(views).chain(system).collect();
     Rows::of(relation, &rows)
@@ -107,10 +115,12 @@ fn tables(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch>
 }
 
 fn views(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
-    let own =
-        view.catalog.views().filter(|made| view.sees(made.schema)).map(|made| {
-            (view.schema_name(made.schema), made.name.as_str(), Some(deparse::view(made)))
-        });
+    let is_shown = |made: &&Arc<catalog::View>| view.sees(made.schema) && view.shows(made.id);
+    let own = view.catalog.views().filter(is_shown).map(|made| {
+        let is_own = view.catalog.has_privileges_of(view.user, made.owner);
+        let definition = is_own.then(|| deparse::view(made));
+        (view.schema_name(made.schema), made.name.as_str(), definition)
+    });
     let system = relations().filter(|s| s.relkind == "v").map(|s| (s.schema, s.name, None));
     let rows: Vec<_> = own.chain(system).collect();
     Rows::of(relation, &rows)
@@ -194,13 +204,15 @@ fn own(view: &View) -> Vec<Described<'_>> {
         })
         .collect();
     let mut described = Vec::new();
-    for table in view.catalog.tables().filter(|table| view.sees(table.schema)) {
+    for table in view.catalog.tables().filter(|t| view.sees(t.schema) && view.shows(t.id)) {
         let key: HashSet<_> = table.primary_key().into_iter().flat_map(|(_, key)| key).collect();
         let identity = |column: &Column| {
             let sequence = column.sequence.and_then(|id| view.catalog.sequence(id));
             column.identity.map(|identity| (identity, sequence.map(|sequence| &**sequence)))
         };
-        described.extend(table.columns.iter().map(|column| Described {
+        let shown = shown_columns(view, table.id);
+        let columns = table.columns.iter().filter(|column| shown(column.id));
+        described.extend(columns.map(|column| Described {
             schema: view.schema_name(table.schema),
             table: &table.name,
             name: &column.name,
@@ -213,8 +225,11 @@ fn own(view: &View) -> Vec<Described<'_>> {
             is_updatable: true,
         }));
     }
-    for made in view.catalog.views().filter(|made| view.sees(made.schema)) {
-        let columns = (1..).zip(&made.columns);
+    for made in view.catalog.views().filter(|v| view.sees(v.schema) && view.shows(v.id)) {
+        let shown = shown_columns(view, made.id);
+        let columns = (1..).zip(&made.columns).filter(|(number, _)| {
+            i16::try_from(*number).is_ok_and(|number| shown(ColumnId(number)))
+        });
         described.extend(columns.map(|(number, (name, kind))| Described {
             schema: view.schema_name(made.schema),
             table: &made.name,
@@ -229,6 +244,20 @@ fn own(view: &View) -> Vec<Described<'_>> {
         }));
     }
     described
+}
+
+/// Which columns of a relation are shown: those with which the session's role may do something.
+fn shown_columns(view: &View, relation: Oid) -> impl Fn(ColumnId) -> bool {
+    let object = view.catalog.object(relation);
+    let all = Class::Column.all();
+    let of_all = object.as_ref().is_some_and(|object| {
+        !view.catalog.held(view.user, object).common(all).is_empty()
+            || view.catalog.has_privileges_of(view.user, object.owner)
+    });
+    move |column| {
+        let held = || Some(view.catalog.held_on(view.user, object.as_ref()?, column));
+        of_all || held().is_some_and(|held| !held.is_empty())
+    }
 }
 
 fn describe(
@@ -517,32 +546,5 @@ fn referential_constraints(relation: &'static SystemRelation, view: &View) -> Re
         .set("match_option", |_| "NONE")
         .set("update_rule", |row| rule(row.4, "UPDATE"))
         .set("delete_rule", |row| rule(row.4, "DELETE"))
-        .finish()
-}
-
-/// What an owner may do with a table.
-const PRIVILEGES: [&str; 7] =
-    ["INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"];
-
-fn table_privileges(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
-    let tables = view.catalog.tables().filter(|table| view.sees(table.schema));
-    let tables = tables.map(|table| (table.schema, table.name.as_str(), table.owner));
-    let views = view.catalog.views().filter(|made| view.sees(made.schema));
-    let views = views.map(|made| (made.schema, made.name.as_str(), made.owner));
-    let granted: Vec<_> = tables
-        .chain(views)
-        .flat_map(|(schema, name, owner)| {
-            PRIVILEGES.into_iter().map(move |privilege| (schema, name, owner, privilege))
-        })
-        .collect();
-    Rows::of(relation, &granted)
-        .set("grantor", |row| view.role_name(row.2))
-        .set("grantee", |row| view.role_name(row.2))
-        .set("table_catalog", |_| view.database_name())
-        .set("table_schema", |row| view.schema_name(row.0))
-        .set("table_name", |row| row.1)
-        .set("privilege_type", |row| row.3)
-        .set("is_grantable", |_| "YES")
-        .set("with_hierarchy", |row| yes_or_no(row.3 == "SELECT"))
         .finish()
 }

@@ -7,6 +7,7 @@
 //! the running server knows ([`Live`]). A relation of which Nearlake has no rows (triggers,
 //! publications, foreign tables …) is there, and empty.
 
+mod access;
 mod attribute;
 mod builders;
 mod class;
@@ -31,6 +32,7 @@ mod types;
 mod views;
 mod webhooks;
 
+pub use access::{access_list, access_texts};
 pub use shape::{SystemColumn, SystemRelation, lookup, relation, relations};
 pub use webhooks::{DeliveryRow, WebhookStat};
 
@@ -268,6 +270,11 @@ impl View {
         self.catalog
             .schema(schema)
             .is_some_and(|schema| schema.database.is_none_or(|database| database == self.database))
+    }
+
+    /// Whether the standard's views show a relation: where the session's role may do something with it.
+    fn shows(&self, relation: Oid) -> bool {
+        self.catalog.concerns(self.user, relation)
     }
 
     /// The schemas of this database.

@@ -1,7 +1,7 @@
 //! Schemas, databases, comments, and what depends on what.
 
 use super::{
-    SystemRelation, View,
+    SystemRelation, View, access,
     attribute::{default_oid, with_default},
     constraint,
     extension::VECTOR_EXTENSION,
@@ -36,6 +36,7 @@ pub(super) fn pg_namespace(relation: &'static SystemRelation, view: &View) -> Re
         .set("oid", |schema| schema.id)
         .set("nspname", |schema| schema.name.as_str())
         .set("nspowner", |schema| schema.owner)
+        .set("nspacl", |schema| access::shown(&view.catalog, schema.id))
         .finish()
 }
 
@@ -53,6 +54,7 @@ pub(super) fn pg_database(relation: &'static SystemRelation, view: &View) -> Res
         .set("dattablespace", |_| DEFAULT_TABLESPACE)
         .set("datcollate", |_| "C.UTF-8")
         .set("datctype", |_| "C.UTF-8")
+        .set("datacl", |database| access::shown(&view.catalog, database.id))
         .finish()
 }
 

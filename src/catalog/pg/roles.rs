@@ -1,7 +1,11 @@
-//! Roles: `pg_authid`, `pg_roles`, `pg_user` and kin. Nobody is a member of anybody.
+//! Roles: `pg_authid`, `pg_roles`, `pg_user` and kin.
 
 use super::{SystemRelation, View, rows::Rows};
-use crate::{catalog::Role, error::Result, ids::Oid};
+use crate::{
+    catalog::{POSTGRES_ROLE, Role},
+    error::Result,
+    ids::Oid,
+};
 use arrow::array::RecordBatch;
 use std::collections::BTreeMap;
 
@@ -11,13 +15,18 @@ fn rows<'r>(relation: &'static SystemRelation, roles: &'r [&'r Role]) -> Rows<'r
         .set("oid", |role| role.id)
         .set("rolname", |role| role.name.as_str())
         .set("rolsuper", |role| role.superuser)
-        .set("rolinherit", |_| true)
-        .set("rolcreaterole", |role| role.superuser)
-        .set("rolcreatedb", |role| role.superuser)
+        .set("rolinherit", |role| role.inherit)
+        .set("rolcreaterole", |role| may_make(role, role.create_role))
+        .set("rolcreatedb", |role| may_make(role, role.create_database))
         .set("rolcanlogin", |role| role.login)
         .set("rolreplication", |_| false)
         .set("rolbypassrls", |role| role.superuser)
         .set("rolconnlimit", |_| -1)
+}
+
+/// The initial role is older than these attributes.
+fn may_make(role: &Role, said: bool) -> bool {
+    said || role.id == POSTGRES_ROLE
 }
 
 fn all(view: &View) -> Vec<&Role> {
@@ -46,7 +55,7 @@ pub(super) fn pg_user(relation: &'static SystemRelation, view: &View) -> Result<
     Rows::of(relation, &logins)
         .set("usename", |role| role.name.as_str())
         .set("usesysid", |role| role.id)
-        .set("usecreatedb", |role| role.superuser)
+        .set("usecreatedb", |role| may_make(role, role.create_database))
         .set("usesuper", |role| role.superuser)
         .set("userepl", |_| false)
         .set("usebypassrls", |role| role.superuser)
@@ -61,7 +70,9 @@ pub(super) fn pg_group(relation: &'static SystemRelation, view: &View) -> Result
     Rows::of(relation, &groups)
         .set("groname", |role| role.name.as_str())
         .set("grosysid", |role| role.id)
-        .set("grolist", |_| Vec::<Oid>::new())
+        .set("grolist", |role| {
+            view.catalog.members(role.id).map(|(member, _)| member).collect::<Vec<Oid>>()
+        })
         .finish()
 }
 

@@ -195,6 +195,7 @@ pub(crate) fn sample() -> Arc<Catalog> {
             owner: POSTGRES_ROLE,
             columns: vec![("id".into(), PgType::Int4), ("name".into(), PgType::Varchar(Some(20)))],
             query: "SELECT id, name FROM items WHERE price < 10".into(),
+            path: Vec::new(),
             comment: None,
         })),
     ];

@@ -1,7 +1,10 @@
 //! `pg_sequence` and `pg_sequences`.
 
 use super::{SystemRelation, View, rows::Rows};
-use crate::{catalog::Sequence, error::Result};
+use crate::{
+    catalog::{Privileges, Sequence},
+    error::Result,
+};
 use arrow::array::RecordBatch;
 
 /// The sequences of the database.
@@ -37,6 +40,10 @@ pub(super) fn pg_sequences(relation: &'static SystemRelation, view: &View) -> Re
         .set("increment_by", |sequence| sequence.increment)
         .set("cycle", |sequence| sequence.cycle)
         .set("cache_size", |_| 1_i64)
-        .set("last_value", |sequence| sequence.last)
+        .set("last_value", |sequence| {
+            let reads = Privileges::USAGE.and(Privileges::SELECT);
+            let may = view.catalog.check_any(view.user, sequence.id, reads);
+            sequence.last.filter(|_| may.is_ok())
+        })
         .finish()
 }

@@ -2,7 +2,8 @@
 //! metrics instead of here are NULL; those that PostgreSQL never leaves NULL are 0.
 
 use super::{
-    RecallRow, StatementRow, SystemRelation, View, rows::Rows, sequence::sequences, views,
+    ActivityRow, RecallRow, StatementRow, SystemRelation, View, rows::Rows, sequence::sequences,
+    views,
 };
 use crate::{
     catalog::{Index, IndexKind, RECALL_TARGET, Table},
@@ -17,6 +18,8 @@ pub(super) fn pg_stat_activity(
 ) -> Result<RecordBatch> {
     let sessions = view.live.activity();
     let is_active = |state: &str| state == "active";
+    // What others do is theirs.
+    let is_shown = |session: &ActivityRow| view.catalog.has_privileges_of(view.user, session.user);
     Rows::of(relation, &sessions)
         .set("datid", |session| session.database)
         .set("datname", |session| session.database_name.as_str())
@@ -24,17 +27,17 @@ pub(super) fn pg_stat_activity(
         .set("usesysid", |session| session.user)
         .set("usename", |session| session.user_name.as_str())
         .set("application_name", |session| session.application_name.as_str())
-        .set("client_addr", |session| session.client_address.as_deref())
-        .set("client_port", |session| session.client_port)
-        .set("backend_start", |session| session.backend_start)
-        .set("xact_start", |session| session.transaction_start)
-        .set("query_start", |session| session.query_start)
-        .set("state_change", |session| session.state_change)
-        .set("wait_event_type", |session| (!is_active(&session.state)).then_some("Client"))
-        .set("wait_event", |session| (!is_active(&session.state)).then_some("ClientRead"))
-        .set("state", |session| session.state.as_str())
-        .set("query", |session| session.query.as_str())
-        .set("backend_type", |_| "client backend")
+        .set("client_addr", |s| s.client_address.as_deref().filter(|_| is_shown(s)))
+        .set("client_port", |s| s.client_port.filter(|_| is_shown(s)))
+        .set("backend_start", |s| is_shown(s).then_some(s.backend_start))
+        .set("xact_start", |s| s.transaction_start.filter(|_| is_shown(s)))
+        .set("query_start", |s| s.query_start.filter(|_| is_shown(s)))
+        .set("state_change", |s| s.state_change.filter(|_| is_shown(s)))
+        .set("wait_event_type", |s| (is_shown(s) && !is_active(&s.state)).then_some("Client"))
+        .set("wait_event", |s| (is_shown(s) && !is_active(&s.state)).then_some("ClientRead"))
+        .set("state", |s| is_shown(s).then_some(s.state.as_str()))
+        .set("query", |s| if is_shown(s) { s.query.as_str() } else { "<insufficient privilege>" })
+        .set("backend_type", |s| is_shown(s).then_some("client backend"))
         .finish()
 }
 

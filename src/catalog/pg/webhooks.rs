@@ -59,8 +59,13 @@ pub struct DeliveryRow {
     pub bytes: Option<u64>,
 }
 
-fn own(view: &View) -> Vec<&Arc<Webhook>> {
+fn all(view: &View) -> Vec<&Arc<Webhook>> {
     view.catalog.webhooks().filter(|webhook| webhook.database == view.database).collect()
+}
+
+/// Whether a webhook is the session's: where another's tells, and of what, is not for everybody.
+fn is_own(view: &View, webhook: &Webhook) -> bool {
+    view.catalog.has_privileges_of(view.user, webhook.owner)
 }
 
 /// The webhooks of the database.
@@ -70,7 +75,7 @@ pub(super) fn nearlake_webhooks(
 ) -> Result<RecordBatch> {
     let table = |webhook: &Webhook| -> Option<&Arc<Table>> { view.catalog.table(webhook.table?) };
     let rows: Vec<(&Arc<Webhook>, WebhookStat)> =
-        own(view).into_iter().map(|webhook| (webhook, view.live.webhook(webhook.id))).collect();
+        all(view).into_iter().map(|webhook| (webhook, view.live.webhook(webhook.id))).collect();
     let now = |webhook: &Webhook| i32::try_from(webhook.secrets.len()).unwrap_or(i32::MAX);
     Rows::of(relation, &rows)
         .set("oid", |(webhook, _)| webhook.id)
@@ -82,12 +87,18 @@ pub(super) fn nearlake_webhooks(
             webhook.events.iter().map(|event| event.word().to_owned()).collect()
         })
         .set("condition", |(webhook, _)| {
-            webhook.condition.as_ref().map(|condition| condition.text.as_str())
+            let condition = webhook.condition.as_ref().filter(|_| is_own(view, webhook));
+            condition.map(|condition| condition.text.as_str())
         })
-        .set("url", |(webhook, _)| webhook.url.as_str())
+        .set("url", |(webhook, _)| {
+            if is_own(view, webhook) { webhook.url.as_str() } else { "<insufficient privilege>" }
+        })
         .set("status", |(webhook, _)| webhook.status.word())
-        .set("reason", |(webhook, _)| webhook.reason.as_deref())
-        .set("options", |(webhook, _)| super::class::reloptions(&webhook.options))
+        .set("reason", |(w, _)| w.reason.as_deref().filter(|_| is_own(view, w)))
+        .set("options", |(webhook, _)| {
+            let options = super::class::reloptions(&webhook.options);
+            options.filter(|_| is_own(view, webhook))
+        })
         .set("secrets", |(webhook, _)| now(webhook))
         .set("waiting", |(_, stat)| stat.waiting)
         .set("waiting_bytes", |(_, stat)| stat.waiting_bytes)
@@ -97,7 +108,7 @@ pub(super) fn nearlake_webhooks(
         .set("failed", |(_, stat)| stat.failed)
         .set("lost", |(_, stat)| stat.lost)
         .set("last_delivered", |(_, stat)| stat.last_delivered)
-        .set("last_error", |(_, stat)| stat.last_error.as_deref())
+        .set("last_error", |(w, stat)| stat.last_error.as_deref().filter(|_| is_own(view, w)))
         .set("created", |(webhook, _)| webhook.created_micros)
         .finish()
 }
@@ -107,8 +118,9 @@ pub(super) fn nearlake_webhook_deliveries(
     relation: &'static SystemRelation,
     view: &View,
 ) -> Result<RecordBatch> {
-    let rows: Vec<(&Arc<Webhook>, DeliveryRow)> = own(view)
+    let rows: Vec<(&Arc<Webhook>, DeliveryRow)> = all(view)
         .into_iter()
+        .filter(|webhook| is_own(view, webhook))
         .flat_map(|webhook| {
             let deliveries = view.live.deliveries(webhook.id);
             deliveries.into_iter().map(move |delivery| (webhook, delivery))

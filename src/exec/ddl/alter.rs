@@ -7,10 +7,10 @@ mod relation;
 use self::column::{complete_embedding, names_word, no_generated, refuse_generated};
 use super::{
     Ddl,
-    table::{column_mut, duplicate_column, no_constraint, table_options},
+    table::{column_mut, duplicate_column, no_constraint, owned_sequences, table_options},
 };
 use crate::{
-    catalog::{Change, Column, Database, Index, Relation, Table, View},
+    catalog::{Change, Column, Database, Index, Relation, Sequence, Table, View},
     error::{Error, Result, SqlState},
     exec::write::quote,
     sql::utility::{AlterRelation, AlterSequence, AlterTable, AlterTableAction, Name},
@@ -28,6 +28,7 @@ impl Ddl<'_> {
             None => self.expect(&alter.name)?,
             Some(relation) => relation,
         };
+        self.check_owns(&relation)?;
         let table = match relation {
             Relation::Table(table) => table,
             // PostgreSQL lets ALTER TABLE rename and move other relations too.
@@ -102,6 +103,7 @@ impl Ddl<'_> {
                 self.put(table);
             }
             AlterTableAction::RenameTable { to } => {
+                self.check_creates_in(table.schema)?;
                 self.lock_name(table.schema, to).await?;
                 self.refuse_taken(table.schema, to)?;
                 table.name.clone_from(to);
@@ -220,6 +222,7 @@ impl Ddl<'_> {
             }
             AlterTableAction::SetSchema(schema) => {
                 let schema = self.schema_named(schema)?.id;
+                self.check_creates_in(schema)?;
                 if [schema, table.schema].iter().any(|&id| self.catalog().is_temporary(id)) {
                     return Err(Error::new(
                         SqlState::FEATURE_NOT_SUPPORTED,
@@ -238,8 +241,11 @@ impl Ddl<'_> {
                 self.put(table);
             }
             AlterTableAction::Owner(owner) => {
-                table.owner = self.role(owner)?.id;
+                let owner = self.new_owner(owner, Some(table.schema))?.id;
+                self.hand_over_grants(table.id, table.owner, owner);
+                table.owner = owner;
                 self.put(table);
+                self.hand_over_sequences(table);
             }
             AlterTableAction::SetOptions(options) => {
                 table.options.extend(table_options(options)?);
@@ -260,9 +266,26 @@ impl Ddl<'_> {
         Ok(())
     }
 
+    /// The sequences of its columns have a table's owner.
+    fn hand_over_sequences(&mut self, table: &Table) {
+        let (catalog, owner) = (self.catalog(), table.owner);
+        for sequence in owned_sequences(&catalog, table.id) {
+            self.hand_over_grants(sequence.id, sequence.owner, owner);
+            let sequence = Sequence { owner, ..Sequence::clone(sequence) };
+            self.transaction.change([Change::Sequence(Arc::new(sequence))]);
+        }
+    }
+
     pub(super) fn views_naming(&mut self, table: &Table) -> Vec<Arc<View>> {
         let catalog = self.catalog();
-        let names = |view: &&Arc<View>| names_word(&view.query, &table.name);
+        let schema = catalog.schema(table.schema).map_or("", |schema| &schema.name);
+        // A view that names no schema finds what its path leads to first.
+        let leads_to_it = |view: &View| {
+            view.path.is_empty()
+                || names_word(&view.query, schema)
+                || catalog.resolve(&view.path, &table.name).is_some_and(|r| r.id() == table.id)
+        };
+        let names = |view: &&Arc<View>| names_word(&view.query, &table.name) && leads_to_it(view);
         catalog.views().filter(names).cloned().collect()
     }
 

@@ -5,7 +5,10 @@ use super::{
     table::{put_table, table_options},
 };
 use crate::{
-    catalog::{Change, Database, Role, Schema, Sequence, Table, View},
+    catalog::{
+        Change, Database, Relation, Role, Schema, Sequence, Table, View,
+        privileges::{Class, Grants, Privileges},
+    },
     error::{Error, Result, SqlState},
     exec::{
         insert::Inserter,
@@ -79,7 +82,9 @@ impl Ddl<'_> {
         for constraint in &create.constraints {
             self.add_constraint(&mut table, constraint).await?;
         }
+        let granted = self.grants_of_new(table.id, Class::Relation, table.owner, Some(schema.id));
         self.transaction.change(put_table(table.clone(), sequences));
+        self.transaction.change(granted);
         self.check_expressions(&Arc::new(table.clone()))?;
         match &create.query {
             Some(query) if query.with_data => {
@@ -123,6 +128,7 @@ impl Ddl<'_> {
         like: &sql::utility::Like,
     ) -> Result<Vec<Sequence>> {
         let other = self.expect_table(&like.table)?;
+        self.check_any(other.id, Privileges::SELECT)?;
         let mut sequences = Vec::new();
         for column in &other.columns {
             let definition = ColumnDefinition {
@@ -165,21 +171,30 @@ impl Ddl<'_> {
         let schema = self.schema_for(&create.name).await?;
         self.lock_name(schema.id, &create.name.name).await?;
         let existing = self.catalog().relation_named(schema.id, &create.name.name);
-        let id = match existing {
-            Some(crate::catalog::Relation::View(view)) if create.or_replace => view.id,
+        let (id, owner) = match existing {
+            Some(Relation::View(view)) if create.or_replace => {
+                self.check_owner(view.owner, "view", &view.name)?;
+                (view.id, view.owner)
+            }
             Some(_) => {
                 self.refuse_taken(schema.id, &create.name.name)?;
                 return Err(Error::internal("a name was taken and is free"));
             }
-            None => self.fresh_oid(),
+            None => {
+                let (id, owner) = (self.fresh_oid(), self.env.context.user());
+                let granted = self.grants_of_new(id, Class::Relation, owner, Some(schema.id));
+                self.transaction.change(granted);
+                (id, owner)
+            }
         };
         let view = View {
             id,
             schema: schema.id,
             name: create.name.name.clone(),
-            owner: self.env.context.user(),
+            owner,
             columns: create.columns.clone(),
             query: create.query.clone(),
+            path: create.path.clone(),
             comment: None,
         };
         self.transaction.change([Change::View(Arc::new(view))]);
@@ -201,8 +216,11 @@ impl Ddl<'_> {
         }
         self.refuse_taken(schema.id, &name.name)?;
         let mut sequence = self.new_sequence(schema.id, &name.name, options).await?;
-        sequence.owned_by = self.owner_column(options)?;
+        sequence.owned_by = self.owner_column(options, sequence.owner)?;
+        let (id, owner) = (sequence.id, sequence.owner);
+        let granted = self.grants_of_new(id, Class::Sequence, owner, Some(schema.id));
         self.transaction.change([Change::Sequence(Arc::new(sequence))]);
+        self.transaction.change(granted);
         Ok("CREATE SEQUENCE")
     }
 
@@ -210,10 +228,17 @@ impl Ddl<'_> {
     pub(super) fn owner_column(
         &mut self,
         options: &SequenceOptions,
+        owner: Oid,
     ) -> Result<Option<(Oid, ColumnId)>> {
         match &options.owned_by {
             Some(Some((table, column))) => {
                 let table = self.expect_table(table)?;
+                if table.owner != owner {
+                    return Err(Error::new(
+                        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                        "sequence must have same owner as table it is linked to",
+                    ));
+                }
                 Ok(Some((table.id, table.expect_column(column)?.id)))
             }
             _ => Ok(None),
@@ -235,6 +260,7 @@ impl Ddl<'_> {
             )
             .detail("The prefix \"pg_\" is reserved for system schemas."));
         }
+        self.check_creates_schemas()?;
         let database = self.env.context.database();
         self.lock_name(database, name).await?;
         if self.catalog().schema_named(database, name).is_some() {
@@ -248,12 +274,19 @@ impl Ddl<'_> {
             ));
         }
         let owner = match owner {
-            Some(owner) => self.role(owner)?.id,
+            Some(owner) => self.new_owner(owner, None)?.id,
             None => self.env.context.user(),
         };
-        let (id, name) = (self.fresh_oid(), name.to_owned());
+        let (id, is_public, name) = (self.fresh_oid(), name == "public", name.to_owned());
         let schema = Schema { id, database: Some(database), name, owner, comment: None };
         self.transaction.change([Change::Schema(Arc::new(schema))]);
+        let granted = self.grants_of_new(id, Class::Schema, owner, None);
+        // One that is made anew is closed as any other.
+        let closed = || {
+            let list = Some(Class::Schema.initial(owner));
+            Change::Grants(Arc::new(Grants { id, list, ..Grants::default() }))
+        };
+        self.transaction.change(granted.or_else(|| is_public.then(closed)));
         Ok("CREATE SCHEMA")
     }
 
@@ -263,7 +296,7 @@ impl Ddl<'_> {
         options: &[(String, String)],
     ) -> Result<&'static str> {
         self.transaction.check_writable("CREATE DATABASE")?;
-        self.check_superuser("create database")?;
+        self.check_makes_databases("create database")?;
         self.lock_name(Oid(0), name).await?;
         if self.catalog().database_named(name).is_some() {
             return Err(Error::new(
@@ -274,7 +307,7 @@ impl Ddl<'_> {
         let mut owner = self.env.context.user();
         for (option, value) in options {
             match option.to_ascii_lowercase().as_str() {
-                "owner" => owner = self.role(value)?.id,
+                "owner" => owner = self.new_owner(value, None)?.id,
                 "encoding"
                     if ["utf8", "utf-8", "unicode"]
                         .contains(&value.to_ascii_lowercase().as_str()) => {}
@@ -316,7 +349,8 @@ impl Ddl<'_> {
         options: &RoleOptions,
     ) -> Result<&'static str> {
         self.transaction.check_writable("CREATE ROLE")?;
-        self.check_superuser("create role")?;
+        self.check_makes_roles("create role")?;
+        self.check_may_give(options, "create role")?;
         if name.starts_with("pg_") || name == "public" || name == "none" {
             return Err(Error::new(
                 SqlState::RESERVED_NAME,
@@ -331,15 +365,17 @@ impl Ddl<'_> {
             ));
         }
         let role = Role {
-            id: self.fresh_oid(),
-            name: name.to_owned(),
             superuser: options.superuser.unwrap_or(false),
             login: options.login.unwrap_or(false),
             verifier: self.verifier(options).flatten(),
-            api_keys: BTreeMap::new(),
-            settings: BTreeMap::new(),
+            inherit: options.inherit.unwrap_or(true),
+            create_role: options.create_role.unwrap_or(false),
+            create_database: options.create_database.unwrap_or(false),
+            ..Role::new(self.fresh_oid(), name)
         };
-        self.transaction.change([Change::Role(Arc::new(role))]);
+        let role = Arc::new(role);
+        self.transaction.change([Change::Role(Arc::clone(&role))]);
+        self.first_memberships(&role, options).await?;
         Ok("CREATE ROLE")
     }
 
@@ -407,6 +443,11 @@ impl Ddl<'_> {
                 path.first().copied().unwrap_or(crate::catalog::PUBLIC)
             }
         };
+        self.check_creates_schemas().map_err(|_| {
+            let message = format!("permission denied to create extension \"{name}\"");
+            Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
+                .hint("Must have CREATE privilege on current database to create this extension.")
+        })?;
         let mut database = Database::clone(database);
         database.extensions.insert(name.to_owned(), schema);
         self.transaction.change([Change::Database(Arc::new(database))]);

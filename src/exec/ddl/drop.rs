@@ -2,7 +2,7 @@
 
 use super::{Ddl, table::owned_sequences};
 use crate::{
-    catalog::{Catalog, Change, ConstraintKind, Database, Relation, Table},
+    catalog::{Catalog, Change, ConstraintKind, Database, POSTGRES_ROLE, Relation, Table},
     error::{Error, Result, SqlState},
     exec::commit::changed_meanwhile,
     ids::Oid,
@@ -55,6 +55,9 @@ impl Ddl<'_> {
             };
             return Err(Error::new(state, format!("{what} \"{name}\" does not exist")));
         };
+        if is_of(statement.object, &relation) {
+            self.check_may_drop(&relation)?;
+        }
         match (statement.object, relation) {
             (ObjectKind::Table, Relation::Table(table)) => {
                 let table = self.lock_table(&table).await?;
@@ -183,6 +186,7 @@ impl Ddl<'_> {
                 ),
             ));
         }
+        self.check_owner(schema.owner, "schema", &schema.name)?;
         let tables: Vec<Arc<Table>> =
             catalog.tables().filter(|table| table.schema == schema.id).cloned().collect();
         let views = catalog.views().filter(|view| view.schema == schema.id);
@@ -213,9 +217,7 @@ impl Ddl<'_> {
             return Ok(());
         }
         let database = self.database(&name.name)?;
-        if database.owner != self.env.context.user() {
-            self.check_superuser("drop database")?;
-        }
+        self.check_owner(database.owner, "database", &database.name)?;
         if database.id == self.env.context.database() {
             return Err(Error::new(
                 SqlState::OBJECT_IN_USE,
@@ -259,24 +261,18 @@ impl Ddl<'_> {
             return Ok(());
         }
         let role = self.role(&name.name)?;
-        self.check_superuser("drop role")?;
+        self.check_administers(&role, "drop role")?;
         if role.id == self.env.context.user() {
             return Err(Error::new(SqlState::OBJECT_IN_USE, "current user cannot be dropped"));
         }
-        let catalog = self.catalog();
-        let owns = catalog.tables().any(|table| table.owner == role.id)
-            || catalog.schemas().any(|schema| schema.owner == role.id)
-            || catalog.databases().any(|database| database.owner == role.id)
-            || catalog.webhooks().any(|webhook| webhook.owner == role.id);
-        if owns {
-            return Err(Error::new(
-                SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
-                format!(
-                    "role \"{}\" cannot be dropped because some objects depend on it",
-                    role.name
-                ),
-            ));
+        if role.id == POSTGRES_ROLE {
+            let message = format!(
+                "cannot drop role {} because it is required by the database system",
+                role.name
+            );
+            return Err(Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message));
         }
+        self.check_idle(&role)?;
         self.transaction.change([Change::DropRole(role.id)]);
         Ok(())
     }
@@ -315,11 +311,23 @@ impl Ddl<'_> {
             ))
             .hint("Drop the columns first."));
         }
+        self.check_owner(database.owner, "extension", &name.name)?;
         let mut database = Database::clone(database);
         database.extensions.remove(&name.name);
         self.transaction.change([Change::Database(Arc::new(database))]);
         Ok(())
     }
+}
+
+/// Whether a relation is of the kind that a statement drops.
+fn is_of(object: ObjectKind, relation: &Relation) -> bool {
+    matches!(
+        (object, relation),
+        (ObjectKind::Table, Relation::Table(_))
+            | (ObjectKind::View, Relation::View(_))
+            | (ObjectKind::Index, Relation::Index(_) | Relation::Key(..))
+            | (ObjectKind::Sequence, Relation::Sequence(_))
+    )
 }
 
 /// The tables with a foreign key to a table, but itself.

@@ -32,6 +32,7 @@ impl Ddl<'_> {
     pub(super) async fn create_index(&mut self, create: &CreateIndex) -> Result<&'static str> {
         self.transaction.check_writable("CREATE INDEX")?;
         let table = self.expect_table(&create.table)?;
+        self.check_owns_table(&table)?;
         if let Some(name) = &create.name {
             self.lock_name(table.schema, name).await?;
             if create.if_not_exists && self.catalog().relation_named(table.schema, name).is_some() {

@@ -5,11 +5,16 @@
 mod alter;
 mod api_key;
 mod create;
+mod default_access;
 mod drop;
+mod grant;
 mod index;
+mod membership;
 mod model;
 mod object;
+mod owned;
 mod reindex;
+mod rights;
 mod table;
 mod webhook;
 
@@ -23,8 +28,8 @@ use super::{
 };
 use crate::{
     catalog::{
-        Catalog, Change, INFORMATION_SCHEMA, PG_CATALOG, PG_TEMP, Relation, Schema, Table,
-        schema_in_session, temporary_schema,
+        Catalog, Change, INFORMATION_SCHEMA, PG_CATALOG, PG_TEMP, Privileges, Relation, Schema,
+        Table, pg, schema_in_session, temporary_schema,
     },
     error::{Error, Result, SqlState},
     ids::Oid,
@@ -101,7 +106,11 @@ impl<'a> Ddl<'a> {
             Utility::Comment { object, name, column, comment } => {
                 self.comment(*object, name, column.as_deref(), comment.as_deref()).await?
             }
-            Utility::Grant(grant) => self.grant(grant)?,
+            Utility::Grant(grant) => self.grant(grant).await?,
+            Utility::GrantRole(grant) => self.grant_role(grant).await?,
+            Utility::AlterDefaultPrivileges(alter) => self.alter_default_privileges(alter)?,
+            Utility::ReassignOwned { from, to } => self.reassign_owned(from, to).await?,
+            Utility::DropOwned { roles, cascade } => self.drop_owned(roles, *cascade).await?,
             Utility::Truncate { tables, restart_identity, cascade } => {
                 self.truncate(tables, *restart_identity, *cascade).await?
             }
@@ -174,6 +183,13 @@ impl<'a> Ddl<'a> {
             )
             .detail("System catalog modifications are currently disallowed."));
         }
+        if schema.is_temporary() && schema.name != temporary_schema(self.env.context.process_id()) {
+            return Err(Error::new(
+                SqlState::INVALID_TABLE_DEFINITION,
+                "cannot create relations in temporary schemas of other sessions",
+            ));
+        }
+        self.check_creates_in(schema.id)?;
         Ok(schema)
     }
 
@@ -184,6 +200,7 @@ impl<'a> Ddl<'a> {
         if let Some(schema) = self.catalog().schema_named(database, &name) {
             return Ok(Arc::clone(schema));
         }
+        self.check_makes_temporary()?;
         let id = self.fresh_oid();
         let schema = Arc::new(Schema { id, database: Some(database), name, owner, comment: None });
         self.transaction.change([Change::Schema(Arc::clone(&schema))]);
@@ -205,8 +222,9 @@ impl<'a> Ddl<'a> {
             Some(schema) => {
                 let database = self.env.context.database();
                 let schema = schema_in_session(schema, self.env.context.process_id());
-                let schema = catalog.schema_named(database, &schema);
-                Ok(schema.and_then(|schema| catalog.relation_named(schema.id, &name.name)))
+                let Some(schema) = catalog.schema_named(database, &schema) else { return Ok(None) };
+                self.check_any(schema.id, Privileges::USAGE)?;
+                Ok(catalog.relation_named(schema.id, &name.name))
             }
             None => Ok(catalog.resolve(&self.env.context.search_path(), &name.name)),
         }
@@ -220,6 +238,11 @@ impl<'a> Ddl<'a> {
         let path = self.env.context.search_path();
         let error = self.catalog().no_relation(&path, &name.name, &name.to_string());
         Err(if name.position > 0 { error.at(name.position) } else { error })
+    }
+
+    /// Whether a name stands for a relation of the system.
+    fn is_system(&self, name: &Name) -> bool {
+        pg::lookup(name.schema.as_deref().unwrap_or("pg_catalog"), &name.name).is_some()
     }
 
     fn expect_table(&mut self, name: &Name) -> Result<Arc<Table>> {

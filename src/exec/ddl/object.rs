@@ -1,10 +1,10 @@
-//! COMMENT, GRANT, TRUNCATE.
+//! COMMENT, TRUNCATE.
 
 use super::{Ddl, drop::referring, table::owned_sequences};
 use crate::{
-    catalog::{Change, Database, Index, Relation, Schema, Table, View},
-    error::{Error, Result, SqlState},
-    sql::utility::{Grant, Name, ObjectKind},
+    catalog::{Change, Database, Index, Privileges, Relation, Schema, Table, View},
+    error::{Error, Result},
+    sql::utility::{Name, ObjectKind},
 };
 use std::sync::Arc;
 
@@ -21,17 +21,21 @@ impl Ddl<'_> {
         let change = match object {
             ObjectKind::Schema => {
                 let mut schema = Schema::clone(&*self.schema_named(&name.name)?);
+                self.check_owner(schema.owner, "schema", &schema.name)?;
                 schema.comment = comment;
                 Change::Schema(Arc::new(schema))
             }
             ObjectKind::Database => {
                 let mut database = Database::clone(&*self.database(&name.name)?);
+                self.check_owner(database.owner, "database", &database.name)?;
                 database.comment = comment;
                 Change::Database(Arc::new(database))
             }
             ObjectKind::Extension => return Ok("COMMENT"),
             ObjectKind::Table | ObjectKind::View | ObjectKind::Index | ObjectKind::Column => {
-                match self.expect(name)? {
+                let relation = self.expect(name)?;
+                self.check_owns(&relation)?;
+                match relation {
                     Relation::Table(table) => {
                         let mut table = Table::clone(&*self.lock_table(&table).await?);
                         match column {
@@ -68,30 +72,6 @@ impl Ddl<'_> {
         Ok("COMMENT")
     }
 
-    /// Every role may do everything: privileges are checked for existence and not kept, which a
-    /// warning says.
-    pub(super) fn grant(&mut self, grant: &Grant) -> Result<&'static str> {
-        for role in &grant.roles {
-            if role != "public" {
-                self.role(role)?;
-            }
-        }
-        let relations = matches!(
-            grant.object,
-            Some(ObjectKind::Table | ObjectKind::View | ObjectKind::Sequence)
-        );
-        if relations {
-            for name in &grant.names {
-                self.expect(name)?;
-            }
-        }
-        self.env.context.notice(Error::new(
-            SqlState::new(b"01007"),
-            "privileges are not enforced: every role may use every table",
-        ));
-        Ok(if grant.revoke { "REVOKE" } else { "GRANT" })
-    }
-
     pub(super) async fn truncate(
         &mut self,
         names: &[Name],
@@ -102,6 +82,7 @@ impl Ddl<'_> {
         let mut tables = Vec::new();
         for name in names {
             let table = self.expect_table(name)?;
+            self.check_any(table.id, Privileges::TRUNCATE)?;
             tables.push(self.lock_table(&table).await?);
         }
         let catalog = self.catalog();
@@ -110,6 +91,7 @@ impl Ddl<'_> {
             for other in referring(&catalog, tables[at].id) {
                 if !tables.iter().any(|table| table.id == other.id) {
                     self.notice(format!("truncate cascades to table \"{}\"", other.name));
+                    self.check_any(other.id, Privileges::TRUNCATE)?;
                     tables.push(self.lock_table(other).await?);
                 }
             }
@@ -127,6 +109,10 @@ impl Ddl<'_> {
                     other.name
                 )));
             }
+        }
+        let sequences = tables.iter().flat_map(|table| owned_sequences(&catalog, table.id));
+        for sequence in sequences.filter(|_| restart_identity) {
+            self.check_owner(sequence.owner, "sequence", &sequence.name)?;
         }
         for table in &tables {
             self.transaction.truncate(table);

@@ -3,13 +3,17 @@
 
 use super::Ddl;
 use crate::{
-    catalog::{Index, Relation, Table},
+    catalog::{
+        Index, Relation, Table,
+        privileges::{Privileges, denied},
+    },
     error::{Error, Result, SqlState},
     exec::{
         build::{Source, Subject},
         insert::lock_table,
         locks::Mode,
     },
+    ids::Oid,
     sql::utility::{Name, ObjectKind},
 };
 use std::sync::Arc;
@@ -25,8 +29,10 @@ impl Ddl<'_> {
             (ObjectKind::Index, Some(name)) => self.named_index(name)?,
             (ObjectKind::Table, Some(name)) => self.indexes_of_table(name)?,
             (ObjectKind::Schema, Some(name)) => {
-                let schema = self.schema_named(&name.name)?.id;
-                self.catalog().indexes().filter(|i| i.schema == schema).cloned().collect()
+                let schema = self.schema_named(&name.name)?;
+                self.check_owner(schema.owner, "schema", &schema.name)?;
+                let catalog = self.catalog();
+                catalog.indexes().filter(|i| i.schema == schema.id).cloned().collect()
             }
             // The catalogs of the system are made when they are read.
             (ObjectKind::System, name) => {
@@ -36,6 +42,9 @@ impl Ddl<'_> {
             (_, name) => {
                 self.check_database(name)?;
                 let (catalog, database) = (self.catalog(), self.env.context.database());
+                if let Some(database) = catalog.database(database) {
+                    self.check_owner(database.owner, "database", &database.name)?;
+                }
                 let is_here = |index: &&Arc<Index>| {
                     catalog.schema(index.schema).is_some_and(|s| s.database == Some(database))
                 };
@@ -48,10 +57,21 @@ impl Ddl<'_> {
         Ok("REINDEX")
     }
 
+    /// Refuses whoever may not maintain a table.
+    fn check_maintains(&mut self, table: Oid, (what, name): (&str, &str)) -> Result<()> {
+        self.check_any(table, Privileges::MAINTAIN).map_err(|_| denied(what, name))
+    }
+
     fn named_index(&mut self, name: &Name) -> Result<Vec<Arc<Index>>> {
         match self.expect(name)? {
-            Relation::Index(index) => Ok(vec![index]),
-            Relation::Key(..) => Ok(Vec::new()),
+            Relation::Index(index) => {
+                self.check_maintains(index.table, ("index", &index.name))?;
+                Ok(vec![index])
+            }
+            Relation::Key(table, place) => {
+                self.check_maintains(table.id, ("index", &table.constraints[place].name))?;
+                Ok(Vec::new())
+            }
             other => Err(Error::new(
                 SqlState::WRONG_OBJECT_TYPE,
                 format!("\"{}\" is not an index", other.name()),
@@ -67,6 +87,7 @@ impl Ddl<'_> {
                 return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
             }
         };
+        self.check_maintains(table.id, ("table", &table.name))?;
         let indexes: Vec<_> = self.catalog().indexes_of(table.id).cloned().collect();
         if indexes.is_empty() && table.keys().next().is_none() {
             self.notice(format!("table \"{}\" has no indexes to reindex", table.name));

@@ -2,7 +2,10 @@
 
 use super::{Ddl, joined_name};
 use crate::{
-    catalog::{Change, Column, Constraint, ConstraintKind, Sequence, Table},
+    catalog::{
+        Change, Column, Constraint, ConstraintKind, Sequence, Table,
+        privileges::{Class, Privileges},
+    },
     error::{Error, Result, SqlState},
     exec::write::quote,
     ids::{ColumnId, Oid, TableId},
@@ -116,6 +119,10 @@ impl Ddl<'_> {
         let options = SequenceOptions { kind: Some(column.kind.clone()), ..options.clone() };
         let mut sequence = self.new_sequence(table.schema, &name, &options).await?;
         sequence.owned_by = Some((table.id, column.id));
+        sequence.owner = table.owner;
+        let schema = Some(table.schema);
+        let granted = self.grants_of_new(sequence.id, Class::Sequence, table.owner, schema);
+        self.transaction.change(granted);
         column.sequence = Some(sequence.id);
         column.not_null = true;
         let schema = self.catalog().schema(table.schema).map(|s| s.name.clone());
@@ -275,6 +282,9 @@ impl Ddl<'_> {
         let is_itself = references.name == table.name && self.find(references)?.is_none();
         let target =
             if is_itself { Arc::new(table.clone()) } else { self.expect_table(references)? };
+        if !is_itself {
+            self.check_any(target.id, Privileges::REFERENCES)?;
+        }
         let referenced = if referenced.is_empty() {
             target.primary_key().map(|(_, columns)| columns.to_vec()).ok_or_else(|| {
                 Error::new(

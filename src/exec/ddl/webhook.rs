@@ -8,7 +8,7 @@ use crate::{
     },
     error::{Error, Result, SqlState},
     exec::relations::Sources,
-    ids::{ColumnId, Oid, TableId},
+    ids::{ColumnId, TableId},
     sql::{
         self,
         utility::{AlterWebhook, CreateWebhook, WebhookOf},
@@ -123,7 +123,7 @@ impl Ddl<'_> {
                 }
                 webhook.name.clone_from(to);
             }
-            AlterWebhook::Owner(owner) => webhook.owner = self.role(owner)?.id,
+            AlterWebhook::Owner(owner) => webhook.owner = self.new_owner(owner, None)?.id,
             AlterWebhook::SetOptions(options) => {
                 webhook.options.extend(options_of(options)?);
                 Terms::of(&webhook.options)?;
@@ -203,16 +203,6 @@ impl Ddl<'_> {
         };
         self.check_owner(webhook.owner, "webhook", name)?;
         Ok(Some(webhook))
-    }
-
-    /// Refuses whoever does not own a thing and is no superuser.
-    fn check_owner(&mut self, owner: Oid, what: &str, name: &str) -> Result<()> {
-        let user = self.env.context.user();
-        if user == owner || self.catalog().role(user).is_some_and(|role| role.superuser) {
-            return Ok(());
-        }
-        let message = format!("must be owner of {what} {name}");
-        Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message))
     }
 
     /// A database is told of in its own sessions only.

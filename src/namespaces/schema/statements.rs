@@ -12,7 +12,7 @@ use crate::{
 };
 use serde_json::json;
 
-/// Creates the table.
+/// Creates the table, and the schema with the first.
 pub(super) fn create(shape: &Shape) -> Answer<Vec<String>> {
     let id = shape.id().filter(|id| id.name == ID).ok_or_else(|| {
         Fault::invalid("an empty namespace needs the type of `id` declared in `schema`")
@@ -26,10 +26,11 @@ pub(super) fn create(shape: &Shape) -> Answer<Vec<String>> {
             format!("{}{key}", column(shape, attribute))
         })
         .collect();
-    Ok(vec![
-        format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}"),
-        format!("CREATE TABLE {} ({}) WITH ({})", shape.sql(), columns.join(", "), options(shape)),
-    ])
+    let table =
+        format!("CREATE TABLE {} ({}) WITH ({})", shape.sql(), columns.join(", "), options(shape));
+    // Who may make tables in the schema need not be one who may make schemas.
+    let schema = (!shape.has_schema).then(|| format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}"));
+    Ok(schema.into_iter().chain([table]).collect())
 }
 
 /// Adds columns, and changes what was declared.

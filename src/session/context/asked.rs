@@ -2,7 +2,7 @@
 
 use super::SessionContext;
 use crate::{
-    catalog::{Catalog, PG_CATALOG, PG_TEMP, Sequence, pg, schema_in_session},
+    catalog::{Catalog, PG_CATALOG, PG_TEMP, Privileges, Sequence, pg, schema_in_session},
     embed::Embedding,
     error::{Error, Result, SqlState},
     exec::{
@@ -16,6 +16,7 @@ use crate::{
     pgtype::style::{IntervalStyle, Style},
     session::{
         notify,
+        role::role_setting,
         settings::{self, LOG_FILTER, Settings, check_may_change, set_log_filter, time_zone},
         statement::knobs,
     },
@@ -89,6 +90,10 @@ impl Context for SessionContext {
     }
 
     fn set_setting(&self, name: &str, value: &str, local: bool) -> Result<String> {
+        if let Some(setting) = role_setting(name) {
+            self.set_role(setting, value, local)?;
+            return Ok(self.setting(setting).unwrap_or_default());
+        }
         check_may_change(name, self.is_superuser())?;
         if name.eq_ignore_ascii_case(LOG_FILTER) {
             return set_log_filter(Some(value), local).map(|()| value.to_owned());
@@ -127,10 +132,10 @@ impl Context for SessionContext {
         })
     }
 
-    fn last_value(&self) -> Result<i64> {
+    fn last_value(&self) -> Result<(Oid, i64)> {
         let state = self.state.lock();
-        let last = state.last_sequence.and_then(|sequence| state.given.get(&sequence));
-        last.copied().ok_or_else(|| {
+        let value = |sequence| Some((sequence, *state.given.get(&sequence)?));
+        state.last_sequence.and_then(value).ok_or_else(|| {
             Error::new(
                 SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
                 "lastval is not yet defined in this session",
@@ -254,10 +259,21 @@ impl Context for SessionContext {
         Ok(report.checks.into_iter().map(check).collect())
     }
 
-    fn cancel_backend(&self, process_id: i32) -> bool {
+    fn cancel_backend(&self, process_id: i32) -> Result<bool> {
         let sessions = self.engine.sessions();
         let found = sessions.iter().find(|session| session.process_id == process_id);
-        found.inspect(|session| session.canceller.cancel()).is_some()
+        let Some(session) = found else { return Ok(false) };
+        let (catalog, user) = (self.catalog(), self.user());
+        if !catalog.has_privileges_of(user, session.user())
+            || catalog.is_superuser(session.user()) && !catalog.is_superuser(user)
+        {
+            let message = "permission denied to cancel query";
+            return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).detail(
+                "Only roles with privileges of the role whose query is being canceled may cancel it.",
+            ));
+        }
+        session.canceller.cancel();
+        Ok(true)
     }
 
     fn advisory_lock(&self, request: AdvisoryLock) -> Result<bool> {
@@ -341,7 +357,10 @@ impl SessionContext {
             "$user" => self.user_name(),
             name => schema_in_session(name, self.process_id).into_owned(),
         };
-        catalog.schema_named(self.database, &name).map(|schema| schema.id)
+        let schema = catalog.schema_named(self.database, &name)?.id;
+        // What a role may not look into it does not find things in.
+        catalog.check_any(self.user(), schema, Privileges::USAGE).ok()?;
+        Some(schema)
     }
 }
 

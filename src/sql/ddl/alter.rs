@@ -1,7 +1,7 @@
 //! ALTER.
 
 use super::{
-    alter_table,
+    alter_table, grant,
     role::{owner, role_options},
     sequence::sequence_options,
     webhook,
@@ -20,6 +20,9 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 /// From ALTER on.
 pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Utility> {
+    if cursor.sees("ALTER DEFAULT PRIVILEGES") {
+        return grant::default_privileges(cursor);
+    }
     cursor.expect("ALTER")?;
     let start = cursor.clone();
     let word = cursor.word().unwrap_or_default();
@@ -90,7 +93,14 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Utility> {
                 AlterRole::Reset(reset(cursor)?)
             } else {
                 cursor.accept("WITH");
-                AlterRole::Options(role_options(cursor)?)
+                let options = role_options(cursor)?;
+                let memberships = [&options.in_roles, &options.members, &options.admins];
+                if memberships.iter().any(|names| !names.is_empty()) {
+                    return Err(start
+                        .unsupported("ALTER ROLE with members")
+                        .hint("GRANT and REVOKE take roles into others and out of them."));
+                }
+                AlterRole::Options(options)
             };
             Utility::AlterRole { name, action }
         }

@@ -3,13 +3,15 @@
 //!
 //! ```text
 //!   create     CREATE of any kind            alter      ALTER of any kind
-//!   objects    what names objects by their kind: DROP, COMMENT, GRANT, TRUNCATE
+//!   objects    what names objects by their kind: DROP, COMMENT, TRUNCATE
+//!   grant      who may what: GRANT, REVOKE, default privileges, what a role owns
 //!   table, alter_table, index, sequence, role, webhook      the kinds that have much to say
 //! ```
 
 mod alter;
 mod alter_table;
 mod create;
+mod grant;
 mod index;
 mod objects;
 mod role;
@@ -35,7 +37,8 @@ pub(crate) fn statement(source: &Arc<Source>, cursor: &mut Cursor<'_>, read: Rea
         Some("ALTER") => alter::alter(cursor)?,
         Some("DROP") => objects::drop_objects(cursor)?,
         Some("COMMENT") => objects::comment(cursor)?,
-        Some("GRANT" | "REVOKE") => objects::grant(cursor)?,
+        Some("GRANT" | "REVOKE") => grant::grant(cursor)?,
+        Some("REASSIGN") => grant::reassign_owned(cursor)?,
         Some("TRUNCATE") => objects::truncate(cursor)?,
         Some("REINDEX") => commands::reindex(cursor)?,
         Some(other) => return Err(cursor.unsupported(other)),

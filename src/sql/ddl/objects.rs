@@ -1,11 +1,11 @@
-//! Statements that name objects by their kind: DROP, COMMENT, GRANT and REVOKE, TRUNCATE.
+//! Statements that name objects by their kind: DROP, COMMENT, TRUNCATE.
 
-use super::webhook;
+use super::{grant, webhook};
 use crate::{
     error::{Error, Result, SqlState},
     sql::{
         cursor::Cursor,
-        utility::{Drop, Grant, Name, ObjectKind, Utility},
+        utility::{Drop, Name, ObjectKind, Utility},
     },
 };
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -29,6 +29,9 @@ pub(super) fn drop_objects(cursor: &mut Cursor<'_>) -> Result<Utility> {
         }
         cursor.accept("RESTRICT");
         return Ok(Utility::DropModel { name, if_exists });
+    }
+    if cursor.accept("OWNED BY") {
+        return grant::drop_owned(cursor);
     }
     let start = cursor.clone();
     let Some(object) = object_kind(cursor) else {
@@ -84,53 +87,6 @@ pub(super) fn comment(cursor: &mut Cursor<'_>) -> Result<Utility> {
     cursor.expect("IS")?;
     let comment = if cursor.accept("NULL") { None } else { Some(cursor.string()?) };
     Ok(Utility::Comment { object, name, column, comment })
-}
-
-pub(super) fn grant(cursor: &mut Cursor<'_>) -> Result<Utility> {
-    let revoke = cursor.accept_one(&["GRANT", "REVOKE"]) == Some("REVOKE");
-    if revoke {
-        let _ = cursor.accept("GRANT OPTION FOR") || cursor.accept("ADMIN OPTION FOR");
-    }
-    let privileges = cursor.list(|cursor| {
-        let mut name = cursor.identifier()?;
-        if name == "all" {
-            cursor.accept("PRIVILEGES");
-        }
-        if cursor.sees_token(&Token::LParen) {
-            name = format!("{name} ({})", cursor.identifiers()?.join(", "));
-        }
-        Ok(name)
-    })?;
-    let (mut object, mut names) = (None, Vec::new());
-    if cursor.accept("ON") {
-        if cursor.accept("ALL") {
-            cursor.skip();
-            cursor.expect("IN SCHEMA")?;
-            object = Some(ObjectKind::Schema);
-        } else {
-            object = Some(object_kind(cursor).unwrap_or(ObjectKind::Table));
-        }
-        names = cursor.list(|cursor| {
-            let name = cursor.name()?;
-            if cursor.sees_token(&Token::LParen) {
-                cursor.group()?;
-            }
-            Ok(name)
-        })?;
-    }
-    cursor.expect(if revoke { "FROM" } else { "TO" })?;
-    let roles = cursor.list(|cursor| {
-        cursor.accept("GROUP");
-        cursor.identifier()
-    })?;
-    let _ = cursor.accept("WITH GRANT OPTION")
-        || cursor.accept("WITH ADMIN OPTION")
-        || cursor.accept("CASCADE")
-        || cursor.accept("RESTRICT");
-    if cursor.accept("GRANTED BY") {
-        cursor.identifier()?;
-    }
-    Ok(Utility::Grant(Grant { revoke, privileges, object, names, roles }))
 }
 
 pub(super) fn truncate(cursor: &mut Cursor<'_>) -> Result<Utility> {

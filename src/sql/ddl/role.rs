@@ -22,10 +22,20 @@ pub(super) fn role_options(cursor: &mut Cursor<'_>) -> Result<RoleOptions> {
                 let none = cursor.accept("NULL");
                 options.password = Some(if none { None } else { Some(cursor.string()?) });
             }
-            // Rights that Nearlake does not tell apart: only a superuser makes roles and databases.
-            "CREATEDB" | "NOCREATEDB" | "CREATEROLE" | "NOCREATEROLE" | "INHERIT" | "NOINHERIT"
-            | "REPLICATION" | "NOREPLICATION" | "BYPASSRLS" | "NOBYPASSRLS" | "CREATEUSER"
-            | "NOCREATEUSER" => {}
+            "INHERIT" => options.inherit = Some(true),
+            "NOINHERIT" => options.inherit = Some(false),
+            "CREATEROLE" => options.create_role = Some(true),
+            "NOCREATEROLE" => options.create_role = Some(false),
+            "CREATEDB" => options.create_database = Some(true),
+            "NOCREATEDB" => options.create_database = Some(false),
+            "IN" => {
+                let _ = cursor.accept("ROLE") || cursor.accept("GROUP");
+                options.in_roles.extend(cursor.list(Cursor::identifier)?);
+            }
+            "ROLE" | "USER" => options.members.extend(cursor.list(Cursor::identifier)?),
+            "ADMIN" => options.admins.extend(cursor.list(Cursor::identifier)?),
+            // There is no replication and no security of rows that they could be about.
+            "REPLICATION" | "NOREPLICATION" | "BYPASSRLS" | "NOBYPASSRLS" => {}
             "CONNECTION" => {
                 cursor.expect("LIMIT")?;
                 cursor.integer()?;

@@ -2,7 +2,7 @@
 
 use super::{exact, is_default};
 use crate::{
-    catalog::{Column as TableColumn, Identity, Table},
+    catalog::{Column as TableColumn, Identity, Privileges, Table},
     error::{Error, Result, SqlState},
     ids::ColumnId,
     sql::{
@@ -10,6 +10,7 @@ use crate::{
         binder::{Binder, Place, build},
         from::offered,
         generated::{KnownRow, Replaced, refuse_value},
+        needs::Mention,
         tokens::fold,
         typed::{Rows, ScopeColumn, Typed, unique},
     },
@@ -26,7 +27,7 @@ impl Binder<'_> {
     /// to be inserted.
     pub(super) fn changed_row(
         &mut self,
-        table: &Arc<Table>,
+        (table, mention): (&Arc<Table>, Mention),
         (visible, proposed): (&str, Option<&str>),
         (mut plan, row): (LogicalPlan, Expr),
         assignments: &[ast::Assignment],
@@ -55,6 +56,7 @@ impl Binder<'_> {
             exprs.push(column.expr.clone().alias(unique(&mut taken, &column.name)));
         }
         let set: Vec<ColumnId> = new.iter().map(|(id, _)| *id).collect();
+        self.needs.update(mention, set.iter().copied());
         let mut replaced = Replaced { set, known: Vec::new() };
         // What models make is made anew only where no row has it already.
         if table.columns.iter().any(|column| !column.models.is_empty()) {
@@ -212,10 +214,11 @@ impl Binder<'_> {
             ) => from,
             None => &[],
         };
-        let (plan, row) = self.target_with(&table, alias.as_ref(), from)?;
+        let mention = self.mention(table.id, Privileges::UPDATE);
+        let (plan, row) = self.target_with((&table, mention), alias.as_ref(), from)?;
         let along = self.along(update.returning.is_some());
         let made = self.changed_row(
-            &table,
+            (&table, mention),
             (&visible, None),
             (plan, row),
             &update.assignments,
@@ -225,7 +228,8 @@ impl Binder<'_> {
         self.scopes.pop();
         let (source, changed) = made?;
         let list = update.returning.as_deref();
-        let (returning, source) = self.returning_along(&table, &visible, list, &along, source)?;
+        let (returning, source) =
+            self.returning_along((&table, mention), &visible, list, &along, source)?;
         let source = Plan::new(source);
         Ok(Update { table, source, changed, returning, parameters: self.parameter_types() })
     }
@@ -246,7 +250,8 @@ impl Binder<'_> {
         let (table, alias) = self.target(one)?;
         let visible = alias.as_ref().map_or_else(|| table.name.clone(), |alias| fold(&alias.name));
         let using: &[ast::TableWithJoins] = delete.using.as_deref().unwrap_or(&[]);
-        let (mut plan, row) = self.target_with(&table, alias.as_ref(), using)?;
+        let mention = self.mention(table.id, Privileges::DELETE);
+        let (mut plan, row) = self.target_with((&table, mention), alias.as_ref(), using)?;
         if let Some(condition) = &delete.selection {
             let filtered = self.with_subqueries(plan, |binder| {
                 binder.in_place(Place::filter("WHERE"), |binder| binder.boolean(condition, "WHERE"))
@@ -263,7 +268,8 @@ impl Binder<'_> {
         }
         let source = build(LogicalPlanBuilder::from(plan).project(exprs))?;
         let list = delete.returning.as_deref();
-        let (returning, source) = self.returning_along(&table, &visible, list, &along, source)?;
+        let (returning, source) =
+            self.returning_along((&table, mention), &visible, list, &along, source)?;
         let source = Plan::new(source);
         Ok(Delete { table, source, returning, parameters: self.parameter_types() })
     }
@@ -281,7 +287,7 @@ impl Binder<'_> {
     /// The table with its rows' numbers, joined with the rest of FROM. Its scope is pushed.
     fn target_with(
         &mut self,
-        table: &Arc<Table>,
+        (table, mention): (&Arc<Table>, Mention),
         alias: Option<&ast::TableAlias>,
         from: &[ast::TableWithJoins],
     ) -> Result<(LogicalPlan, Expr)> {
@@ -289,6 +295,7 @@ impl Binder<'_> {
         let qualifier = self.qualifier(&visible);
         let rows = self.scan(table, Hidden::RowId, &qualifier)?;
         let (mut plan, mut columns) = offered(rows, alias, &visible, None, table.id)?;
+        self.needs.offer(mention, &columns, table.columns.iter().map(|column| column.id));
         let row = columns
             .iter()
             .find(|column| column.name == ROW_COLUMN)
@@ -312,7 +319,8 @@ impl Binder<'_> {
         query: &ast::Query,
         limited: bool,
     ) -> Result<LogicalPlan> {
-        let (plan, row) = self.target_with(table, alias, &[])?;
+        let mention = self.mention(table.id, Privileges::UPDATE);
+        let (plan, row) = self.target_with((table, mention), alias, &[])?;
         let made = self.locked_plan(plan, row, select, query, limited);
         self.scopes.pop();
         made

@@ -2,7 +2,7 @@
 
 use super::{column_of, has_subquery, row_scope};
 use crate::{
-    catalog::Column as TableColumn,
+    catalog::{Column as TableColumn, Privileges},
     error::{Error, Result, SqlState},
     ids::ColumnId,
     pgtype::PgType,
@@ -40,6 +40,8 @@ impl Binder<'_> {
                 .map(|name| table.expect_column(name).map(|c| c.id))
                 .collect::<Result<_>>()?
         };
+        let mention = self.mention(table.id, Privileges::INSERT);
+        self.needs.insert(mention, ids.iter().copied());
         let sent = ids.iter().map(|id| column_of(&table, *id)).collect::<Result<Vec<_>>>()?;
         sent.iter().try_for_each(|column| refuse_copy(column))?;
         let fields: Vec<Field> = sent.iter().map(|c| c.kind.field(&c.name, true)).collect();
@@ -55,6 +57,7 @@ impl Binder<'_> {
         let mut rows = self.whole_rows(&table, plan, &ids, given)?;
         if let Some(condition) = predicate {
             let scope = row_scope(&table, &table.name, &rows.schema().columns());
+            self.needs.offer(mention, &scope, table.columns.iter().map(|column| column.id));
             self.scopes.push(scope);
             let place = Place::plain("COPY FROM WHERE conditions");
             let condition = self.in_place(place, |binder| binder.boolean(condition, "WHERE"));

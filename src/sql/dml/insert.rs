@@ -2,7 +2,7 @@
 
 use super::{column_of, exact, is_default};
 use crate::{
-    catalog::{Identity, Table},
+    catalog::{Identity, Privileges, Table},
     error::{Error, Result, SqlState},
     ids::{ColumnId, Oid},
     pgtype::PgType,
@@ -10,6 +10,7 @@ use crate::{
         ConflictAction, Insert, OnConflict, Plan, ROW_COLUMN,
         binder::{Binder, Place, build},
         generated::refuse_value,
+        needs::Mention,
         query::one_row,
         tokens::fold,
         typed::{Hiding, ScopeColumn, Typed},
@@ -39,18 +40,20 @@ impl Binder<'_> {
         }
         let table = self.table(&self.object_name(name)?)?;
         let targets = self.targets(&table, &insert.columns)?;
+        let mention = self.mention(table.id, Privileges::INSERT);
         let place = insert.insert_token.0.span.start;
         self.overriding = self.source.and_then(|source| source.overriding(place));
         let source = match &insert.source {
             None => self.default_values(&table)?,
             Some(query) => {
-                self.insert_source(&table, &targets, query, !insert.columns.is_empty())?
+                let is_named = !insert.columns.is_empty();
+                self.insert_source((&table, mention), &targets, query, is_named)?
             }
         };
         let alias = insert.table_alias.as_ref().map(|alias| fold(&alias.alias));
         let on_conflict = match &insert.on {
             Some(ast::OnInsert::OnConflict(on)) => {
-                Some(self.on_conflict(&table, alias.as_deref(), on)?)
+                Some(self.on_conflict((&table, mention), alias.as_deref(), on)?)
             }
             Some(_) => {
                 return Err(Error::new(SqlState::SYNTAX_ERROR, "ON DUPLICATE KEY is not SQL")
@@ -59,7 +62,7 @@ impl Binder<'_> {
             None => None,
         };
         let list = insert.returning.as_deref();
-        let returning = self.returning(&table, alias.as_deref(), list, &[])?;
+        let returning = self.returning((&table, mention), alias.as_deref(), list, &[])?;
         let source = Plan::new(source);
         Ok(Insert { table, source, on_conflict, returning, parameters: self.parameter_types() })
     }
@@ -87,7 +90,7 @@ impl Binder<'_> {
 
     fn insert_source(
         &mut self,
-        table: &Arc<Table>,
+        (table, mention): (&Arc<Table>, Mention),
         targets: &[ColumnId],
         query: &ast::Query,
         named: bool,
@@ -102,11 +105,12 @@ impl Binder<'_> {
             && query.limit_clause.is_none()
             && query.fetch.is_none();
         if let (ast::SetExpr::Values(values), true) = (query.body.as_ref(), plain) {
-            return self.insert_values(table, targets, values, named);
+            return self.insert_values((table, mention), targets, values, named);
         }
         let rows = self.query(query, Some(&kinds))?;
         self.check_width(rows.columns.len(), targets.len(), named, query.span())?;
         let targets = &targets[..rows.columns.len()];
+        self.needs.insert(mention, targets.iter().copied());
         for id in targets {
             self.refuse_generated(table, *id)?;
         }
@@ -121,7 +125,7 @@ impl Binder<'_> {
     /// `VALUES` of an INSERT: each value is of its column, DEFAULT among them.
     fn insert_values(
         &mut self,
-        table: &Arc<Table>,
+        (table, mention): (&Arc<Table>, Mention),
         targets: &[ColumnId],
         values: &ast::Values,
         named: bool,
@@ -156,6 +160,7 @@ impl Binder<'_> {
             }
             table_rows.push(cells);
         }
+        self.needs.insert(mention, targets[..width].iter().copied());
         if let [row] = table_rows.as_mut_slice() {
             let cells = std::mem::take(row).into_iter().zip(kinds);
             let given = cells.map(|(cell, kind)| Typed::new(cell, kind)).collect();
@@ -220,7 +225,7 @@ impl Binder<'_> {
 
     fn on_conflict(
         &mut self,
-        table: &Arc<Table>,
+        (table, mention): (&Arc<Table>, Mention),
         alias: Option<&str>,
         on: &ast::OnConflict,
     ) -> Result<OnConflict> {
@@ -242,6 +247,11 @@ impl Binder<'_> {
                 Some(key.id)
             }
         };
+        // Whether a row of this key is there can be told from what comes of it.
+        let key = table.keys().find(|(key, _)| Some(key.id) == constraint);
+        if let Some((_, columns)) = key {
+            self.needs.select(mention, columns.iter().copied());
+        }
         let action = match &on.action {
             ast::OnConflictAction::DoNothing => ConflictAction::Nothing,
             ast::OnConflictAction::DoUpdate(update) => {
@@ -252,7 +262,7 @@ impl Binder<'_> {
                     )
                     .hint("For example, ON CONFLICT (column_name)."));
                 }
-                self.conflict_update(table, alias, update)?
+                self.conflict_update((table, mention), alias, update)?
             }
         };
         Ok(OnConflict { constraint, action })
@@ -278,7 +288,7 @@ impl Binder<'_> {
 
     fn conflict_update(
         &mut self,
-        table: &Arc<Table>,
+        (table, mention): (&Arc<Table>, Mention),
         alias: Option<&str>,
         update: &ast::DoUpdate,
     ) -> Result<ConflictAction> {
@@ -308,9 +318,11 @@ impl Binder<'_> {
             }
         }
         let row = Expr::Column(places[width].clone());
+        // The row that was to be inserted may be looked at by whoever gave it.
+        self.needs.offer(mention, &scope, table.columns.iter().map(|column| column.id));
         self.scopes.push(scope);
         let made = self.changed_row(
-            table,
+            (table, mention),
             (visible, Some("excluded")),
             (plan, row),
             &update.assignments,

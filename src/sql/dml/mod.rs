@@ -14,16 +14,19 @@ use crate::{
         Slot,
         binder::{Binder, Place, build},
         coerce::{Reason, bare},
-        functions::{call::call, pg},
+        functions::call::{Arguments, Call, call},
         parse::parse_expression,
         tokens::Overriding,
         typed::{Hiding, ScopeColumn, Typed},
     },
 };
-use arrow::datatypes::SchemaRef;
+use arrow::{
+    array::{ArrayRef, AsArray, Int64Array},
+    datatypes::{SchemaRef, UInt32Type},
+};
 use datafusion::{
     common::{Column, ScalarValue, tree_node::TreeNode},
-    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, expr::Cast},
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility, expr::Cast},
     sql::sqlparser::ast,
 };
 use std::sync::Arc;
@@ -95,16 +98,23 @@ impl Binder<'_> {
         })
     }
 
-    /// `nextval` of a sequence that a column owns.
+    /// The next value of an identity column, which whoever may insert may have: it has no name by
+    /// which it could be called.
     fn next_value(&mut self, sequence: Oid) -> Result<Typed> {
-        let function = self.system_functions.get("nextval").cloned();
-        let function = match function {
-            Some(function) => function,
-            None => pg::functions(self.context)
-                .into_iter()
-                .find(|function| function.name() == "nextval")
-                .ok_or_else(|| Error::internal("there is no nextval"))?,
+        let next = |args: &Arguments<'_>| {
+            let oids = args.arrays[0].as_primitive::<UInt32Type>();
+            let next = |row| args.context.next_value(Oid(oids.value(row)));
+            let values = (0..args.rows).map(next).collect::<Result<Vec<i64>>>()?;
+            Ok(Arc::new(Int64Array::from(values)) as ArrayRef)
         };
+        let function = Call::udf(
+            "nextval",
+            vec![PgType::Oid],
+            PgType::Int8,
+            Volatility::Volatile,
+            next,
+            self.context,
+        );
         let oid = Expr::Literal(ScalarValue::UInt32(Some(sequence.0)), None);
         Ok(Typed::new(call(function, vec![oid]), PgType::Int8))
     }

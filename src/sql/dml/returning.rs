@@ -7,6 +7,7 @@ use crate::{
     sql::{
         Plan, ROW_COLUMN, Returning,
         binder::{Binder, build},
+        needs::Mention,
         typed::{Hiding, ScopeColumn, unique},
     },
 };
@@ -34,7 +35,7 @@ impl Binder<'_> {
     /// keeps those of them that RETURNING names.
     pub(super) fn returning_along(
         &mut self,
-        table: &Arc<Table>,
+        (table, mention): (&Arc<Table>, Mention),
         visible: &str,
         list: Option<&[ast::SelectItem]>,
         along: &[ScopeColumn],
@@ -44,7 +45,7 @@ impl Binder<'_> {
         let own = places.len() - along.len();
         let kinds = source.schema().fields()[own..].iter().map(|field| field.data_type().clone());
         let along: Vec<Along> = along.iter().cloned().zip(kinds).collect();
-        let returning = self.returning(table, Some(visible), list, &along)?;
+        let returning = self.returning((table, mention), Some(visible), list, &along)?;
         let Some(made) = returning.as_ref().filter(|_| !along.is_empty()) else {
             return Ok((returning, source));
         };
@@ -59,13 +60,13 @@ impl Binder<'_> {
         let exprs: Vec<Expr> = exprs.map(|at| Expr::Column(places[at].clone())).collect();
         let source = build(LogicalPlanBuilder::from(source).project(exprs))?;
         let along: Vec<Along> = kept.into_iter().map(|at| along[at].clone()).collect();
-        Ok((self.returning(table, Some(visible), list, &along)?, source))
+        Ok((self.returning((table, mention), Some(visible), list, &along)?, source))
     }
 
     /// RETURNING over changed rows and what comes along with them.
     pub(super) fn returning(
         &mut self,
-        table: &Arc<Table>,
+        (table, mention): (&Arc<Table>, Mention),
         alias: Option<&str>,
         list: Option<&[ast::SelectItem]>,
         along: &[Along],
@@ -83,8 +84,11 @@ impl Binder<'_> {
         let visible = alias.unwrap_or(&table.name);
         let places = plan.schema().columns();
         let mut scope = row_scope(table, visible, &places);
+        self.needs.offer(mention, &scope, table.columns.iter().map(|column| column.id));
         for ((column, _), place) in along.iter().zip(&places[table.columns.len()..]) {
-            scope.push(ScopeColumn { expr: Expr::Column(place.clone()), ..column.clone() });
+            let expr = Expr::Column(place.clone());
+            self.needs.offer_again(&column.expr, &expr);
+            scope.push(ScopeColumn { expr, ..column.clone() });
         }
         let outer = std::mem::take(&mut self.scopes);
         self.scopes.push(scope);

@@ -150,6 +150,8 @@ impl Binder<'_> {
         for (name, span) in &names {
             let a = find("left", &left.1, name).map_err(|error| self.at(error, *span))?;
             let b = find("right", &right.1, name).map_err(|error| self.at(error, *span))?;
+            self.needs.read(&a.expr);
+            self.needs.read(&b.expr);
             let typed = |column: &ScopeColumn| Typed::new(column.expr.clone(), column.kind.clone());
             let (x, y) = self.comparable("=", typed(&a), typed(&b), *span)?;
             on.push(binary(x.expr.clone(), Operator::Eq, y.expr.clone()));

@@ -80,8 +80,8 @@ impl Context for World {
     fn current_value(&self, _: Oid) -> Result<i64> {
         Ok(7)
     }
-    fn last_value(&self) -> Result<i64> {
-        Ok(7)
+    fn last_value(&self) -> Result<(Oid, i64)> {
+        Ok((Oid(0), 7))
     }
     fn set_value(&self, _: Oid, value: i64, _: bool) -> Result<i64> {
         Ok(value)
@@ -125,8 +125,8 @@ impl Context for World {
         Err(Error::unsupported("there is no index"))
     }
     fn forget_statements(&self) {}
-    fn cancel_backend(&self, _: i32) -> bool {
-        false
+    fn cancel_backend(&self, _: i32) -> Result<bool> {
+        Ok(false)
     }
     fn advisory_lock(&self, _: AdvisoryLock) -> Result<bool> {
         Ok(true)
@@ -380,6 +380,7 @@ pub(super) fn world() -> Arc<dyn Context> {
             ("price".into(), PgType::Numeric(Some((10, 2)))),
         ],
         query: "SELECT id, price FROM items WHERE price < 2".into(),
+        path: Vec::new(),
         comment: None,
     };
     let changes = [
@@ -396,7 +397,7 @@ pub(super) fn world() -> Arc<dyn Context> {
 pub(super) fn bound(sql: &str) -> Result<Bound> {
     let context = world();
     let statements = parse(sql)?;
-    bind(&statements[0], &context, &Sources(&context), &[])
+    bind(&statements[0], &context, &Sources(&context), &[]).map(|(bound, _)| bound)
 }
 
 /// The optimised plan of a query.

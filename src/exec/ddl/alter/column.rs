@@ -99,8 +99,8 @@ impl Ddl<'_> {
         let (schema, name, column) = (quote(&schema), quote(&table.name), quote(column));
         let text = format!("UPDATE {schema}.{name} SET {column} = DEFAULT");
         let statement = sql::parse(&text)?.remove(0);
-        let Bound::Update(statement) = sql::bind(&statement, &self.env.context, &Sources, &[])?
-        else {
+        let bound = sql::bind(&statement, &self.env.context, &Sources, &[])?;
+        let (Bound::Update(statement), _) = bound else {
             return Err(Error::internal("an UPDATE is none"));
         };
         let env = self.env.on(self.transaction.snapshot());

@@ -2,7 +2,7 @@
 
 use super::super::Ddl;
 use crate::{
-    catalog::{Change, Database, Role, pg::VECTOR_VERSION},
+    catalog::{Change, Database, POSTGRES_ROLE, Role, pg::VECTOR_VERSION},
     error::{Error, Result, SqlState},
     sql::utility::{AlterDatabase, AlterRole, SetValue},
 };
@@ -16,11 +16,10 @@ impl Ddl<'_> {
     ) -> Result<&'static str> {
         self.transaction.check_writable("ALTER DATABASE")?;
         let mut database = Database::clone(&*self.database(name)?);
-        if database.owner != self.env.context.user() {
-            self.check_superuser("alter database")?;
-        }
+        self.check_owner(database.owner, "database", name)?;
         match action {
             AlterDatabase::Rename(to) => {
+                self.check_makes_databases("rename database")?;
                 if self.catalog().database_named(to).is_some() {
                     return Err(Error::new(
                         SqlState::DUPLICATE_DATABASE,
@@ -29,7 +28,12 @@ impl Ddl<'_> {
                 }
                 database.name.clone_from(to);
             }
-            AlterDatabase::Owner(owner) => database.owner = self.role(owner)?.id,
+            AlterDatabase::Owner(owner) => {
+                self.check_makes_databases("change owner of database")?;
+                let owner = self.new_owner(owner, None)?.id;
+                self.hand_over_grants(database.id, database.owner, owner);
+                database.owner = owner;
+            }
             AlterDatabase::Set { name, value } => match value {
                 SetValue::Default => drop(database.settings.remove(&name.to_ascii_lowercase())),
                 SetValue::Values(values) => {
@@ -54,7 +58,10 @@ impl Ddl<'_> {
         let mut role = Role::clone(&*self.role(name)?);
         let is_own = role.id == self.env.context.user() && alters_itself(action);
         if !is_own {
-            self.check_superuser("alter role")?;
+            self.check_administers(&role, "alter role")?;
+        }
+        if let AlterRole::Options(options) = action {
+            self.check_may_give(options, "alter role")?;
         }
         match action {
             AlterRole::Rename(to) => {
@@ -67,8 +74,16 @@ impl Ddl<'_> {
                 role.name.clone_from(to);
             }
             AlterRole::Options(options) => {
+                if role.id == POSTGRES_ROLE && options.superuser == Some(false) {
+                    let message = "permission denied to alter role";
+                    return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
+                        .detail("The bootstrap superuser must have the SUPERUSER attribute."));
+                }
                 role.superuser = options.superuser.unwrap_or(role.superuser);
                 role.login = options.login.unwrap_or(role.login);
+                role.inherit = options.inherit.unwrap_or(role.inherit);
+                role.create_role = options.create_role.unwrap_or(role.create_role);
+                role.create_database = options.create_database.unwrap_or(role.create_database);
                 if let Some(verifier) = self.verifier(options) {
                     role.verifier = verifier;
                 }
@@ -115,7 +130,16 @@ impl Ddl<'_> {
 /// Whether a role may say that of itself: its password and its settings.
 fn alters_itself(action: &AlterRole) -> bool {
     match action {
-        AlterRole::Options(options) => options.superuser.is_none() && options.login.is_none(),
+        AlterRole::Options(options) => {
+            let attributes = [
+                options.superuser,
+                options.login,
+                options.inherit,
+                options.create_role,
+                options.create_database,
+            ];
+            attributes.iter().all(Option::is_none)
+        }
         AlterRole::Set { .. } | AlterRole::Reset(_) => true,
         _ => false,
     }

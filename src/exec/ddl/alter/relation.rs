@@ -25,6 +25,7 @@ impl Ddl<'_> {
             None => self.expect(name)?,
             Some(relation) => relation,
         };
+        self.check_owns(&relation)?;
         match (relation, action) {
             (Relation::Index(index), AlterRelation::Rename(to)) => {
                 self.lock_name(index.schema, to).await?;
@@ -84,7 +85,9 @@ impl Ddl<'_> {
             }
             None => return self.expect(name).map(|_| "ALTER VIEW"),
         };
+        self.check_owner(view.owner, "view", &view.name)?;
         let placed = self.altered(view.schema, &view.name, view.owner, action).await?;
+        self.hand_over_grants(view.id, view.owner, placed.2);
         (view.schema, view.name, view.owner) = placed;
         self.transaction.change([Change::View(Arc::new(view))]);
         Ok("ALTER VIEW")
@@ -100,17 +103,22 @@ impl Ddl<'_> {
     ) -> Result<(Oid, String, Oid)> {
         match action {
             AlterRelation::Rename(to) => {
+                self.check_creates_in(schema)?;
                 self.lock_name(schema, to).await?;
                 self.refuse_taken(schema, to)?;
                 Ok((schema, to.clone(), owner))
             }
             AlterRelation::SetSchema(to) => {
                 let to = self.schema_named(to)?.id;
+                self.check_creates_in(to)?;
                 self.lock_name(to, name).await?;
                 self.refuse_taken(to, name)?;
                 Ok((to, name.to_owned(), owner))
             }
-            AlterRelation::Owner(owner) => Ok((schema, name.to_owned(), self.role(owner)?.id)),
+            AlterRelation::Owner(owner) => {
+                let owner = self.new_owner(owner, Some(schema))?.id;
+                Ok((schema, name.to_owned(), owner))
+            }
             AlterRelation::SetOptions(_) | AlterRelation::ResetOptions(_) => {
                 Err(Error::unsupported("options of this kind of relation are not supported"))
             }
@@ -138,10 +146,18 @@ impl Ddl<'_> {
             }
             None => return self.expect(name).map(|_| "ALTER SEQUENCE"),
         };
+        self.check_owner(sequence.owner, "sequence", &sequence.name)?;
         match action {
             AlterSequence::Relation(action) => {
+                if sequence.owned_by.is_some() && matches!(action, AlterRelation::Owner(_)) {
+                    return Err(Error::unsupported(
+                        "cannot change owner of a sequence of a column",
+                    )
+                    .hint("Its owner is that of the table: ALTER TABLE … OWNER TO."));
+                }
                 let placed =
                     self.altered(sequence.schema, &sequence.name, sequence.owner, action).await?;
+                self.hand_over_grants(sequence.id, sequence.owner, placed.2);
                 (sequence.schema, sequence.name, sequence.owner) = placed;
             }
             AlterSequence::Options { options, restart } => {
@@ -151,7 +167,7 @@ impl Ddl<'_> {
                 sequence.start = options.start.unwrap_or(sequence.start);
                 sequence.cycle = options.cycle.unwrap_or(sequence.cycle);
                 if options.owned_by.is_some() {
-                    sequence.owned_by = self.owner_column(options)?;
+                    sequence.owned_by = self.owner_column(options, sequence.owner)?;
                 }
                 let restart = restart.map(|to| to.unwrap_or(sequence.start));
                 if let Some(value) = restart {
@@ -177,8 +193,10 @@ impl Ddl<'_> {
                 format!("permission denied for schema {name}"),
             ));
         };
+        self.check_owner(schema.owner, "schema", name)?;
         match action {
             AlterRelation::Rename(to) => {
+                self.check_creates_schemas()?;
                 self.lock_name(database, to).await?;
                 if self.catalog().schema_named(database, to).is_some() {
                     return Err(Error::new(
@@ -188,7 +206,12 @@ impl Ddl<'_> {
                 }
                 schema.name.clone_from(to);
             }
-            AlterRelation::Owner(owner) => schema.owner = self.role(owner)?.id,
+            AlterRelation::Owner(owner) => {
+                self.check_creates_schemas()?;
+                let owner = self.new_owner(owner, None)?.id;
+                self.hand_over_grants(schema.id, schema.owner, owner);
+                schema.owner = owner;
+            }
             _ => return Err(Error::unsupported("this form of ALTER SCHEMA is not supported")),
         }
         self.transaction.change([Change::Schema(Arc::new(schema))]);

@@ -27,7 +27,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("age", &[Xid], Int4, |_| Ok(0.into())),
     Function::new("pg_cancel_backend", &[Int4], Bool, |call| {
         let process = call.int(0).and_then(|id| i32::try_from(id).ok()).unwrap_or(0);
-        Ok(call.context.cancel_backend(process).into())
+        Ok(call.context.cancel_backend(process)?.into())
     })
     .volatile(),
     Function::new("nearlake_stat_statements_reset", &[], Void, |call| {

@@ -1,5 +1,4 @@
-//! `has_…_privilege`: a superuser may do everything, an owner everything with their own, and
-//! everybody may read the catalog and use `public`.
+//! `has_…_privilege`, `pg_has_role`, `acldefault`: what the catalog knows of who may do what.
 
 use super::{
     call::{Call, Value},
@@ -10,8 +9,9 @@ use super::{
 };
 use crate::{
     catalog::{
-        PG_CATALOG,
-        pg::{names::relation_name, relation},
+        self, Privileges,
+        pg::access_texts,
+        privileges::{Class, EVERYBODY},
     },
     error::{Error, Result, SqlState},
     ids::{ColumnId, Oid},
@@ -23,15 +23,30 @@ const RELATION: Kind = Object(RegKind::Class);
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("has_table_privilege", &[ROLE, RELATION, Text], Bool, |call| {
-        of_relation(call, call.nth_last(1), TABLE)
+        let (role, relation) = (role(call, 3)?, call.relation(call.nth_last(1))?);
+        let asked = asked(call, Class::Relation, &["RULE"])?;
+        of_object(call, role, relation, &asked)
     })
     .optional_first(1),
     Function::new("has_any_column_privilege", &[ROLE, RELATION, Text], Bool, |call| {
-        of_relation(call, call.nth_last(1), COLUMN)
+        let (role, relation) = (role(call, 3)?, call.relation(call.nth_last(1))?);
+        let asked = asked(call, Class::Column, &[])?;
+        let columns = call.catalog.columns_of(relation);
+        let has_any = |asked: &Asked| {
+            columns.iter().any(|(column, _)| has_on_column(call, role, relation, *column, *asked))
+        };
+        let Some(_) = call.catalog.object(relation) else { return Ok(Value::Null) };
+        Ok(asked.iter().any(has_any).into())
     })
     .optional_first(1),
     Function::new("has_sequence_privilege", &[ROLE, RELATION, Text], Bool, |call| {
-        of_relation(call, call.nth_last(1), SEQUENCE)
+        let (role, sequence) = (role(call, 3)?, call.relation(call.nth_last(1))?);
+        let asked = asked(call, Class::Sequence, &[])?;
+        if let Some(other) = call.catalog.object(sequence).filter(|o| o.class != Class::Sequence) {
+            let message = format!("\"{}\" is not a sequence", other.name);
+            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
+        }
+        of_object(call, role, sequence, &asked)
     })
     .optional_first(1),
     Function::new("has_column_privilege", &[ROLE, RELATION, Any, Text], Bool, of_column)
@@ -43,95 +58,104 @@ pub(super) const FUNCTIONS: &[Function] = &[
         |call| {
             let role = role(call, 3)?;
             let schema = call.oid(call.nth_last(1), RegKind::Namespace)?;
-            let asked = asked(call, &["CREATE", "USAGE"])?;
-            let Some(found) = call.catalog.schema(schema) else { return Ok(Value::Null) };
-            let is_open = asked.iter().all(|privilege| *privilege == "USAGE");
-            Ok((may(call, role, found.owner) || is_open).into())
+            let asked = asked(call, Class::Schema, &[])?;
+            of_object(call, role, schema, &asked)
         },
     )
     .optional_first(1),
     Function::new("has_database_privilege", &[ROLE, Any, Text], Bool, of_database)
         .optional_first(1),
     Function::new("has_function_privilege", &[ROLE, Object(RegKind::Proc), Text], Bool, |call| {
-        open(call, call.nth_last(1), RegKind::Proc, &["EXECUTE"])
+        open(call, call.nth_last(1), RegKind::Proc, "EXECUTE")
     })
     .optional_first(1),
     Function::new("has_type_privilege", &[ROLE, Object(RegKind::Type), Text], Bool, |call| {
-        open(call, call.nth_last(1), RegKind::Type, &["USAGE"])
+        open(call, call.nth_last(1), RegKind::Type, "USAGE")
     })
     .optional_first(1),
     Function::new("has_language_privilege", &[ROLE, Any, Text], Bool, |call| {
-        asked(call, &["USAGE"])?;
+        words(call, &["USAGE"])?;
         Ok(true.into())
     })
     .optional_first(1),
     Function::new("has_tablespace_privilege", &[ROLE, Any, Text], Bool, |call| {
-        asked(call, &["CREATE"])?;
+        words(call, &["CREATE"])?;
         Ok(true.into())
     })
     .optional_first(1),
     Function::new("has_parameter_privilege", &[ROLE, Text, Text], Bool, |call| {
-        asked(call, &["SET", "ALTER SYSTEM"])?;
-        Ok(is_superuser(call, role(call, 3)?).into())
+        words(call, &["SET", "ALTER SYSTEM"])?;
+        Ok(call.catalog.is_superuser(role(call, 3)?).into())
     })
     .optional_first(1),
     Function::new("pg_has_role", &[ROLE, ROLE, Text], Bool, |call| {
         let role = role(call, 3)?;
         let other = call.oid(call.nth_last(1), RegKind::Role)?;
-        asked(call, &["MEMBER", "USAGE", "SET"])?;
-        Ok((role == other || is_superuser(call, role)).into())
+        let has = |(word, with_option): &(&str, bool)| match *word {
+            _ if *with_option => call.catalog.administers(role, other),
+            "USAGE" => call.catalog.has_privileges_of(role, other),
+            "SET" => call.catalog.may_become(role, other),
+            _ => call.catalog.is_superuser(role) || call.catalog.is_member(role, other),
+        };
+        Ok(words(call, &["MEMBER", "USAGE", "SET"])?.iter().any(has).into())
     })
     .optional_first(1),
-    // Nothing was ever granted to others: the defaults stand.
     Function::new("acldefault", &[Text, Kind::Oid], Kind::Texts, |call| {
         let owner = call.oid(1, RegKind::Role)?;
-        let name = call.catalog.role(owner).map_or("", |role| &role.name);
-        let rights = match call.text(0) {
-            Some("r") => ("", "arwdDxtm"),
-            Some("s" | "S") => ("", "rwU"),
-            Some("d") => ("Tc", "CTc"),
-            Some("f" | "F") => ("X", "X"),
-            Some("l" | "T") => ("U", "U"),
-            Some("n") => ("", "UC"),
-            Some("t") => ("", "C"),
-            Some("L") => ("", "rw"),
-            Some("c") => return Ok(Value::Texts(Vec::new())),
-            _ => return Ok(Value::Null),
+        let class = match call.text(0) {
+            Some("r") => Class::Relation,
+            Some("s") => Class::Sequence,
+            Some("d") => Class::Database,
+            Some("n") => Class::Schema,
+            Some("c") => Class::Column,
+            Some(other) => return Ok(default_of_others(call.catalog, other, owner)),
+            None => return Ok(Value::Null),
         };
-        let public = (!rights.0.is_empty()).then(|| format!("={}/{name}", rights.0));
-        let own = format!("{name}={}/{name}", rights.1);
-        Ok(public.into_iter().chain([own]).collect::<Vec<_>>().into())
+        Ok(access_texts(call.catalog, &class.initial(owner)).into())
     }),
 ];
 
-const TABLE: &[&str] = &[
-    "SELECT",
-    "INSERT",
-    "UPDATE",
-    "DELETE",
-    "TRUNCATE",
-    "REFERENCES",
-    "TRIGGER",
-    "MAINTAIN",
-    "RULE",
-];
-const COLUMN: &[&str] = &["SELECT", "INSERT", "UPDATE", "REFERENCES"];
-const SEQUENCE: &[&str] = &["USAGE", "SELECT", "UPDATE"];
+/// The access lists of what everybody may use.
+fn default_of_others(catalog: &catalog::Catalog, kind: &str, owner: Oid) -> Value<'static> {
+    let name = catalog.role(owner).map_or("", |role| &role.name);
+    let (everybody, own) = match kind {
+        "f" => ("X", "X"),
+        "F" | "S" => ("", "U"),
+        "p" => ("", "sA"),
+        "l" | "T" => ("U", "U"),
+        "t" => ("", "C"),
+        "L" => ("", "rw"),
+        _ => return Value::Null,
+    };
+    let public = (!everybody.is_empty()).then(|| format!("={everybody}/{name}"));
+    let own = format!("{name}={own}/{name}");
+    public.into_iter().chain([own]).collect::<Vec<_>>().into()
+}
+
+/// A privilege that is asked about, and whether it is the right to grant it on.
+type Asked = (Privileges, bool);
 
 /// The role that is asked about: the first argument if there are `all` of them.
 fn role(call: &Call<'_>, all: usize) -> Result<Oid> {
-    if call.len() == all { call.oid(0, RegKind::Role) } else { Ok(call.context.user()) }
+    if call.len() < all {
+        return Ok(call.context.user());
+    }
+    match call.text(0) {
+        Some("public") => Ok(EVERYBODY),
+        _ => call.oid(0, RegKind::Role),
+    }
 }
 
-/// The privileges that the last argument names.
-fn asked(call: &Call<'_>, known: &[&'static str]) -> Result<Vec<&'static str>> {
+/// The words of the last argument, each with whether it goes on with WITH GRANT OPTION.
+fn words(call: &Call<'_>, known: &[&'static str]) -> Result<Vec<(&'static str, bool)>> {
     let text = call.text(call.nth_last(0)).unwrap_or_default();
     text.split(',')
         .map(|word| {
             let upper = word.trim().to_ascii_uppercase();
-            let bare = upper.strip_suffix(" WITH GRANT OPTION").unwrap_or(&upper);
-            let bare = bare.strip_suffix(" WITH ADMIN OPTION").unwrap_or(bare);
-            known.iter().copied().find(|privilege| *privilege == bare).ok_or_else(|| {
+            let option = [" WITH GRANT OPTION", " WITH ADMIN OPTION"];
+            let bare = option.iter().find_map(|option| upper.strip_suffix(option));
+            let found = known.iter().find(|known| **known == bare.unwrap_or(&upper));
+            found.map(|known| (*known, bare.is_some())).ok_or_else(|| {
                 let message = format!("unrecognized privilege type: \"{}\"", word.trim());
                 Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
             })
@@ -139,56 +163,89 @@ fn asked(call: &Call<'_>, known: &[&'static str]) -> Result<Vec<&'static str>> {
         .collect()
 }
 
-fn is_superuser(call: &Call<'_>, role: Oid) -> bool {
-    call.catalog.role(role).is_some_and(|role| role.superuser)
+/// The privileges that the last argument names; `gone` are words that mean nothing any more.
+fn asked(call: &Call<'_>, class: Class, gone: &[&'static str]) -> Result<Vec<Asked>> {
+    let mut known: Vec<&'static str> = class.all().each().map(|(_, _, word)| word).collect();
+    if class == Class::Database {
+        known.push("TEMP");
+    }
+    known.extend(gone);
+    let words = words(call, &known)?;
+    let privilege =
+        |(word, with_option)| (Privileges::of_word(word).unwrap_or(Privileges::NONE), with_option);
+    Ok(words.into_iter().map(privilege).collect())
 }
 
-fn may(call: &Call<'_>, role: Oid, owner: Oid) -> bool {
-    role == owner || is_superuser(call, role)
+/// Whether a role has one of the privileges on an object; NULL where there is no such object.
+fn of_object(call: &Call<'_>, role: Oid, object: Oid, asked: &[Asked]) -> Result<Value<'static>> {
+    let Some(_) = call.catalog.object(object) else { return Ok(Value::Null) };
+    Ok(asked.iter().any(|asked| has(call, role, object, *asked)).into())
 }
 
-fn of_relation(call: &Call<'_>, place: usize, known: &[&'static str]) -> Result<Value<'static>> {
-    let role = role(call, 3)?;
-    let oid = call.relation(place)?;
-    let asked = asked(call, known)?;
-    let Some(found) = relation_name(call.catalog, oid) else { return Ok(Value::Null) };
-    let is_read = relation(oid).is_some() && asked.iter().all(|privilege| *privilege == "SELECT");
-    Ok((may(call, role, found.owner) || is_read).into())
+fn has(call: &Call<'_>, role: Oid, object: Oid, (privilege, with_option): Asked) -> bool {
+    let Some(object) = call.catalog.object(object) else { return false };
+    let held = match with_option {
+        false => call.catalog.held(role, &object),
+        true => call.catalog.grantable(role, &object),
+    };
+    !privilege.is_empty() && held.contains(privilege)
+}
+
+fn has_on_column(
+    call: &Call<'_>,
+    role: Oid,
+    relation: Oid,
+    column: ColumnId,
+    asked: Asked,
+) -> bool {
+    let (privilege, with_option) = asked;
+    let Some(object) = call.catalog.object(relation) else { return false };
+    has(call, role, relation, asked)
+        || match with_option {
+            false => call.catalog.held_on(role, &object, column).contains(privilege),
+            true => call.catalog.grantable_on(role, &object, column).contains(privilege),
+        }
 }
 
 fn of_column(call: &Call<'_>) -> Result<Value<'static>> {
     let role = role(call, 4)?;
-    let oid = call.relation(call.nth_last(2))?;
-    asked(call, COLUMN)?;
-    let Some(found) = relation_name(call.catalog, oid) else { return Ok(Value::Null) };
-    if let Some(table) = call.catalog.table(oid) {
-        match call.value(call.nth_last(1)) {
-            Value::Text(name) => drop(table.expect_column(name)?),
-            Value::Int(number) => {
-                let id = i16::try_from(*number).map(ColumnId);
-                if id.is_ok_and(|id| table.column_by_id(id).is_none()) {
-                    return Ok(Value::Null);
-                }
+    let relation = call.relation(call.nth_last(2))?;
+    let asked = asked(call, Class::Column, &[])?;
+    let Some(object) = call.catalog.object(relation) else { return Ok(Value::Null) };
+    let column = match call.value(call.nth_last(1)) {
+        Value::Text(name) => call.catalog.column_named(relation, name).ok_or_else(|| {
+            let message =
+                format!("column \"{name}\" of relation \"{}\" does not exist", object.name);
+            Error::new(SqlState::UNDEFINED_COLUMN, message)
+        })?,
+        Value::Int(number) => {
+            let column = i16::try_from(*number).map(ColumnId).ok();
+            let is_there = |id: &ColumnId| call.catalog.column_name(relation, *id).is_some();
+            match column.filter(is_there) {
+                Some(column) => column,
+                None => return Ok(Value::Null),
             }
-            _ => return Ok(Value::Null),
         }
-    }
-    Ok((may(call, role, found.owner) || found.schema == PG_CATALOG).into())
+        _ => return Ok(Value::Null),
+    };
+    let has = |asked: &Asked| has_on_column(call, role, relation, column, *asked);
+    Ok(asked.iter().any(has).into())
 }
 
 fn of_database(call: &Call<'_>) -> Result<Value<'static>> {
     let role = role(call, 3)?;
-    let asked = asked(call, &["CREATE", "CONNECT", "TEMPORARY", "TEMP"])?;
+    let asked = asked(call, Class::Database, &[])?;
     let database = match call.value(call.nth_last(1)) {
-        Value::Text(name) => Some(call.catalog.database_named(name).ok_or_else(|| {
-            let message = format!("database \"{name}\" does not exist");
-            Error::new(SqlState::INVALID_CATALOG_NAME, message)
-        })?),
-        _ => call.catalog.database(call.oid(call.nth_last(1), RegKind::Class)?),
+        Value::Text(name) => {
+            let found = call.catalog.database_named(name).ok_or_else(|| {
+                let message = format!("database \"{name}\" does not exist");
+                Error::new(SqlState::INVALID_CATALOG_NAME, message)
+            })?;
+            found.id
+        }
+        _ => call.oid(call.nth_last(1), RegKind::Class)?,
     };
-    let Some(database) = database else { return Ok(Value::Null) };
-    let is_open = asked.iter().all(|privilege| *privilege != "CREATE");
-    Ok((may(call, role, database.owner) || is_open).into())
+    of_object(call, role, database, &asked)
 }
 
 /// What everybody may use, if it is there.
@@ -196,9 +253,9 @@ fn open(
     call: &Call<'_>,
     place: usize,
     kind: RegKind,
-    known: &[&'static str],
+    word: &'static str,
 ) -> Result<Value<'static>> {
     call.oid(place, kind)?;
-    asked(call, known)?;
+    words(call, &[word])?;
     Ok(true.into())
 }

@@ -8,7 +8,9 @@ use super::{
     },
 };
 use crate::{
+    catalog::Privileges,
     error::{Error, Result, SqlState},
+    ids::Oid,
     pgtype::RegKind,
 };
 
@@ -37,6 +39,7 @@ pub(super) const FUNCTIONS: &[Function] = &[Function::set(
 
 fn nearlake_recall(call: &Call<'_>) -> Result<Vec<Vec<Value<'static>>>> {
     let index = call.relation(0)?;
+    may_search(call, index)?;
     let k = bounded(call, 1, "k", NEIGHBOURS, NEIGHBOURS_MAX)?;
     let queries = bounded(call, 2, "queries", QUERIES, QUERIES_MAX)?;
     let measured = call.context.measure_recall(index, k, queries)?;
@@ -48,6 +51,12 @@ fn nearlake_recall(call: &Call<'_>) -> Result<Vec<Vec<Value<'static>>>> {
         measured.samples.into(),
         measured.live_samples.into(),
     ]])
+}
+
+/// Whoever may read a table may ask how its indexes do.
+pub(super) fn may_search(call: &Call<'_>, index: Oid) -> Result<()> {
+    let Some(index) = call.catalog.index(index) else { return Ok(()) };
+    call.catalog.check_any(call.context.user(), index.table, Privileges::SELECT)
 }
 
 fn bounded(call: &Call<'_>, place: usize, name: &str, default: i64, max: i64) -> Result<usize> {

@@ -8,6 +8,7 @@ use super::{
     },
 };
 use crate::{
+    catalog::pg::access_list,
     catalog::pg::{VECTOR_VERSION, names::keywords},
     error::Result,
     pgtype::RegKind,
@@ -126,40 +127,19 @@ fn pg_options_to_table(call: &Call<'_>) -> Rows {
     Ok(options.iter().map(row).collect())
 }
 
-/// `grantee=rights/grantor`, a row for each right; `*` behind a right lets it be granted on.
+/// A row for each privilege of an access list.
 fn aclexplode(call: &Call<'_>) -> Rows {
     let Value::Texts(items) = call.value(0) else { return Ok(Vec::new()) };
-    let role = |name: &str| call.catalog.role_named(name).map_or(0, |role| role.id.0);
     let mut rows = Vec::new();
-    for item in items {
-        let Some((grantee, rest)) = item.split_once('=') else { continue };
-        let Some((rights, grantor)) = rest.split_once('/') else { continue };
-        let mut letters = rights.chars().peekable();
-        while let Some(letter) = letters.next() {
-            let is_grantable = letters.next_if_eq(&'*').is_some();
-            let privilege = match letter {
-                'r' => "SELECT",
-                'w' => "UPDATE",
-                'a' => "INSERT",
-                'd' => "DELETE",
-                'D' => "TRUNCATE",
-                'x' => "REFERENCES",
-                't' => "TRIGGER",
-                'm' => "MAINTAIN",
-                'X' => "EXECUTE",
-                'U' => "USAGE",
-                'C' => "CREATE",
-                'c' => "CONNECT",
-                'T' => "TEMPORARY",
-                _ => continue,
-            };
-            rows.push(vec![
-                role(grantor).into(),
-                role(grantee).into(),
-                privilege.into(),
-                is_grantable.into(),
-            ]);
-        }
+    for item in access_list(call.catalog, items).items() {
+        rows.extend(item.privileges.each().map(|(privilege, _, word)| {
+            vec![
+                item.grantor.into(),
+                item.grantee.into(),
+                word.into(),
+                item.options.contains(privilege).into(),
+            ]
+        }));
     }
     Ok(rows)
 }

@@ -80,7 +80,7 @@ impl Context for Fake {
         Ok(self.next.load(Ordering::Relaxed))
     }
 
-    fn last_value(&self) -> Result<i64> {
+    fn last_value(&self) -> Result<(Oid, i64)> {
         Err(Error::new(
             SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
             "lastval is not yet defined in this session",
@@ -139,8 +139,8 @@ impl Context for Fake {
 
     fn forget_statements(&self) {}
 
-    fn cancel_backend(&self, process_id: i32) -> bool {
-        process_id == 8
+    fn cancel_backend(&self, process_id: i32) -> Result<bool> {
+        Ok(process_id == 8)
     }
 
     fn advisory_lock(&self, request: AdvisoryLock) -> Result<bool> {
@@ -374,12 +374,14 @@ async fn a_superuser_may_and_the_words_are_checked() {
     check(&[
         ("has_table_privilege('items', 'SELECT, INSERT')", "true"),
         ("has_table_privilege('postgres', 16500, 'DELETE')", "true"),
+        ("has_table_privilege('public', 16500, 'DELETE')", "false"),
         ("has_table_privilege(10, 424242, 'DELETE')", "NULL"),
         ("has_schema_privilege('shop', 'USAGE')", "true"),
         ("has_database_privilege('postgres', 'CONNECT')", "true"),
         ("has_column_privilege('items', 'id', 'SELECT')", "true"),
         ("pg_has_role('postgres', 'USAGE')", "true"),
         ("acldefault('r', 10)", "[postgres=arwdDxtm/postgres]"),
+        ("acldefault('s', 10)", "[postgres=rwU/postgres]"),
         ("acldefault('d', 10)", "[=Tc/postgres, postgres=CTc/postgres]"),
     ])
     .await;

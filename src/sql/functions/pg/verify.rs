@@ -6,6 +6,7 @@ use super::{
         Function,
         Kind::{Bool, Float8, Object, Text},
     },
+    recall::may_search,
 };
 use crate::{error::Result, pgtype::RegKind};
 
@@ -18,7 +19,9 @@ pub(super) const FUNCTIONS: &[Function] = &[Function::set(
 .volatile()];
 
 fn nearlake_verify_index(call: &Call<'_>) -> Result<Vec<Vec<Value<'static>>>> {
-    let checks = call.context.verify_index(call.relation(0)?)?;
+    let index = call.relation(0)?;
+    may_search(call, index)?;
+    let checks = call.context.verify_index(index)?;
     let row = |check: crate::sql::IndexCheck| {
         vec![
             check.check.into(),
