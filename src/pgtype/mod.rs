@@ -10,6 +10,7 @@ pub mod bit;
 mod bytea;
 pub mod cast;
 pub mod copy;
+pub mod datestyle;
 pub mod datetime;
 mod faults;
 mod float;

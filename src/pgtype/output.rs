@@ -198,15 +198,18 @@ impl Encoder {
             Column::Bytea(values) => {
                 bytea::write(values.value(row), self.style.bytea_escape, out);
             }
-            Column::Date(values) => datetime::write::write_date(values.value(row), out),
+            Column::Date(values) => {
+                datetime::write::write_date(values.value(row), &self.style, out)
+            }
             Column::Time(values) => datetime::write::write_time(values.value(row), out),
             Column::Timestamp(values) => {
-                datetime::write::write_timestamp(values.value(row), None, out)
+                datetime::write::write_timestamp(values.value(row), None, &self.style, out);
             }
             Column::Timestamptz(values) => {
                 datetime::write::write_timestamp(
                     values.value(row),
                     Some(self.style.time_zone),
+                    &self.style,
                     out,
                 );
             }

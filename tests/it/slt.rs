@@ -165,6 +165,7 @@ files!(
     casts,
     catalog,
     conflicts,
+    datestyle,
     ddl,
     dml,
     errors,
