@@ -148,7 +148,8 @@ impl ColumnBuilder {
             | PgType::Json
             | PgType::Jsonb
             | PgType::Unknown
-            | PgType::Record => Slot::Text(StringBuilder::new()),
+            | PgType::Record
+            | PgType::Composite(_) => Slot::Text(StringBuilder::new()),
             PgType::Bytea => Slot::Bytea(BinaryBuilder::new()),
             PgType::Date => Slot::Date(Date32Builder::new()),
             PgType::Time => Slot::Time(Time64MicrosecondBuilder::new()),
@@ -495,7 +496,7 @@ fn append_text(
             builder.append_value(text);
         }
         PgType::Jsonb => builder.append_value(json::normalise(text)?),
-        PgType::Record => {
+        PgType::Record | PgType::Composite(_) => {
             return Err(Error::unsupported(
                 "input of anonymous composite types is not implemented",
             ));

@@ -45,6 +45,9 @@ impl PgType {
             Self::Int2vector => list(&Self::Int2),
             Self::Oidvector => list(&Self::Oid),
             Self::Array(element) => list(element),
+            Self::Composite(fields) => {
+                DataType::Struct(fields.iter().map(|(name, kind)| kind.field(name, true)).collect())
+            }
         }
     }
 
@@ -114,7 +117,9 @@ impl PgType {
                 scalar => scalar.array(),
             },
             DataType::Dictionary(_, value) => Self::of_arrow(value),
-            DataType::Struct(_) => Self::Record,
+            DataType::Struct(fields) => Self::Composite(
+                fields.iter().map(|field| (field.name().clone(), Self::of_field(field))).collect(),
+            ),
             _ => Self::Text,
         }
     }

@@ -5,7 +5,6 @@ pub(crate) mod model;
 mod named;
 mod record;
 
-use self::record::field_of;
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::PgType,
@@ -13,6 +12,7 @@ use crate::{
         binder::{Binder, SetColumn},
         coerce::{Reason, bare, numeric},
         error::from_datafusion,
+        expression::row::field_of,
         functions::{
             self, Implementation, Signature,
             aggregates::{self},
@@ -57,6 +57,9 @@ impl Binder<'_> {
             FunctionArguments::List(list) => Some(list),
         };
         let args: &[FunctionArg] = list.map_or(&[], |list| &list.args);
+        if name == "row" && list.is_some() {
+            return self.row_call(args, span);
+        }
         if function.over.is_some() || windows::is_window_only(&name) {
             return self.windowed(&name, function, args, span);
         }
@@ -81,7 +84,7 @@ impl Binder<'_> {
         self.call_named(&name, values, span)
     }
 
-    fn argument(&mut self, arg: &FunctionArg, span: Span) -> Result<Typed> {
+    pub(crate) fn argument(&mut self, arg: &FunctionArg, span: Span) -> Result<Typed> {
         match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => self.expr(expr),
             FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. } => {
@@ -110,12 +113,6 @@ impl Binder<'_> {
             ("coalesce", 1..) => return self.coalesce(args),
             ("nullif", 2) => return self.nullif(args, span),
             ("greatest" | "least", 1..) => return self.extreme(name, args),
-            ("row_to_json" | "to_json" | "to_jsonb", 1..)
-                if matches!(&args[0].kind, PgType::Json | PgType::Jsonb)
-                    && name == "row_to_json" =>
-            {
-                return Ok(args[0].clone());
-            }
             _ => {}
         }
         let args = match functions::embed::NAMES.contains(&name) {
@@ -136,14 +133,10 @@ impl Binder<'_> {
                 _ => PgType::Record,
             };
             let set = self.set(name, typed.expr, element, span)?;
-            if set.kind != PgType::Record {
-                return Ok(set);
-            }
             // A record of one field is that field.
-            let fields = self.record_fields(&set)?;
-            return Ok(match <[(String, PgType); 1]>::try_from(fields) {
-                Ok([(field, kind)]) => Typed::new(field_of(set.expr, &field), kind),
-                Err(_) => set,
+            return Ok(match set.kind.fields() {
+                Some([(field, kind)]) => Typed::new(field_of(set.expr, field), kind.clone()),
+                _ => set,
             });
         }
         // `int4('1')`: a type's name is a cast.

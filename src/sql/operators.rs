@@ -166,7 +166,8 @@ impl Binder<'_> {
                 T::Vector(_) | T::Halfvec(_) | T::Sparsevec(_),
             ) => widest(&left.kind, &right.kind),
             (T::Int2vector | T::Oidvector, T::Int2vector | T::Oidvector) => left.kind.clone(),
-            (T::Json, _) | (_, T::Json) | (T::Record, _) | (_, T::Record) => {
+            (T::Json | T::Record | T::Composite(_), _)
+            | (_, T::Json | T::Record | T::Composite(_)) => {
                 return Err(self.no_operator(op, &left.kind, &right.kind, span));
             }
             _ => {
@@ -215,6 +216,9 @@ impl Binder<'_> {
     }
 
     fn comparison(&mut self, op: &str, left: Typed, right: Typed, span: Span) -> Result<Typed> {
+        if let Some(compared) = self.compare_composites(op, &left, &right, span)? {
+            return Ok(compared);
+        }
         let (left, right) = self.comparable(op, left, right, span)?;
         let operator = match op {
             "=" => Operator::Eq,

@@ -169,6 +169,13 @@ impl Source {
             };
             let next = |n: usize| raw.get(at + n - 1).map(|next| &next.token);
             match &token.token {
+                // `(t).*`, which is `t.*`.
+                Token::Mul if expands_row(&glued) => {
+                    let close = glued.len() - 2;
+                    glued.remove(close);
+                    glued.remove(close - 2);
+                    glued.push(token.clone());
+                }
                 Token::Spaceship => glued.push(operator("<=>", token.span.end)),
                 Token::TwoWayArrow => glued.push(operator("<->", token.span.end)),
                 Token::Lt if next(1) == Some(&Token::Plus) && next(2) == Some(&Token::Gt) => {
@@ -346,6 +353,22 @@ fn trims(before: &[TokenWithSpan]) -> bool {
     word(trim, &["TRIM"])
         && paren.token == Token::LParen
         && word(side, &["LEADING", "TRAILING", "BOTH"])
+}
+
+/// Whether what came last is `(t).` at the beginning of a column.
+fn expands_row(before: &[TokenWithSpan]) -> bool {
+    let [.., first, open, name, close, period] = before else { return false };
+    let begins = match &first.token {
+        Token::Word(word) => {
+            ["SELECT", "DISTINCT", "ALL", "RETURNING"].iter().any(|keyword| is(word, keyword))
+        }
+        other => *other == Token::Comma,
+    };
+    begins
+        && open.token == Token::LParen
+        && matches!(name.token, Token::Word(_))
+        && close.token == Token::RParen
+        && period.token == Token::Period
 }
 
 fn before_relation(token: Option<&TokenWithSpan>) -> bool {

@@ -25,6 +25,7 @@ mod numbers;
 pub(crate) mod ordered_set;
 pub mod pg;
 pub mod points;
+pub(crate) mod row;
 pub(crate) mod sparsevec;
 pub(crate) mod text;
 pub(crate) mod to_char;
