@@ -19,6 +19,7 @@ pub mod input;
 mod integer;
 pub mod interval;
 pub mod json;
+pub mod jsonpath;
 pub(crate) mod name;
 mod numeric;
 pub mod output;
@@ -89,6 +90,8 @@ pub enum PgType {
     Json,
     /// `jsonb`, normalised.
     Jsonb,
+    /// `jsonpath`: a path into json.
+    Jsonpath,
     /// `oid`.
     Oid,
     /// `regclass`, `regtype` and kin: an oid that is written as a name.
@@ -163,7 +166,7 @@ struct Row(&'static str, &'static str, u32, u32);
 
 impl PgType {
     /// Every type that is not an array, without modifiers.
-    pub const SCALARS: [Self; 39] = [
+    pub const SCALARS: [Self; 40] = [
         Self::Bool,
         Self::Bytea,
         Self::Char,
@@ -200,6 +203,7 @@ impl PgType {
         Self::Void,
         Self::Uuid,
         Self::Jsonb,
+        Self::Jsonpath,
         Self::Vector(None),
         Self::Halfvec(None),
         Self::Sparsevec(None),
@@ -247,6 +251,7 @@ impl PgType {
             Self::Void => Row("void", "void", 2278, 0),
             Self::Uuid => Row("uuid", "uuid", 2950, 2951),
             Self::Jsonb => Row("jsonb", "jsonb", 3802, 3807),
+            Self::Jsonpath => Row("jsonpath", "jsonpath", 4072, 4073),
             Self::Vector(_) => Row("vector", "vector", VECTOR_OID, VECTOR_ARRAY_OID),
             Self::Halfvec(_) => Row("halfvec", "halfvec", HALFVEC_OID, HALFVEC_ARRAY_OID),
             Self::Sparsevec(_) => Row("sparsevec", "sparsevec", SPARSEVEC_OID, SPARSEVEC_ARRAY_OID),
@@ -405,7 +410,7 @@ impl PgType {
             Self::Record | Self::Composite(_) | Self::Void => 'P',
             Self::Array(_) | Self::Int2vector | Self::Oidvector => 'A',
             Self::Bit(_) | Self::Varbit(_) => 'V',
-            Self::Bytea | Self::Uuid | Self::Json | Self::Jsonb | Self::Xid => 'U',
+            Self::Bytea | Self::Uuid | Self::Json | Self::Jsonb | Self::Jsonpath | Self::Xid => 'U',
             Self::Vector(_) | Self::Halfvec(_) | Self::Sparsevec(_) => 'U',
         }
     }

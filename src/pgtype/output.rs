@@ -123,7 +123,7 @@ impl Encoder {
                 Column::Numeric { scale: values.scale(), values, trimmed: modifier.is_none() }
             }
             PgType::Char => Column::Char(array.as_string().clone()),
-            PgType::Jsonb => Column::Jsonb(array.as_string().clone()),
+            PgType::Jsonb | PgType::Jsonpath => Column::Jsonb(array.as_string().clone()),
             PgType::Record => Column::Record(array.as_string().clone()),
             PgType::Name
             | PgType::Text

@@ -23,7 +23,8 @@ impl PgType {
             Self::Char | Self::Name | Self::Text | Self::Varchar(_) | Self::Bpchar(_) => {
                 DataType::Utf8
             }
-            Self::Json | Self::Jsonb | Self::Unknown | Self::Record => DataType::Utf8,
+            Self::Json | Self::Jsonb | Self::Jsonpath => DataType::Utf8,
+            Self::Unknown | Self::Record => DataType::Utf8,
             Self::Date => DataType::Date32,
             Self::Time => DataType::Time64(TimeUnit::Microsecond),
             Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),

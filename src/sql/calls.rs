@@ -1,6 +1,7 @@
 //! Calls: scalar functions, aggregates, window functions, functions that return sets.
 
 mod aggregate;
+mod json_record;
 pub(crate) mod model;
 mod named;
 mod record;

@@ -175,6 +175,8 @@ files!(
     halfvec,
     index_forms,
     json_build,
+    json_records,
+    jsonpath,
     nearest,
     nearest_join,
     pgvector_bit,

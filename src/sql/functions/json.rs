@@ -2,6 +2,8 @@
 
 pub(crate) mod build;
 pub(crate) mod edit;
+pub(crate) mod path;
+pub(crate) mod record;
 
 use crate::{
     error::{Error, Result, SqlState},

@@ -470,6 +470,22 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("jsonb_contained(jsonb, jsonb) -> boolean", Own(json::contained)),
     ("jsonb_concat(jsonb, jsonb) -> jsonb", Own(json::concat)),
     ("jsonb_contains(jsonb, jsonb) -> boolean", Own(json::contains)),
+    ("jsonb_path_exists(jsonb, jsonpath, [jsonb], [boolean]) -> boolean", Own(json::path::exists)),
+    ("jsonb_path_match(jsonb, jsonpath, [jsonb], [boolean]) -> boolean", Own(json::path::matches)),
+    (
+        "jsonb_path_query(jsonb, jsonpath, [jsonb], [boolean]) -> setof jsonb",
+        Own(json::path::query),
+    ),
+    (
+        "jsonb_path_query_array(jsonb, jsonpath, [jsonb], [boolean]) -> jsonb",
+        Own(json::path::query_array),
+    ),
+    (
+        "jsonb_path_query_first(jsonb, jsonpath, [jsonb], [boolean]) -> jsonb",
+        Own(json::path::query_first),
+    ),
+    ("jsonb_path_exists_opr(jsonb, jsonpath) -> boolean", Own(json::path::exists_silently)),
+    ("jsonb_path_match_opr(jsonb, jsonpath) -> boolean", Own(json::path::matches_silently)),
     ("gen_random_uuid() -> uuid volatile", Own(random_uuid)),
     ("uuidv4() -> uuid volatile", Own(random_uuid)),
     ("uuid_generate_v4() -> uuid volatile", Own(random_uuid)),
