@@ -1,6 +1,7 @@
 //! Calls: scalar functions, aggregates, window functions, functions that return sets.
 
 mod aggregate;
+mod hypothetical;
 mod json_record;
 pub(crate) mod model;
 mod named;
@@ -61,10 +62,11 @@ impl Binder<'_> {
         if name == "row" && list.is_some() {
             return self.row_call(args, span);
         }
-        if function.over.is_some() || windows::is_window_only(&name) {
+        let is_hypothetical = hypothetical::is_rank(&name) && !function.within_group.is_empty();
+        if !is_hypothetical && (function.over.is_some() || windows::is_window_only(&name)) {
             return self.windowed(&name, function, args, span);
         }
-        if aggregates::is_aggregate(&name) {
+        if is_hypothetical || aggregates::is_aggregate(&name) {
             return self.aggregate_call(&name, function, args, span);
         }
         if list.is_some_and(|list| list.duplicate_treatment.is_some()) || function.filter.is_some()

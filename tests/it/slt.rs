@@ -172,6 +172,7 @@ files!(
     expressions,
     functions,
     generated,
+    grouping,
     halfvec,
     index_forms,
     json_build,

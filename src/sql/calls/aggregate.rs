@@ -1,5 +1,6 @@
 //! Aggregates, ordered sets and window functions.
 
+use super::hypothetical::is_rank;
 use crate::{
     error::{Error, Result, SqlState},
     sql::{
@@ -46,6 +47,9 @@ impl Binder<'_> {
             return Err(self.at(error, span));
         }
         let place = Place::plain("an aggregate's arguments");
+        if is_rank(name) {
+            return self.in_place(place, |binder| binder.hypothetical(name, function, args, span));
+        }
         let (aggregate, params) =
             self.in_place(place, |binder| binder.aggregate_parts(name, function, args, span))?;
         let expr =

@@ -32,6 +32,7 @@ use datafusion::{
         count::count_udaf,
         covariance::{covar_pop_udaf, covar_samp_udaf},
         first_last::first_value_udaf,
+        grouping::grouping_udaf,
         min_max::{max_udaf, min_udaf},
         stddev::{stddev_pop_udaf, stddev_udaf},
         string_agg::string_agg_udaf,
@@ -125,6 +126,7 @@ pub(crate) fn is_aggregate(name: &str) -> bool {
             | "jsonb_agg"
             | "json_object_agg"
             | "jsonb_object_agg"
+            | "grouping"
     )
 }
 
@@ -286,6 +288,10 @@ impl Binder<'_> {
                     _ => covar_samp_udaf(),
                 };
                 plain(function, exprs, T::Float8)
+            }
+            ("grouping", _) => {
+                let args = args.into_iter().map(|arg| arg.expr).collect();
+                plain(grouping_udaf(), args, T::Int4)
             }
             ("any_value", 1) => cast(first_value_udaf(), vec![first.expr], kind),
             ("json_agg" | "jsonb_agg", 1) => self.collected(first, name, json::build::agg),
