@@ -129,6 +129,22 @@ impl Binder<'_> {
                 let escape = escape_char.as_ref().map(|value| &value.value);
                 self.like(expr, pattern, escape, *negated, true, span)
             }
+            A::Like { negated, any: true, expr, pattern, escape_char: None } => {
+                let op = if *negated {
+                    BinaryOperator::PGNotLikeMatch
+                } else {
+                    BinaryOperator::PGLikeMatch
+                };
+                self.quantified(expr, &op, pattern, false, span)
+            }
+            A::ILike { negated, any: true, expr, pattern, escape_char: None } => {
+                let op = if *negated {
+                    BinaryOperator::PGNotILikeMatch
+                } else {
+                    BinaryOperator::PGILikeMatch
+                };
+                self.quantified(expr, &op, pattern, false, span)
+            }
             A::SimilarTo { negated, expr, pattern, .. } => {
                 let text = self.text_operand(expr)?;
                 let pattern = self.text_operand(pattern)?;

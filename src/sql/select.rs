@@ -94,6 +94,7 @@ impl Binder<'_> {
                     _ => vec![typed],
                 };
                 for key in keys {
+                    let key = if select.distinct.is_some() { key } else { binder.ordered(key) };
                     sorts.push(sort(key.expr, &by.options));
                 }
             }

@@ -223,6 +223,17 @@ impl Source {
                     glued.push(TokenWithSpan { token: space, span: token.span });
                     glued.push(token.clone());
                 }
+                // Weaker locks of rows, which are taken as the next stronger one.
+                Token::Word(word)
+                    if is(word, "UPDATE") && ends_with(&glued, &["FOR", "NO", "KEY"]) =>
+                {
+                    glued.truncate(glued.len() - 2);
+                    glued.push(token.clone());
+                }
+                Token::Word(word) if is(word, "SHARE") && ends_with(&glued, &["FOR", "KEY"]) => {
+                    glued.pop();
+                    glued.push(token.clone());
+                }
                 _ => glued.push(token.clone()),
             }
             newline = false;
@@ -369,6 +380,17 @@ fn expands_row(before: &[TokenWithSpan]) -> bool {
         && matches!(name.token, Token::Word(_))
         && close.token == Token::RParen
         && period.token == Token::Period
+}
+
+/// Whether what came last are these words.
+fn ends_with(before: &[TokenWithSpan], keywords: &[&str]) -> bool {
+    let start = before.len().checked_sub(keywords.len());
+    let words = start.and_then(|start| before.get(start..)).unwrap_or_default();
+    !words.is_empty()
+        && words
+            .iter()
+            .zip(keywords)
+            .all(|(token, keyword)| matches!(&token.token, Token::Word(word) if is(word, keyword)))
 }
 
 fn before_relation(token: Option<&TokenWithSpan>) -> bool {

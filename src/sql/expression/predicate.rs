@@ -157,8 +157,8 @@ impl Binder<'_> {
                 return Err(self.no_operator(name, &left.kind.clone(), &other.kind.clone(), span));
             }
         }
-        let expr = Box::new(self.coerce(left, &PgType::Text, Reason::Implicit)?.expr);
-        let pattern = Box::new(self.coerce(right, &PgType::Text, Reason::Implicit)?.expr);
+        let expr = Box::new(self.padded_text(left)?.expr);
+        let pattern = Box::new(self.padded_text(right)?.expr);
         if escape_char.is_some_and(|c| c != '\\') {
             // Arrow knows the backslash alone.
             let function = self.own(

@@ -9,6 +9,7 @@ use crate::{
         functions::{
             bit_fold::BitFold,
             call::{Body, Call, call, external},
+            interval_fold::IntervalFold,
             json,
             leave_types::leave_types,
             vector_fold::VectorFold,
@@ -184,9 +185,7 @@ impl Binder<'_> {
                     cast(sum_udaf(), vec![arg.expr], wide)
                 }
                 T::Float4 | T::Float8 => cast(sum_udaf(), vec![first.expr], kind),
-                T::Interval => {
-                    return Err(self.at(Error::unsupported("sum(interval) is not supported"), span));
-                }
+                T::Interval => plain(IntervalFold::udaf(false), vec![first.expr], T::Interval),
                 T::Vector(_) => {
                     plain(VectorFold::<f32>::udaf(false), vec![first.expr], T::Vector(None))
                 }
@@ -206,9 +205,7 @@ impl Binder<'_> {
                     let arg = self.coerce(first, &T::Float8, Reason::Implicit)?;
                     plain(avg_udaf(), vec![arg.expr], T::Float8)
                 }
-                T::Interval => {
-                    return Err(self.at(Error::unsupported("avg(interval) is not supported"), span));
-                }
+                T::Interval => plain(IntervalFold::udaf(true), vec![first.expr], T::Interval),
                 T::Vector(_) => {
                     plain(VectorFold::<f32>::udaf(true), vec![first.expr], T::Vector(None))
                 }

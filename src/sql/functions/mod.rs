@@ -17,6 +17,7 @@ pub(crate) mod datetime;
 pub(crate) mod dense;
 pub mod distance;
 pub(crate) mod embed;
+mod interval_fold;
 pub(crate) mod json;
 mod leave_types;
 mod list;
