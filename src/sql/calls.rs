@@ -6,6 +6,7 @@ mod json_record;
 pub(crate) mod model;
 mod named;
 mod record;
+mod spread;
 
 use crate::{
     error::{Error, Result, SqlState},
@@ -22,6 +23,7 @@ use crate::{
             pg, windows,
         },
         operators::not_unique,
+        tokens::variadic_array,
         typed::Typed,
     },
 };
@@ -82,7 +84,10 @@ impl Binder<'_> {
         }
         let mut values = Vec::with_capacity(args.len());
         for arg in args {
-            values.push(self.argument(arg, span)?);
+            match variadic_array(arg) {
+                Some(array) => values.extend(self.spread(&name, array, span)?),
+                None => values.push(self.argument(arg, span)?),
+            }
         }
         self.call_named(&name, values, span)
     }

@@ -1,6 +1,15 @@
 //! The words of a message, with operators glued as PostgreSQL reads them, and a cursor for the
 //! statements that are parsed by hand.
 
+mod subscripts;
+mod variadic;
+
+pub(crate) use self::variadic::variadic_array;
+
+use self::{
+    subscripts::{Subscripted, take_subscripts},
+    variadic::mark_variadic,
+};
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::PgType,
@@ -30,6 +39,8 @@ pub(crate) struct Source {
     lines: Vec<(usize, usize)>,
     /// What each INSERT overrides, by its place; known once the tokens are.
     overriding: OnceLock<Vec<(Location, Overriding)>>,
+    /// The columns that SET assigns a part of, by their place, with the subscripts behind them.
+    subscripts: OnceLock<Vec<Subscripted>>,
 }
 
 /// `OVERRIDING … VALUE`: whose value an identity column gets.
@@ -49,7 +60,7 @@ impl Source {
                 lines.push((byte + 1, characters + 1));
             }
         }
-        Self { text: text.into(), lines, overriding: OnceLock::new() }
+        Self { text: text.into(), lines, overriding: OnceLock::new(), subscripts: OnceLock::new() }
     }
 
     /// The whole text.
@@ -119,6 +130,9 @@ impl Source {
         let overriding =
             take_overriding(&mut tokens).map_err(|token| self.unexpected(Some(&token)))?;
         self.overriding.get_or_init(|| overriding);
+        let subscripts = take_subscripts(&mut tokens);
+        mark_variadic(&mut tokens);
+        self.subscripts.get_or_init(|| subscripts);
         self.refuse_long_chains(&tokens)?;
         Ok(tokens)
     }
@@ -147,6 +161,12 @@ impl Source {
     pub(crate) fn overriding(&self, insert: Location) -> Option<Overriding> {
         let known = self.overriding.get()?;
         known.iter().find(|(place, _)| *place == insert).map(|(_, overriding)| *overriding)
+    }
+
+    /// The column at a place with its subscripts, where SET assigns a part of it.
+    pub(crate) fn subscripts(&self, column: Location) -> Option<&[TokenWithSpan]> {
+        let known = self.subscripts.get()?;
+        known.iter().find(|(place, _)| *place == column).map(|(_, tokens)| tokens.as_slice())
     }
 
     /// pgvector's operators as one token each, all of them "other operators" by precedence; numbers

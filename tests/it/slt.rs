@@ -194,9 +194,11 @@ files!(
     session,
     temporary,
     sparsevec,
+    subscripts,
     ties_and_locks,
     transactions,
     types,
+    variadic,
     vector,
     with_changes,
 );

@@ -107,6 +107,11 @@ impl Signature {
         }
     }
 
+    /// Whether its last parameter repeats, so that it takes VARIADIC.
+    pub(crate) fn is_variadic(&self) -> bool {
+        self.variadic
+    }
+
     /// How well arguments fit; nothing where they do not.
     pub(crate) fn fit(&self, args: &[Typed]) -> Option<(usize, usize, usize)> {
         let most = self.parameters.len();
