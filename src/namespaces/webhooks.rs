@@ -8,7 +8,7 @@ use super::{
     shape::Shape,
     work::{Done, Rows},
 };
-use crate::{error::SqlState, pgtype::style::Style, sql::functions::json::values_of};
+use crate::{error::SqlState, pgtype::style::Style, sql::functions::json::build::texts};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
@@ -384,8 +384,9 @@ fn objects(rows: &Rows) -> Answer<Vec<Map<String, Value>>> {
     for batch in &rows.batches {
         let mut made = vec![Map::new(); batch.num_rows()];
         for (column, array) in rows.columns.iter().zip(batch.columns()) {
-            let values = values_of(array, &column.kind, &Style::default())?;
-            for (row, value) in made.iter_mut().zip(values) {
+            let values = texts(array, &column.kind, &Style::default())?;
+            for (row, text) in made.iter_mut().zip(values) {
+                let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
                 row.insert(column.name.clone(), value);
             }
         }

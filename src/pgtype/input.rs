@@ -3,7 +3,7 @@
 use super::{
     NUMERIC_ANY, PgType, RegKind, array, bit, bytea, datetime,
     faults::{bad_binary, exact, take, text_of_bytes},
-    float, integer, interval, json,
+    float, integer, interval, json, jsonpath,
     numeric::{self, Places},
     sparsevec,
     string::{self, TooLong},
@@ -147,8 +147,10 @@ impl ColumnBuilder {
             | PgType::Bpchar(_)
             | PgType::Json
             | PgType::Jsonb
+            | PgType::Jsonpath
             | PgType::Unknown
-            | PgType::Record => Slot::Text(StringBuilder::new()),
+            | PgType::Record
+            | PgType::Composite(_) => Slot::Text(StringBuilder::new()),
             PgType::Bytea => Slot::Bytea(BinaryBuilder::new()),
             PgType::Date => Slot::Date(Date32Builder::new()),
             PgType::Time => Slot::Time(Time64MicrosecondBuilder::new()),
@@ -333,7 +335,7 @@ impl ColumnBuilder {
                     let [byte] = exact(bytes)?;
                     builder.append_value(string::show_char(byte));
                 }
-                PgType::Jsonb => {
+                PgType::Jsonb | PgType::Jsonpath => {
                     let mut rest = bytes;
                     let [version] = take(&mut rest)?;
                     if version != 1 {
@@ -495,7 +497,8 @@ fn append_text(
             builder.append_value(text);
         }
         PgType::Jsonb => builder.append_value(json::normalise(text)?),
-        PgType::Record => {
+        PgType::Jsonpath => builder.append_value(jsonpath::normalise(text)?),
+        PgType::Record | PgType::Composite(_) => {
             return Err(Error::unsupported(
                 "input of anonymous composite types is not implemented",
             ));

@@ -9,7 +9,9 @@ mod array;
 pub mod bit;
 mod bytea;
 pub mod cast;
+mod composite;
 pub mod copy;
+pub mod datestyle;
 pub mod datetime;
 mod faults;
 mod float;
@@ -17,6 +19,7 @@ pub mod input;
 mod integer;
 pub mod interval;
 pub mod json;
+pub mod jsonpath;
 pub(crate) mod name;
 mod numeric;
 pub mod output;
@@ -34,7 +37,7 @@ mod roundtrip;
 pub use faults::text_of_bytes;
 
 use crate::{error::Result, vector::Space};
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// The key of the field metadata that holds the type's name, as [`PgType::to_string`] gives it.
 pub const TYPE_KEY: &str = "pg.type";
@@ -87,6 +90,8 @@ pub enum PgType {
     Json,
     /// `jsonb`, normalised.
     Jsonb,
+    /// `jsonpath`: a path into json.
+    Jsonpath,
     /// `oid`.
     Oid,
     /// `regclass`, `regtype` and kin: an oid that is written as a name.
@@ -97,8 +102,10 @@ pub enum PgType {
     Void,
     /// `unknown`: a literal or a parameter whose type nothing tells.
     Unknown,
-    /// `record`.
+    /// `record`: a row of whatever fields.
     Record,
+    /// `record`, with the names and types of its fields.
+    Composite(Arc<[(String, PgType)]>),
     /// `vector`, with its dimensions where declared.
     Vector(Option<u16>),
     /// `halfvec`, with its dimensions where declared.
@@ -159,7 +166,7 @@ struct Row(&'static str, &'static str, u32, u32);
 
 impl PgType {
     /// Every type that is not an array, without modifiers.
-    pub const SCALARS: [Self; 39] = [
+    pub const SCALARS: [Self; 40] = [
         Self::Bool,
         Self::Bytea,
         Self::Char,
@@ -196,6 +203,7 @@ impl PgType {
         Self::Void,
         Self::Uuid,
         Self::Jsonb,
+        Self::Jsonpath,
         Self::Vector(None),
         Self::Halfvec(None),
         Self::Sparsevec(None),
@@ -239,10 +247,11 @@ impl PgType {
             Self::Reg(RegKind::Type) => Row("regtype", "regtype", 2206, 2211),
             Self::Reg(RegKind::Namespace) => Row("regnamespace", "regnamespace", 4089, 4090),
             Self::Reg(RegKind::Role) => Row("regrole", "regrole", 4096, 4097),
-            Self::Record => Row("record", "record", 2249, 2287),
+            Self::Record | Self::Composite(_) => Row("record", "record", 2249, 2287),
             Self::Void => Row("void", "void", 2278, 0),
             Self::Uuid => Row("uuid", "uuid", 2950, 2951),
             Self::Jsonb => Row("jsonb", "jsonb", 3802, 3807),
+            Self::Jsonpath => Row("jsonpath", "jsonpath", 4072, 4073),
             Self::Vector(_) => Row("vector", "vector", VECTOR_OID, VECTOR_ARRAY_OID),
             Self::Halfvec(_) => Row("halfvec", "halfvec", HALFVEC_OID, HALFVEC_ARRAY_OID),
             Self::Sparsevec(_) => Row("sparsevec", "sparsevec", SPARSEVEC_OID, SPARSEVEC_ARRAY_OID),
@@ -344,6 +353,15 @@ impl PgType {
         matches!(self, Self::Text | Self::Varchar(_) | Self::Bpchar(_) | Self::Name | Self::Unknown)
     }
 
+    /// The fields of a row, where they are known.
+    #[must_use]
+    pub fn fields(&self) -> Option<&[(String, Self)]> {
+        match self {
+            Self::Composite(fields) => Some(fields),
+            _ => None,
+        }
+    }
+
     /// The kind of points that values are, if there are distances between them.
     #[must_use]
     pub fn space(&self) -> Option<Space> {
@@ -389,10 +407,10 @@ impl PgType {
             Self::Interval => 'T',
             Self::Char => 'Z',
             Self::Unknown => 'X',
-            Self::Record | Self::Void => 'P',
+            Self::Record | Self::Composite(_) | Self::Void => 'P',
             Self::Array(_) | Self::Int2vector | Self::Oidvector => 'A',
             Self::Bit(_) | Self::Varbit(_) => 'V',
-            Self::Bytea | Self::Uuid | Self::Json | Self::Jsonb | Self::Xid => 'U',
+            Self::Bytea | Self::Uuid | Self::Json | Self::Jsonb | Self::Jsonpath | Self::Xid => 'U',
             Self::Vector(_) | Self::Halfvec(_) | Self::Sparsevec(_) => 'U',
         }
     }

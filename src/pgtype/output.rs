@@ -2,8 +2,8 @@
 //! PostgreSQL's text or binary form.
 
 use super::{
-    NUMERIC_ANY, PgType, RegKind, array, bit::Bits, bytea, datetime, float, integer, interval,
-    numeric, sparsevec::Sparse, string, style::Style, vector,
+    NUMERIC_ANY, PgType, RegKind, array, bit::Bits, bytea, composite, datetime, float, integer,
+    interval, numeric, sparsevec::Sparse, string, style::Style, vector,
 };
 use crate::error::{Error, Result};
 use arrow::{
@@ -78,6 +78,8 @@ enum Column {
         slices: Slices,
         oid: u32,
     },
+    /// A row: its fields, each with the oid of its type.
+    Composite(Vec<(Encoder, u32)>),
 }
 
 /// Where the elements of each row's list stand.
@@ -121,7 +123,7 @@ impl Encoder {
                 Column::Numeric { scale: values.scale(), values, trimmed: modifier.is_none() }
             }
             PgType::Char => Column::Char(array.as_string().clone()),
-            PgType::Jsonb => Column::Jsonb(array.as_string().clone()),
+            PgType::Jsonb | PgType::Jsonpath => Column::Jsonb(array.as_string().clone()),
             PgType::Record => Column::Record(array.as_string().clone()),
             PgType::Name
             | PgType::Text
@@ -151,6 +153,13 @@ impl Encoder {
             PgType::Bit(_) | PgType::Varbit(_) => Column::Bit(array.as_binary().clone()),
             PgType::Int2vector => Self::row(&PgType::Int2, &array, style)?,
             PgType::Oidvector => Self::row(&PgType::Oid, &array, style)?,
+            PgType::Composite(fields) => {
+                let columns = array.as_struct().columns();
+                let fields = fields.iter().zip(columns);
+                let fields = fields
+                    .map(|((_, kind), column)| Ok((Self::new(kind, column, style)?, kind.oid())));
+                Column::Composite(fields.collect::<Result<_>>()?)
+            }
             PgType::Array(kind) => {
                 let (values, slices) = list(&array)?;
                 let element = Box::new(Self::new(kind, &values, style)?);
@@ -198,15 +207,18 @@ impl Encoder {
             Column::Bytea(values) => {
                 bytea::write(values.value(row), self.style.bytea_escape, out);
             }
-            Column::Date(values) => datetime::write::write_date(values.value(row), out),
+            Column::Date(values) => {
+                datetime::write::write_date(values.value(row), &self.style, out)
+            }
             Column::Time(values) => datetime::write::write_time(values.value(row), out),
             Column::Timestamp(values) => {
-                datetime::write::write_timestamp(values.value(row), None, out)
+                datetime::write::write_timestamp(values.value(row), None, &self.style, out);
             }
             Column::Timestamptz(values) => {
                 datetime::write::write_timestamp(
                     values.value(row),
                     Some(self.style.time_zone),
+                    &self.style,
                     out,
                 );
             }
@@ -248,6 +260,20 @@ impl Encoder {
                     }
                 }
                 out.push(b'}');
+            }
+            Column::Composite(fields) => {
+                out.push(b'(');
+                for (at, (field, _)) in fields.iter().enumerate() {
+                    if at > 0 {
+                        out.push(b',');
+                    }
+                    if !field.is_null(row) {
+                        let start = out.len();
+                        field.text(row, out)?;
+                        composite::quote(out, start);
+                    }
+                }
+                out.push(b')');
             }
         }
         Ok(())
@@ -323,7 +349,29 @@ impl Encoder {
             Column::List { element, slices, oid } => {
                 element.binary_list(slices.of(row), *oid, 1, out)?;
             }
+            Column::Composite(fields) => {
+                let count = i32::try_from(fields.len()).map_err(|_| too_long())?;
+                out.extend_from_slice(&count.to_be_bytes());
+                for (field, oid) in fields {
+                    out.extend_from_slice(&oid.to_be_bytes());
+                    field.binary_item(row, out)?;
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// A value behind its length; -1 for NULL.
+    fn binary_item(&self, row: usize, out: &mut Vec<u8>) -> Result<()> {
+        if self.is_null(row) {
+            out.extend_from_slice(&(-1_i32).to_be_bytes());
+            return Ok(());
+        }
+        let start = out.len();
+        out.extend_from_slice(&[0; 4]);
+        self.binary(row, out)?;
+        let length = i32::try_from(out.len() - start - 4).map_err(|_| too_long())?;
+        out[start..start + 4].copy_from_slice(&length.to_be_bytes());
         Ok(())
     }
 
@@ -336,7 +384,6 @@ impl Encoder {
         lower: i32,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        let too_long = || Error::internal("an array is too long for the wire");
         let has_nulls = rows.clone().any(|row| self.is_null(row));
         // PostgreSQL's vectors of numbers have a dimension even when they are empty.
         let dimensions = i32::from(!rows.is_empty() || lower == 0);
@@ -350,18 +397,14 @@ impl Encoder {
         out.extend_from_slice(&length.to_be_bytes());
         out.extend_from_slice(&lower.to_be_bytes());
         for row in rows {
-            if self.is_null(row) {
-                out.extend_from_slice(&(-1_i32).to_be_bytes());
-                continue;
-            }
-            let start = out.len();
-            out.extend_from_slice(&[0; 4]);
-            self.binary(row, out)?;
-            let length = i32::try_from(out.len() - start - 4).map_err(|_| too_long())?;
-            out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+            self.binary_item(row, out)?;
         }
         Ok(())
     }
+}
+
+fn too_long() -> Error {
+    Error::internal("a value is too long for the wire")
 }
 
 /// The array as the type's own carrier has it.
@@ -385,6 +428,7 @@ fn carried(kind: &PgType, array: &ArrayRef) -> Result<ArrayRef> {
         (PgType::Array(_) | PgType::Int2vector | PgType::Oidvector, DataType::List(_)) => {
             return Ok(Arc::clone(array));
         }
+        (PgType::Composite(_), DataType::Struct(_)) => return Ok(Arc::clone(array)),
         (
             PgType::Timestamptz,
             DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some(_)),

@@ -23,7 +23,8 @@ impl PgType {
             Self::Char | Self::Name | Self::Text | Self::Varchar(_) | Self::Bpchar(_) => {
                 DataType::Utf8
             }
-            Self::Json | Self::Jsonb | Self::Unknown | Self::Record => DataType::Utf8,
+            Self::Json | Self::Jsonb | Self::Jsonpath => DataType::Utf8,
+            Self::Unknown | Self::Record => DataType::Utf8,
             Self::Date => DataType::Date32,
             Self::Time => DataType::Time64(TimeUnit::Microsecond),
             Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
@@ -45,6 +46,9 @@ impl PgType {
             Self::Int2vector => list(&Self::Int2),
             Self::Oidvector => list(&Self::Oid),
             Self::Array(element) => list(element),
+            Self::Composite(fields) => {
+                DataType::Struct(fields.iter().map(|(name, kind)| kind.field(name, true)).collect())
+            }
         }
     }
 
@@ -114,7 +118,9 @@ impl PgType {
                 scalar => scalar.array(),
             },
             DataType::Dictionary(_, value) => Self::of_arrow(value),
-            DataType::Struct(_) => Self::Record,
+            DataType::Struct(fields) => Self::Composite(
+                fields.iter().map(|field| (field.name().clone(), Self::of_field(field))).collect(),
+            ),
             _ => Self::Text,
         }
     }

@@ -1,6 +1,6 @@
 //! What the settings of a session decide about how values look.
 
-use super::RegKind;
+use super::{RegKind, datestyle::DateForm};
 use chrono_tz::Tz;
 use std::{fmt, sync::Arc};
 
@@ -15,7 +15,9 @@ pub struct Style {
     pub bytea_escape: bool,
     /// `IntervalStyle`
     pub interval_style: IntervalStyle,
-    /// The second half of `DateStyle`, for input; output is always ISO.
+    /// The first half of `DateStyle`: how dates are written.
+    pub date_form: DateForm,
+    /// The second half: in which order they are read, and written where the first has an order.
     pub date_order: DateOrder,
     /// The start of the transaction in microseconds from 1970, for `now`, `today` and their kin.
     pub now: Option<i64>,
@@ -30,6 +32,7 @@ impl Default for Style {
             extra_float_digits: 1,
             bytea_escape: false,
             interval_style: IntervalStyle::default(),
+            date_form: DateForm::default(),
             date_order: DateOrder::default(),
             now: None,
             names: None,

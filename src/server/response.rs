@@ -3,6 +3,7 @@
 use super::message::Format;
 use crate::{
     error::Error,
+    pgtype::{NUMERIC_ANY, PgType},
     session::{OutputColumn, TransactionStatus},
 };
 use pgwire::messages::{
@@ -59,6 +60,15 @@ pub(super) fn ready(status: TransactionStatus) -> ReadyForQuery {
     })
 }
 
+/// The modifier of a column's type. A numeric that is computed has digits enough, which is how it
+/// is carried and no modifier.
+fn modifier(column: &OutputColumn) -> i32 {
+    match column.kind {
+        PgType::Numeric(Some((digits, _))) if column.table == 0 && digits == NUMERIC_ANY.0 => -1,
+        _ => column.kind.typmod(),
+    }
+}
+
 /// The columns of a result and how each is written.
 pub(super) fn row_description(
     columns: &[OutputColumn],
@@ -72,7 +82,7 @@ pub(super) fn row_description(
             column.column,
             column.kind.oid(),
             column.kind.typlen(),
-            column.kind.typmod(),
+            modifier(column),
             format(index).code(),
         )
     };

@@ -45,7 +45,7 @@ impl Settings {
     /// # Errors
     /// 42704, 22023, 55P02.
     pub fn start_with(&mut self, name: &str, value: &str) -> Result<()> {
-        let (name, value) = check(name, value)?;
+        let (name, value) = check(name, value, self.known("datestyle"))?;
         self.generation += 1;
         self.start.insert(name, value);
         Ok(())
@@ -62,7 +62,7 @@ impl Settings {
     /// # Errors
     /// 42704, 22023, 55P02.
     pub fn set(&mut self, name: &str, value: &str, local: bool) -> Result<String> {
-        let (name, value) = check(name, value)?;
+        let (name, value) = check(name, value, self.known("datestyle"))?;
         self.generation += 1;
         if local {
             self.local.insert(name, Some(value.clone()));
@@ -80,7 +80,7 @@ impl Settings {
     pub fn reset(&mut self, name: &str) -> Result<()> {
         let known = match find(name) {
             Some(setting) => {
-                check(name, setting.default)?;
+                check(name, setting.default, "")?;
                 Cow::Borrowed(setting.name)
             }
             None if name.contains('.') => Cow::Owned(name.to_ascii_lowercase()),
@@ -206,7 +206,9 @@ impl Settings {
                 ("real", "", Some(min.to_string()), Some(max.to_string()), None)
             }
             Kind::Enum(words) => ("enum", "", None, None, Some(words)),
-            Kind::Text | Kind::TimeZone | Kind::Only(_) => ("string", "", None, None, None),
+            Kind::Text | Kind::TimeZone | Kind::DateStyle | Kind::Only(_) => {
+                ("string", "", None, None, None)
+            }
         };
         let value = self.known(setting.name);
         SettingRow {

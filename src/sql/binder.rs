@@ -58,8 +58,6 @@ pub(crate) struct Binder<'a> {
     pub(crate) place: Place,
     /// Set-returning functions of the SELECT list that is being bound.
     pub(crate) sets: Vec<SetColumn>,
-    /// The fields of the records among FROM's columns.
-    pub(crate) records: HashMap<Column, Vec<(String, PgType)>>,
     pub(crate) windows: HashMap<String, ast::WindowSpec>,
     /// Correlated subqueries, for the rows around them.
     pub(crate) applies: Vec<super::apply::Applies>,
@@ -139,7 +137,6 @@ impl<'a> Binder<'a> {
             overriding: None,
             place: Place::plain("this place"),
             sets: Vec::new(),
-            records: HashMap::new(),
             windows: HashMap::new(),
             applies: Vec::new(),
             needs: Gathered::default(),

@@ -1,11 +1,13 @@
 //! Calls: scalar functions, aggregates, window functions, functions that return sets.
 
 mod aggregate;
+mod hypothetical;
+mod json_record;
 pub(crate) mod model;
 mod named;
 mod record;
+mod spread;
 
-use self::record::field_of;
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::PgType,
@@ -13,6 +15,7 @@ use crate::{
         binder::{Binder, SetColumn},
         coerce::{Reason, bare, numeric},
         error::from_datafusion,
+        expression::row::field_of,
         functions::{
             self, Implementation, Signature,
             aggregates::{self},
@@ -20,6 +23,7 @@ use crate::{
             pg, windows,
         },
         operators::not_unique,
+        tokens::variadic_array,
         typed::Typed,
     },
 };
@@ -57,10 +61,14 @@ impl Binder<'_> {
             FunctionArguments::List(list) => Some(list),
         };
         let args: &[FunctionArg] = list.map_or(&[], |list| &list.args);
-        if function.over.is_some() || windows::is_window_only(&name) {
+        if name == "row" && list.is_some() {
+            return self.row_call(args, span);
+        }
+        let is_hypothetical = hypothetical::is_rank(&name) && !function.within_group.is_empty();
+        if !is_hypothetical && (function.over.is_some() || windows::is_window_only(&name)) {
             return self.windowed(&name, function, args, span);
         }
-        if aggregates::is_aggregate(&name) {
+        if is_hypothetical || aggregates::is_aggregate(&name) {
             return self.aggregate_call(&name, function, args, span);
         }
         if list.is_some_and(|list| list.duplicate_treatment.is_some()) || function.filter.is_some()
@@ -76,12 +84,15 @@ impl Binder<'_> {
         }
         let mut values = Vec::with_capacity(args.len());
         for arg in args {
-            values.push(self.argument(arg, span)?);
+            match variadic_array(arg) {
+                Some(array) => values.extend(self.spread(&name, array, span)?),
+                None => values.push(self.argument(arg, span)?),
+            }
         }
         self.call_named(&name, values, span)
     }
 
-    fn argument(&mut self, arg: &FunctionArg, span: Span) -> Result<Typed> {
+    pub(crate) fn argument(&mut self, arg: &FunctionArg, span: Span) -> Result<Typed> {
         match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => self.expr(expr),
             FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. } => {
@@ -110,12 +121,6 @@ impl Binder<'_> {
             ("coalesce", 1..) => return self.coalesce(args),
             ("nullif", 2) => return self.nullif(args, span),
             ("greatest" | "least", 1..) => return self.extreme(name, args),
-            ("row_to_json" | "to_json" | "to_jsonb", 1..)
-                if matches!(&args[0].kind, PgType::Json | PgType::Jsonb)
-                    && name == "row_to_json" =>
-            {
-                return Ok(args[0].clone());
-            }
             _ => {}
         }
         let args = match functions::embed::NAMES.contains(&name) {
@@ -136,14 +141,10 @@ impl Binder<'_> {
                 _ => PgType::Record,
             };
             let set = self.set(name, typed.expr, element, span)?;
-            if set.kind != PgType::Record {
-                return Ok(set);
-            }
             // A record of one field is that field.
-            let fields = self.record_fields(&set)?;
-            return Ok(match <[(String, PgType); 1]>::try_from(fields) {
-                Ok([(field, kind)]) => Typed::new(field_of(set.expr, &field), kind),
-                Err(_) => set,
+            return Ok(match set.kind.fields() {
+                Some([(field, kind)]) => Typed::new(field_of(set.expr, field), kind.clone()),
+                _ => set,
             });
         }
         // `int4('1')`: a type's name is a cast.

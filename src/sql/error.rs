@@ -15,6 +15,9 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
                 Ok(inner) => from_datafusion(*inner),
                 Err(other) => match other.downcast::<ArrowError>() {
                     Ok(inner) => from_arrow(*inner),
+                    Err(other) if is_regex_fault(&other.to_string()) => {
+                        invalid_regex(&other.to_string())
+                    }
                     Err(other) => Error::internal(other.to_string()).source(other),
                 },
             },
@@ -57,6 +60,7 @@ fn from_shared(error: &DataFusionError) -> Error {
     };
     match inner.downcast_ref::<Error>() {
         Some(ours) => copy(ours),
+        None if is_regex_fault(&inner.to_string()) => invalid_regex(&inner.to_string()),
         None => Error::internal(inner.to_string()),
     }
 }
@@ -134,7 +138,7 @@ fn arrow_fault(error: &ArrowError) -> Error {
 /// DataFusion's function into PostgreSQL's words, as far as they can be told from the text.
 fn execution(message: &str) -> Error {
     let lower = message.to_ascii_lowercase();
-    if lower.contains("regular expression") || lower.contains("regex parse error") {
+    if lower.contains("regular expression") || is_regex_fault(&lower) {
         return invalid_regex(message);
     }
     if lower.contains("overflow") {
@@ -162,6 +166,10 @@ fn plan(message: &str) -> Error {
         return Error::unsupported(first_line(message));
     }
     Error::internal(first_line(message))
+}
+
+fn is_regex_fault(message: &str) -> bool {
+    message.contains("regex parse error")
 }
 
 fn invalid_regex(message: &str) -> Error {

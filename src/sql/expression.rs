@@ -5,6 +5,7 @@ mod access;
 mod literal;
 mod operator;
 mod predicate;
+pub(crate) mod row;
 
 use crate::{
     error::{Error, Result, SqlState},
@@ -128,6 +129,22 @@ impl Binder<'_> {
                 let escape = escape_char.as_ref().map(|value| &value.value);
                 self.like(expr, pattern, escape, *negated, true, span)
             }
+            A::Like { negated, any: true, expr, pattern, escape_char: None } => {
+                let op = if *negated {
+                    BinaryOperator::PGNotLikeMatch
+                } else {
+                    BinaryOperator::PGLikeMatch
+                };
+                self.quantified(expr, &op, pattern, false, span)
+            }
+            A::ILike { negated, any: true, expr, pattern, escape_char: None } => {
+                let op = if *negated {
+                    BinaryOperator::PGNotILikeMatch
+                } else {
+                    BinaryOperator::PGILikeMatch
+                };
+                self.quantified(expr, &op, pattern, false, span)
+            }
             A::SimilarTo { negated, expr, pattern, .. } => {
                 let text = self.text_operand(expr)?;
                 let pattern = self.text_operand(pattern)?;
@@ -217,11 +234,7 @@ impl Binder<'_> {
                 let value = self.expr(expr)?;
                 self.call_named("floor", vec![value], span)
             }
-            A::Tuple(_) => Err(self.at(
-                Error::unsupported("a row as a value is not supported")
-                    .hint("Compare rows, or name the columns one by one."),
-                span,
-            )),
+            A::Tuple(values) => self.tuple(values),
             other => {
                 let text: String = other.to_string().chars().take(60).collect();
                 Err(self
@@ -247,25 +260,9 @@ impl Binder<'_> {
             "current_user" | "session_user" | "user" | "current_role" | "current_catalog"
             | "current_schema" | "current_date" | "current_time" | "current_timestamp"
             | "localtime" | "localtimestamp" => self.call_named(&name, Vec::new(), ident.span),
-            _ if self.is_table_alias(&name) => self.whole_row(&name),
+            _ if self.is_table_alias(&name) => Ok(self.whole_row(ident)),
             _ => Err(error),
         }
-    }
-
-    /// A table's name as a value: its row, as json.
-    pub(crate) fn whole_row(&mut self, table: &str) -> Result<Typed> {
-        let Some(scope) = self.scopes.last() else {
-            return Err(Error::internal("a row without FROM"));
-        };
-        let columns: Vec<Typed> = scope
-            .iter()
-            .filter(|column| column.table.as_deref() == Some(table))
-            .inspect(|column| self.needs.read(&column.expr))
-            .flat_map(|column| {
-                [text_literal(&column.name), Typed::new(column.expr.clone(), column.kind.clone())]
-            })
-            .collect();
-        self.call_named("json_build_object", columns, Span::empty())
     }
 
     /// `$n`: of its declared type, or of none yet.
@@ -303,8 +300,16 @@ impl Binder<'_> {
     fn is_null(&mut self, inner: &ast::Expr, negated: bool) -> Result<Typed> {
         let typed = self.expr(inner)?;
         let typed = self.settle(typed)?;
-        let inner = Box::new(typed.expr);
-        Ok(boolean(if negated { Expr::IsNotNull(inner) } else { Expr::IsNull(inner) }))
+        let test = |typed: Typed| match (Box::new(typed.expr), negated) {
+            (inner, true) => Expr::IsNotNull(inner),
+            (inner, false) => Expr::IsNull(inner),
+        };
+        // A row is NULL when all of its fields are, and is not when none is.
+        if let Some(fields) = self.fields_of(&typed).filter(|fields| !fields.is_empty()) {
+            let all = fields.into_iter().map(test).reduce(|a, b| binary(a, Operator::And, b));
+            return all.map(boolean).ok_or_else(|| Error::internal("a row without fields"));
+        }
+        Ok(boolean(test(typed)))
     }
 
     fn case(

@@ -18,7 +18,6 @@ use crate::{
         typed::{Hiding, Offered, Rows, RowsColumn, ScopeColumn},
     },
 };
-use arrow::datatypes::DataType;
 use datafusion::{
     common::{Column, ScalarValue},
     logical_expr::{Expr, LogicalPlanBuilder},
@@ -36,19 +35,7 @@ impl Binder<'_> {
             all = Some(self.joined(part, all)?);
         }
         let all = all.unwrap_or_else(|| (one_row(), Vec::new()));
-        self.keep_records(&all);
         Ok(all)
-    }
-
-    /// Remembers the fields of records, which their type does not tell.
-    fn keep_records(&mut self, (plan, columns): &Offered) {
-        for column in columns.iter().filter(|column| column.kind == PgType::Record) {
-            let Expr::Column(place) = &column.expr else { continue };
-            let Ok((_, field)) = plan.schema().qualified_field_from_column(place) else { continue };
-            let DataType::Struct(fields) = field.data_type() else { continue };
-            let fields = fields.iter().map(|f| (f.name().clone(), PgType::of_field(f))).collect();
-            self.records.insert(place.clone(), fields);
-        }
     }
 
     fn joined(&mut self, part: &ast::TableWithJoins, left: Option<Offered>) -> Result<Offered> {

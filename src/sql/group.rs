@@ -41,19 +41,8 @@ impl Binder<'_> {
                 Grouping { exprs: Vec::new(), along: Vec::new(), is_grouped: !exprs.is_empty() };
             for expr in exprs {
                 match expr {
-                    ast::Expr::Rollup(sets) => {
-                        let sets = binder.flat(sets, items)?;
-                        grouping.exprs.push(Expr::GroupingSet(GroupingSet::Rollup(sets)));
-                    }
-                    ast::Expr::Cube(sets) => {
-                        let sets = binder.flat(sets, items)?;
-                        grouping.exprs.push(Expr::GroupingSet(GroupingSet::Cube(sets)));
-                    }
-                    ast::Expr::GroupingSets(sets) => {
-                        let sets = sets
-                            .iter()
-                            .map(|set| set.iter().map(|e| binder.group_expr(e, items)).collect())
-                            .collect::<Result<Vec<Vec<Expr>>>>()?;
+                    ast::Expr::Rollup(_) | ast::Expr::Cube(_) | ast::Expr::GroupingSets(_) => {
+                        let sets = binder.grouping_sets(expr, items)?;
                         grouping.exprs.push(Expr::GroupingSet(GroupingSet::GroupingSets(sets)));
                     }
                     ast::Expr::Tuple(parts) => {
@@ -68,8 +57,46 @@ impl Binder<'_> {
         })
     }
 
-    fn flat(&mut self, sets: &[Vec<ast::Expr>], items: &[Item]) -> Result<Vec<Expr>> {
-        sets.iter().flatten().map(|expr| self.group_expr(expr, items)).collect()
+    /// The sets that ROLLUP, CUBE and GROUPING SETS stand for, one within another where so written.
+    fn grouping_sets(&mut self, expr: &ast::Expr, items: &[Item]) -> Result<Vec<Vec<Expr>>> {
+        let bound = |binder: &mut Self, set: &[ast::Expr]| {
+            set.iter().map(|expr| binder.group_expr(expr, items)).collect::<Result<Vec<_>>>()
+        };
+        let all = |binder: &mut Self, sets: &[Vec<ast::Expr>]| {
+            sets.iter().map(|set| bound(binder, set)).collect::<Result<Vec<_>>>()
+        };
+        Ok(match expr {
+            ast::Expr::Rollup(sets) => rollup(&all(self, sets)?),
+            ast::Expr::Cube(sets) => cube(&all(self, sets)?)?,
+            ast::Expr::GroupingSets(sets) => {
+                let mut made = Vec::new();
+                for set in sets {
+                    match set.as_slice() {
+                        [ast::Expr::Function(function)] => match parts_of_sets(function) {
+                            // sqlparser reads ROLLUP within as a call.
+                            Some((name, parts)) => {
+                                let parts = all(self, &parts)?;
+                                match name {
+                                    Sets::Rollup => made.extend(rollup(&parts)),
+                                    Sets::Cube => made.extend(cube(&parts)?),
+                                }
+                            }
+                            None => made.push(bound(self, set)?),
+                        },
+                        [
+                            inner @ (ast::Expr::Rollup(_)
+                            | ast::Expr::Cube(_)
+                            | ast::Expr::GroupingSets(_)),
+                        ] => {
+                            made.extend(self.grouping_sets(inner, items)?);
+                        }
+                        set => made.push(bound(self, set)?),
+                    }
+                }
+                made
+            }
+            other => vec![vec![self.group_expr(other, items)?]],
+        })
     }
 
     /// GROUP BY looks among FROM's columns first, then among output names.
@@ -149,6 +176,7 @@ impl Binder<'_> {
             taken.insert(column.name.clone());
             columns.insert(expr.clone(), Expr::Column(column));
         }
+        check_groupings(&aggregates, &columns)?;
         let mut aggregates = renamed(aggregates, &mut taken, &mut columns);
         if used.is_empty() && aggregates.is_empty() {
             // HAVING by itself makes one group of all rows; DataFusion wants something to count.
@@ -186,6 +214,76 @@ impl Binder<'_> {
             None => column.name.clone(),
         }
     }
+}
+
+/// GROUPING asks about what is grouped by.
+fn check_groupings(aggregates: &[Expr], grouped: &HashMap<Expr, Expr>) -> Result<()> {
+    for aggregate in aggregates {
+        let Expr::AggregateFunction(function) = aggregate else { continue };
+        if function.func.name() == GROUPING
+            && !function.params.args.iter().all(|arg| grouped.contains_key(arg))
+        {
+            return Err(Error::new(
+                SqlState::GROUPING_ERROR,
+                "arguments to GROUPING must be grouping expressions of the associated query level",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The name of the function that tells which of its arguments a row is not grouped by.
+const GROUPING: &str = "grouping";
+
+/// All, all but the last, and so on down to none.
+fn rollup(parts: &[Vec<Expr>]) -> Vec<Vec<Expr>> {
+    (0..=parts.len()).rev().map(|count| parts[..count].concat()).collect()
+}
+
+/// Every choice among the parts.
+fn cube(parts: &[Vec<Expr>]) -> Result<Vec<Vec<Expr>>> {
+    if parts.len() > CUBE_MAX {
+        return Err(Error::new(
+            SqlState::STATEMENT_TOO_COMPLEX,
+            format!("CUBE is limited to {CUBE_MAX} elements"),
+        ));
+    }
+    let choices = (0..1_u32 << parts.len()).rev();
+    Ok(choices
+        .map(|choice| {
+            // The first part is the highest bit, so that the sets come as PostgreSQL has them.
+            let chosen = parts.iter().rev().enumerate().filter(|(bit, _)| (choice >> bit) & 1 == 1);
+            let mut chosen: Vec<_> = chosen.map(|(_, part)| part.clone()).collect();
+            chosen.reverse();
+            chosen.concat()
+        })
+        .collect())
+}
+
+/// As in PostgreSQL.
+const CUBE_MAX: usize = 12;
+
+enum Sets {
+    Rollup,
+    Cube,
+}
+
+/// `ROLLUP (a, (b, c))` where it was read as a call.
+fn parts_of_sets(function: &ast::Function) -> Option<(Sets, Vec<Vec<ast::Expr>>)> {
+    let sets = match function.name.to_string().to_ascii_lowercase().as_str() {
+        "rollup" => Sets::Rollup,
+        "cube" => Sets::Cube,
+        _ => return None,
+    };
+    let ast::FunctionArguments::List(list) = &function.args else { return None };
+    let part = |arg: &ast::FunctionArg| match arg {
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::Tuple(parts))) => {
+            Some(parts.clone())
+        }
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(one)) => Some(vec![one.clone()]),
+        _ => None,
+    };
+    Some((sets, list.args.iter().map(part).collect::<Option<_>>()?))
 }
 
 fn grouped_exprs(expr: &Expr) -> Vec<&Expr> {

@@ -61,6 +61,7 @@ fn name(expr: &Expr) -> Option<(String, u8)> {
             _ => "btrim",
         }),
         Expr::Tuple(_) => sure("row"),
+        Expr::BinaryOp { op: ast::BinaryOperator::Overlaps, .. } => sure("overlaps"),
         _ => None,
     }
 }

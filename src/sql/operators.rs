@@ -14,13 +14,16 @@ use crate::{
         functions::{
             array,
             call::{Body, Call, call},
-            distance, vector_functions,
+            datetime, distance,
+            text::dialect::for_operator,
+            vector_functions,
         },
         typed::Typed,
     },
     vector::Metric,
 };
 use datafusion::{
+    common::ScalarValue,
     logical_expr::{Expr, Operator, ScalarUDF, Volatility, expr::InList},
     sql::sqlparser::{ast, tokenizer::Span},
 };
@@ -78,6 +81,12 @@ impl Binder<'_> {
                     _ => Operator::RegexNotIMatch,
                 };
                 self.on_text(op, left, right, span, |left, right| {
+                    let right = match right {
+                        Expr::Literal(ScalarValue::Utf8(Some(pattern)), _) => {
+                            Expr::Literal(ScalarValue::Utf8(Some(for_operator(&pattern))), None)
+                        }
+                        other => other,
+                    };
                     boolean(binary(left, operator, right))
                 })
             }
@@ -124,9 +133,16 @@ impl Binder<'_> {
         if !is_text(&left) || !is_text(&right) {
             return Err(self.no_operator(op, &left.kind, &right.kind, span));
         }
-        let left = self.coerce(left, &PgType::Text, Reason::Implicit)?;
-        let right = self.coerce(right, &PgType::Text, Reason::Implicit)?;
+        let (left, right) = (self.padded_text(left)?, self.padded_text(right)?);
         Ok(make(left.expr, right.expr))
+    }
+
+    /// A text as patterns see it, `character(n)` with what pads it.
+    pub(crate) fn padded_text(&mut self, typed: Typed) -> Result<Typed> {
+        match typed.kind {
+            PgType::Bpchar(_) => Ok(Typed { kind: PgType::Text, ..typed }),
+            _ => self.coerce(typed, &PgType::Text, Reason::Implicit),
+        }
     }
 
     /// Both operands of a comparison as one type.
@@ -166,7 +182,8 @@ impl Binder<'_> {
                 T::Vector(_) | T::Halfvec(_) | T::Sparsevec(_),
             ) => widest(&left.kind, &right.kind),
             (T::Int2vector | T::Oidvector, T::Int2vector | T::Oidvector) => left.kind.clone(),
-            (T::Json, _) | (_, T::Json) | (T::Record, _) | (_, T::Record) => {
+            (T::Json | T::Record | T::Composite(_), _)
+            | (_, T::Json | T::Record | T::Composite(_)) => {
                 return Err(self.no_operator(op, &left.kind, &right.kind, span));
             }
             _ => {
@@ -177,6 +194,9 @@ impl Binder<'_> {
                 among_floats(kind, &left, &right)
             }
         };
+        if let T::Bpchar(_) = kind {
+            return self.comparable_padded(left, right);
+        }
         // Arrow compares decimals of one shape.
         let kind = match kind {
             T::Numeric(_) => {
@@ -191,6 +211,31 @@ impl Binder<'_> {
             other => other,
         };
         Ok((self.coerce_comparable(left, &kind)?, self.coerce_comparable(right, &kind)?))
+    }
+
+    /// Two `character(n)`, of which what pads them does not count: of one length, or without it.
+    fn comparable_padded(&mut self, left: Typed, right: Typed) -> Result<(Typed, Typed)> {
+        let padded = |typed: &Typed, other: &Typed| match (&typed.kind, other.untyped()) {
+            (PgType::Bpchar(Some(length)), Some(Some(text))) => {
+                let signs = text.trim_end_matches(' ').chars().count();
+                u32::try_from(signs).is_ok_and(|signs| signs <= *length)
+            }
+            (kind @ PgType::Bpchar(Some(_)), None) => *kind == other.kind,
+            _ => false,
+        };
+        if padded(&left, &right) {
+            let right = self.coerce(right, &left.kind.clone(), Reason::Explicit)?;
+            return Ok((left, right));
+        }
+        if padded(&right, &left) {
+            let left = self.coerce(left, &right.kind.clone(), Reason::Explicit)?;
+            return Ok((left, right));
+        }
+        let mut plain = |typed: Typed| {
+            let typed = self.coerce(typed, &PgType::Bpchar(None), Reason::Implicit)?;
+            self.coerce(typed, &PgType::Text, Reason::Implicit)
+        };
+        Ok((plain(left)?, plain(right)?))
     }
 
     fn coerce_comparable(&mut self, typed: Typed, kind: &PgType) -> Result<Typed> {
@@ -215,6 +260,9 @@ impl Binder<'_> {
     }
 
     fn comparison(&mut self, op: &str, left: Typed, right: Typed, span: Span) -> Result<Typed> {
+        if let Some(compared) = self.compare_composites(op, &left, &right, span)? {
+            return Ok(compared);
+        }
         let (left, right) = self.comparable(op, left, right, span)?;
         let operator = match op {
             "=" => Operator::Eq,
@@ -234,7 +282,24 @@ impl Binder<'_> {
             let function = self.own(&name, vec![left.kind, right.kind], PgType::Bool, body);
             return Ok(boolean(call(function, vec![left.expr, right.expr])));
         }
+        let (left, right) = (self.ordered(left), self.ordered(right));
         Ok(boolean(binary(left.expr, operator, right.expr)))
+    }
+
+    /// What a value is compared and sorted by where Arrow's order is not PostgreSQL's: an interval by
+    /// its length, of which a month is 30 days.
+    pub(crate) fn ordered(&self, typed: Typed) -> Typed {
+        if typed.kind != PgType::Interval {
+            return typed;
+        }
+        let length = numeric(0);
+        let function = self.own(
+            "interval_length",
+            vec![PgType::Interval],
+            length.clone(),
+            datetime::parts::length,
+        );
+        Typed::new(call(function, vec![typed.expr]), length)
     }
 
     pub(crate) fn distance(

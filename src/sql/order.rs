@@ -6,13 +6,21 @@ use crate::{
     sql::{
         binder::{Binder, Place, build},
         coerce::Reason,
+        error::from_datafusion,
+        expression::binary,
+        subquery::ordering,
         tokens::fold,
         typed::{Rows, Typed},
     },
 };
+use arrow::datatypes::DataType;
 use datafusion::{
-    common::ScalarValue,
-    logical_expr::{Expr, LogicalPlanBuilder, expr::Sort as SortExpr},
+    common::{Column, ScalarValue},
+    functions_window::rank::rank_udwf,
+    logical_expr::{
+        Expr, LogicalPlanBuilder, Operator, WindowFrame, WindowFunctionDefinition,
+        expr::{Cast, Sort as SortExpr, WindowFunction, WindowFunctionParams},
+    },
     sql::sqlparser::ast::{self, Spanned},
 };
 
@@ -74,8 +82,8 @@ impl Binder<'_> {
             None => None,
         };
         if let Some(clause) = &query.fetch {
-            if clause.with_ties || clause.percent {
-                return Err(Error::unsupported("FETCH … WITH TIES is not supported"));
+            if clause.percent {
+                return Err(Error::unsupported("FETCH … PERCENT is not supported"));
             }
             fetch = Some(match &clause.quantity {
                 Some(quantity) => self.row_count(quantity, "LIMIT")?,
@@ -86,6 +94,10 @@ impl Binder<'_> {
             Some(skip) => Some(self.row_count(skip, "OFFSET")?),
             None => None,
         };
+        let has_ties = query.fetch.as_ref().is_some_and(|clause| clause.with_ties);
+        if let (Some(count), true) = (&fetch, has_ties) {
+            return self.with_ties(rows, count.clone(), skip);
+        }
         let is_null = |count: &Option<Typed>| count.as_ref().is_none_or(Typed::is_null);
         if is_null(&fetch) && is_null(&skip) {
             return Ok(rows);
@@ -94,6 +106,42 @@ impl Binder<'_> {
             skip.filter(|count| !count.is_null()).map(|count| count.expr),
             fetch.filter(|count| !count.is_null()).map(|count| count.expr),
         ))?;
+        Ok(Rows { plan, ..rows })
+    }
+
+    /// As many rows as are wanted, and those that tie with the last: rows by whose rank there are not
+    /// enough before them.
+    fn with_ties(&mut self, rows: Rows, count: Typed, skip: Option<Typed>) -> Result<Rows> {
+        let (plan, sorts) = ordering(rows.plan);
+        if sorts.is_empty() {
+            let what = "WITH TIES cannot be specified without ORDER BY clause";
+            return Err(Error::new(SqlState::SYNTAX_ERROR, what));
+        }
+        let rank = Expr::WindowFunction(Box::new(WindowFunction {
+            fun: WindowFunctionDefinition::WindowUDF(rank_udwf()),
+            params: WindowFunctionParams {
+                args: Vec::new(),
+                partition_by: Vec::new(),
+                order_by: sorts.clone(),
+                window_frame: WindowFrame::new(Some(false)),
+                filter: None,
+                null_treatment: None,
+                distinct: false,
+            },
+        }));
+        let name = rank.schema_name().to_string();
+        let plan = LogicalPlanBuilder::window_plan(plan, [rank]).map_err(from_datafusion)?;
+        let rank = Expr::Column(Column::new_unqualified(name));
+        let rank = Expr::Cast(Cast::new(Box::new(rank), DataType::Int64));
+        let last = match &skip {
+            Some(skip) => binary(count.expr, Operator::Plus, skip.expr.clone()),
+            None => count.expr,
+        };
+        let plan = LogicalPlanBuilder::from(plan).filter(binary(rank, Operator::LtEq, last));
+        let plan = plan.and_then(|plan| plan.sort(sorts));
+        let plan = plan.and_then(|plan| plan.limit_by_expr(skip.map(|skip| skip.expr), None));
+        let columns = rows.columns.iter().map(|column| Expr::Column(column.column.clone()));
+        let plan = build(plan.and_then(|plan| plan.project(columns)))?;
         Ok(Rows { plan, ..rows })
     }
 

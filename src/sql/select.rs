@@ -88,7 +88,15 @@ impl Binder<'_> {
                     .in_place(Place { clause: "ORDER BY", ..list }, |binder| {
                         binder.order_expr(&by.expr, &items)
                     })?;
-                sorts.push(sort(typed.expr, &by.options));
+                // A row is sorted by its fields; what DISTINCT sorts by is a column as it stands.
+                let keys = match (select.distinct.is_some(), binder.fields_of(&typed)) {
+                    (false, Some(fields)) => fields,
+                    _ => vec![typed],
+                };
+                for key in keys {
+                    let key = if select.distinct.is_some() { key } else { binder.ordered(key) };
+                    sorts.push(sort(key.expr, &by.options));
+                }
             }
             Ok((items, grouping, having, on, sorts))
         })?;

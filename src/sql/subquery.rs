@@ -358,7 +358,9 @@ fn without_limit(
 }
 
 /// The order of a plan's rows, in terms of its columns.
-fn ordering(plan: LogicalPlan) -> (LogicalPlan, Vec<datafusion::logical_expr::expr::Sort>) {
+pub(super) fn ordering(
+    plan: LogicalPlan,
+) -> (LogicalPlan, Vec<datafusion::logical_expr::expr::Sort>) {
     match plan {
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => (sort.input.as_ref().clone(), sort.expr),
         // Sort keys that are not among the columns: the projection above only hides them.

@@ -1,6 +1,15 @@
 //! The words of a message, with operators glued as PostgreSQL reads them, and a cursor for the
 //! statements that are parsed by hand.
 
+mod subscripts;
+mod variadic;
+
+pub(crate) use self::variadic::variadic_array;
+
+use self::{
+    subscripts::{Subscripted, take_subscripts},
+    variadic::mark_variadic,
+};
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::PgType,
@@ -30,6 +39,8 @@ pub(crate) struct Source {
     lines: Vec<(usize, usize)>,
     /// What each INSERT overrides, by its place; known once the tokens are.
     overriding: OnceLock<Vec<(Location, Overriding)>>,
+    /// The columns that SET assigns a part of, by their place, with the subscripts behind them.
+    subscripts: OnceLock<Vec<Subscripted>>,
 }
 
 /// `OVERRIDING … VALUE`: whose value an identity column gets.
@@ -49,7 +60,7 @@ impl Source {
                 lines.push((byte + 1, characters + 1));
             }
         }
-        Self { text: text.into(), lines, overriding: OnceLock::new() }
+        Self { text: text.into(), lines, overriding: OnceLock::new(), subscripts: OnceLock::new() }
     }
 
     /// The whole text.
@@ -119,6 +130,9 @@ impl Source {
         let overriding =
             take_overriding(&mut tokens).map_err(|token| self.unexpected(Some(&token)))?;
         self.overriding.get_or_init(|| overriding);
+        let subscripts = take_subscripts(&mut tokens);
+        mark_variadic(&mut tokens);
+        self.subscripts.get_or_init(|| subscripts);
         self.refuse_long_chains(&tokens)?;
         Ok(tokens)
     }
@@ -149,6 +163,12 @@ impl Source {
         known.iter().find(|(place, _)| *place == insert).map(|(_, overriding)| *overriding)
     }
 
+    /// The column at a place with its subscripts, where SET assigns a part of it.
+    pub(crate) fn subscripts(&self, column: Location) -> Option<&[TokenWithSpan]> {
+        let known = self.subscripts.get()?;
+        known.iter().find(|(place, _)| *place == column).map(|(_, tokens)| tokens.as_slice())
+    }
+
     /// pgvector's operators as one token each, all of them "other operators" by precedence; numbers
     /// with all their digits; strings that continue on the next line as one; ONLY before a table
     /// dropped, since no table has heirs.
@@ -169,6 +189,13 @@ impl Source {
             };
             let next = |n: usize| raw.get(at + n - 1).map(|next| &next.token);
             match &token.token {
+                // `(t).*`, which is `t.*`.
+                Token::Mul if expands_row(&glued) => {
+                    let close = glued.len() - 2;
+                    glued.remove(close);
+                    glued.remove(close - 2);
+                    glued.push(token.clone());
+                }
                 Token::Spaceship => glued.push(operator("<=>", token.span.end)),
                 Token::TwoWayArrow => glued.push(operator("<->", token.span.end)),
                 Token::Lt if next(1) == Some(&Token::Plus) && next(2) == Some(&Token::Gt) => {
@@ -214,6 +241,17 @@ impl Source {
                 Token::Word(word) if is(word, "FROM") && trims(&glued) => {
                     let space = Token::SingleQuotedString(" ".into());
                     glued.push(TokenWithSpan { token: space, span: token.span });
+                    glued.push(token.clone());
+                }
+                // Weaker locks of rows, which are taken as the next stronger one.
+                Token::Word(word)
+                    if is(word, "UPDATE") && ends_with(&glued, &["FOR", "NO", "KEY"]) =>
+                {
+                    glued.truncate(glued.len() - 2);
+                    glued.push(token.clone());
+                }
+                Token::Word(word) if is(word, "SHARE") && ends_with(&glued, &["FOR", "KEY"]) => {
+                    glued.pop();
                     glued.push(token.clone());
                 }
                 _ => glued.push(token.clone()),
@@ -346,6 +384,33 @@ fn trims(before: &[TokenWithSpan]) -> bool {
     word(trim, &["TRIM"])
         && paren.token == Token::LParen
         && word(side, &["LEADING", "TRAILING", "BOTH"])
+}
+
+/// Whether what came last is `(t).` at the beginning of a column.
+fn expands_row(before: &[TokenWithSpan]) -> bool {
+    let [.., first, open, name, close, period] = before else { return false };
+    let begins = match &first.token {
+        Token::Word(word) => {
+            ["SELECT", "DISTINCT", "ALL", "RETURNING"].iter().any(|keyword| is(word, keyword))
+        }
+        other => *other == Token::Comma,
+    };
+    begins
+        && open.token == Token::LParen
+        && matches!(name.token, Token::Word(_))
+        && close.token == Token::RParen
+        && period.token == Token::Period
+}
+
+/// Whether what came last are these words.
+fn ends_with(before: &[TokenWithSpan], keywords: &[&str]) -> bool {
+    let start = before.len().checked_sub(keywords.len());
+    let words = start.and_then(|start| before.get(start..)).unwrap_or_default();
+    !words.is_empty()
+        && words
+            .iter()
+            .zip(keywords)
+            .all(|(token, keyword)| matches!(&token.token, Token::Word(word) if is(word, keyword)))
 }
 
 fn before_relation(token: Option<&TokenWithSpan>) -> bool {

@@ -25,6 +25,10 @@ async def types(connection: asyncpg.Connection) -> None:
     ]:
         got = await connection.fetchval(f"SELECT $1::{kind}", value)
         assert got == value, (kind, value, got)
+    row = await connection.fetchval("SELECT ROW(1, 'a b'::text, NULL::int, 1.50)")
+    assert tuple(row) == (1, "a b", None, decimal.Decimal("1.50")), row
+    found = await connection.fetchval("SELECT jsonb_path_query_first($1, $2)", '{"a": [1, 2]}', "$.a[last]")
+    assert found == "2", found
 
 
 async def story(connection: asyncpg.Connection) -> None:

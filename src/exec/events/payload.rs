@@ -6,7 +6,7 @@ use crate::{
     error::Result,
     ids::ColumnId,
     pgtype::{PgType, cast::to_text, style::Style},
-    sql::functions::json::values_of,
+    sql::functions::json::build::texts,
     storage::columns::ColumnSpec,
 };
 use arrow::array::{Array as _, ArrayRef, AsArray as _};
@@ -120,7 +120,16 @@ fn fragments(column: &ArrayRef, kind: &PgType) -> Result<Vec<String>> {
         let text = |at| if texts.is_null(at) { "null" } else { texts.value(at) }.to_owned();
         return Ok((0..texts.len()).map(text).collect());
     }
-    Ok(values_of(column, kind, &style)?.iter().map(Value::to_string).collect())
+    let texts = texts(column, kind, &style)?;
+    if !matches!(kind, PgType::Json | PgType::Jsonb) {
+        return Ok(texts);
+    }
+    // json without the blanks that it may have.
+    let compact = |text: String| match serde_json::from_str::<Value>(&text) {
+        Ok(value) => value.to_string(),
+        Err(_) => text,
+    };
+    Ok(texts.into_iter().map(compact).collect())
 }
 
 #[cfg(test)]

@@ -145,6 +145,18 @@ pub(super) fn posix(text: &str) -> Option<i32> {
     (bounded && parts.next().is_none()).then_some(sign * (hours * 3600 + minutes * 60 + seconds))
 }
 
+/// What a zone is called at an instant: `PST`, `CEST`, or its offset where it has no such name.
+pub(super) fn abbreviation_at(zone: Tz, seconds: i64) -> String {
+    let offset = zone.offset_from_utc_datetime(&instant(seconds));
+    if let Some(name) = offset.abbreviation() {
+        return name.to_owned();
+    }
+    let east = offset.fix().local_minus_utc();
+    let (hours, minutes) = (east.abs() / 3600, east.abs() / 60 % 60);
+    let sign = if east < 0 { '-' } else { '+' };
+    if minutes == 0 { format!("{sign}{hours:02}") } else { format!("{sign}{hours:02}{minutes:02}") }
+}
+
 /// How far east of UTC a zone is at an instant: seconds for seconds from 1970-01-01.
 #[must_use]
 pub fn offset_at(zone: Tz, seconds: i64) -> i32 {

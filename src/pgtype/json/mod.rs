@@ -2,6 +2,7 @@
 //! written anew: keys by length and then by bytes, the last of equal ones, numbers as numeric.
 
 mod parser;
+pub mod records;
 
 use crate::error::{Error, Result, SqlState};
 use parser::{Parser, Purpose};

@@ -13,7 +13,10 @@ use crate::{
     },
     ids::Oid,
     index::Check,
-    pgtype::style::{IntervalStyle, Style},
+    pgtype::{
+        datestyle::DateStyle,
+        style::{IntervalStyle, Style},
+    },
     session::{
         notify,
         role::role_setting,
@@ -191,6 +194,8 @@ impl Context for SessionContext {
                 "iso_8601" => IntervalStyle::Iso8601,
                 _ => IntervalStyle::Postgres,
             };
+            let dates = DateStyle::default().with(settings.known("datestyle")).unwrap_or_default();
+            (style.date_form, style.date_order) = (dates.form, dates.order);
         });
         style.names = Some(Arc::new(pg::names::SessionNames {
             catalog: self.catalog(),

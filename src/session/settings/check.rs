@@ -5,11 +5,19 @@ use super::{
     declared::{Kind, Who},
     display_name, find, time_zone, unknown,
 };
-use crate::error::{Error, Result, SqlState};
+use crate::{
+    error::{Error, Result, SqlState},
+    pgtype::datestyle::DateStyle,
+};
 use std::borrow::Cow;
 
 /// A name and a value, checked and in their canonical spelling.
-pub(super) fn check(name: &str, value: &str) -> Result<(Cow<'static, str>, String)> {
+/// `date_style` is what that setting is now: a new one may tell one half of it.
+pub(super) fn check(
+    name: &str,
+    value: &str,
+    date_style: &str,
+) -> Result<(Cow<'static, str>, String)> {
     let Some(setting) = find(name) else {
         // A class of one's own is free to use, as in PostgreSQL; ours are not.
         let class = name.split_once('.').map(|(class, _)| class.to_ascii_lowercase());
@@ -80,6 +88,10 @@ pub(super) fn check(name: &str, value: &str) -> Result<(Cow<'static, str>, Strin
                 format!("invalid value for parameter \"TimeZone\": \"{value}\""),
             )
         })?,
+        Kind::DateStyle => {
+            let now = DateStyle::default().with(date_style).unwrap_or_default();
+            now.with(value).ok_or_else(invalid)?.to_string()
+        }
         Kind::Only(words) => {
             let plain = value.trim().trim_matches(['\'', '"']);
             let same = |word: &&&str| {

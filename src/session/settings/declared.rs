@@ -15,6 +15,8 @@ pub enum Kind {
     Text,
     /// A time zone.
     TimeZone,
+    /// How dates are written, and the order of day and month.
+    DateStyle,
     /// Only this value: others would ask for what Nearlake does not do.
     Only(&'static [&'static str]),
 }
@@ -115,8 +117,8 @@ pub const SETTINGS: &[Setting] = &[
     reported(
         "datestyle",
         "ISO, MDY",
-        Kind::Only(&["ISO, MDY", "ISO", "ISO,MDY", "ISO, DMY", "ISO, YMD", "iso, mdy", "iso"]),
-        "How dates are written: always ISO.",
+        Kind::DateStyle,
+        "How dates are written, and in which order day and month are read.",
     ),
     fact("data_checksums", "on", "Every unit that is read carries a checksum."),
     user("default_table_access_method", "heap", Kind::Only(&["heap"]), "The table access method."),

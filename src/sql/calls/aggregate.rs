@@ -1,5 +1,6 @@
 //! Aggregates, ordered sets and window functions.
 
+use super::hypothetical::is_rank;
 use crate::{
     error::{Error, Result, SqlState},
     sql::{
@@ -46,6 +47,9 @@ impl Binder<'_> {
             return Err(self.at(error, span));
         }
         let place = Place::plain("an aggregate's arguments");
+        if is_rank(name) {
+            return self.in_place(place, |binder| binder.hypothetical(name, function, args, span));
+        }
         let (aggregate, params) =
             self.in_place(place, |binder| binder.aggregate_parts(name, function, args, span))?;
         let expr =
@@ -100,6 +104,10 @@ impl Binder<'_> {
         };
         let aggregate = self.aggregate_of(name, values, star, span)?;
         let args = aggregate.args.clone();
+        // What is told apart is sorted for it.
+        if distinct && order_by.is_empty() && aggregates::keeps_order(name) {
+            order_by.extend(args.first().map(|arg| arg.clone().sort(true, false)));
+        }
         let params = AggregateFunctionParams { args, distinct, filter, order_by, null_treatment };
         Ok((aggregate, params))
     }
@@ -253,6 +261,16 @@ impl Binder<'_> {
             };
             if aggregates::is_aggregate(name) && !windows::is_window(name) {
                 let (aggregate, params) = binder.aggregate_parts(name, function, args, span)?;
+                let error = match () {
+                    () if params.distinct => "DISTINCT is not implemented for window functions",
+                    () if !params.order_by.is_empty() => {
+                        "aggregate ORDER BY is not implemented for window functions"
+                    }
+                    () => "",
+                };
+                if !error.is_empty() {
+                    return Err(binder.at(Error::unsupported(error), span));
+                }
                 let fun = WindowFunctionDefinition::AggregateUDF(Arc::clone(&aggregate.function));
                 let expr = make(fun, params);
                 return Ok(aggregate.finish(expr));

@@ -5,24 +5,20 @@ use crate::{
     pgtype::PgType,
     sql::{
         binder::Binder,
-        error::from_datafusion,
-        expression::text_literal,
-        functions::{self, call::call, pg},
+        expression::row::field_of,
+        functions::{self, pg},
         tokens::fold,
         typed::Typed,
     },
 };
-use arrow::datatypes::{DataType, FieldRef};
 use datafusion::{
     common::ScalarValue,
-    functions::core::get_field,
-    logical_expr::{Expr, ReturnFieldArgs},
+    logical_expr::Expr,
     sql::sqlparser::{
         ast::{self, FunctionArguments},
         tokenizer::Span,
     },
 };
-use std::sync::Arc;
 
 impl Binder<'_> {
     /// The columns of a function that returns records; nothing for any other.
@@ -56,64 +52,14 @@ impl Binder<'_> {
             values.push(self.argument(arg, span)?);
         }
         let typed = self.call_named(&name, values, span)?;
-        if typed.kind != PgType::Record {
+        let Some(fields) = typed.kind.fields() else {
             let name = field_name(&typed.expr).unwrap_or(name);
             return Ok(Some(vec![(name, typed)]));
-        }
-        let fields = self.record_fields(&typed)?;
-        Ok(Some(
-            fields
-                .into_iter()
-                .map(|(name, kind)| {
-                    let expr = field_of(typed.expr.clone(), &name);
-                    (name, Typed::new(expr, kind))
-                })
-                .collect(),
-        ))
-    }
-
-    /// The fields of a set's records.
-    pub(super) fn record_fields(&self, typed: &Typed) -> Result<Vec<(String, PgType)>> {
-        let missing = || Error::internal("a set of records has fields");
-        let (Expr::Column(column) | Expr::OuterReferenceColumn(_, column)) = &typed.expr else {
-            return Err(missing());
         };
-        if let Some(fields) = self.records.get(column) {
-            return Ok(fields.clone());
-        }
-        let set = self.sets.iter().find(|set| set.name == column.name).ok_or_else(missing)?;
-        let Expr::ScalarFunction(function) = &set.list else { return Err(missing()) };
-        let schema = datafusion::common::DFSchema::empty();
-        let fields = function
-            .args
-            .iter()
-            .map(|arg| {
-                use datafusion::logical_expr::ExprSchemable;
-                // An argument that is a column has the type that its scope tells.
-                let kind = match arg {
-                    Expr::Column(_) | Expr::OuterReferenceColumn(..) => self.kind_in_scope(arg),
-                    other => other.get_type(&schema).ok().map(|t| PgType::of_arrow(&t)),
-                };
-                Arc::new(kind.unwrap_or(PgType::Text).field("argument", true))
-            })
-            .collect::<Vec<FieldRef>>();
-        let scalars = vec![None; fields.len()];
-        let args = ReturnFieldArgs { arg_fields: &fields, scalar_arguments: &scalars };
-        let field = function.func.return_field_from_args(args).map_err(from_datafusion)?;
-        let DataType::List(item) = field.data_type() else { return Err(missing()) };
-        let DataType::Struct(fields) = item.data_type() else { return Err(missing()) };
-        Ok(fields.iter().map(|field| (field.name().clone(), PgType::of_field(field))).collect())
-    }
-
-    pub(super) fn kind_in_scope(&self, expr: &Expr) -> Option<PgType> {
-        let wanted = match expr {
-            Expr::OuterReferenceColumn(_, column) | Expr::Column(column) => column,
-            _ => return None,
+        let field = |(name, kind): &(String, PgType)| {
+            (name.clone(), Typed::new(field_of(typed.expr.clone(), name), kind.clone()))
         };
-        self.scopes.iter().rev().flatten().find_map(|column| match &column.expr {
-            Expr::Column(other) if other == wanted => Some(column.kind.clone()),
-            _ => None,
-        })
+        Ok(Some(fields.iter().map(field).collect()))
     }
 
     /// `(set_of_records(…)).field`
@@ -128,7 +74,7 @@ impl Binder<'_> {
             return self.column(&[ident.clone(), ast::Ident::with_quote('"', field)]);
         }
         let typed = self.expr(inner)?;
-        if typed.kind != PgType::Record {
+        let Some(fields) = typed.kind.fields() else {
             let error = Error::new(
                 SqlState::WRONG_OBJECT_TYPE,
                 format!(
@@ -137,14 +83,13 @@ impl Binder<'_> {
                 ),
             );
             return Err(self.at(error, span));
-        }
-        let fields = self.record_fields(&typed)?;
-        match fields.into_iter().find(|(name, _)| name == field) {
-            Some((name, kind)) => Ok(Typed::new(field_of(typed.expr, &name), kind)),
+        };
+        match fields.iter().find(|(name, _)| name == field) {
+            Some((name, kind)) => Ok(Typed::new(field_of(typed.expr.clone(), name), kind.clone())),
             None => {
                 let error = Error::new(
                     SqlState::UNDEFINED_COLUMN,
-                    format!("column \"{field}\" not found in data type record"),
+                    format!("could not identify column \"{field}\" in record data type"),
                 );
                 Err(self.at(error, span))
             }
@@ -163,10 +108,4 @@ pub(super) fn field_name(expr: &Expr) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// A field of a struct.
-pub(super) fn field_of(record: Expr, field: &str) -> Expr {
-    let Typed { expr: name, .. } = text_literal(field);
-    call(get_field(), vec![record, name])
 }

@@ -265,7 +265,7 @@ pub(super) fn column(
         return Err(cursor.unexpected());
     }
     let kind = cursor.data_type()?;
-    if matches!(kind, PgType::Unknown | PgType::Record | PgType::Void) {
+    if matches!(kind, PgType::Unknown | PgType::Record | PgType::Composite(_) | PgType::Void) {
         return Err(place.here(Error::new(
             SqlState::INVALID_TABLE_DEFINITION,
             format!("column \"{name}\" has pseudo-type {kind}"),

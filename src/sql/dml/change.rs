@@ -8,9 +8,11 @@ use crate::{
     sql::{
         Delete, Hidden, Plan, ROW_COLUMN, Update,
         binder::{Binder, Place, build},
+        cursor::Cursor,
         from::offered,
         generated::{KnownRow, Replaced, refuse_value},
         needs::Mention,
+        subquery::row_of,
         tokens::fold,
         typed::{Rows, ScopeColumn, Typed, unique},
     },
@@ -42,7 +44,7 @@ impl Binder<'_> {
             plan = build(LogicalPlanBuilder::from(joined).filter(condition))?;
         }
         let (plan, new, _) =
-            self.with_subqueries(plan, |binder| binder.assignments(table, assignments))?;
+            self.with_subqueries(plan, |binder| binder.assignments(table, visible, assignments))?;
         let mut exprs = vec![row.alias(ROW_COLUMN)];
         let mut taken = HashSet::from([ROW_COLUMN.to_owned()]);
         for column in &table.columns {
@@ -96,9 +98,12 @@ impl Binder<'_> {
     fn assignments(
         &mut self,
         table: &Arc<Table>,
+        visible: &str,
         assignments: &[ast::Assignment],
     ) -> Result<Vec<(ColumnId, Typed)>> {
         let mut new: Vec<(ColumnId, Typed)> = Vec::new();
+        // Columns of which parts are assigned: each part to what the one before made.
+        let mut in_parts: Vec<ColumnId> = Vec::new();
         let mut put = |binder: &mut Self, name: &ast::ObjectName, value: Value<'_>| {
             let parts: Vec<&ast::Ident> =
                 name.0.iter().filter_map(|part| part.as_ident()).collect();
@@ -108,12 +113,26 @@ impl Binder<'_> {
             };
             let column =
                 table.expect_column(&fold(ident)).map_err(|error| binder.at(error, ident.span))?;
+            let subscripts = binder.subscripts(ident)?;
+            if let (Some(subscripts), Value::Expr(value)) = (&subscripts, &value) {
+                let message = format!("column \"{}\" can only be updated to DEFAULT", column.name);
+                refuse_value(column, message)?;
+                let before = new.iter().position(|(id, _)| *id == column.id);
+                let old = match before {
+                    Some(at) if in_parts.contains(&column.id) => new.remove(at).1,
+                    Some(_) => return Err(binder.at(assigned_twice(column), ident.span)),
+                    None => {
+                        let old = binder.old_value(visible, column)?;
+                        Typed::new(old, column.kind.clone())
+                    }
+                };
+                let typed = binder.replaced_part(column, old, subscripts, value, ident.span)?;
+                in_parts.push(column.id);
+                new.push((column.id, typed));
+                return Ok(());
+            }
             if new.iter().any(|(id, _)| *id == column.id) {
-                let error = Error::new(
-                    SqlState::SYNTAX_ERROR,
-                    format!("multiple assignments to same column \"{}\"", column.name),
-                );
-                return Err(binder.at(error, ident.span));
+                return Err(binder.at(assigned_twice(column), ident.span));
             }
             let typed = match value {
                 Value::Expr(expr) if is_default(expr) => binder.default(table, column)?,
@@ -156,15 +175,16 @@ impl Binder<'_> {
                         value = inner;
                     }
                     match value {
-                        ast::Expr::Tuple(values) if values.len() == names.len() => {
-                            for (name, value) in names.iter().zip(values) {
-                                put(self, name, Value::Expr(value))?;
-                            }
-                        }
                         ast::Expr::Subquery(query) => {
                             for (at, name) in names.iter().enumerate() {
                                 let one = self.column_of_query(query, at, names.len())?;
                                 put(self, name, Value::Typed(one))?;
+                            }
+                        }
+                        row if row_of(row).is_some_and(|row| row.len() == names.len()) => {
+                            let values = row_of(row).unwrap_or_default();
+                            for (name, value) in names.iter().zip(&values) {
+                                put(self, name, Value::Expr(value))?;
                             }
                         }
                         single if names.len() == 1 => put(self, &names[0], Value::Expr(single))?,
@@ -180,6 +200,19 @@ impl Binder<'_> {
             }
         }
         Ok(new)
+    }
+
+    /// The subscripts that were written behind a column of SET.
+    fn subscripts(&self, ident: &ast::Ident) -> Result<Option<Vec<ast::AccessExpr>>> {
+        let Some(source) = self.source else { return Ok(None) };
+        let Some(tokens) = source.subscripts(ident.span.start) else { return Ok(None) };
+        let mut cursor = Cursor::new(source, tokens);
+        let (whole, _) = cursor.expression()?;
+        cursor.finish()?;
+        match whole {
+            ast::Expr::CompoundFieldAccess { access_chain, .. } => Ok(Some(access_chain)),
+            _ => Err(Error::internal("subscripts stand behind a column")),
+        }
     }
 
     /// One column of `(SELECT a, b …)`, as a subquery of its own.
@@ -356,6 +389,11 @@ impl Binder<'_> {
         let rows = Rows { plan, columns: Vec::new() };
         Ok(self.limited(rows, query)?.plan)
     }
+}
+
+fn assigned_twice(column: &TableColumn) -> Error {
+    let what = format!("multiple assignments to same column \"{}\"", column.name);
+    Error::new(SqlState::SYNTAX_ERROR, what)
 }
 
 enum Value<'v> {

@@ -4,6 +4,7 @@ mod change;
 mod copy;
 mod insert;
 mod returning;
+mod subscript;
 
 use crate::{
     catalog::{Column as TableColumn, Table},

@@ -30,6 +30,10 @@ impl Binder<'_> {
         span: Span,
     ) -> Result<Typed> {
         let (left, right) = (self.expr(left)?, self.expr(right)?);
+        if let (Some(left), Some(right)) = (self.fields_of(&left), self.fields_of(&right)) {
+            let pairs = self.paired(left, right, true, span)?;
+            return self.distinct_rows(pairs, negated, span);
+        }
         let (left, right) = self.comparable("=", left, right, span)?;
         let op = if negated { Operator::IsNotDistinctFrom } else { Operator::IsDistinctFrom };
         Ok(boolean(binary(left.expr, op, right.expr)))
@@ -153,8 +157,8 @@ impl Binder<'_> {
                 return Err(self.no_operator(name, &left.kind.clone(), &other.kind.clone(), span));
             }
         }
-        let expr = Box::new(self.coerce(left, &PgType::Text, Reason::Implicit)?.expr);
-        let pattern = Box::new(self.coerce(right, &PgType::Text, Reason::Implicit)?.expr);
+        let expr = Box::new(self.padded_text(left)?.expr);
+        let pattern = Box::new(self.padded_text(right)?.expr);
         if escape_char.is_some_and(|c| c != '\\') {
             // Arrow knows the backslash alone.
             let function = self.own(
@@ -264,59 +268,6 @@ impl Binder<'_> {
         for (left, right) in left.iter().zip(right) {
             pairs.push((self.expr(left)?, self.expr(right)?));
         }
-        let mut result: Option<Expr> = None;
-        match op {
-            "=" | "<>" => {
-                let join = if op == "=" { Operator::And } else { Operator::Or };
-                for (left, right) in pairs {
-                    let one = self.binary(op, left, right, span)?.expr;
-                    result = Some(match result {
-                        Some(result) => binary(result, join, one),
-                        None => one,
-                    });
-                }
-            }
-            "<" | "<=" | ">" | ">=" => {
-                let strict = &op[..1];
-                for (at, (left, right)) in pairs.into_iter().enumerate().rev() {
-                    let last = result.is_none();
-                    let _ = at;
-                    let here = self
-                        .binary(if last { op } else { strict }, left.clone(), right.clone(), span)?
-                        .expr;
-                    result = Some(match result {
-                        None => here,
-                        Some(rest) => {
-                            let equal = self.binary("=", left, right, span)?.expr;
-                            binary(here, Operator::Or, binary(equal, Operator::And, rest))
-                        }
-                    });
-                }
-            }
-            _ if op.eq_ignore_ascii_case("overlaps") && pairs.len() == 2 => {
-                let [(a, c), (b, d)] = <[(Typed, Typed); 2]>::try_from(pairs)
-                    .map_err(|_| Error::internal("a period has two bounds"))?;
-                let (b, d) = (self.bound(&a, b, span)?, self.bound(&c, d, span)?);
-                return self.call_named("overlaps", vec![a, b, c, d], span);
-            }
-            _ => {
-                return Err(self.at(
-                    Error::unsupported(format!("operator {op} on rows is not supported")),
-                    span,
-                ));
-            }
-        }
-        result
-            .map(boolean)
-            .ok_or_else(|| Error::new(SqlState::SYNTAX_ERROR, "cannot compare rows of zero length"))
-    }
-
-    /// The other bound of a period, which may be given by its length.
-    fn bound(&mut self, start: &Typed, other: Typed, span: Span) -> Result<Typed> {
-        if other.kind == PgType::Interval {
-            self.binary("+", start.clone(), other, span)
-        } else {
-            Ok(other)
-        }
+        self.compare_pairs(op, pairs, span)
     }
 }

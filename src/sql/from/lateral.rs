@@ -196,6 +196,19 @@ impl Binder<'_> {
         let mut all = Vec::new();
         for expr in &call.exprs {
             if let ast::Expr::Function(function) = expr
+                && let Some(columns) = self.json_record(function, call.alias)?
+            {
+                let columns_declared = call.alias.is_some_and(|alias| {
+                    alias.columns.iter().any(|column| column.data_type.is_some())
+                });
+                if call.ordinality && columns_declared {
+                    let what = "WITH ORDINALITY cannot be used with a column definition list";
+                    return Err(Error::new(SqlState::SYNTAX_ERROR, what));
+                }
+                all.extend(columns);
+                continue;
+            }
+            if let ast::Expr::Function(function) = expr
                 && let Some(columns) = self.record_set(function)?
             {
                 all.extend(columns);

@@ -1,15 +1,17 @@
-//! Aggregates: DataFusion's where they do what PostgreSQL's do, and ours: json, and the one value of a
-//! subquery; those of vectors and of bit strings have their own files.
+//! Aggregates: DataFusion's where they do what PostgreSQL's do, and ours: the one value of a subquery; those of vectors and of bit strings have their own files.
 
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::{PgType, style::Style},
+    pgtype::PgType,
     sql::{
-        Context,
         binder::Binder,
         coerce::{Reason, numeric, scale},
         functions::{
-            bit_fold::BitFold, call::external, json, leave_types::leave_types,
+            bit_fold::BitFold,
+            call::{Body, Call, call, external},
+            interval_fold::IntervalFold,
+            json,
+            leave_types::leave_types,
             vector_fold::VectorFold,
         },
         operators::number::QUOTIENT,
@@ -17,7 +19,7 @@ use crate::{
     },
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, StringArray},
+    array::{ArrayRef, AsArray},
     datatypes::{DataType, Field, FieldRef},
 };
 use datafusion::{
@@ -31,6 +33,7 @@ use datafusion::{
         count::count_udaf,
         covariance::{covar_pop_udaf, covar_samp_udaf},
         first_last::first_value_udaf,
+        grouping::grouping_udaf,
         min_max::{max_udaf, min_udaf},
         stddev::{stddev_pop_udaf, stddev_udaf},
         string_agg::string_agg_udaf,
@@ -38,19 +41,14 @@ use datafusion::{
         variance::{var_pop_udaf, var_samp_udaf},
     },
     logical_expr::{
-        Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility,
+        Accumulator, AggregateUDF, AggregateUDFImpl, Expr, ScalarUDF, Signature, Volatility,
         expr::{AggregateFunction, Cast},
         function::{AccumulatorArgs, StateFieldsArgs},
     },
     sql::sqlparser::tokenizer::Span,
 };
 use half::f16;
-use serde_json::Value;
-use std::{
-    fmt,
-    hash::{Hash, Hasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 /// An aggregate with its arguments.
 #[derive(Debug)]
@@ -59,25 +57,40 @@ pub(crate) struct Aggregate {
     pub(crate) args: Vec<Expr>,
     /// The type that PostgreSQL gives.
     result: PgType,
-    /// Whether what DataFusion gives has another layout.
-    cast: bool,
+    finish: Finish,
+}
+
+/// What is done with the value that an aggregate gives.
+#[derive(Debug)]
+enum Finish {
+    /// Nothing: it has the layout of its type.
+    Exact,
+    /// DataFusion gives it in another layout.
+    Cast,
+    /// A function makes the result of it.
+    Call(Arc<ScalarUDF>),
 }
 
 impl Aggregate {
     /// An aggregate whose value has the layout of its type.
     pub(crate) fn exact(function: Arc<AggregateUDF>, args: Vec<Expr>, result: PgType) -> Self {
-        Self { function, args, result, cast: false }
+        Self { function, args, result, finish: Finish::Exact }
     }
 
     /// The call's value, of the type that PostgreSQL gives.
     pub(crate) fn finish(&self, expr: Expr) -> Typed {
-        let expr = if self.cast {
-            Expr::Cast(Cast::new(Box::new(expr), self.result.arrow()))
-        } else {
-            expr
+        let expr = match &self.finish {
+            Finish::Exact => expr,
+            Finish::Cast => Expr::Cast(Cast::new(Box::new(expr), self.result.arrow())),
+            Finish::Call(function) => call(Arc::clone(function), vec![expr]),
         };
         Typed::new(expr, self.result.clone())
     }
+}
+
+/// Whether an aggregate shows the order in which it meets its values.
+pub(crate) fn keeps_order(name: &str) -> bool {
+    matches!(name, "array_agg" | "string_agg" | "json_agg" | "jsonb_agg")
 }
 
 /// Whether a name is that of an aggregate.
@@ -114,6 +127,7 @@ pub(crate) fn is_aggregate(name: &str) -> bool {
             | "jsonb_agg"
             | "json_object_agg"
             | "jsonb_object_agg"
+            | "grouping"
     )
 }
 
@@ -132,13 +146,13 @@ impl Binder<'_> {
             function,
             args,
             result,
-            cast: false,
+            finish: Finish::Exact,
         };
         let cast = |function: Arc<AggregateUDF>, args: Vec<Expr>, result: T| Aggregate {
             function,
             args,
             result,
-            cast: true,
+            finish: Finish::Cast,
         };
         if name == "count" && args.is_empty() {
             if !star {
@@ -171,9 +185,7 @@ impl Binder<'_> {
                     cast(sum_udaf(), vec![arg.expr], wide)
                 }
                 T::Float4 | T::Float8 => cast(sum_udaf(), vec![first.expr], kind),
-                T::Interval => {
-                    return Err(self.at(Error::unsupported("sum(interval) is not supported"), span));
-                }
+                T::Interval => plain(IntervalFold::udaf(false), vec![first.expr], T::Interval),
                 T::Vector(_) => {
                     plain(VectorFold::<f32>::udaf(false), vec![first.expr], T::Vector(None))
                 }
@@ -193,9 +205,7 @@ impl Binder<'_> {
                     let arg = self.coerce(first, &T::Float8, Reason::Implicit)?;
                     plain(avg_udaf(), vec![arg.expr], T::Float8)
                 }
-                T::Interval => {
-                    return Err(self.at(Error::unsupported("avg(interval) is not supported"), span));
-                }
+                T::Interval => plain(IntervalFold::udaf(true), vec![first.expr], T::Interval),
                 T::Vector(_) => {
                     plain(VectorFold::<f32>::udaf(true), vec![first.expr], T::Vector(None))
                 }
@@ -205,8 +215,10 @@ impl Binder<'_> {
                 _ => return Err(missing(self, &args)),
             },
             ("min" | "max", 1) => {
-                let has_none =
-                    matches!(kind, T::Bool | T::Json | T::Jsonb | T::Record | T::Varbit(_));
+                let has_none = matches!(
+                    kind,
+                    T::Bool | T::Json | T::Jsonb | T::Record | T::Composite(_) | T::Varbit(_)
+                );
                 if has_none || kind.space().is_some() {
                     return Err(missing(self, &args));
                 }
@@ -274,16 +286,32 @@ impl Binder<'_> {
                 };
                 plain(function, exprs, T::Float8)
             }
+            ("grouping", _) => {
+                let args = args.into_iter().map(|arg| arg.expr).collect();
+                plain(grouping_udaf(), args, T::Int4)
+            }
             ("any_value", 1) => cast(first_value_udaf(), vec![first.expr], kind),
-            ("json_agg" | "jsonb_agg", 1) | ("json_object_agg" | "jsonb_object_agg", 2) => {
-                let result = if name.starts_with("jsonb") { T::Jsonb } else { T::Json };
-                let function = JsonFold::udaf(&args, result.clone(), self.context);
-                plain(function, args.into_iter().map(|arg| arg.expr).collect(), result)
+            ("json_agg" | "jsonb_agg", 1) => self.collected(first, name, json::build::agg),
+            ("json_object_agg" | "jsonb_object_agg", 2) => {
+                let pair = self.row(args)?;
+                self.collected(pair, name, json::build::object_agg)
             }
             _ => return Err(missing(self, &args)),
         })
     }
+
+    /// An aggregate of json: the values in their order, and what is made of them at the end.
+    fn collected(&self, value: Typed, name: &str, body: Body) -> Aggregate {
+        let result = if name.starts_with("jsonb") { PgType::Jsonb } else { PgType::Json };
+        let list = value.kind.array();
+        let made = Call::udf(name, vec![list], result.clone(), STABLE, body, self.context);
+        let (function, args) = (array_agg_udaf(), vec![value.expr]);
+        Aggregate { function, args, result, finish: Finish::Call(made) }
+    }
 }
+
+/// Values are written in the session's style.
+const STABLE: Volatility = Volatility::Stable;
 
 fn numeric_of(kind: &PgType) -> PgType {
     kind.clone()
@@ -391,151 +419,5 @@ impl Accumulator for SingleValue {
 
     fn size(&self) -> usize {
         size_of::<Self>() + self.value.size()
-    }
-}
-
-// json.
-
-#[derive(Clone)]
-struct JsonFold {
-    kinds: Vec<PgType>,
-    result: PgType,
-    signature: Signature,
-    context: Arc<dyn Context>,
-}
-
-impl JsonFold {
-    fn udaf(args: &[Typed], result: PgType, context: &Arc<dyn Context>) -> Arc<AggregateUDF> {
-        let kinds = args.iter().map(|arg| arg.kind.clone()).collect();
-        let signature = Signature::user_defined(Volatility::Stable);
-        Arc::new(AggregateUDF::from(Self {
-            kinds,
-            result,
-            signature,
-            context: Arc::clone(context),
-        }))
-    }
-
-    fn result(&self) -> &PgType {
-        &self.result
-    }
-}
-
-impl fmt::Debug for JsonFold {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "json_agg({:?})", self.kinds)
-    }
-}
-
-impl PartialEq for JsonFold {
-    fn eq(&self, other: &Self) -> bool {
-        self.kinds == other.kinds && self.result == other.result
-    }
-}
-
-impl Eq for JsonFold {}
-
-impl Hash for JsonFold {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.kinds.hash(state);
-        self.result.hash(state);
-    }
-}
-
-impl AggregateUDFImpl for JsonFold {
-    fn name(&self) -> &str {
-        match (self.kinds.len(), &self.result) {
-            (1, PgType::Jsonb) => "jsonb_agg",
-            (1, _) => "json_agg",
-            (_, PgType::Jsonb) => "jsonb_object_agg",
-            _ => "json_object_agg",
-        }
-    }
-
-    leave_types!();
-
-    fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>, DataFusionError> {
-        let style = self.context.style();
-        Ok(Box::new(JsonParts { fold: self.clone(), style, parts: Vec::new() }))
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>, DataFusionError> {
-        Ok(vec![Arc::new(PgType::Text.array().field(&format!("{}[parts]", args.name), true))])
-    }
-}
-
-#[derive(Debug)]
-struct JsonParts {
-    fold: JsonFold,
-    style: Style,
-    parts: Vec<String>,
-}
-
-impl Accumulator for JsonParts {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<(), DataFusionError> {
-        let columns = values
-            .iter()
-            .zip(&self.fold.kinds)
-            .map(|(array, kind)| json::values_of(array, kind, &self.style))
-            .collect::<Result<Vec<_>>>()
-            .map_err(external)?;
-        for row in 0..values[0].len() {
-            let value = &columns[columns.len() - 1][row];
-            self.parts.push(match columns.len() {
-                1 => value.to_string(),
-                _ => {
-                    let key = match &columns[0][row] {
-                        Value::String(text) => Value::String(text.clone()),
-                        Value::Null => {
-                            return Err(external(Error::new(
-                                SqlState::NULL_VALUE_NOT_ALLOWED,
-                                "field name must not be null",
-                            )));
-                        }
-                        other => Value::String(other.to_string()),
-                    };
-                    format!("{key} : {value}")
-                }
-            });
-        }
-        Ok(())
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<(), DataFusionError> {
-        let lists = states[0].as_list::<i32>();
-        for row in 0..lists.len() {
-            if lists.is_valid(row) {
-                let list = lists.value(row);
-                let texts: &StringArray = list.as_string();
-                self.parts.extend(texts.iter().flatten().map(str::to_owned));
-            }
-        }
-        Ok(())
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>, DataFusionError> {
-        let parts: Vec<ScalarValue> =
-            self.parts.iter().map(|part| ScalarValue::Utf8(Some(part.clone()))).collect();
-        Ok(vec![ScalarValue::List(ScalarValue::new_list_nullable(&parts, &DataType::Utf8))])
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue, DataFusionError> {
-        if self.parts.is_empty() {
-            return Ok(ScalarValue::Utf8(None));
-        }
-        let joined = self.parts.join(", ");
-        let text = match self.fold.kinds.len() {
-            1 => format!("[{joined}]"),
-            _ => format!("{{ {joined} }}"),
-        };
-        let text = match self.fold.result {
-            PgType::Jsonb => crate::pgtype::json::normalise(&text).map_err(external)?,
-            _ => text,
-        };
-        Ok(ScalarValue::Utf8(Some(text)))
-    }
-
-    fn size(&self) -> usize {
-        size_of::<Self>() + self.parts.iter().map(|part| part.capacity() + 24).sum::<usize>()
     }
 }

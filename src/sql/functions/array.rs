@@ -1,5 +1,6 @@
 //! Arrays: made, joined, cut, looked into, and written as text.
 
+pub(crate) mod assign;
 pub(crate) mod quantified;
 pub(crate) mod reshape;
 pub(crate) mod series;

@@ -118,6 +118,10 @@ pub(crate) fn convert(
         (T::Array(a), T::Array(b)) => elements(array, a, b, style, too_long),
         (T::Int2vector, T::Array(b)) => elements(array, &T::Int2, b, style, too_long),
         (T::Oidvector, T::Array(b)) => elements(array, &T::Oid, b, style, too_long),
+        // What pads a `character(n)` is no part of its text.
+        (T::Bpchar(_), to) if !matches!(to, T::Bpchar(_)) => {
+            from_text(to, &to_text(from, array, style)?, style, too_long)
+        }
         (from, to) if from.is_textual() || matches!(from, T::Char) => {
             from_text(to, array, style, too_long)
         }

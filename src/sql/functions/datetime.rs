@@ -4,6 +4,8 @@ pub(crate) mod make;
 pub(crate) mod operators;
 pub(crate) mod parts;
 
+pub(crate) use operators::divided;
+
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::PgType,
@@ -26,7 +28,7 @@ use std::sync::Arc;
 pub(crate) const DAY: i64 = 86_400_000_000;
 const SECOND: i64 = 1_000_000;
 
-fn out_of_range(what: &str) -> Error {
+pub(crate) fn out_of_range(what: &str) -> Error {
     Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("{what} out of range"))
 }
 

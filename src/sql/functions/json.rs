@@ -1,14 +1,17 @@
-//! json and jsonb, which are kept as text: looked into, built, compared.
+//! json and jsonb, which are kept as text: looked into and compared.
 
+pub(crate) mod build;
 pub(crate) mod edit;
+pub(crate) mod path;
+pub(crate) mod record;
 
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::{PgType, cast::to_text, json::normalise},
+    pgtype::{PgType, json::normalise},
     sql::functions::{call::Arguments, lists::texts_as},
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, StringArray},
+    array::{ArrayRef, AsArray, BooleanArray, Int32Array, ListArray},
     datatypes::Int32Type,
 };
 use serde_json::{Map, Value};
@@ -208,129 +211,6 @@ pub(crate) fn concat(args: &Arguments<'_>) -> Result<ArrayRef> {
             (a, b) => Value::Array(vec![a, b]),
         };
         write(&made, args.result).map(Some)
-    })
-}
-
-/// A column's values as json.
-pub(crate) fn values(array: &ArrayRef, kind: &PgType, args: &Arguments<'_>) -> Result<Vec<Value>> {
-    values_of(array, kind, &args.context.style())
-}
-
-/// A column's values as json, in a style.
-pub(crate) fn values_of(
-    array: &ArrayRef,
-    kind: &PgType,
-    style: &crate::pgtype::style::Style,
-) -> Result<Vec<Value>> {
-    if let PgType::Array(element) = kind {
-        let list: &ListArray = array.as_list::<i32>();
-        let inner = values_of(list.values(), element, style)?;
-        return Ok((0..list.len())
-            .map(|row| {
-                if list.is_null(row) {
-                    return Value::Null;
-                }
-                let bound = |at: usize| usize::try_from(list.value_offsets()[at]).unwrap_or(0);
-                Value::Array(inner[bound(row)..bound(row + 1)].to_vec())
-            })
-            .collect());
-    }
-    let texts = to_text(kind, array, style)?;
-    texts
-        .as_string::<i32>()
-        .iter()
-        .map(|text| {
-            let Some(text) = text else { return Ok(Value::Null) };
-            Ok(match kind {
-                PgType::Json | PgType::Jsonb => read(text)?,
-                PgType::Bool => Value::Bool(text == "true"),
-                PgType::Int2
-                | PgType::Int4
-                | PgType::Int8
-                | PgType::Float4
-                | PgType::Float8
-                | PgType::Numeric(_) => {
-                    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
-                }
-                PgType::Timestamp | PgType::Timestamptz => {
-                    Value::String(text.replacen(' ', "T", 1))
-                }
-                _ => Value::String(text.to_owned()),
-            })
-        })
-        .collect()
-}
-
-/// `to_json(x)`, `to_jsonb(x)`
-pub(crate) fn to_json(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let made = values(&args.arrays[0], &args.kinds[0], args)?;
-    args.texts(|row| write(&made[row], args.result).map(Some))
-}
-
-/// `json_build_object(key, value, …)`
-pub(crate) fn build_object(args: &Arguments<'_>) -> Result<ArrayRef> {
-    if args.arrays.len() % 2 == 1 {
-        return Err(Error::new(
-            SqlState::INVALID_PARAMETER_VALUE,
-            "argument list must have even number of elements",
-        )
-        .hint(
-            "The arguments of json_build_object() must consist of alternating keys and values.",
-        ));
-    }
-    let columns = columns(args)?;
-    let rows = (0..args.rows).map(|row| {
-        let mut map = Map::new();
-        for pair in columns.chunks(2) {
-            let key = match &pair[0][row] {
-                Value::Null => {
-                    return Err(Error::new(
-                        SqlState::NULL_VALUE_NOT_ALLOWED,
-                        "argument 1: key must not be null",
-                    ));
-                }
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            map.insert(key, pair[1][row].clone());
-        }
-        spaced(&Value::Object(map), args.result).map(Some)
-    });
-    Ok(Arc::new(rows.collect::<Result<StringArray>>()?))
-}
-
-/// `json_build_array(…)`
-pub(crate) fn build_array(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let columns = columns(args)?;
-    let rows = (0..args.rows).map(|row| {
-        let list = columns.iter().map(|column| column[row].clone()).collect();
-        spaced(&Value::Array(list), args.result).map(Some)
-    });
-    Ok(Arc::new(rows.collect::<Result<StringArray>>()?))
-}
-
-fn columns(args: &Arguments<'_>) -> Result<Vec<Vec<Value>>> {
-    args.arrays.iter().zip(args.kinds).map(|(array, kind)| values(array, kind, args)).collect()
-}
-
-/// As `json_build_object` and `json_agg` write: with blanks between.
-pub(crate) fn spaced(value: &Value, kind: &PgType) -> Result<String> {
-    if *kind == PgType::Jsonb {
-        return normalise(&value.to_string());
-    }
-    Ok(match value {
-        Value::Object(map) => {
-            let parts: Vec<String> = map
-                .iter()
-                .map(|(key, value)| format!("{} : {value}", Value::String(key.clone())))
-                .collect();
-            format!("{{{}}}", parts.join(", "))
-        }
-        Value::Array(list) => {
-            let parts: Vec<String> = list.iter().map(Value::to_string).collect();
-            format!("[{}]", parts.join(", "))
-        }
-        other => other.to_string(),
     })
 }
 

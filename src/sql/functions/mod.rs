@@ -17,6 +17,7 @@ pub(crate) mod datetime;
 pub(crate) mod dense;
 pub mod distance;
 pub(crate) mod embed;
+mod interval_fold;
 pub(crate) mod json;
 mod leave_types;
 mod list;
@@ -25,6 +26,7 @@ mod numbers;
 pub(crate) mod ordered_set;
 pub mod pg;
 pub mod points;
+pub(crate) mod row;
 pub(crate) mod sparsevec;
 pub(crate) mod text;
 pub(crate) mod to_char;
@@ -103,6 +105,11 @@ impl Signature {
             None if self.variadic => self.parameters.last(),
             None => None,
         }
+    }
+
+    /// Whether its last parameter repeats, so that it takes VARIADIC.
+    pub(crate) fn is_variadic(&self) -> bool {
+        self.variadic
     }
 
     /// How well arguments fit; nothing where they do not.

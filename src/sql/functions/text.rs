@@ -1,5 +1,6 @@
 //! Text: patterns, cutting and padding, quoting, bytes.
 
+pub(crate) mod dialect;
 pub(crate) mod pattern;
 pub(crate) mod regexp;
 

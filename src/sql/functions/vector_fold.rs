@@ -1,6 +1,6 @@
 //! `sum` and `avg` of vectors.
 
-use super::leave_types::leave_types;
+use super::leave_types::{leave_types, refuse_distinct};
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::{
@@ -84,7 +84,11 @@ impl<T: Element> AggregateUDFImpl for VectorFold<T> {
 
     leave_types!();
 
-    fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>, DataFusionError> {
+    fn accumulator(
+        &self,
+        args: AccumulatorArgs<'_>,
+    ) -> Result<Box<dyn Accumulator>, DataFusionError> {
+        refuse_distinct(&args)?;
         Ok(Box::new(VectorSum::<T> {
             averages: self.averages,
             count: 0,

@@ -178,6 +178,8 @@ impl Binder<'_> {
             "#>" => (T::Text.array(), json.clone(), json::path),
             "#>>" => (T::Text.array(), T::Text, json::path_text),
             "#-" if json == T::Jsonb => (T::Text.array(), T::Jsonb, json::edit::delete_path),
+            "@?" if json == T::Jsonb => (T::Jsonpath, T::Bool, json::path::exists_silently),
+            "@@" if json == T::Jsonb => (T::Jsonpath, T::Bool, json::path::matches_silently),
             "?" => (T::Text, T::Bool, json::has_key),
             "?|" => (T::Text.array(), T::Bool, json::has_any_key),
             "?&" => (T::Text.array(), T::Bool, json::has_all_keys),

@@ -56,6 +56,8 @@ pub(crate) fn quantified(
         ("~~*", true) => |args| matching(args, true, true, false),
         ("!~~", false) => |args| matching(args, false, false, true),
         ("!~~", true) => |args| matching(args, true, false, true),
+        ("!~~*", false) => |args| matching(args, false, true, true),
+        ("!~~*", true) => |args| matching(args, true, true, true),
         _ => return None,
     };
     let name = format!("{op} {}", if all { "all" } else { "any" });

@@ -214,29 +214,42 @@ pub(super) fn scaled(
         if divides && factor == 0.0 {
             return Err(division_by_zero());
         }
-        let by = |value: f64| if divides { value / factor } else { value * factor };
-        let months = by(f64::from(span.months));
-        let days = by(f64::from(span.days)) + (months - months.trunc()) * 30.0;
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "an interval times a float is as exact as the float"
-        )]
-        let micros =
-            by(span.nanoseconds as f64 / 1000.0) + (days - days.trunc()) * 86_400_000_000.0;
-        if months.abs() > f64::from(i32::MAX)
-            || days.abs() > f64::from(i32::MAX)
-            || !micros.is_finite()
-            || micros.abs() > 9e15
-        {
-            return Err(out_of_range("interval"));
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "checked just before")]
-        let made = IntervalMonthDayNano::new(
-            months.trunc() as i32,
-            days.trunc() as i32,
-            micros.round() as i64 * 1000,
-        );
-        Ok(made)
+        times_factor(span, factor, divides)
     })?;
     Ok(typed(made, args))
+}
+
+/// An interval by a number: what is left of a month becomes days, what is left of a day becomes time.
+fn times_factor(
+    span: IntervalMonthDayNano,
+    factor: f64,
+    divides: bool,
+) -> Result<IntervalMonthDayNano> {
+    let by = |value: f64| if divides { value / factor } else { value * factor };
+    let months = by(f64::from(span.months));
+    let days = by(f64::from(span.days)) + (months - months.trunc()) * 30.0;
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "an interval times a float is as exact as the float"
+    )]
+    let micros = by(span.nanoseconds as f64 / 1000.0) + (days - days.trunc()) * 86_400_000_000.0;
+    if months.abs() > f64::from(i32::MAX)
+        || days.abs() > f64::from(i32::MAX)
+        || !micros.is_finite()
+        || micros.abs() > 9e15
+    {
+        return Err(out_of_range("interval"));
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "checked just before")]
+    let made = IntervalMonthDayNano::new(
+        months.trunc() as i32,
+        days.trunc() as i32,
+        micros.round() as i64 * 1000,
+    );
+    Ok(made)
+}
+
+/// An interval divided by a number that is not 0.
+pub(crate) fn divided(span: IntervalMonthDayNano, by: f64) -> Result<IntervalMonthDayNano> {
+    times_factor(span, by, true)
 }

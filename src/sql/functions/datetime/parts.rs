@@ -6,10 +6,13 @@ use super::{
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::PgType,
-    sql::functions::{
-        call::Arguments,
-        cast::date_micros,
-        zone::{to_local, to_utc},
+    sql::{
+        error::from_arrow,
+        functions::{
+            call::Arguments,
+            cast::date_micros,
+            zone::{to_local, to_utc},
+        },
     },
 };
 use arrow::{
@@ -316,4 +319,17 @@ pub(super) fn calendar(a: i64, b: i64) -> Result<IntervalMonthDayNano> {
     }
     let sign = if negative { -1 } else { 1 };
     Ok(IntervalMonthDayNano::new(months * sign, days * sign, micros * 1000 * i64::from(sign)))
+}
+
+/// The length of an interval in microseconds: a day has 24 hours, a month 30 days.
+pub(crate) fn length(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let spans = args.arrays[0].as_primitive::<IntervalMonthDayNanoType>();
+    let lengths = spans.iter().map(|span| {
+        span.map(|span| {
+            let days = i128::from(span.months) * 30 + i128::from(span.days);
+            days * i128::from(DAY) + i128::from(span.nanoseconds) / 1000
+        })
+    });
+    let lengths = lengths.collect::<Decimal128Array>().with_precision_and_scale(38, 0);
+    Ok(Arc::new(lengths.map_err(from_arrow)?))
 }

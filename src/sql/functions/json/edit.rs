@@ -6,8 +6,12 @@ use crate::{
     pgtype::PgType,
     sql::functions::call::{Arguments, integers},
 };
-use arrow::array::{ArrayRef, AsArray};
-use serde_json::Value;
+use arrow::{
+    array::{Array, ArrayRef, AsArray, StringArray},
+    datatypes::Int32Type,
+};
+use serde_json::{Map, Value};
+use std::sync::Arc;
 
 fn fault(message: &str) -> Error {
     Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
@@ -169,6 +173,106 @@ fn place(value: &mut Value, path: &[String], at: usize, new: Value, put: Put) ->
         _ => {}
     }
     Ok(())
+}
+
+/// `SET j['key'][2] = value`: the document with a value at a place, which is made where it is not.
+/// The value comes second, the subscripts behind it: texts are keys, numbers are places.
+pub(crate) fn assign(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let rows = (0..args.rows).map(|row| {
+        let mut path = Vec::new();
+        for (array, kind) in args.arrays.iter().zip(args.kinds).skip(2) {
+            if array.is_null(row) {
+                return Err(Error::new(
+                    SqlState::NULL_VALUE_NOT_ALLOWED,
+                    "jsonb subscript in assignment must not be null",
+                ));
+            }
+            path.push(match kind {
+                PgType::Text => Subscript::Key(array.as_string::<i32>().value(row)),
+                _ => Subscript::Place(i64::from(array.as_primitive::<Int32Type>().value(row))),
+            });
+        }
+        let [document, new] = [0, 1].map(|at| match args.arrays[at].is_null(row) {
+            true => Ok(Value::Null),
+            false => read(args.text(at).value(row)),
+        });
+        let mut document = match args.arrays[0].is_null(row) {
+            // NULL is what the first subscript asks for.
+            true => path.first().map_or(Value::Null, Subscript::empty),
+            false => document?,
+        };
+        put_at(&mut document, &path, new?)?;
+        write(&document, args.result).map(Some)
+    });
+    Ok(Arc::new(rows.collect::<Result<StringArray>>()?))
+}
+
+/// A subscript of json.
+#[derive(Clone, Copy)]
+enum Subscript<'s> {
+    Key(&'s str),
+    Place(i64),
+}
+
+impl Subscript<'_> {
+    /// What it can be put into.
+    fn empty(&self) -> Value {
+        match self {
+            Self::Key(_) => Value::Object(Map::new()),
+            Self::Place(_) => Value::Array(Vec::new()),
+        }
+    }
+}
+
+/// How many places an assignment may make.
+const PLACES_MAX: usize = 1 << 24;
+
+fn put_at(value: &mut Value, path: &[Subscript<'_>], new: Value) -> Result<()> {
+    let [first, rest @ ..] = path else {
+        *value = new;
+        return Ok(());
+    };
+    let inner = match value {
+        Value::Object(map) => {
+            let key = match first {
+                Subscript::Key(key) => (*key).to_owned(),
+                Subscript::Place(place) => place.to_string(),
+            };
+            map.entry(key).or_insert(Value::Null)
+        }
+        Value::Array(list) => {
+            let number = match first {
+                Subscript::Key(key) => place_of_key(key, 1)?,
+                Subscript::Place(place) => *place,
+            };
+            let from_end = i64::try_from(list.len()).unwrap_or(0) + number;
+            let place = if number < 0 { from_end } else { number };
+            let place = usize::try_from(place).map_err(|_| {
+                fault("path element at position 1 is out of range")
+                    .detail(format!("The array has {} elements.", list.len()))
+            })?;
+            if place >= PLACES_MAX {
+                return Err(Error::new(
+                    SqlState::PROGRAM_LIMIT_EXCEEDED,
+                    "number of jsonb array elements exceeds the maximum allowed",
+                ));
+            }
+            if list.len() <= place {
+                list.resize(place + 1, Value::Null);
+            }
+            &mut list[place]
+        }
+        _ => {
+            return Err(fault("cannot replace existing key")
+                .detail("The path assumes key is a composite object, but it is a scalar value."));
+        }
+    };
+    if inner.is_null()
+        && let Some(next) = rest.first()
+    {
+        *inner = next.empty();
+    }
+    put_at(inner, rest, new)
 }
 
 /// `json_object(texts)`: keys and values by turns; `json_object(keys, values)`.

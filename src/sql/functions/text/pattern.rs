@@ -1,5 +1,6 @@
 //! Patterns: LIKE, SIMILAR TO, regular expressions.
 
+use super::dialect::translated;
 use crate::{
     error::{Error, Result, SqlState},
     sql::functions::{call::Arguments, lists::texts_as},
@@ -138,9 +139,9 @@ impl Patterns {
                 options.push('s');
             }
             let text = if options.is_empty() {
-                pattern.to_owned()
+                translated(pattern).into_owned()
             } else {
-                format!("(?{options}){pattern}")
+                format!("(?{options}){}", translated(pattern))
             };
             let regex = Regex::new(&text).map_err(|error| {
                 Error::new(
