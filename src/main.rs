@@ -37,18 +37,12 @@ fn show(config: &Config) -> Result<()> {
     })
 }
 
-/// After so many tasks a thread looks who has sent something.
-const EVENT_INTERVAL: u32 = 4;
-
 fn serve(config: Config, again: impl Fn() -> Result<Request>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("nearlake-io")
         // Statements are parsed and bound here, which recurses over them.
         .thread_stack_size(16 << 20)
-        // Answers that come all at once, as those of a run of texts do, are no reason to let a request
-        // wait until the last of them is sent.
-        .event_interval(EVENT_INTERVAL)
         .build()
         .map_err(|error| Error::internal("cannot start threads").source(error))?;
     let otlp = config.otlp();
