@@ -1,6 +1,5 @@
 //! The setting `DateStyle`: how dates are written, and in which order `1/2/2024` is read.
 
-use super::style::DateOrder;
 use std::fmt;
 
 /// How dates and timestamps are written.
@@ -15,6 +14,28 @@ pub enum DateForm {
     Postgres,
     /// `05.03.2024 10:00:00 UTC`
     German,
+}
+
+/// The order in which `1/2/2024` names day and month.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DateOrder {
+    /// Month, day, year.
+    #[default]
+    Mdy,
+    /// Day, month, year.
+    Dmy,
+    /// Year, month, day.
+    Ymd,
+}
+
+impl fmt::Display for DateOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mdy => "MDY",
+            Self::Dmy => "DMY",
+            Self::Ymd => "YMD",
+        })
+    }
 }
 
 /// Both halves of the setting.

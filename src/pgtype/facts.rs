@@ -7,9 +7,10 @@
 
 use super::{
     PgType,
+    datestyle::DateOrder,
     input::ColumnBuilder,
     output::Encoder,
-    style::{DateOrder, IntervalStyle, Style},
+    style::{IntervalStyle, Style},
 };
 use crate::error::Result;
 use std::{collections::HashMap, fmt::Write as _};

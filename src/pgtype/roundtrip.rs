@@ -4,10 +4,11 @@ use super::{
     PgType, RegKind,
     bit::Bits,
     cast,
+    datestyle::DateOrder,
     input::ColumnBuilder,
     output::Encoder,
     string::TooLong,
-    style::{DateOrder, IntervalStyle, Names, Style},
+    style::{IntervalStyle, Names, Style},
     text_of_bytes,
 };
 use arrow::{

@@ -1,6 +1,9 @@
 //! What the settings of a session decide about how values look.
 
-use super::{RegKind, datestyle::DateForm};
+use super::{
+    RegKind,
+    datestyle::{DateForm, DateOrder},
+};
 use chrono_tz::Tz;
 use std::{fmt, sync::Arc};
 
@@ -46,28 +49,6 @@ pub trait Names: fmt::Debug + Send + Sync {
     fn name(&self, kind: RegKind, oid: u32) -> Option<String>;
     /// The oid of a name; `None` where there is none such.
     fn oid(&self, kind: RegKind, name: &str) -> Option<u32>;
-}
-
-/// The order in which `1/2/2024` names day and month.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DateOrder {
-    /// Month, day, year.
-    #[default]
-    Mdy,
-    /// Day, month, year.
-    Dmy,
-    /// Year, month, day.
-    Ymd,
-}
-
-impl fmt::Display for DateOrder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Mdy => "MDY",
-            Self::Dmy => "DMY",
-            Self::Ymd => "YMD",
-        })
-    }
 }
 
 /// How intervals are written: the setting `IntervalStyle`.

@@ -17,7 +17,10 @@
 //! Where a subquery asks for the nearest rows of a table it becomes a search for each outer row
 //! instead (`apply/nearest.rs`).
 
+pub(super) mod applies;
 mod nearest;
+
+pub(crate) use applies::outer_columns;
 
 use crate::{
     error::{Error, Result},
@@ -28,6 +31,7 @@ use crate::{
         nearest_join::NearestJoin,
     },
 };
+use applies::{Applies, Apply};
 use arrow::datatypes::{Field, Schema};
 use datafusion::{
     catalog::cte_worktable::CteWorkTable,
@@ -45,29 +49,6 @@ use datafusion::{
     },
 };
 use std::{collections::HashMap, sync::Arc};
-
-/// A subquery of one row and one column that is to be joined to the rows around it.
-#[derive(Debug, Clone)]
-pub(crate) struct Apply {
-    plan: LogicalPlan,
-    /// The column of the rows around that holds its value.
-    pub(crate) column: String,
-}
-
-impl Apply {
-    /// The columns that the subquery takes from around it.
-    pub(crate) fn outer(&self) -> Vec<Expr> {
-        outer_columns(&self.plan).into_iter().map(Expr::Column).collect()
-    }
-}
-
-/// Subqueries of the expressions over one plan.
-#[derive(Debug, Default)]
-pub(crate) struct Applies {
-    /// How many scopes there are where they may be collected.
-    level: usize,
-    all: Vec<Apply>,
-}
 
 impl Binder<'_> {
     /// Binds expressions over a plan; the plan with the values of their subqueries beside.
@@ -155,17 +136,6 @@ impl Binder<'_> {
             .collect();
         build(LogicalPlanBuilder::from(left).join_on(right, kind, on))
     }
-}
-
-/// The columns that a plan takes from around it.
-pub(crate) fn outer_columns(plan: &LogicalPlan) -> Vec<Column> {
-    plan.all_out_ref_exprs()
-        .into_iter()
-        .filter_map(|expr| match expr {
-            Expr::OuterReferenceColumn(_, column) => Some(column),
-            _ => None,
-        })
-        .collect()
 }
 
 /// Whether DataFusion takes a plan's correlation in EXISTS and IN: in its filters alone.

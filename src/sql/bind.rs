@@ -364,7 +364,7 @@ impl Binder<'_> {
 
     fn copy_table(&mut self, name: &super::utility::Name, columns: &[String]) -> Result<Query> {
         let table = self.table(name)?;
-        let mention = self.mention(table.id, Privileges::SELECT);
+        let mention = self.needs.mention(table.id, Privileges::SELECT);
         let qualifier = self.qualifier(&table.name);
         let rows = self.scan(&table, super::Hidden::None, &qualifier)?;
         let generated = table.columns.iter().any(|column| column.generated.is_some());

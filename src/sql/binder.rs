@@ -60,7 +60,7 @@ pub(crate) struct Binder<'a> {
     pub(crate) sets: Vec<SetColumn>,
     pub(crate) windows: HashMap<String, ast::WindowSpec>,
     /// Correlated subqueries, for the rows around them.
-    pub(crate) applies: Vec<super::apply::Applies>,
+    pub(crate) applies: Vec<super::apply::applies::Applies>,
     /// What the statement wants of which relations.
     pub(crate) needs: Gathered,
     qualifiers: HashSet<String>,

@@ -13,7 +13,7 @@ use crate::{
     pgtype::PgType,
     sql::{
         binder::{Binder, SetColumn},
-        coerce::{Reason, bare, numeric},
+        coerce::{Reason, numeric},
         error::from_datafusion,
         expression::row::field_of,
         functions::{
@@ -24,7 +24,7 @@ use crate::{
         },
         operators::not_unique,
         tokens::variadic_array,
-        typed::Typed,
+        typed::{Typed, bare},
     },
 };
 use arrow::datatypes::{DataType, FieldRef};

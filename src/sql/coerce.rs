@@ -11,7 +11,7 @@ use crate::{
             call::{Call, call},
             cast,
         },
-        typed::Typed,
+        typed::{Typed, bare},
     },
 };
 use arrow::datatypes::{DataType, Field};
@@ -57,22 +57,6 @@ pub(crate) fn numeric(scale: i8) -> PgType {
 /// Whether two types are the same but for their modifiers.
 pub(crate) fn same(a: &PgType, b: &PgType) -> bool {
     a.oid() == b.oid()
-}
-
-/// The type without its modifier; a numeric keeps its scale.
-pub(crate) fn bare(kind: &PgType) -> PgType {
-    match kind {
-        PgType::Varchar(_) => PgType::Varchar(None),
-        PgType::Bpchar(_) => PgType::Bpchar(None),
-        PgType::Vector(_) => PgType::Vector(None),
-        PgType::Halfvec(_) => PgType::Halfvec(None),
-        PgType::Sparsevec(_) => PgType::Sparsevec(None),
-        PgType::Bit(_) => PgType::Bit(None),
-        PgType::Varbit(_) => PgType::Varbit(None),
-        PgType::Numeric(_) => PgType::Numeric(None),
-        PgType::Array(element) => bare(element).array(),
-        other => other.clone(),
-    }
 }
 
 fn rank(kind: &PgType) -> Option<u8> {

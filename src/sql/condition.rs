@@ -8,10 +8,11 @@ use crate::{
     sql::{
         Context, Relations,
         binder::{Binder, Place},
-        coerce::{Reason, bare},
+        coerce::Reason,
         dml::{has_subquery, row_scope},
         generated::is_immutable,
         parse::parse_expression,
+        typed::bare,
     },
 };
 use datafusion::common::Column;

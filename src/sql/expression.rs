@@ -12,11 +12,11 @@ use crate::{
     pgtype::PgType,
     sql::{
         binder::{Binder, Place},
-        coerce::{Reason, bare},
+        coerce::Reason,
         collation::check_collation,
         functions::{call::call, text},
         tokens::{fold, pg_type},
-        typed::Typed,
+        typed::{Typed, bare},
     },
 };
 use datafusion::{

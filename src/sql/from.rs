@@ -163,19 +163,19 @@ impl Binder<'_> {
                 let qualifier = self.qualifier(&visible);
                 let rows = self.scan(&table, Hidden::None, &qualifier)?;
                 let offered = offered(rows, alias, &visible, schema, table.id)?;
-                let mention = self.mention(table.id, Privileges::SELECT);
+                let mention = self.needs.mention(table.id, Privileges::SELECT);
                 self.needs.offer(mention, &offered.1, table.columns.iter().map(|c| c.id));
                 Ok(offered)
             }
             Named::Relation(Relation::View(view)) => {
-                let mention = self.mention(view.id, Privileges::SELECT);
+                let mention = self.needs.mention(view.id, Privileges::SELECT);
                 let rows = self.view(&view)?;
                 let offered = self.aliased(rows, alias, &view.name)?;
                 self.needs.offer(mention, &offered.1, (1..).map(ColumnId));
                 Ok(offered)
             }
             Named::Relation(Relation::Sequence(sequence)) => {
-                self.mention(sequence.id, Privileges::SELECT);
+                self.needs.mention(sequence.id, Privileges::SELECT);
                 let value = sequence.last.unwrap_or(sequence.start);
                 let columns = [
                     ("last_value", ScalarValue::Int64(Some(value)), PgType::Int8),
@@ -199,7 +199,7 @@ impl Binder<'_> {
                 self.aliased(rows, alias, &sequence.name)
             }
             Named::System(relation) => {
-                self.mention(relation.oid, Privileges::SELECT);
+                self.needs.mention(relation.oid, Privileges::SELECT);
                 let visible =
                     alias.map_or_else(|| relation.name.to_owned(), |alias| fold(&alias.name));
                 let qualifier = self.qualifier(&visible);

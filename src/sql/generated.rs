@@ -13,11 +13,11 @@ use crate::{
         Context, Relations,
         binder::{Binder, Place, build},
         calls::model::is_call_of_model,
-        coerce::{Reason, bare},
+        coerce::Reason,
         dml::{exact, has_subquery, row_scope},
         error::from_datafusion,
         parse::parse_expression,
-        typed::Typed,
+        typed::{Typed, bare},
     },
 };
 use datafusion::{

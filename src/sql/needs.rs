@@ -15,7 +15,7 @@ use crate::{
     },
     error::{Error, Result},
     ids::{ColumnId, Oid},
-    sql::{binder::Binder, typed::ScopeColumn},
+    sql::typed::ScopeColumn,
 };
 use datafusion::{
     common::{
@@ -131,17 +131,15 @@ impl Need {
     }
 }
 
-impl Binder<'_> {
+impl Gathered {
     /// The statement mentions a relation.
     pub(crate) fn mention(&mut self, relation: Oid, privileges: Privileges) -> Mention {
-        let (role, none) = (self.needs.role, BTreeSet::new);
+        let (role, none) = (self.role, BTreeSet::new);
         let (selected, inserted, updated) = (none(), none(), none());
-        self.needs.all.push(Need { relation, role, privileges, selected, inserted, updated });
-        Mention(self.needs.all.len() - 1)
+        self.all.push(Need { relation, role, privileges, selected, inserted, updated });
+        Mention(self.all.len() - 1)
     }
-}
 
-impl Gathered {
     /// All that was gathered.
     pub(crate) fn all(self) -> Needs {
         Needs(self.all)

@@ -9,7 +9,7 @@ use crate::{
     pgtype::{PgType, RegKind},
     sql::{
         binder::Binder,
-        coerce::{Reason, bare, castable, numeric, scale},
+        coerce::{Reason, castable, numeric, scale},
         expression::{binary, boolean, operator_name},
         functions::{
             array,
@@ -18,7 +18,7 @@ use crate::{
             text::dialect::for_operator,
             vector_functions,
         },
-        typed::Typed,
+        typed::{Typed, bare},
     },
     vector::Metric,
 };

@@ -5,9 +5,8 @@ use crate::{
     pgtype::PgType,
     sql::{
         binder::{Binder, build},
-        coerce::bare,
         functions::call::call,
-        typed::{Rows, RowsColumn, Typed, unique},
+        typed::{Rows, RowsColumn, Typed, bare, unique},
     },
 };
 use datafusion::{

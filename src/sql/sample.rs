@@ -80,7 +80,7 @@ impl Binder<'_> {
         let qualifier = self.qualifier(&visible);
         let rows = self.scan(table, Hidden::RowId, &qualifier)?;
         let (plan, mut columns) = offered(rows, alias, &visible, schema, table.id)?;
-        let mention = self.mention(table.id, Privileges::SELECT);
+        let mention = self.needs.mention(table.id, Privileges::SELECT);
         self.needs.offer(mention, &columns, table.columns.iter().map(|column| column.id));
         let row = columns
             .pop()

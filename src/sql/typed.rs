@@ -10,6 +10,22 @@ use datafusion::{
 };
 use std::sync::Arc;
 
+/// The type without its modifier; a numeric keeps its scale.
+pub(crate) fn bare(kind: &PgType) -> PgType {
+    match kind {
+        PgType::Varchar(_) => PgType::Varchar(None),
+        PgType::Bpchar(_) => PgType::Bpchar(None),
+        PgType::Vector(_) => PgType::Vector(None),
+        PgType::Halfvec(_) => PgType::Halfvec(None),
+        PgType::Sparsevec(_) => PgType::Sparsevec(None),
+        PgType::Bit(_) => PgType::Bit(None),
+        PgType::Varbit(_) => PgType::Varbit(None),
+        PgType::Numeric(_) => PgType::Numeric(None),
+        PgType::Array(element) => bare(element).array(),
+        other => other.clone(),
+    }
+}
+
 /// An expression and its type. [`PgType::Unknown`] is the type of a string without one, of NULL,
 /// and of a parameter before something tells.
 #[derive(Debug, Clone)]

@@ -5,9 +5,9 @@ use super::{
     zone,
 };
 use crate::pgtype::{
-    datestyle::DateForm,
+    datestyle::{DateForm, DateOrder},
     integer::write_padded,
-    style::{DateOrder, Style},
+    style::Style,
 };
 use chrono_tz::Tz;
 

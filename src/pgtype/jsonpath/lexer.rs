@@ -1,8 +1,20 @@
 //! A path's text into tokens.
 
-use super::{Compare, parser::syntax_error};
-use crate::error::Result;
+use super::Compare;
+use crate::error::{Error, Result, SqlState};
 use std::{fmt, iter::Peekable, str::Chars};
+
+/// 42601, at a token or at the end; 22P02 for no path at all.
+pub(super) fn syntax_error(text: &str, near: Option<&str>) -> Error {
+    if text.trim().is_empty() {
+        return Error::new(
+            SqlState::INVALID_TEXT_REPRESENTATION,
+            format!("invalid input syntax for type jsonpath: \"{text}\""),
+        );
+    }
+    let place = near.map_or("end".to_owned(), |near| format!("or near \"{near}\""));
+    Error::new(SqlState::SYNTAX_ERROR, format!("syntax error at {place} of jsonpath input"))
+}
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {

@@ -2,24 +2,12 @@
 
 use super::{
     Argument, Arithmetic, Compare, Expr, Method, Path, Sign, Step,
-    lexer::{Token, tokens},
+    lexer::{Token, syntax_error, tokens},
 };
 use crate::error::{Error, Result, SqlState};
 
 /// How deep a path may nest.
 const DEPTH_MAX: usize = 128;
-
-/// 42601, at a token or at the end; 22P02 for no path at all.
-pub(super) fn syntax_error(text: &str, near: Option<&str>) -> Error {
-    if text.trim().is_empty() {
-        return Error::new(
-            SqlState::INVALID_TEXT_REPRESENTATION,
-            format!("invalid input syntax for type jsonpath: \"{text}\""),
-        );
-    }
-    let place = near.map_or("end".to_owned(), |near| format!("or near \"{near}\""));
-    Error::new(SqlState::SYNTAX_ERROR, format!("syntax error at {place} of jsonpath input"))
-}
 
 pub(super) fn parse(text: &str) -> Result<Path> {
     let tokens = tokens(text)?;

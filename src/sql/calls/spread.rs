@@ -5,10 +5,10 @@ use crate::{
     pgtype::PgType,
     sql::{
         binder::Binder,
-        coerce::{Reason, bare},
+        coerce::Reason,
         error::from_datafusion,
         functions,
-        typed::Typed,
+        typed::{Typed, bare},
     },
 };
 use arrow::array::Array;

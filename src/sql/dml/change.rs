@@ -247,7 +247,7 @@ impl Binder<'_> {
             ) => from,
             None => &[],
         };
-        let mention = self.mention(table.id, Privileges::UPDATE);
+        let mention = self.needs.mention(table.id, Privileges::UPDATE);
         let (plan, row) = self.target_with((&table, mention), alias.as_ref(), from)?;
         let along = self.along(update.returning.is_some());
         let made = self.changed_row(
@@ -283,7 +283,7 @@ impl Binder<'_> {
         let (table, alias) = self.target(one)?;
         let visible = alias.as_ref().map_or_else(|| table.name.clone(), |alias| fold(&alias.name));
         let using: &[ast::TableWithJoins] = delete.using.as_deref().unwrap_or(&[]);
-        let mention = self.mention(table.id, Privileges::DELETE);
+        let mention = self.needs.mention(table.id, Privileges::DELETE);
         let (mut plan, row) = self.target_with((&table, mention), alias.as_ref(), using)?;
         if let Some(condition) = &delete.selection {
             let filtered = self.with_subqueries(plan, |binder| {
@@ -352,7 +352,7 @@ impl Binder<'_> {
         query: &ast::Query,
         limited: bool,
     ) -> Result<LogicalPlan> {
-        let mention = self.mention(table.id, Privileges::UPDATE);
+        let mention = self.needs.mention(table.id, Privileges::UPDATE);
         let (plan, row) = self.target_with((table, mention), alias, &[])?;
         let made = self.locked_plan(plan, row, select, query, limited);
         self.scopes.pop();

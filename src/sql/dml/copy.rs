@@ -40,7 +40,7 @@ impl Binder<'_> {
                 .map(|name| table.expect_column(name).map(|c| c.id))
                 .collect::<Result<_>>()?
         };
-        let mention = self.mention(table.id, Privileges::INSERT);
+        let mention = self.needs.mention(table.id, Privileges::INSERT);
         self.needs.insert(mention, ids.iter().copied());
         let sent = ids.iter().map(|id| column_of(&table, *id)).collect::<Result<Vec<_>>>()?;
         sent.iter().try_for_each(|column| refuse_copy(column))?;

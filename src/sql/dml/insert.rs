@@ -40,7 +40,7 @@ impl Binder<'_> {
         }
         let table = self.table(&self.object_name(name)?)?;
         let targets = self.targets(&table, &insert.columns)?;
-        let mention = self.mention(table.id, Privileges::INSERT);
+        let mention = self.needs.mention(table.id, Privileges::INSERT);
         let place = insert.insert_token.0.span.start;
         self.overriding = self.source.and_then(|source| source.overriding(place));
         let source = match &insert.source {

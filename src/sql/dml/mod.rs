@@ -14,11 +14,11 @@ use crate::{
     sql::{
         Slot,
         binder::{Binder, Place, build},
-        coerce::{Reason, bare},
+        coerce::Reason,
         functions::call::{Arguments, Call, call},
         parse::parse_expression,
         tokens::Overriding,
-        typed::{Hiding, ScopeColumn, Typed},
+        typed::{Hiding, ScopeColumn, Typed, bare},
     },
 };
 use arrow::{

@@ -7,9 +7,9 @@ use crate::{
     pgtype::PgType,
     sql::{
         binder::Binder,
-        coerce::{Reason, bare},
+        coerce::Reason,
         functions::{array, call::call, json},
-        typed::Typed,
+        typed::{Typed, bare},
     },
 };
 use datafusion::{

@@ -445,7 +445,7 @@ pub(crate) fn unistr(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 /// `pg_typeof(any)`
 pub(crate) fn type_of(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let oid = super::super::coerce::bare(&args.kinds[0]).oid();
+    let oid = crate::sql::typed::bare(&args.kinds[0]).oid();
     Ok(Arc::new(arrow::array::UInt32Array::from(vec![oid; args.rows])))
 }
 

@@ -6,14 +6,14 @@ use crate::{
     pgtype::PgType,
     sql::{
         binder::Binder,
-        coerce::{Reason, bare, castable, numeric, scale},
+        coerce::{Reason, castable, numeric, scale},
         expression::binary,
         functions::{
             arithmetic, bit,
             call::{Call, call},
             datetime, json, vector_functions,
         },
-        typed::Typed,
+        typed::{Typed, bare},
     },
 };
 use datafusion::{

@@ -2,12 +2,12 @@
 
 use super::{Decoder, named};
 use crate::pgtype::{
+    datestyle::DateOrder,
     datetime::{
         clock::{Clock, clock},
         fault::Fault,
         tokens::{Word, leading, leading_i32, micros, word},
     },
-    style::DateOrder,
 };
 
 impl Decoder<'_> {
