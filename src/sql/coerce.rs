@@ -11,7 +11,7 @@ use crate::{
             call::{Call, call},
             cast,
         },
-        typed::{Typed, bare},
+        typed::{Typed, bare, unmodified},
     },
 };
 use arrow::datatypes::{DataType, Field};
@@ -111,11 +111,14 @@ pub(crate) fn castable(from: &PgType, to: &PgType) -> Option<Reason> {
         (T::Int2 | T::Int4 | T::Int8, T::Oid | T::Reg(_)) => Implicit,
         (T::Oid | T::Reg(_), T::Int4 | T::Int8) => Assignment,
         (T::Oid, T::Reg(_)) | (T::Reg(_), T::Oid) => Implicit,
-        (T::Date, T::Timestamp | T::Timestamptz) | (T::Timestamp, T::Timestamptz) => Implicit,
-        (T::Timestamp | T::Timestamptz, T::Date | T::Time) => Assignment,
-        (T::Timestamptz, T::Timestamp) => Assignment,
-        (T::Time, T::Interval) => Implicit,
-        (T::Interval, T::Time) => Assignment,
+        (T::Date, T::Timestamp(_) | T::Timestamptz(_)) | (T::Timestamp(_), T::Timestamptz(_)) => {
+            Implicit
+        }
+        (T::Timestamp(_) | T::Timestamptz(_), T::Date | T::Time(_)) => Assignment,
+        (T::Timestamptz(_), T::Timestamp(_) | T::Timetz(_)) => Assignment,
+        (T::Time(_), T::Interval(_) | T::Timetz(_)) => Implicit,
+        (T::Timetz(_), T::Time(_)) => Assignment,
+        (T::Interval(_), T::Time(_)) => Assignment,
         (T::Json, T::Jsonb) | (T::Jsonb, T::Json) => Assignment,
         (T::Jsonb, T::Bool) => Explicit,
         (T::Jsonb, number) if rank(number).is_some() => Explicit,
@@ -188,6 +191,14 @@ impl Binder<'_> {
         if let (Expr::Literal(value, _), true) = (&expr, is_native(&kind, &to))
             && let Ok(value) = value.cast_to(&to.arrow())
         {
+            return done(Expr::Literal(value, None), to);
+        }
+        // Conditions that compare with a constant are looked into before they run.
+        if let Expr::Literal(value, _) = &expr
+            && matches!(to.category(), 'D' | 'T')
+            && cast::volatility(&kind, &to) == Volatility::Immutable
+        {
+            let value = self.converted(value, &kind, &to).map_err(|error| at(error, position))?;
             return done(Expr::Literal(value, None), to);
         }
         let expr = if kind.arrow() == to.arrow() && is_relabel(&kind, &to) {
@@ -266,6 +277,13 @@ impl Binder<'_> {
             .map_err(crate::sql::error::from_datafusion)
     }
 
+    /// A constant as another type.
+    fn converted(&self, value: &ScalarValue, from: &PgType, to: &PgType) -> Result<ScalarValue> {
+        let array = value.to_array().map_err(crate::sql::error::from_datafusion)?;
+        let made = cast::convert(&array, from, to, &self.context.style(), TooLong::Cut)?;
+        ScalarValue::try_from_array(&made, 0).map_err(crate::sql::error::from_datafusion)
+    }
+
     /// A parameter in a place that wants a type.
     fn parameter(
         &mut self,
@@ -336,7 +354,11 @@ impl Binder<'_> {
                 },
             });
         }
-        Ok(common.unwrap_or(PgType::Text))
+        // A literal without a type has no modifier either.
+        Ok(match common {
+            Some(kind) if all.iter().any(Typed::is_unknown) => unmodified(&kind),
+            known => known.unwrap_or(PgType::Text),
+        })
     }
 }
 
@@ -404,7 +426,6 @@ fn is_native(from: &PgType, to: &PgType) -> bool {
             };
             scale(to) >= scale(from) && whole(to) >= whole(from)
         }
-        (T::Date, T::Timestamp) => true,
         _ => false,
     }
 }

@@ -125,8 +125,25 @@ impl<'a> Decoder<'a> {
         Ok(Moment::At(decoder.fields))
     }
 
-    /// Reads a time of day; a date with it is checked and dropped.
+    /// Reads a time of day; a date with it is checked and dropped, as is a zone.
     pub(super) fn read_time(text: &str, style: &'a Style) -> Result<Fields, Fault> {
+        Self::time_of_day(text, style).map(|decoder| decoder.fields)
+    }
+
+    /// Reads a time of day with its offset: the session's of the date with it, or of today, where
+    /// there is no zone.
+    pub(super) fn read_time_with_zone(text: &str, style: &'a Style) -> Result<Fields, Fault> {
+        let mut decoder = Self::time_of_day(text, style)?;
+        let dated = decoder.named & named::DATE == named::DATE;
+        if !dated && !matches!(decoder.zone, Some(Zone::Fixed(_))) {
+            let today = decoder.local_now()?.div_euclid(DAY);
+            decoder.fields.set_day(today);
+        }
+        decoder.resolve_zone()?;
+        Ok(decoder.fields)
+    }
+
+    fn time_of_day(text: &str, style: &'a Style) -> Result<Self, Fault> {
         let mut decoder = Self::new(style, Wanted::Time);
         decoder.run(&split(text)?)?;
         decoder.check_date()?;
@@ -146,7 +163,7 @@ impl<'a> Decoder<'a> {
                 return Err(Fault::Format);
             }
         }
-        Ok(decoder.fields)
+        Ok(decoder)
     }
 
     fn new(style: &'a Style, wanted: Wanted) -> Self {
