@@ -3,7 +3,7 @@
 
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::{PgType, RegKind, input::ColumnBuilder, string::TooLong},
+    pgtype::{PgType, RegKind, input::ColumnBuilder, string::TooLong, style::Style},
     sql::{
         binder::Binder,
         error::at,
@@ -228,7 +228,15 @@ impl Binder<'_> {
                 done(Expr::Literal(null, None), to.clone())
             }
             Expr::Literal(ScalarValue::Utf8(Some(text)), _) if *to != PgType::Unknown => {
-                let value = self.literal(&text, to, reason).map_err(|error| {
+                let literal = self.literal(&text, to, reason);
+                // `now` and `today`: what they mean is known when the plan runs.
+                if to.category() == 'D'
+                    && literal.as_ref().is_err_and(|e| e.state() == SqlState::FEATURE_NOT_SUPPORTED)
+                {
+                    let text = Expr::Literal(ScalarValue::Utf8(Some(text)), None);
+                    return done(self.cast_when_run(text, PgType::Text, to), to.clone());
+                }
+                let value = literal.map_err(|error| {
                     // What reads, but not as the modifier wants, is no fault of the text.
                     let reads = *to != bare(to) && self.literal(&text, &bare(to), reason).is_ok();
                     if reads { error } else { at(error, position) }
@@ -238,18 +246,16 @@ impl Binder<'_> {
             Expr::Placeholder(Placeholder { id, .. }) => self.parameter(&id, to, position, reason),
             expr if *to == PgType::Unknown || to.is_textual() => done(expr, to.clone()),
             // A column of untyped literals, such as those of a subquery.
-            expr => {
-                let function = Call::udf(
-                    "cast",
-                    vec![kind],
-                    to.clone(),
-                    Volatility::Stable,
-                    cast::explicit,
-                    self.context,
-                );
-                done(call(function, vec![expr]), to.clone())
-            }
+            expr => done(self.cast_when_run(expr, kind, to), to.clone()),
         }
+    }
+
+    /// A cast that depends on the session, or on the time.
+    fn cast_when_run(&self, expr: Expr, from: PgType, to: &PgType) -> Expr {
+        let (kinds, volatility) = (vec![from], Volatility::Stable);
+        let function =
+            Call::udf("cast", kinds, to.clone(), volatility, cast::explicit, self.context);
+        call(function, vec![expr])
     }
 
     /// The value that a text means in a type.
@@ -271,7 +277,9 @@ impl Binder<'_> {
                 .map_err(crate::sql::error::from_datafusion);
         }
         let too_long = if reason == Reason::Explicit { TooLong::Cut } else { TooLong::Refuse };
-        let mut builder = ColumnBuilder::new(to, &self.context.style()).too_long(too_long);
+        // A plan holds no time of day.
+        let style = Style { now: None, ..self.context.style() };
+        let mut builder = ColumnBuilder::new(to, &style).too_long(too_long);
         builder.push_text(text)?;
         ScalarValue::try_from_array(&builder.finish(), 0)
             .map_err(crate::sql::error::from_datafusion)

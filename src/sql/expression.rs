@@ -185,7 +185,11 @@ impl Binder<'_> {
                 self.call_named("timezone", vec![zone, stamp], span)
             }
             A::Extract { field, expr, .. } => {
-                let field = text_literal(&field.to_string().to_lowercase());
+                let field = match field {
+                    // As a string or a quoted name.
+                    ast::DateTimeField::Custom(name) => text_literal(&name.value),
+                    field => text_literal(&field.to_string()),
+                };
                 let from = self.expr(expr)?;
                 self.call_named("extract", vec![field, from], span)
             }

@@ -213,6 +213,13 @@ pub fn offset_at(zone: Tz, seconds: i64) -> i32 {
     zone.offset_from_utc_datetime(&instant(seconds)).fix().local_minus_utc()
 }
 
+/// How far east of UTC a zone is the whole year.
+pub(super) fn offset_of_year(zone: Tz) -> Option<i32> {
+    // One day in winter and one in summer show both.
+    let [winter, summer] = [1_704_067_200, 1_719_792_000].map(|seconds| offset_at(zone, seconds));
+    (winter == summer).then_some(winter)
+}
+
 /// How far east of UTC a zone is when its clocks show a local time. Where clocks went forward
 /// the offset before counts, where they went back the one after.
 pub(super) fn offset_at_local(zone: Tz, local_seconds: i64) -> i32 {

@@ -131,6 +131,9 @@ pub(crate) fn convert(
         (T::Bpchar(_), to) if !matches!(to, T::Bpchar(_)) => {
             from_text(to, &to_text(from, array, style)?, style, too_long)
         }
+        (T::Text | T::Varchar(_) | T::Name, T::Interval(Some(_))) => {
+            times::intervals(array, to, style)
+        }
         (from, to) if from.is_textual() || matches!(from, T::Char) => {
             from_text(to, array, style, too_long)
         }

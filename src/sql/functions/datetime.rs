@@ -161,21 +161,25 @@ fn to_micros(date: NaiveDate) -> i64 {
     i64::from(date.num_days_from_ce() - 719_163) * DAY
 }
 
+/// The day of a year, which is before Christ below 0, a month and a day.
+fn day_of(year: i32, month: i32, day: i32) -> Result<NaiveDate> {
+    u32::try_from(month)
+        .ok()
+        .zip(u32::try_from(day).ok())
+        .filter(|_| year != 0)
+        .and_then(|(m, d)| NaiveDate::from_ymd_opt(if year < 0 { year + 1 } else { year }, m, d))
+        .ok_or_else(|| {
+            let message = format!("date field value out of range: {year}-{month:02}-{day:02}");
+            Error::new(SqlState::DATETIME_FIELD_OVERFLOW, message)
+        })
+}
+
 /// `make_date(year, month, day)`
 pub(crate) fn make_date(args: &Arguments<'_>) -> Result<ArrayRef> {
     let column = |at: usize| args.arrays[at].as_primitive::<Int32Type>();
     let made = rows::<Date32Type>(args, |row| {
-        let (year, month, day) = (column(0).value(row), column(1).value(row), column(2).value(row));
-        let date = u32::try_from(month)
-            .ok()
-            .zip(u32::try_from(day).ok())
-            .and_then(|(m, d)| NaiveDate::from_ymd_opt(year, m, d));
-        date.map(|date| micros_date(to_micros(date))).ok_or_else(|| {
-            Error::new(
-                SqlState::DATETIME_FIELD_OVERFLOW,
-                format!("date field value out of range: {year}-{month:02}-{day:02}"),
-            )
-        })
+        let date = day_of(column(0).value(row), column(1).value(row), column(2).value(row))?;
+        Ok(micros_date(to_micros(date)))
     })?;
     Ok(typed(made, args))
 }

@@ -2,7 +2,10 @@
 
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::{PgType, datetime::timetz::Timetz, interval::is_infinite, precision, style::Style},
+    pgtype::{
+        PgType, cast::from_text, datetime::timetz::Timetz, interval::is_infinite, precision,
+        string::TooLong, style::Style,
+    },
     sql::{coerce::same, functions::zone},
 };
 use arrow::{
@@ -105,6 +108,12 @@ fn changed(array: &ArrayRef, from: &PgType, to: &PgType, style: &Style) -> Resul
         }
         _ => super::arrow(array, to)?,
     })
+}
+
+/// Texts as intervals: what a number without a unit counts, a type says of literals alone.
+pub(super) fn intervals(texts: &ArrayRef, to: &PgType, style: &Style) -> Result<ArrayRef> {
+    let spans = from_text(&PgType::Interval(None), texts, style, TooLong::Refuse)?;
+    adjusted(spans, to)
 }
 
 /// With as much of each as the modifier of the type keeps.

@@ -1,7 +1,8 @@
 //! Times made of their parts, put into bins, moved by an interval, and periods that overlap.
 
 use super::{
-    DAY, SECOND, moved, out_of_range, rows, spans, stamps, timetz::zoned, to_micros, typed, zones,
+    DAY, SECOND, day_of, moved, out_of_range, rows, spans, stamps, timetz::zoned, to_micros, typed,
+    zones,
 };
 use crate::{
     error::{Error, Result, SqlState},
@@ -15,7 +16,6 @@ use arrow::{
         Time64MicrosecondType, TimestampMicrosecondType,
     },
 };
-use chrono::NaiveDate;
 use std::sync::Arc;
 
 fn integer(args: &Arguments<'_>, at: usize, row: usize) -> i32 {
@@ -56,13 +56,7 @@ pub(crate) fn time(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 /// The wall clock of a year, month, day, hour, minute and second; years below 0 are before Christ.
 fn wall(args: &Arguments<'_>, row: usize) -> Result<i64> {
-    let (year, month, day) = (integer(args, 0, row), integer(args, 1, row), integer(args, 2, row));
-    let date = u32::try_from(month)
-        .ok()
-        .zip(u32::try_from(day).ok())
-        .filter(|_| year != 0)
-        .and_then(|(m, d)| NaiveDate::from_ymd_opt(if year < 0 { year + 1 } else { year }, m, d))
-        .ok_or_else(|| field_out_of_range("date", &format!("{year}-{month:02}-{day:02}")))?;
+    let date = day_of(integer(args, 0, row), integer(args, 1, row), integer(args, 2, row))?;
     let (hour, minute, second) =
         (integer(args, 3, row), integer(args, 4, row), double(args, 5, row));
     let time = clock(hour, minute, second)

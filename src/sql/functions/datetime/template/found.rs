@@ -38,13 +38,18 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// The moment in local time, and the zone where there is one; `text` is that which was read.
-    pub(super) fn moment(&self, text: &str) -> Result<(i64, Option<Zone>)> {
+    /// The moment in local time, and the zone where there is one; `text` is that which was read, `beyond`
+    /// what is said of a year that nobody counts.
+    pub(super) fn moment(&self, text: &str, beyond: &str) -> Result<(i64, Option<Zone>)> {
         let field = || {
             let message = format!("date/time field value out of range: \"{text}\"");
             Error::new(SqlState::DATETIME_FIELD_OVERFLOW, message)
         };
         let time = self.time()?.ok_or_else(field)?;
+        let known = i64::from(NaiveDate::MIN.year())..=i64::from(NaiveDate::MAX.year());
+        if !known.contains(&self.year()) {
+            return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, beyond));
+        }
         let date = self.date()?.ok_or_else(field)?;
         let zone = match (self.zone_sign, self.zone) {
             (0, zone) => zone,

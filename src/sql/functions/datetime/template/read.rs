@@ -25,7 +25,8 @@ pub(crate) fn to_date(args: &Arguments<'_>) -> Result<ArrayRef> {
     let session = args.context.time_zone();
     let made = rows::<Date32Type>(args, |row| {
         let (text, template) = (args.text(0).value(row), args.text(1).value(row));
-        let (local, _) = Reader::new(text, template, session).read()?;
+        let beyond = format!("date out of range: \"{text}\"");
+        let (local, _) = Reader::new(text, template, session).read()?.moment(text, &beyond)?;
         Ok(micros_date(local))
     })?;
     Ok(typed(made, args))
@@ -36,7 +37,8 @@ pub(crate) fn to_timestamp(args: &Arguments<'_>) -> Result<ArrayRef> {
     let session = args.context.time_zone();
     let made = rows::<TimestampMicrosecondType>(args, |row| {
         let (text, template) = (args.text(0).value(row), args.text(1).value(row));
-        let (local, zone) = Reader::new(text, template, session).read()?;
+        let found = Reader::new(text, template, session).read()?;
+        let (local, zone) = found.moment(text, "timestamp out of range")?;
         Ok(to_utc(zone.unwrap_or(Zone::Named(session)), local))
     })?;
     Ok(typed(made, args))
@@ -61,8 +63,7 @@ impl<'a> Reader<'a> {
         Self { text, rest: text, nodes, session, found: Found::default(), exact: false, skipped: 0 }
     }
 
-    /// The moment in local time, and the zone where there is one.
-    fn read(mut self) -> Result<(i64, Option<Zone>)> {
+    fn read(mut self) -> Result<Found> {
         for at in 0..self.nodes.len() {
             if self.rest.is_empty() {
                 break;
@@ -87,7 +88,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        self.found.moment(self.text)
+        Ok(self.found)
     }
 
     fn skip_spaces(&mut self) {

@@ -38,7 +38,7 @@ pub(crate) fn moment(args: &Arguments<'_>) -> Result<ArrayRef> {
             offset: (local - at) / 1_000_000,
             zone: zone.map_or_else(String::new, |zone| zone::abbreviation_at(zone, seconds)),
         };
-        shown.write(args.text(1).value(row)).map(Some)
+        shown.write(args.text(1).value(row))
     })
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn interval(args: &Arguments<'_>) -> Result<ArrayRef> {
             offset: 0,
             zone: String::new(),
         };
-        shown.write(args.text(1).value(row)).map(Some)
+        shown.write(args.text(1).value(row))
     })
 }
 
@@ -81,7 +81,11 @@ struct Shown {
 }
 
 impl Shown {
-    fn write(&self, template: &str) -> Result<String> {
+    /// Nothing, not even an empty text, for an empty template.
+    fn write(&self, template: &str) -> Result<Option<String>> {
+        if template.is_empty() {
+            return Ok(None);
+        }
         let mut out = String::new();
         for node in nodes(template) {
             match node {
@@ -96,7 +100,7 @@ impl Shown {
                 }
             }
         }
-        Ok(out)
+        Ok(Some(out))
     }
 
     /// The date that an interval has not.
@@ -117,9 +121,13 @@ impl Shown {
         let seconds = self.micros / 1_000_000;
         let micros = self.micros % 1_000_000;
         let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        // A sign needs its place too.
+        // A sign has its own place, or one of the digits'.
         let number = |value: i64, width: usize, out: &mut String| {
             let width = if piece.fill { 0 } else { width + usize::from(value < 0) };
+            let _ = write!(out, "{value:0width$}");
+        };
+        let fixed = |value: i64, width: usize, out: &mut String| {
+            let width = if piece.fill { 0 } else { width };
             let _ = write!(out, "{value:0width$}");
         };
         let name = |name: &str, width: usize, case: Case, out: &mut String| {
@@ -190,11 +198,8 @@ impl Shown {
                 let day = self.date()?.weekday().num_days_from_sunday() as usize;
                 out.push_str(&cased(&DAYS[day][..3], case));
             }
-            Field::DayOfYear => number(self.day_of_year, 3, out),
-            Field::DayOfMonth => {
-                let width = if piece.fill { 0 } else { 2 };
-                let _ = write!(out, "{:0width$}", self.day);
-            }
+            Field::DayOfYear => fixed(self.day_of_year, 3, out),
+            Field::DayOfMonth => fixed(self.day, 2, out),
             Field::WeekDay => {
                 let _ = write!(out, "{}", self.date()?.weekday().number_from_sunday());
             }
@@ -204,9 +209,9 @@ impl Shown {
             Field::IsoDayOfYear => {
                 let date = self.date()?;
                 let week = i64::from(date.iso_week().week0());
-                number(week * 7 + i64::from(date.weekday().number_from_monday()), 3, out);
+                fixed(week * 7 + i64::from(date.weekday().number_from_monday()), 3, out);
             }
-            Field::IsoWeek => number(self.date()?.iso_week().week().into(), 2, out),
+            Field::IsoWeek => fixed(self.date()?.iso_week().week().into(), 2, out),
             Field::IsoYear(digits) => {
                 let year = self.counted(self.date()?.iso_week().year().into());
                 self.year(year, digits, piece, out);
@@ -216,7 +221,7 @@ impl Shown {
                 let year = self.counted(self.year);
                 let _ = write!(out, "{},{:03}", year / 1000, year - year / 1000 * 1000);
             }
-            Field::WeekOfYear => number((self.day_of_year - 1) / 7 + 1, 2, out),
+            Field::WeekOfYear => fixed((self.day_of_year - 1) / 7 + 1, 2, out),
             Field::WeekOfMonth => {
                 let _ = write!(out, "{}", (self.day - 1) / 7 + 1);
             }
