@@ -45,7 +45,7 @@ impl Scalar {
             Self::Uint => PgType::Numeric(Some((UINT_DIGITS, 0))),
             Self::Float => PgType::Float8,
             Self::Uuid => PgType::Uuid,
-            Self::Datetime => PgType::Timestamptz,
+            Self::Datetime => PgType::Timestamptz(None),
             Self::Bool => PgType::Bool,
         }
     }
@@ -58,7 +58,7 @@ impl Scalar {
             PgType::Numeric(Some((UINT_DIGITS, 0))) => Self::Uint,
             PgType::Float4 | PgType::Float8 => Self::Float,
             PgType::Uuid => Self::Uuid,
-            PgType::Timestamptz | PgType::Timestamp | PgType::Date => Self::Datetime,
+            PgType::Timestamptz(_) | PgType::Timestamp(_) | PgType::Date => Self::Datetime,
             PgType::Bool => Self::Bool,
             _ => return None,
         })

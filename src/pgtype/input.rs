@@ -1,11 +1,12 @@
 //! Values on their way in: a column of Arrow grows by values in PostgreSQL's text or binary form.
 
 use super::{
-    NUMERIC_ANY, PgType, RegKind, array, bit, bytea, datetime,
+    NUMERIC_ANY, PgType, RegKind, array, bit, bytea,
+    datetime::{self, timetz::Timetz},
     faults::{bad_binary, exact, take, text_of_bytes},
     float, integer, interval, json, jsonpath,
     numeric::{self, Places},
-    sparsevec,
+    precision, sparsevec,
     string::{self, TooLong},
     style::Style,
     vector::{self, Element},
@@ -52,6 +53,7 @@ enum Slot {
     Bytea(BinaryBuilder),
     Date(Date32Builder),
     Time(Time64MicrosecondBuilder),
+    Timetz(BinaryBuilder),
     Timestamp(TimestampMicrosecondBuilder),
     Interval(IntervalMonthDayNanoBuilder),
     Uuid(FixedSizeBinaryBuilder),
@@ -153,12 +155,13 @@ impl ColumnBuilder {
             | PgType::Composite(_) => Slot::Text(StringBuilder::new()),
             PgType::Bytea => Slot::Bytea(BinaryBuilder::new()),
             PgType::Date => Slot::Date(Date32Builder::new()),
-            PgType::Time => Slot::Time(Time64MicrosecondBuilder::new()),
-            PgType::Timestamp | PgType::Timestamptz => {
+            PgType::Time(_) => Slot::Time(Time64MicrosecondBuilder::new()),
+            PgType::Timetz(_) => Slot::Timetz(BinaryBuilder::new()),
+            PgType::Timestamp(_) | PgType::Timestamptz(_) => {
                 let builder = TimestampMicrosecondBuilder::new().with_data_type(kind.arrow());
                 Slot::Timestamp(builder)
             }
-            PgType::Interval => Slot::Interval(IntervalMonthDayNanoBuilder::new()),
+            PgType::Interval(_) => Slot::Interval(IntervalMonthDayNanoBuilder::new()),
             PgType::Uuid => Slot::Uuid(FixedSizeBinaryBuilder::new(16)),
             PgType::Oid | PgType::Xid | PgType::Reg(_) => Slot::Oid(UInt32Builder::new()),
             PgType::Void => Slot::Void(0),
@@ -217,7 +220,9 @@ impl ColumnBuilder {
             Slot::Void(rows) => *rows += 1,
             Slot::Vector(vectors) => vectors.push_null()?,
             Slot::Halfvec(vectors) => vectors.push_null()?,
-            Slot::Sparsevec(builder) | Slot::Bit(builder) => builder.append_null(),
+            Slot::Sparsevec(builder) | Slot::Bit(builder) | Slot::Timetz(builder) => {
+                builder.append_null();
+            }
             Slot::List { element, rows } => rows.push(element.len(), false)?,
         }
         Ok(())
@@ -228,7 +233,7 @@ impl ColumnBuilder {
     /// # Errors
     /// What PostgreSQL's input function for the type raises.
     pub fn push_text(&mut self, text: &str) -> Result<()> {
-        let style = &self.style;
+        let (style, digits) = (&self.style, precision::of(&self.kind));
         match &mut self.slot {
             Slot::Bool(builder) => builder.append_value(string::parse_bool(text)?),
             Slot::Int2(builder) => {
@@ -256,13 +261,23 @@ impl ColumnBuilder {
                 builder.append_value(&self.scratch);
             }
             Slot::Date(builder) => builder.append_value(datetime::parse_date(text, style)?),
-            Slot::Time(builder) => builder.append_value(datetime::parse_time(text, style)?),
-            Slot::Timestamp(builder) => builder.append_value(match self.kind {
-                PgType::Timestamptz => datetime::parse_timestamptz(text, style)?,
-                _ => datetime::parse_timestamp(text, style)?,
-            }),
+            Slot::Time(builder) => {
+                let time = datetime::parse_time(text, style)?;
+                builder.append_value(precision::time(time, digits));
+            }
+            Slot::Timetz(builder) => {
+                builder.append_value(Timetz::parse(text, style)?.rounded(digits).carried());
+            }
+            Slot::Timestamp(builder) => {
+                let stamp = match self.kind {
+                    PgType::Timestamptz(_) => datetime::parse_timestamptz(text, style)?,
+                    _ => datetime::parse_timestamp(text, style)?,
+                };
+                builder.append_value(precision::timestamp(stamp, digits)?);
+            }
             Slot::Interval(builder) => {
-                builder.append_value(interval::parse(text, style.interval_style)?);
+                let qualifier = self.kind.qualifier();
+                builder.append_value(interval::parse(text, style.interval_style, qualifier)?);
             }
             Slot::Uuid(builder) => append_uuid(builder, &bytea::parse_uuid(text)?)?,
             Slot::Oid(builder) => builder.append_value(match self.kind {
@@ -320,6 +335,7 @@ impl ColumnBuilder {
     /// # Errors
     /// What PostgreSQL's receive function for the type raises; 22P03 where bytes are left over.
     pub fn push_binary(&mut self, bytes: &[u8]) -> Result<()> {
+        let digits = precision::of(&self.kind);
         match &mut self.slot {
             Slot::Bool(builder) => builder.append_value(string::parse_bool_binary(bytes)?),
             Slot::Int2(builder) => builder.append_value(i16::from_be_bytes(exact(bytes)?)),
@@ -357,14 +373,18 @@ impl ColumnBuilder {
                 if !(0..=datetime::calendar::DAY).contains(&micros) {
                     return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "time out of range"));
                 }
-                builder.append_value(micros);
+                builder.append_value(precision::time(micros, digits));
+            }
+            Slot::Timetz(builder) => {
+                builder.append_value(Timetz::from_binary(bytes)?.rounded(digits).carried());
             }
             Slot::Timestamp(builder) => {
-                let micros = i64::from_be_bytes(exact(bytes)?);
-                builder.append_value(datetime::timestamp_from_binary(micros)?);
+                let stamp = datetime::timestamp_from_binary(i64::from_be_bytes(exact(bytes)?))?;
+                builder.append_value(precision::timestamp(stamp, digits)?);
             }
             Slot::Interval(builder) => {
-                builder.append_value(interval::from_binary(exact(bytes)?)?);
+                let qualifier = self.kind.qualifier();
+                builder.append_value(interval::from_binary(exact(bytes)?, qualifier)?);
             }
             Slot::Uuid(builder) => append_uuid(builder, &exact::<16>(bytes)?)?,
             Slot::Oid(builder) => builder.append_value(u32::from_be_bytes(exact(bytes)?)),
@@ -412,7 +432,7 @@ impl ColumnBuilder {
             Slot::Uuid(builder) => builder.len(),
             Slot::Oid(builder) => builder.len(),
             Slot::Void(rows) => *rows,
-            Slot::Sparsevec(builder) | Slot::Bit(builder) => builder.len(),
+            Slot::Sparsevec(builder) | Slot::Bit(builder) | Slot::Timetz(builder) => builder.len(),
             Slot::Vector(Dense { rows, .. })
             | Slot::Halfvec(Dense { rows, .. })
             | Slot::List { rows, .. } => rows.offsets.len() - 1,
@@ -446,7 +466,9 @@ impl ColumnBuilder {
             Slot::Void(rows) => Arc::new(NullArray::new(std::mem::take(rows))),
             Slot::Vector(vectors) => vectors.finish(&self.kind.arrow()),
             Slot::Halfvec(vectors) => vectors.finish(&self.kind.arrow()),
-            Slot::Sparsevec(builder) | Slot::Bit(builder) => Arc::new(builder.finish()),
+            Slot::Sparsevec(builder) | Slot::Bit(builder) | Slot::Timetz(builder) => {
+                Arc::new(builder.finish())
+            }
             Slot::List { element, rows } => {
                 let values = element.finish();
                 list_array(&self.kind.arrow(), values, rows)

@@ -23,6 +23,7 @@ pub mod jsonpath;
 pub(crate) mod name;
 mod numeric;
 pub mod output;
+pub mod precision;
 mod shape;
 pub mod sparsevec;
 pub mod string;
@@ -37,6 +38,7 @@ mod roundtrip;
 pub use faults::text_of_bytes;
 
 use crate::{error::Result, vector::Space};
+use interval::Qualifier;
 use std::{fmt, sync::Arc};
 
 /// The key of the field metadata that holds the type's name, as [`PgType::to_string`] gives it.
@@ -76,14 +78,16 @@ pub enum PgType {
     Bpchar(Option<u32>),
     /// `date`.
     Date,
-    /// `time without time zone`.
-    Time,
-    /// `timestamp without time zone`.
-    Timestamp,
-    /// `timestamp with time zone`.
-    Timestamptz,
-    /// `interval`.
-    Interval,
+    /// `time without time zone`, with the digits of the second where declared.
+    Time(Option<u8>),
+    /// `time with time zone`, likewise.
+    Timetz(Option<u8>),
+    /// `timestamp without time zone`, likewise.
+    Timestamp(Option<u8>),
+    /// `timestamp with time zone`, likewise.
+    Timestamptz(Option<u8>),
+    /// `interval`, with its fields and digits where declared.
+    Interval(Option<Qualifier>),
     /// `uuid`.
     Uuid,
     /// `json`, kept as it was written.
@@ -166,7 +170,7 @@ struct Row(&'static str, &'static str, u32, u32);
 
 impl PgType {
     /// Every type that is not an array, without modifiers.
-    pub const SCALARS: [Self; 40] = [
+    pub const SCALARS: [Self; 41] = [
         Self::Bool,
         Self::Bytea,
         Self::Char,
@@ -187,10 +191,11 @@ impl PgType {
         Self::Bpchar(None),
         Self::Varchar(None),
         Self::Date,
-        Self::Time,
-        Self::Timestamp,
-        Self::Timestamptz,
-        Self::Interval,
+        Self::Time(None),
+        Self::Timestamp(None),
+        Self::Timestamptz(None),
+        Self::Interval(None),
+        Self::Timetz(None),
         Self::Bit(None),
         Self::Varbit(None),
         Self::Numeric(None),
@@ -237,10 +242,11 @@ impl PgType {
             Self::Bpchar(_) => Row("bpchar", "character", 1042, 1014),
             Self::Varchar(_) => Row("varchar", "character varying", 1043, 1015),
             Self::Date => Row("date", "date", 1082, 1182),
-            Self::Time => Row("time", "time without time zone", 1083, 1183),
-            Self::Timestamp => Row("timestamp", "timestamp without time zone", 1114, 1115),
-            Self::Timestamptz => Row("timestamptz", "timestamp with time zone", 1184, 1185),
-            Self::Interval => Row("interval", "interval", 1186, 1187),
+            Self::Time(_) => Row("time", "time without time zone", 1083, 1183),
+            Self::Timestamp(_) => Row("timestamp", "timestamp without time zone", 1114, 1115),
+            Self::Timestamptz(_) => Row("timestamptz", "timestamp with time zone", 1184, 1185),
+            Self::Interval(_) => Row("interval", "interval", 1186, 1187),
+            Self::Timetz(_) => Row("timetz", "time with time zone", 1266, 1270),
             Self::Numeric(_) => Row("numeric", "numeric", 1700, 1231),
             Self::Reg(RegKind::Operator) => Row("regoperator", "regoperator", 2204, 2209),
             Self::Reg(RegKind::Class) => Row("regclass", "regclass", 2205, 2210),
@@ -270,6 +276,12 @@ impl PgType {
         self.row().2
     }
 
+    /// The SQL standard's name where it has one, without a modifier.
+    #[must_use]
+    pub fn standard_name(&self) -> &'static str {
+        self.row().1
+    }
+
     /// The oid of the array of this type; 0 where there is none.
     #[must_use]
     pub fn array_oid(&self) -> u32 {
@@ -287,6 +299,11 @@ impl PgType {
             Self::Varchar(Some(n)) | Self::Bpchar(Some(n)) => signed(n + 4),
             Self::Vector(Some(dims)) | Self::Halfvec(Some(dims)) => i32::from(*dims),
             Self::Sparsevec(Some(n)) | Self::Bit(Some(n)) | Self::Varbit(Some(n)) => signed(*n),
+            Self::Time(Some(digits))
+            | Self::Timetz(Some(digits))
+            | Self::Timestamp(Some(digits))
+            | Self::Timestamptz(Some(digits)) => i32::from(*digits),
+            Self::Interval(Some(qualifier)) => qualifier.typmod(),
             Self::Array(element) => element.typmod(),
             _ => -1,
         }
@@ -300,8 +317,10 @@ impl PgType {
             Self::Int2 => 2,
             Self::Int4 | Self::Float4 | Self::Date | Self::Oid | Self::Reg(_) | Self::Xid => 4,
             Self::Void => 4,
-            Self::Int8 | Self::Float8 | Self::Time | Self::Timestamp | Self::Timestamptz => 8,
-            Self::Interval | Self::Uuid => 16,
+            Self::Int8 | Self::Float8 => 8,
+            Self::Time(_) | Self::Timestamp(_) | Self::Timestamptz(_) => 8,
+            Self::Timetz(_) => 12,
+            Self::Interval(_) | Self::Uuid => 16,
             Self::Name => 64,
             Self::Unknown => -2,
             _ => -1,
@@ -328,6 +347,7 @@ impl PgType {
     pub fn with_typmod(self, typmod: i32) -> Self {
         let length = || u32::try_from(typmod - 4).ok().filter(|_| typmod >= 4);
         let bare = || u32::try_from(typmod).ok().filter(|&n| n > 0);
+        let digits = || u8::try_from(typmod).ok().filter(|&n| n <= precision::DIGITS_MAX);
         match self {
             Self::Numeric(_) => Self::Numeric((typmod >= 4).then(|| {
                 let packed = typmod - 4;
@@ -342,6 +362,11 @@ impl PgType {
             Self::Sparsevec(_) => Self::Sparsevec(bare()),
             Self::Bit(_) => Self::Bit(bare()),
             Self::Varbit(_) => Self::Varbit(bare()),
+            Self::Time(_) => Self::Time(digits()),
+            Self::Timetz(_) => Self::Timetz(digits()),
+            Self::Timestamp(_) => Self::Timestamp(digits()),
+            Self::Timestamptz(_) => Self::Timestamptz(digits()),
+            Self::Interval(_) => Self::Interval(Qualifier::of_typmod(typmod)),
             Self::Array(element) => element.with_typmod(typmod).array(),
             other => other,
         }
@@ -395,6 +420,15 @@ impl PgType {
         }
     }
 
+    /// What the modifier asks of an interval.
+    #[must_use]
+    pub fn qualifier(&self) -> Option<Qualifier> {
+        match self {
+            Self::Interval(qualifier) => *qualifier,
+            _ => None,
+        }
+    }
+
     /// `pg_type.typcategory`.
     #[must_use]
     pub fn category(&self) -> char {
@@ -403,8 +437,9 @@ impl PgType {
             Self::Int2 | Self::Int4 | Self::Int8 | Self::Float4 | Self::Float8 => 'N',
             Self::Numeric(_) | Self::Oid | Self::Reg(_) => 'N',
             Self::Text | Self::Varchar(_) | Self::Bpchar(_) | Self::Name => 'S',
-            Self::Date | Self::Time | Self::Timestamp | Self::Timestamptz => 'D',
-            Self::Interval => 'T',
+            Self::Date | Self::Time(_) | Self::Timetz(_) => 'D',
+            Self::Timestamp(_) | Self::Timestamptz(_) => 'D',
+            Self::Interval(_) => 'T',
             Self::Char => 'Z',
             Self::Unknown => 'X',
             Self::Record | Self::Composite(_) | Self::Void => 'P',
@@ -429,6 +464,11 @@ impl fmt::Display for PgType {
             Self::Sparsevec(Some(dims)) => write!(f, "sparsevec({dims})"),
             Self::Bit(Some(length)) => write!(f, "bit({length})"),
             Self::Varbit(Some(most)) => write!(f, "bit varying({most})"),
+            Self::Time(Some(digits)) => write!(f, "time({digits}) without time zone"),
+            Self::Timetz(Some(digits)) => write!(f, "time({digits}) with time zone"),
+            Self::Timestamp(Some(digits)) => write!(f, "timestamp({digits}) without time zone"),
+            Self::Timestamptz(Some(digits)) => write!(f, "timestamp({digits}) with time zone"),
+            Self::Interval(Some(qualifier)) => write!(f, "interval{qualifier}"),
             scalar => f.write_str(scalar.row().1),
         }
     }
@@ -464,6 +504,13 @@ mod tests {
             PgType::Varbit(Some(1)),
             PgType::Bit(Some(5)).array(),
             PgType::Varchar(Some(7)).array(),
+            PgType::Time(Some(0)),
+            PgType::Timetz(Some(6)),
+            PgType::Timestamp(Some(3)),
+            PgType::Timestamptz(Some(3)).array(),
+            PgType::parse("interval day to second(3)").unwrap(),
+            PgType::parse("interval(6)").unwrap().array(),
+            PgType::parse("interval year").unwrap(),
         ];
         for kind in PgType::SCALARS.iter().chain(&with_modifiers) {
             assert_eq!(PgType::from_oid(kind.oid(), kind.typmod()).as_ref(), Some(kind));
@@ -481,5 +528,12 @@ mod tests {
         assert_eq!(error("vector(16001)"), "dimensions for type vector cannot exceed 16000");
         assert_eq!(error("numeric(0)"), "NUMERIC precision 0 must be between 1 and 1000");
         assert_eq!(error("nonsense"), "type \"nonsense\" does not exist");
+        assert_eq!(
+            error("timestamptz(-1)"),
+            "TIMESTAMP(-1) WITH TIME ZONE precision must not be negative"
+        );
+        assert_eq!(error("time(1,2)"), "invalid type modifier");
+        assert_eq!(error("interval day(3)"), "syntax error at or near \"(\"");
+        assert_eq!(PgType::parse("timestamp(9)").unwrap(), PgType::Timestamp(Some(6)));
     }
 }

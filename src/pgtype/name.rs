@@ -1,6 +1,10 @@
 //! Types by their names: how SQL writes them, with what in parentheses.
 
-use super::{PgType, bit};
+use super::{
+    PgType, bit,
+    interval::{Fields, Qualifier},
+    precision::kept,
+};
 use crate::error::{Error, Result, SqlState};
 
 impl PgType {
@@ -38,12 +42,15 @@ impl PgType {
             "float" => "float8",
             "decimal" | "dec" => "numeric",
             "char varying" => "varchar",
-            "time" => "time",
             // A bare `char` is `character(1)`; only the quoted one is the one-byte type.
             "char" | "character" | "bpchar" => return Some(Self::Bpchar(None)),
             "\"char\"" => return Some(Self::Char),
             other => other,
         };
+        if let Some(fields) = canonical.strip_prefix("interval ") {
+            let fields = Fields::named(fields.trim_start())?;
+            return Some(Self::Interval(Some(Qualifier { fields: Some(fields), precision: None })));
+        }
         Self::SCALARS
             .iter()
             .find(|scalar| scalar.row().0 == canonical || scalar.row().1 == canonical)
@@ -144,22 +151,35 @@ impl PgType {
                     _ => Self::Varbit(Some(length)),
                 })
             }
+            (kind @ Self::Time(_), &[digits]) => Ok(Self::Time(Some(kept(&kind, digits)?))),
+            (kind @ Self::Timetz(_), &[digits]) => Ok(Self::Timetz(Some(kept(&kind, digits)?))),
+            (kind @ Self::Timestamp(_), &[digits]) => {
+                Ok(Self::Timestamp(Some(kept(&kind, digits)?)))
+            }
+            (kind @ Self::Timestamptz(_), &[digits]) => {
+                Ok(Self::Timestamptz(Some(kept(&kind, digits)?)))
+            }
+            (kind @ Self::Interval(_), &[digits]) => {
+                let fields = kind.qualifier().and_then(|qualifier| qualifier.fields);
+                if fields.is_some_and(|fields| !fields.has_second()) {
+                    let message = "syntax error at or near \"(\"";
+                    return Err(Error::new(SqlState::SYNTAX_ERROR, message));
+                }
+                let precision = Some(kept(&kind, digits)?);
+                Ok(Self::Interval(Some(Qualifier { fields, precision })))
+            }
             (
                 Self::Vector(_)
                 | Self::Halfvec(_)
                 | Self::Sparsevec(_)
                 | Self::Bit(_)
-                | Self::Varbit(_),
+                | Self::Varbit(_)
+                | Self::Time(_)
+                | Self::Timetz(_)
+                | Self::Timestamp(_)
+                | Self::Timestamptz(_),
                 _,
             ) => Err(invalid("invalid type modifier".to_owned())),
-            // Fractional digits of times: PostgreSQL rounds to them; microseconds are the most.
-            (kind @ (Self::Time | Self::Timestamp | Self::Timestamptz | Self::Interval), &[6]) => {
-                Ok(kind)
-            }
-            (kind @ (Self::Time | Self::Timestamp | Self::Timestamptz | Self::Interval), _) => {
-                Err(Error::unsupported(format!("a precision on type {kind} is not supported"))
-                    .hint("Leave the precision out: values keep microseconds."))
-            }
             (Self::Float8, &[digits]) => match digits {
                 1..=24 => Ok(Self::Float4),
                 25..=53 => Ok(Self::Float8),

@@ -2,8 +2,15 @@
 //! PostgreSQL's text or binary form.
 
 use super::{
-    NUMERIC_ANY, PgType, RegKind, array, bit::Bits, bytea, composite, datetime, float, integer,
-    interval, numeric, sparsevec::Sparse, string, style::Style, vector,
+    NUMERIC_ANY, PgType, RegKind, array,
+    bit::Bits,
+    bytea, composite,
+    datetime::{self, timetz::Timetz},
+    float, integer, interval, numeric,
+    sparsevec::Sparse,
+    string,
+    style::Style,
+    vector,
 };
 use crate::error::{Error, Result};
 use arrow::{
@@ -50,6 +57,7 @@ enum Column {
     Bytea(BinaryArray),
     Date(PrimitiveArray<Date32Type>),
     Time(PrimitiveArray<Time64MicrosecondType>),
+    Timetz(BinaryArray),
     Timestamp(PrimitiveArray<TimestampMicrosecondType>),
     Timestamptz(PrimitiveArray<TimestampMicrosecondType>),
     Interval(IntervalMonthDayNanoArray),
@@ -133,10 +141,11 @@ impl Encoder {
             | PgType::Unknown => Column::Text(array.as_string().clone()),
             PgType::Bytea => Column::Bytea(array.as_binary().clone()),
             PgType::Date => Column::Date(array.as_primitive().clone()),
-            PgType::Time => Column::Time(array.as_primitive().clone()),
-            PgType::Timestamp => Column::Timestamp(array.as_primitive().clone()),
-            PgType::Timestamptz => Column::Timestamptz(array.as_primitive().clone()),
-            PgType::Interval => Column::Interval(array.as_primitive().clone()),
+            PgType::Time(_) => Column::Time(array.as_primitive().clone()),
+            PgType::Timetz(_) => Column::Timetz(array.as_binary().clone()),
+            PgType::Timestamp(_) => Column::Timestamp(array.as_primitive().clone()),
+            PgType::Timestamptz(_) => Column::Timestamptz(array.as_primitive().clone()),
+            PgType::Interval(_) => Column::Interval(array.as_primitive().clone()),
             PgType::Uuid => Column::Uuid(array.as_fixed_size_binary().clone()),
             PgType::Oid | PgType::Xid => Column::Oid(array.as_primitive().clone()),
             PgType::Reg(reg) => Column::Reg(*reg, array.as_primitive().clone()),
@@ -211,6 +220,7 @@ impl Encoder {
                 datetime::write::write_date(values.value(row), &self.style, out)
             }
             Column::Time(values) => datetime::write::write_time(values.value(row), out),
+            Column::Timetz(values) => Timetz::of_carried(values.value(row)).write(out),
             Column::Timestamp(values) => {
                 datetime::write::write_timestamp(values.value(row), None, &self.style, out);
             }
@@ -325,6 +335,7 @@ impl Encoder {
                 out.extend_from_slice(&days.to_be_bytes());
             }
             Column::Time(values) => out.extend_from_slice(&values.value(row).to_be_bytes()),
+            Column::Timetz(values) => Timetz::of_carried(values.value(row)).write_binary(out),
             Column::Timestamp(values) | Column::Timestamptz(values) => {
                 let micros = datetime::timestamp_to_binary(values.value(row));
                 out.extend_from_slice(&micros.to_be_bytes());
@@ -430,7 +441,7 @@ fn carried(kind: &PgType, array: &ArrayRef) -> Result<ArrayRef> {
         }
         (PgType::Composite(_), DataType::Struct(_)) => return Ok(Arc::clone(array)),
         (
-            PgType::Timestamptz,
+            PgType::Timestamptz(_),
             DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some(_)),
         ) => {
             return Ok(Arc::clone(array));

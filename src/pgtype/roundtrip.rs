@@ -5,6 +5,7 @@ use super::{
     bit::Bits,
     cast,
     datestyle::DateOrder,
+    datetime::timetz::Timetz,
     input::ColumnBuilder,
     output::Encoder,
     string::TooLong,
@@ -182,6 +183,7 @@ proptest! {
     fn dates_and_times(
         days in column(prop_oneof![-2_440_588..2_145_042_906_i32, -100_000..100_000_i32]),
         times in column(0..=86_400_000_000_i64),
+        zoned_times in column((0..=86_400_000_000_i64, -57_599..=57_599_i32)),
         micros in column(prop_oneof![
             -210_866_803_200_000_000..i64::MAX,
             -4_000_000_000_000_000..4_000_000_000_000_000_i64,
@@ -189,14 +191,18 @@ proptest! {
         style in style(),
     ) {
         both(&PgType::Date, Arc::new(Date32Array::from(days)), &style);
-        both(&PgType::Time, Arc::new(Time64MicrosecondArray::from(times)), &style);
+        both(&PgType::Time(None), Arc::new(Time64MicrosecondArray::from(times)), &style);
+        let zoned_times = zoned_times.into_iter();
+        let zoned_times = zoned_times
+            .map(|time| time.map(|(micros, offset)| Timetz { micros, offset }.carried()));
+        both(&PgType::Timetz(None), Arc::new(BinaryArray::from_iter(zoned_times)), &style);
         let plain = TimestampMicrosecondArray::from(micros.clone());
-        both(&PgType::Timestamp, Arc::new(plain), &style);
+        both(&PgType::Timestamp(None), Arc::new(plain), &style);
         // Where clocks go back an hour comes twice, but its offset tells which; before 4713 BC
         // begins, no zone's clock can be read back.
         let micros = micros.into_iter().map(|m| m.map(|m| m.max(-210_866_000_000_000_000)));
         let zoned = TimestampMicrosecondArray::from_iter(micros).with_timezone("UTC");
-        both(&PgType::Timestamptz, Arc::new(zoned), &style);
+        both(&PgType::Timestamptz(None), Arc::new(zoned), &style);
     }
 
     #[test]
@@ -210,7 +216,7 @@ proptest! {
                 IntervalMonthDayNano::new(months, days, micros * 1000)
             })
         });
-        both(&PgType::Interval, Arc::new(IntervalMonthDayNanoArray::from_iter(intervals)), &style);
+        both(&PgType::Interval(None), Arc::new(IntervalMonthDayNanoArray::from_iter(intervals)), &style);
     }
 
     #[test]
@@ -319,7 +325,9 @@ fn numbers_in_rows_count_from_nought() {
 #[test]
 fn infinity_stays_infinite() {
     let style = Style::default();
-    for kind in [PgType::Date, PgType::Timestamp, PgType::Timestamptz, PgType::Interval] {
+    for kind in
+        [PgType::Date, PgType::Timestamp(None), PgType::Timestamptz(None), PgType::Interval(None)]
+    {
         for word in ["infinity", "-infinity"] {
             let array = cast::parse_text(&kind, word, &style).unwrap();
             check(&kind, &array, &style);

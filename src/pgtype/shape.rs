@@ -26,10 +26,10 @@ impl PgType {
             Self::Json | Self::Jsonb | Self::Jsonpath => DataType::Utf8,
             Self::Unknown | Self::Record => DataType::Utf8,
             Self::Date => DataType::Date32,
-            Self::Time => DataType::Time64(TimeUnit::Microsecond),
-            Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
-            Self::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            Self::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
+            Self::Time(_) => DataType::Time64(TimeUnit::Microsecond),
+            Self::Timestamp(_) => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Self::Timestamptz(_) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Self::Interval(_) => DataType::Interval(IntervalUnit::MonthDayNano),
             Self::Uuid => DataType::FixedSizeBinary(16),
             Self::Oid | Self::Reg(_) | Self::Xid => DataType::UInt32,
             Self::Void => DataType::Null,
@@ -42,7 +42,9 @@ impl PgType {
             }
             Self::Halfvec(None) => DataType::List(Arc::new(vector_element(DataType::Float16))),
             // Bytes that sort as their values do.
-            Self::Sparsevec(_) | Self::Bit(_) | Self::Varbit(_) => DataType::Binary,
+            Self::Sparsevec(_) | Self::Bit(_) | Self::Varbit(_) | Self::Timetz(_) => {
+                DataType::Binary
+            }
             Self::Int2vector => list(&Self::Int2),
             Self::Oidvector => list(&Self::Oid),
             Self::Array(element) => list(element),
@@ -95,10 +97,10 @@ impl PgType {
             | DataType::BinaryView
             | DataType::FixedSizeBinary(_) => Self::Bytea,
             DataType::Date32 | DataType::Date64 => Self::Date,
-            DataType::Time32(_) | DataType::Time64(_) => Self::Time,
-            DataType::Timestamp(_, None) => Self::Timestamp,
-            DataType::Timestamp(_, Some(_)) => Self::Timestamptz,
-            DataType::Interval(_) | DataType::Duration(_) => Self::Interval,
+            DataType::Time32(_) | DataType::Time64(_) => Self::Time(None),
+            DataType::Timestamp(_, None) => Self::Timestamp(None),
+            DataType::Timestamp(_, Some(_)) => Self::Timestamptz(None),
+            DataType::Interval(_) | DataType::Duration(_) => Self::Interval(None),
             DataType::FixedSizeList(element, dims) if *element.data_type() == DataType::Float32 => {
                 Self::Vector(u16::try_from(*dims).ok())
             }

@@ -166,6 +166,7 @@ impl Session {
         };
         let Some(statement) = &prepared.statement else { return Ok(Arc::new(prepared)) };
         self.check_not_failed(statement)?;
+        statement.warn(self.context.as_ref());
         let statement = statement.clone();
         let snapshot = self.look(&statement);
         if let Some(known) = self.cache.prepared(&statement, types)

@@ -24,7 +24,7 @@ use crate::{
         },
         operators::not_unique,
         tokens::variadic_array,
-        typed::{Typed, bare},
+        typed::{Typed, bare, unmodified},
     },
 };
 use arrow::datatypes::{DataType, FieldRef};
@@ -121,6 +121,9 @@ impl Binder<'_> {
             ("coalesce", 1..) => return self.coalesce(args),
             ("nullif", 2) => return self.nullif(args, span),
             ("greatest" | "least", 1..) => return self.extreme(name, args),
+            ("current_time" | "current_timestamp" | "localtime" | "localtimestamp", 1) => {
+                return self.now_with_digits(name, &args[0], span);
+            }
             _ => {}
         }
         let args = match functions::embed::NAMES.contains(&name) {
@@ -194,7 +197,7 @@ impl Binder<'_> {
             exprs.push(typed.expr);
         }
         let known = digits(name, args).or_else(|| self.vectors_of(name, args));
-        let result = known.unwrap_or_else(|| chosen.result(&given));
+        let result = known.unwrap_or_else(|| unmodified(&chosen.result(&given)));
         let expr = match &chosen.implementation {
             Implementation::Own(body) => {
                 let kind = if chosen.set { result.clone().array() } else { result.clone() };
@@ -315,6 +318,16 @@ impl Binder<'_> {
 
     // Forms that look like functions.
 
+    /// `current_timestamp(3)`: the time with so many digits of the second.
+    fn now_with_digits(&mut self, name: &str, digits: &Typed, span: Span) -> Result<Typed> {
+        let Expr::Literal(ScalarValue::Int32(Some(digits)), _) = digits.expr else {
+            return Err(self.no_function(name, std::slice::from_ref(digits), span));
+        };
+        let now = self.call_named(name, Vec::new(), span)?;
+        let kind = now.kind.clone().with_modifiers(&[digits.into()])?;
+        self.coerce(now, &kind, Reason::Explicit)
+    }
+
     fn coalesce(&mut self, args: Vec<Typed>) -> Result<Typed> {
         let kind = self.common_type("COALESCE", &args)?;
         let mut exprs = args
@@ -340,7 +353,7 @@ impl Binder<'_> {
         let first =
             if first.is_unknown() && second.is_unknown() { self.settle(first)? } else { first };
         let first = if first.is_unknown() {
-            self.coerce(first, &second.kind, Reason::Implicit)?
+            self.coerce(first, &unmodified(&second.kind), Reason::Implicit)?
         } else {
             first
         };
@@ -351,7 +364,7 @@ impl Binder<'_> {
             when_then_expr: vec![(Box::new(equal.expr), Box::new(Expr::Literal(null, None)))],
             else_expr: Some(Box::new(first.expr)),
         };
-        Ok(Typed::new(Expr::Case(case), first.kind))
+        Ok(Typed::new(Expr::Case(case), unmodified(&first.kind)))
     }
 
     fn extreme(&mut self, name: &str, args: Vec<Typed>) -> Result<Typed> {
@@ -379,12 +392,7 @@ fn digits(name: &str, args: &[Typed]) -> Option<PgType> {
         ) => Some(numeric(i8::try_from((*digits).clamp(0, 16)).ok()?)),
         ("sign", [Typed { kind: PgType::Numeric(_), .. }]) => Some(numeric(0)),
         ("extract", [field, value]) => {
-            let field = field.untyped()??.to_ascii_lowercase();
-            Some(match (field.trim_end_matches('s'), &value.kind) {
-                ("second" | "epoch", kind) if *kind != PgType::Date => numeric(6),
-                ("millisecond", _) => numeric(3),
-                _ => numeric(0),
-            })
+            Some(numeric(functions::datetime::parts::digits(field.untyped()??, &value.kind)))
         }
         _ => None,
     }

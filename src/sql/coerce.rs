@@ -3,7 +3,7 @@
 
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::{PgType, RegKind, input::ColumnBuilder, string::TooLong},
+    pgtype::{PgType, RegKind, input::ColumnBuilder, string::TooLong, style::Style},
     sql::{
         binder::Binder,
         error::at,
@@ -11,7 +11,7 @@ use crate::{
             call::{Call, call},
             cast,
         },
-        typed::{Typed, bare},
+        typed::{Typed, bare, unmodified},
     },
 };
 use arrow::datatypes::{DataType, Field};
@@ -111,11 +111,14 @@ pub(crate) fn castable(from: &PgType, to: &PgType) -> Option<Reason> {
         (T::Int2 | T::Int4 | T::Int8, T::Oid | T::Reg(_)) => Implicit,
         (T::Oid | T::Reg(_), T::Int4 | T::Int8) => Assignment,
         (T::Oid, T::Reg(_)) | (T::Reg(_), T::Oid) => Implicit,
-        (T::Date, T::Timestamp | T::Timestamptz) | (T::Timestamp, T::Timestamptz) => Implicit,
-        (T::Timestamp | T::Timestamptz, T::Date | T::Time) => Assignment,
-        (T::Timestamptz, T::Timestamp) => Assignment,
-        (T::Time, T::Interval) => Implicit,
-        (T::Interval, T::Time) => Assignment,
+        (T::Date, T::Timestamp(_) | T::Timestamptz(_)) | (T::Timestamp(_), T::Timestamptz(_)) => {
+            Implicit
+        }
+        (T::Timestamp(_) | T::Timestamptz(_), T::Date | T::Time(_)) => Assignment,
+        (T::Timestamptz(_), T::Timestamp(_) | T::Timetz(_)) => Assignment,
+        (T::Time(_), T::Interval(_) | T::Timetz(_)) => Implicit,
+        (T::Timetz(_), T::Time(_)) => Assignment,
+        (T::Interval(_), T::Time(_)) => Assignment,
         (T::Json, T::Jsonb) | (T::Jsonb, T::Json) => Assignment,
         (T::Jsonb, T::Bool) => Explicit,
         (T::Jsonb, number) if rank(number).is_some() => Explicit,
@@ -190,6 +193,14 @@ impl Binder<'_> {
         {
             return done(Expr::Literal(value, None), to);
         }
+        // Conditions that compare with a constant are looked into before they run.
+        if let Expr::Literal(value, _) = &expr
+            && matches!(to.category(), 'D' | 'T')
+            && cast::volatility(&kind, &to) == Volatility::Immutable
+        {
+            let value = self.converted(value, &kind, &to).map_err(|error| at(error, position))?;
+            return done(Expr::Literal(value, None), to);
+        }
         let expr = if kind.arrow() == to.arrow() && is_relabel(&kind, &to) {
             expr
         } else if is_native(&kind, &to) {
@@ -217,7 +228,15 @@ impl Binder<'_> {
                 done(Expr::Literal(null, None), to.clone())
             }
             Expr::Literal(ScalarValue::Utf8(Some(text)), _) if *to != PgType::Unknown => {
-                let value = self.literal(&text, to, reason).map_err(|error| {
+                let literal = self.literal(&text, to, reason);
+                // `now` and `today`: what they mean is known when the plan runs.
+                if to.category() == 'D'
+                    && literal.as_ref().is_err_and(|e| e.state() == SqlState::FEATURE_NOT_SUPPORTED)
+                {
+                    let text = Expr::Literal(ScalarValue::Utf8(Some(text)), None);
+                    return done(self.cast_when_run(text, PgType::Text, to), to.clone());
+                }
+                let value = literal.map_err(|error| {
                     // What reads, but not as the modifier wants, is no fault of the text.
                     let reads = *to != bare(to) && self.literal(&text, &bare(to), reason).is_ok();
                     if reads { error } else { at(error, position) }
@@ -227,18 +246,16 @@ impl Binder<'_> {
             Expr::Placeholder(Placeholder { id, .. }) => self.parameter(&id, to, position, reason),
             expr if *to == PgType::Unknown || to.is_textual() => done(expr, to.clone()),
             // A column of untyped literals, such as those of a subquery.
-            expr => {
-                let function = Call::udf(
-                    "cast",
-                    vec![kind],
-                    to.clone(),
-                    Volatility::Stable,
-                    cast::explicit,
-                    self.context,
-                );
-                done(call(function, vec![expr]), to.clone())
-            }
+            expr => done(self.cast_when_run(expr, kind, to), to.clone()),
         }
+    }
+
+    /// A cast that depends on the session, or on the time.
+    fn cast_when_run(&self, expr: Expr, from: PgType, to: &PgType) -> Expr {
+        let (kinds, volatility) = (vec![from], Volatility::Stable);
+        let function =
+            Call::udf("cast", kinds, to.clone(), volatility, cast::explicit, self.context);
+        call(function, vec![expr])
     }
 
     /// The value that a text means in a type.
@@ -260,10 +277,19 @@ impl Binder<'_> {
                 .map_err(crate::sql::error::from_datafusion);
         }
         let too_long = if reason == Reason::Explicit { TooLong::Cut } else { TooLong::Refuse };
-        let mut builder = ColumnBuilder::new(to, &self.context.style()).too_long(too_long);
+        // A plan holds no time of day.
+        let style = Style { now: None, ..self.context.style() };
+        let mut builder = ColumnBuilder::new(to, &style).too_long(too_long);
         builder.push_text(text)?;
         ScalarValue::try_from_array(&builder.finish(), 0)
             .map_err(crate::sql::error::from_datafusion)
+    }
+
+    /// A constant as another type.
+    fn converted(&self, value: &ScalarValue, from: &PgType, to: &PgType) -> Result<ScalarValue> {
+        let array = value.to_array().map_err(crate::sql::error::from_datafusion)?;
+        let made = cast::convert(&array, from, to, &self.context.style(), TooLong::Cut)?;
+        ScalarValue::try_from_array(&made, 0).map_err(crate::sql::error::from_datafusion)
     }
 
     /// A parameter in a place that wants a type.
@@ -336,7 +362,11 @@ impl Binder<'_> {
                 },
             });
         }
-        Ok(common.unwrap_or(PgType::Text))
+        // A literal without a type has no modifier either.
+        Ok(match common {
+            Some(kind) if all.iter().any(Typed::is_unknown) => unmodified(&kind),
+            known => known.unwrap_or(PgType::Text),
+        })
     }
 }
 
@@ -404,7 +434,6 @@ fn is_native(from: &PgType, to: &PgType) -> bool {
             };
             scale(to) >= scale(from) && whole(to) >= whole(from)
         }
-        (T::Date, T::Timestamp) => true,
         _ => false,
     }
 }

@@ -7,6 +7,7 @@ use crate::{
         cursor::Cursor,
         statement::{Ast, Read, Statement},
         tokens::Source,
+        typed::bare,
         utility::{Direction, Discard, Isolation, ObjectKind, SetValue, TransactionModes, Utility},
     },
 };
@@ -330,7 +331,9 @@ fn prepare(source: &Arc<Source>, cursor: &mut Cursor<'_>, read: Read) -> Result<
     }
     let name = cursor.identifier()?;
     let types = if cursor.sees_token(&Token::LParen) {
-        cursor.parenthesised(Cursor::data_type)?
+        // A parameter is of a type alone, whatever modifier stands behind it.
+        let types = cursor.parenthesised(Cursor::data_type)?;
+        types.iter().map(bare).collect()
     } else {
         Vec::new()
     };

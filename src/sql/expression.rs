@@ -15,8 +15,8 @@ use crate::{
         coerce::Reason,
         collation::check_collation,
         functions::{call::call, text},
-        tokens::{fold, pg_type},
-        typed::{Typed, bare},
+        tokens::{fold, is_local_zone, pg_type},
+        typed::{Typed, bare, unmodified},
     },
 };
 use datafusion::{
@@ -176,12 +176,20 @@ impl Binder<'_> {
                 check_collation(&name).map_err(|error| self.at(error, collation.span()))?;
                 self.expr(expr)
             }
+            A::AtTimeZone { timestamp, time_zone } if is_local_zone(time_zone) => {
+                let stamp = self.expr(timestamp)?;
+                self.call_named("timezone", vec![stamp], span)
+            }
             A::AtTimeZone { timestamp, time_zone } => {
                 let (zone, stamp) = (self.expr(time_zone)?, self.expr(timestamp)?);
                 self.call_named("timezone", vec![zone, stamp], span)
             }
             A::Extract { field, expr, .. } => {
-                let field = text_literal(&field.to_string().to_lowercase());
+                let field = match field {
+                    // As a string or a quoted name.
+                    ast::DateTimeField::Custom(name) => text_literal(&name.value),
+                    field => text_literal(&field.to_string()),
+                };
                 let from = self.expr(expr)?;
                 self.call_named("extract", vec![field, from], span)
             }
@@ -339,6 +347,8 @@ impl Binder<'_> {
             Ok(())
         })?;
         let kind = self.common_type("CASE", &results)?;
+        // Where nothing else holds it is NULL, which has no modifier.
+        let kind = if else_result.is_none() { unmodified(&kind) } else { kind };
         let mut results = results
             .into_iter()
             .map(|typed| Ok(Box::new(self.coerce(typed, &kind, Reason::Implicit)?.expr)))

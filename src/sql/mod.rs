@@ -218,7 +218,7 @@ pub trait Context: fmt::Debug + Send + Sync {
     /// # Errors
     /// 22023 when the channel or the payload is too long.
     fn notify(&self, channel: &str, payload: &str) -> Result<()>;
-    /// Tells the client something that is no error. A state of class 01 is a warning.
+    /// Tells the client something that is no error. A state of class 01 or 22 is a warning.
     fn notice(&self, notice: Error);
 }
 

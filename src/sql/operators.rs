@@ -18,7 +18,7 @@ use crate::{
             text::dialect::for_operator,
             vector_functions,
         },
-        typed::{Typed, bare},
+        typed::{Typed, bare, unmodified},
     },
     vector::Metric,
 };
@@ -160,12 +160,10 @@ impl Binder<'_> {
             (T::Unknown, kind) | (kind, T::Unknown) => match kind {
                 T::Varchar(_) | T::Name => T::Text,
                 T::Bpchar(_) => T::Bpchar(None),
-                T::Vector(_) | T::Halfvec(_) | T::Sparsevec(_) | T::Bit(_) | T::Varbit(_) => {
-                    bare(kind)
-                }
+                T::Vector(_) | T::Halfvec(_) | T::Sparsevec(_) => bare(kind),
                 T::Numeric(_) => T::Numeric(None),
                 T::Reg(_) => kind.clone(),
-                other => other.clone(),
+                other => unmodified(other),
             },
             (T::Oid | T::Reg(_) | T::Xid, T::Oid | T::Reg(_) | T::Xid) => T::Oid,
             (T::Oid | T::Reg(_) | T::Xid, T::Int2 | T::Int4)
@@ -289,17 +287,27 @@ impl Binder<'_> {
     /// What a value is compared and sorted by where Arrow's order is not PostgreSQL's: an interval by
     /// its length, of which a month is 30 days.
     pub(crate) fn ordered(&self, typed: Typed) -> Typed {
-        if typed.kind != PgType::Interval {
+        if !matches!(typed.kind, PgType::Interval(_)) {
             return typed;
         }
         let length = numeric(0);
         let function = self.own(
             "interval_length",
-            vec![PgType::Interval],
+            vec![PgType::Interval(None)],
             length.clone(),
             datetime::parts::length,
         );
         Typed::new(call(function, vec![typed.expr]), length)
+    }
+
+    /// What a window sorts by: none of them knows the order of bytes, which carry times with a zone.
+    pub(crate) fn ordered_in_window(&self, typed: Typed) -> Typed {
+        if !matches!(typed.kind, PgType::Timetz(_)) {
+            return typed;
+        }
+        let (place, kind) = (numeric(0), vec![typed.kind]);
+        let function = self.own("timetz_place", kind, place.clone(), datetime::timetz::place);
+        Typed::new(call(function, vec![typed.expr]), place)
     }
 
     pub(crate) fn distance(

@@ -1,11 +1,15 @@
 //! A statement that was parsed.
 
 use super::{
+    Context,
     form::Form,
-    tokens::Source,
+    tokens::{Source, reduced_precisions},
     utility::{CreateTable, ExplainOptions, Name, Utility},
 };
-use crate::{error::Result, pgtype::copy::CopyArgument};
+use crate::{
+    error::{Error, Result, SqlState},
+    pgtype::copy::CopyArgument,
+};
 use datafusion::sql::sqlparser::{ast, tokenizer::TokenWithSpan};
 use std::sync::Arc;
 
@@ -20,6 +24,8 @@ pub struct Statement {
     text: Arc<str>,
     form: Arc<Form>,
     pub(crate) source: Arc<Source>,
+    /// What its author is to be warned of.
+    warnings: Arc<[String]>,
 }
 
 /// What a statement is.
@@ -85,7 +91,15 @@ impl Statement {
         let text = source.slice(first.span.start, last.span.end);
         let ast = read(source, tokens)?;
         let (text, form) = (text.into(), Arc::new(Form::of(tokens)));
-        Ok(Self { ast: Arc::new(ast), text, form, source: Arc::clone(source) })
+        let warnings = reduced_precisions(tokens).into();
+        Ok(Self { ast: Arc::new(ast), text, form, source: Arc::clone(source), warnings })
+    }
+
+    /// Tells what is not done as the text asks for. PostgreSQL does when it parses a statement.
+    pub fn warn(&self, context: &dyn Context) {
+        for warning in self.warnings.iter() {
+            context.notice(Error::new(SqlState::INVALID_PARAMETER_VALUE, warning.as_str()));
+        }
     }
 
     /// Its text, without the semicolon.

@@ -2,12 +2,17 @@
 //! statements that are parsed by hand.
 
 mod subscripts;
+mod times;
 mod variadic;
 
-pub(crate) use self::variadic::variadic_array;
+pub(crate) use self::{
+    times::{is_local_zone, reduced_precisions},
+    variadic::variadic_array,
+};
 
 use self::{
     subscripts::{Subscripted, take_subscripts},
+    times::mark_times,
     variadic::mark_variadic,
 };
 use crate::{
@@ -132,6 +137,7 @@ impl Source {
         self.overriding.get_or_init(|| overriding);
         let subscripts = take_subscripts(&mut tokens);
         mark_variadic(&mut tokens);
+        mark_times(&mut tokens);
         self.subscripts.get_or_init(|| subscripts);
         self.refuse_long_chains(&tokens)?;
         Ok(tokens)
@@ -457,7 +463,6 @@ pub(crate) fn pg_type(parsed: &ast::DataType) -> Result<PgType> {
         }),
         DataType::Char(None) | DataType::Character(None) => Ok(PgType::Bpchar(Some(1))),
         DataType::Bit(None) => Ok(PgType::Bit(Some(1))),
-        DataType::Interval { .. } => Ok(PgType::Interval),
         DataType::Custom(name, modifiers) => {
             let parts: Vec<&ast::Ident> = name.0.iter().filter_map(|p| p.as_ident()).collect();
             let Some((last, schema)) = parts.split_last() else {

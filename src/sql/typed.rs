@@ -21,9 +21,20 @@ pub(crate) fn bare(kind: &PgType) -> PgType {
         PgType::Bit(_) => PgType::Bit(None),
         PgType::Varbit(_) => PgType::Varbit(None),
         PgType::Numeric(_) => PgType::Numeric(None),
+        PgType::Time(_) => PgType::Time(None),
+        PgType::Timetz(_) => PgType::Timetz(None),
+        PgType::Timestamp(_) => PgType::Timestamp(None),
+        PgType::Timestamptz(_) => PgType::Timestamptz(None),
+        PgType::Interval(_) => PgType::Interval(None),
         PgType::Array(element) => bare(element).array(),
         other => other.clone(),
     }
+}
+
+/// The type without its modifier, where values of both are carried alike.
+pub(crate) fn unmodified(kind: &PgType) -> PgType {
+    let plain = bare(kind);
+    if plain.arrow() == kind.arrow() { plain } else { kind.clone() }
 }
 
 /// An expression and its type. [`PgType::Unknown`] is the type of a string without one, of NULL,

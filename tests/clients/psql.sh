@@ -61,6 +61,13 @@ has 'id|bigint||not null|' "$described"
 has 'embedding|vector(3)|||' "$described"
 has '"items_pkey" PRIMARY KEY, btree (id)' "$described"
 has '"items_embedding" hnsw (embedding vector_l2_ops)' "$described"
+q -c 'CREATE TABLE times (a timestamp(3), b timestamptz(0)[], c interval day to second(2), d timetz)'
+described=$(psql -X -A -c '\d times')
+has 'a|timestamp(3) without time zone|' "$described"
+has 'b|timestamp(0) with time zone[]|' "$described"
+has 'c|interval day to second(2)|' "$described"
+has 'd|time with time zone|' "$described"
+q -c 'DROP TABLE times'
 has 'public|items_embedding|index|postgres|items' "$(q -c '\di')"
 has 'public|' "$(q -c '\dn')"
 has 'postgres|' "$(q -c '\du')"

@@ -85,6 +85,55 @@ def copying(connection: psycopg.Connection) -> None:
     connection.commit()
 
 
+def digits_of_seconds(connection: psycopg.Connection) -> None:
+    """timestamp(3) and kin: what a driver is told of them, and values that come in with more digits."""
+    connection.execute(
+        "CREATE TABLE moments (id int PRIMARY KEY, a timestamp(3), b timestamptz(0), c time(1), d interval(2),"
+        " e interval day to minute, f timetz(2), g timestamp)"
+    )
+    zone = dt.timezone(dt.timedelta(hours=2))
+    plain = dt.datetime(2024, 1, 2, 3, 4, 5, 678900)
+    given = (plain, plain.replace(tzinfo=zone), plain.time(), dt.timedelta(seconds=1.236),
+             dt.timedelta(days=1, seconds=125), plain.timetz().replace(tzinfo=zone), plain)
+    kept = (plain.replace(microsecond=679000), dt.datetime(2024, 1, 2, 3, 4, 6, tzinfo=zone),
+            dt.time(3, 4, 5, 700000), dt.timedelta(seconds=1.24), dt.timedelta(days=1, seconds=120),
+            dt.time(3, 4, 5, 680000, tzinfo=zone), plain)
+    kinds = ["int4", "timestamp", "timestamptz", "time", "interval", "interval", "timetz", "timestamp"]
+    for at, binary in enumerate((False, True)):
+        cursor = connection.cursor(binary=binary)
+        parameters = ", ".join(["%b" if binary else "%t"] * 8)
+        cursor.execute(f"INSERT INTO moments VALUES ({parameters})", (at, *given))
+        with cursor.copy("COPY moments FROM STDIN" + (" (FORMAT binary)" if binary else "")) as copy:
+            copy.set_types(kinds)
+            copy.write_row((10 + at, *given))
+        for key in (at, 10 + at):
+            got = cursor.execute("SELECT * FROM moments WHERE id = %s", (key,)).fetchone()
+            assert got[1:] == kept, (binary, key, got)
+            assert got[6].utcoffset() == dt.timedelta(hours=2), got[6]
+        found = cursor.execute("SELECT count(*) FROM moments WHERE a = %s OR f = %s", (plain, given[5])).fetchone()
+        assert found == (0,), found
+    modifiers = [cursor.pgresult.fmod(at) for at in range(cursor.execute("SELECT * FROM moments").pgresult.nfields)]
+    assert modifiers == [-1, 3, 0, 1, 2147418114, 201916415, 2, -1], modifiers
+    cursor.execute("SELECT a::timestamp(1), a + interval '1 s', max(a) OVER (), current_timestamp(2) FROM moments")
+    assert [cursor.pgresult.fmod(at) for at in range(4)] == [1, -1, -1, 2]
+    assert cursor.description[0].type_code == 1114 and cursor.description[0].internal_size == 8
+
+    warnings = []
+
+    def tell(notice: errors.Diagnostic) -> None:
+        warnings.append((notice.severity, notice.sqlstate, notice.message_primary))
+
+    connection.add_notice_handler(tell)
+    connection.execute("SELECT '2024-01-01'::timestamp(9), '03:04'::time(7) with time zone")
+    assert warnings == [
+        ("WARNING", "22023", "TIMESTAMP(9) precision reduced to maximum allowed, 6"),
+        ("WARNING", "22023", "TIME(7) WITH TIME ZONE precision reduced to maximum allowed, 6"),
+    ], warnings
+    connection.remove_notice_handler(tell)
+    connection.execute("DROP TABLE moments")
+    connection.commit()
+
+
 def other_points(connection: psycopg.Connection) -> None:
     """halfvec, sparsevec and bit: parameters, results, arrays and COPY, as text and in binary."""
     connection.execute("CREATE TABLE points (id int PRIMARY KEY, h halfvec(3), s sparsevec(5), b bit(5))")
@@ -199,6 +248,7 @@ def main() -> None:
         connection.commit()
         near = connection.execute("SELECT id FROM items ORDER BY embedding <-> %s LIMIT 5", (np.array([1700, 0, 0]),))
         assert sorted(row[0] for row in near) == [1698, 1699, 1700, 1701, 1702]
+        digits_of_seconds(connection)
         other_points(connection)
         cursors_and_pipelines(connection)
         faults(connection)

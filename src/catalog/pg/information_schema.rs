@@ -16,7 +16,7 @@ use crate::{
     },
     error::Result,
     ids::{ColumnId, Oid},
-    pgtype::PgType,
+    pgtype::{PgType, precision},
 };
 use arrow::{
     array::{ArrayRef, RecordBatch, StringArray},
@@ -283,7 +283,8 @@ fn describe(
         .set("numeric_precision", |column| Some(numeric(&column.kind)?.0))
         .set("numeric_precision_radix", |column| Some(numeric(&column.kind)?.1))
         .set("numeric_scale", |column| numeric(&column.kind)?.2)
-        .set("datetime_precision", |column| datetime_precision(&column.kind))
+        .set("datetime_precision", |column| precision::of_second(&column.kind))
+        .set("interval_type", |column| column.kind.qualifier()?.interval_type())
         .set("udt_catalog", |_| database)
         .set("udt_schema", |column| match column.kind.oid() {
             oid if crate::pgtype::is_of_extension(oid) => vector_schema,
@@ -319,11 +320,7 @@ fn data_type(kind: &PgType) -> String {
     match kind {
         PgType::Array(_) | PgType::Int2vector | PgType::Oidvector => "ARRAY".to_owned(),
         PgType::Vector(_) | PgType::Halfvec(_) | PgType::Sparsevec(_) => "USER-DEFINED".to_owned(),
-        kind => {
-            let name = kind.to_string();
-            let end = name.find('(').unwrap_or(name.len());
-            name[..end].to_owned()
-        }
+        kind => kind.standard_name().to_owned(),
     }
 }
 
@@ -354,15 +351,6 @@ fn numeric(kind: &PgType) -> Option<(Option<i64>, i64, Option<i64>)> {
         PgType::Numeric(modifier) => {
             Some((modifier.map(|(p, _)| p.into()), 10, modifier.map(|(_, s)| s.into())))
         }
-        _ => None,
-    }
-}
-
-/// Digits of a second.
-fn datetime_precision(kind: &PgType) -> Option<i64> {
-    match kind {
-        PgType::Date => Some(0),
-        PgType::Time | PgType::Timestamp | PgType::Timestamptz | PgType::Interval => Some(6),
         _ => None,
     }
 }

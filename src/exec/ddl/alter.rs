@@ -204,7 +204,7 @@ impl Ddl<'_> {
                 self.put(table);
             }
             AlterTableAction::AlterType { column, kind, using } => {
-                self.alter_type(table, column, kind, using.as_deref())?;
+                self.alter_type(table, column, kind, using.as_deref()).await?;
             }
             AlterTableAction::AddConstraint(constraint) => {
                 self.add_checked_constraint(table, constraint).await?;

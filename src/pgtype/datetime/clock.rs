@@ -41,9 +41,19 @@ pub(super) fn clock(text: &str) -> Result<Clock, Fault> {
     if bounded { Ok(clock) } else { Err(Fault::Field) }
 }
 
-/// The time of an interval, in microseconds: a clock's, but for its hours.
-pub(in crate::pgtype) fn clock_span(text: &str) -> Result<i64, Fault> {
-    let Clock { hour, minute, second, micros } = clock(text)?;
+/// The time of an interval, in microseconds: a clock's, but for its hours. `from_minutes`: two numbers
+/// are minutes and seconds.
+pub(in crate::pgtype) fn clock_span(text: &str, from_minutes: bool) -> Result<i64, Fault> {
+    let mut clock = clock(text)?;
+    // With a point they are read as that already.
+    let two_numbers = text.bytes().filter(|&byte| byte == b':').count() == 1 && !text.contains('.');
+    if from_minutes && two_numbers {
+        (clock.hour, clock.minute, clock.second) = (0, clock.hour, clock.minute);
+        if !(0..60).contains(&clock.minute) {
+            return Err(Fault::Field);
+        }
+    }
+    let Clock { hour, minute, second, micros } = clock;
     hour.checked_mul(3600)
         .and_then(|seconds| seconds.checked_add(minute * 60 + second))
         .and_then(|seconds| seconds.checked_mul(1_000_000))

@@ -125,8 +125,35 @@ impl<'a> Decoder<'a> {
         Ok(Moment::At(decoder.fields))
     }
 
-    /// Reads a time of day; a date with it is checked and dropped.
+    /// Reads a time of day; a date with it is checked and dropped, as is a zone.
     pub(super) fn read_time(text: &str, style: &'a Style) -> Result<Fields, Fault> {
+        Self::time_of_day(text, style).map(|decoder| decoder.fields)
+    }
+
+    /// Reads a time of day with its offset: the session's of the date with it, or of today, where
+    /// there is no zone.
+    pub(super) fn read_time_with_zone(text: &str, style: &'a Style) -> Result<Fields, Fault> {
+        let mut decoder = Self::time_of_day(text, style)?;
+        let dated = decoder.named & named::DATE == named::DATE;
+        let zone = match decoder.zone {
+            Some(Zone::Fixed(_)) => None,
+            Some(Zone::Named(zone)) => Some(zone),
+            None => Some(style.time_zone),
+        };
+        if let Some(zone) = zone.filter(|_| !dated) {
+            match zone::offset_of_year(zone) {
+                Some(offset) => decoder.zone = Some(Zone::Fixed(offset)),
+                None => {
+                    let today = decoder.local_now()?.div_euclid(DAY);
+                    decoder.fields.set_day(today);
+                }
+            }
+        }
+        decoder.resolve_zone()?;
+        Ok(decoder.fields)
+    }
+
+    fn time_of_day(text: &str, style: &'a Style) -> Result<Self, Fault> {
         let mut decoder = Self::new(style, Wanted::Time);
         decoder.run(&split(text)?)?;
         decoder.check_date()?;
@@ -139,14 +166,12 @@ impl<'a> Decoder<'a> {
         }
         // The offset of a zone with rules depends on the date.
         let dated = decoder.named & named::DATE == named::DATE;
-        if let (Some(Zone::Named(zone)), false) = (decoder.zone, dated) {
-            let fixed =
-                [0, 6].map(|month| zone::offset_at(zone, 1_704_067_200 + month * 2_629_746));
-            if fixed[0] != fixed[1] {
-                return Err(Fault::Format);
-            }
+        if let (Some(Zone::Named(zone)), false) = (decoder.zone, dated)
+            && zone::offset_of_year(zone).is_none()
+        {
+            return Err(Fault::Format);
         }
-        Ok(decoder.fields)
+        Ok(decoder)
     }
 
     fn new(style: &'a Style, wanted: Wanted) -> Self {

@@ -1,4 +1,4 @@
-//! Dates and times: `date`, `time`, `timestamp`, `timestamp with time zone`.
+//! Dates and times: `date`, `time`, `time with time zone`, `timestamp`, `timestamp with time zone`.
 //!
 //! A date is a day and a timestamp a microsecond, counted from 1970-01-01; the largest and the
 //! smallest number stand for infinity. This file reads them from text and from the binary forms:
@@ -7,13 +7,14 @@
 //!   tokens     takes a text apart              decode     makes sense of the pieces as PostgreSQL does
 //!   clock      hh:mm:ss                        zone       knows the zones
 //!   calendar   days and dates                  write      the way back to text
-//!   fault      why a text is none of these
+//!   timetz     a time of day with its offset                fault      why a text is none of these
 //! ```
 
 pub(super) mod calendar;
 pub(super) mod clock;
 mod decode;
 pub(super) mod fault;
+pub mod timetz;
 pub(super) mod tokens;
 pub(super) mod write;
 pub mod zone;

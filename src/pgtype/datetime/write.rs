@@ -92,7 +92,8 @@ pub(in crate::pgtype) fn write_timestamp(
     write_era(year, out);
 }
 
-fn write_offset(offset: i32, out: &mut Vec<u8>) {
+/// Writes an offset from UTC in seconds: `+02`, `-03:30`.
+pub(super) fn write_offset(offset: i32, out: &mut Vec<u8>) {
     out.push(if offset < 0 { b'-' } else { b'+' });
     let offset = u64::from(offset.unsigned_abs());
     write_padded(offset / 3600, 2, out);

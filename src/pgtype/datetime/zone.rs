@@ -33,11 +33,52 @@ static ABBREVIATIONS: LazyLock<HashMap<&'static str, Zone>> = LazyLock::new(|| {
 
 /// What a text says about the zone.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Zone {
+pub enum Zone {
     /// Seconds east of UTC.
     Fixed(i32),
     /// A zone whose offset depends on the date.
     Named(Tz),
+}
+
+impl From<Tz> for Zone {
+    fn from(zone: Tz) -> Self {
+        Self::Named(zone)
+    }
+}
+
+impl Zone {
+    /// The zone that a function is told: by an abbreviation, by name, or as POSIX writes it, whose
+    /// `+02` lies *west* of UTC.
+    ///
+    /// # Errors
+    /// 22023 where there is no such zone.
+    pub fn told(text: &str, session: Tz) -> Result<Self> {
+        let zone = abbreviated(&text.to_ascii_lowercase(), session)
+            .or_else(|| named(text).map(Self::Named))
+            .or_else(|| posix(text).map(Self::Fixed));
+        zone.ok_or_else(|| Fault::Zone(text.to_owned()).error("", text))
+    }
+
+    /// The zone of a time that is made of parts: an offset as ISO writes it, whose `+02` lies east of
+    /// UTC, or what else [`Zone::told`] knows.
+    ///
+    /// # Errors
+    /// 22023 where there is no such zone, 22009 where an offset is too large.
+    pub fn of_parts(text: &str, session: Tz) -> Result<Self> {
+        if text.starts_with(|c: char| c.is_ascii_digit()) {
+            let what = format!("invalid input syntax for type numeric time zone: \"{text}\"");
+            return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, what)
+                .hint("Numeric time zones must have \"-\" or \"+\" as first character."));
+        }
+        match offset(text) {
+            Ok(offset) => Ok(Self::Fixed(offset)),
+            Err(Fault::Displacement) => {
+                let what = format!("numeric time zone \"{text}\" out of range");
+                Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, what))
+            }
+            Err(_) => Self::told(text, session),
+        }
+    }
 }
 
 /// The zone of a name in any case.
@@ -71,6 +112,14 @@ pub fn parse(text: &str) -> Result<Tz> {
         Error::unsupported(format!("time zone {text} is not supported"))
             .hint("Use a whole number of hours from -12 to 14, or a zone's name.")
     })
+}
+
+/// The zone of the longest abbreviation with which a text begins, and its length.
+#[must_use]
+pub fn abbreviation_before(text: &str, session: Tz) -> Option<(Zone, usize)> {
+    let letters = text.bytes().take_while(u8::is_ascii_alphabetic).count();
+    let lower = text[..letters].to_ascii_lowercase();
+    (1..=letters).rev().find_map(|length| Some((abbreviated(&lower[..length], session)?, length)))
 }
 
 /// The zone of an abbreviation in lower case: one that the session's zone uses itself, else one
@@ -126,7 +175,7 @@ pub(super) fn offset(text: &str) -> Result<i32, Fault> {
         .map_err(|_| Fault::Displacement)
 }
 
-/// A zone as POSIX writes it: a name, and hours *west* of UTC.
+/// A zone as POSIX writes it: a name or none, and hours *west* of UTC.
 pub(super) fn posix(text: &str) -> Option<i32> {
     let letters = text.bytes().take_while(|byte| !b"0123456789+-,".contains(byte)).count();
     let (sign, digits) = match text.as_bytes().get(letters)? {
@@ -141,12 +190,13 @@ pub(super) fn posix(text: &str) -> Option<i32> {
     let hours = parts.next()??;
     let minutes = parts.next().unwrap_or(Some(0))?;
     let seconds = parts.next().unwrap_or(Some(0))?;
-    let bounded = letters > 0 && hours <= 24 && minutes < 60 && seconds < 60;
+    let bounded = hours <= 24 && minutes < 60 && seconds < 60;
     (bounded && parts.next().is_none()).then_some(sign * (hours * 3600 + minutes * 60 + seconds))
 }
 
 /// What a zone is called at an instant: `PST`, `CEST`, or its offset where it has no such name.
-pub(super) fn abbreviation_at(zone: Tz, seconds: i64) -> String {
+#[must_use]
+pub fn abbreviation_at(zone: Tz, seconds: i64) -> String {
     let offset = zone.offset_from_utc_datetime(&instant(seconds));
     if let Some(name) = offset.abbreviation() {
         return name.to_owned();
@@ -161,6 +211,13 @@ pub(super) fn abbreviation_at(zone: Tz, seconds: i64) -> String {
 #[must_use]
 pub fn offset_at(zone: Tz, seconds: i64) -> i32 {
     zone.offset_from_utc_datetime(&instant(seconds)).fix().local_minus_utc()
+}
+
+/// How far east of UTC a zone is the whole year.
+pub(super) fn offset_of_year(zone: Tz) -> Option<i32> {
+    // One day in winter and one in summer show both.
+    let [winter, summer] = [1_704_067_200, 1_719_792_000].map(|seconds| offset_at(zone, seconds));
+    (winter == summer).then_some(winter)
 }
 
 /// How far east of UTC a zone is when its clocks show a local time. Where clocks went forward

@@ -1,7 +1,7 @@
 //! Reads intervals: numbers and units in any order, a clock's time, SQL's `1-2 3 4:05:06`, and
 //! ISO 8601's `P1Y2M3DT4H5M6S`; by the rules of PostgreSQL's `DecodeInterval`.
 
-use super::span::Span;
+use super::{qualifier::Fields, span::Span};
 use crate::pgtype::{
     datetime::{
         calendar::DAY,
@@ -31,6 +31,18 @@ enum Unit {
 const DAYS: Unit = Unit::Days(1);
 
 impl Unit {
+    /// What a number counts that has no unit: the last field of the type, or else seconds.
+    fn unnamed(fields: Option<Fields>) -> Self {
+        match fields.map(Fields::last) {
+            Some(Fields::Year) => Self::Years(1),
+            Some(Fields::Month) => Self::Month,
+            Some(Fields::Day) => DAYS,
+            Some(Fields::Hour) => Self::Time(HOUR),
+            Some(Fields::Minute) => Self::Time(MINUTE),
+            _ => Self::Time(SECOND),
+        }
+    }
+
     fn named(name: &str) -> Option<Self> {
         Some(match name.get(..10).unwrap_or(name) {
             "us" | "usec" | "usecs" | "usecond" | "useconds" | "microsecon" => Self::Time(1),
@@ -154,8 +166,13 @@ impl Span {
 }
 
 /// Reads numbers and units, from right to left: a unit stands behind its number.
-pub(super) fn traditional(text: &str, style: IntervalStyle) -> Result<Span, Fault> {
+pub(super) fn traditional(
+    text: &str,
+    style: IntervalStyle,
+    fields: Option<Fields>,
+) -> Result<Span, Fault> {
     let tokens = tokens::split(text)?;
+    let clock = |text: &str| clock_span(text, fields == Some(Fields::MinuteToSecond));
     let signed = |text: &str| text.starts_with(['-', '+']);
     // SQL: a sign in front of everything counts for everything if no other sign stands behind.
     let all_negative = style == IntervalStyle::SqlStandard
@@ -172,20 +189,20 @@ pub(super) fn traditional(text: &str, style: IntervalStyle) -> Result<Span, Faul
         let last = at + 1 == tokens.len();
         let found = match token.shape {
             Shape::Time => {
-                add_clock(&mut span, text, all_negative)?;
+                set_clock(&mut span, clock(text)?, all_negative);
                 unit = Some(DAYS);
                 unit_waits = false;
                 CLOCK
             }
-            Shape::Offset if clock_span(&text[1..]).is_ok() => {
-                add_clock(&mut span, &text[1..], all_negative || text.starts_with('-'))?;
+            Shape::Offset if clock(&text[1..]).is_ok() => {
+                set_clock(&mut span, clock(&text[1..])?, all_negative || text.starts_with('-'));
                 unit = Some(DAYS);
                 unit_waits = false;
                 CLOCK
             }
             Shape::Offset | Shape::Date | Shape::Number => {
-                // A plain number counts seconds; but what is reversed must say what it is.
-                let counted = unit.or((!ago).then_some(Unit::Time(SECOND)));
+                // What is reversed must say what it is.
+                let counted = unit.or((!ago).then_some(Unit::unnamed(fields)));
                 let (count, part, counted) = number(text, counted)?;
                 let (count, part) =
                     if all_negative { (-count.abs(), -part.abs()) } else { (count, part) };
@@ -233,11 +250,9 @@ pub(super) fn traditional(text: &str, style: IntervalStyle) -> Result<Span, Faul
     if ago { span.negated() } else { Ok(span) }
 }
 
-fn add_clock(span: &mut Span, text: &str, negative: bool) -> Result<(), Fault> {
-    let micros = clock_span(text)?;
-    // As in PostgreSQL, it takes the place of what fractions behind it have left.
+/// As in PostgreSQL, it takes the place of what fractions behind it have left.
+fn set_clock(span: &mut Span, micros: i64, negative: bool) {
     span.micros = if negative { -micros } else { micros };
-    Ok(())
 }
 
 /// A number, its fraction, and its unit: `1.5`, or `1-2` for years and months.

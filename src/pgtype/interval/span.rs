@@ -1,6 +1,7 @@
 //! An interval in PostgreSQL's terms, and in those of Arrow.
 
-use crate::error::{Error, Result, SqlState};
+use super::out_of_range;
+use crate::error::Result;
 use arrow::datatypes::IntervalMonthDayNano;
 
 /// An interval as PostgreSQL counts it.
@@ -26,8 +27,6 @@ impl Span {
 
     /// What Arrow carries.
     pub(super) fn into_arrow(self) -> Result<IntervalMonthDayNano> {
-        let out_of_range =
-            || Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "interval out of range");
         let nanoseconds = match self {
             Self::LATE | Self::EARLY => self.micros,
             _ => self.micros.checked_mul(1000).ok_or_else(|| {

@@ -177,11 +177,12 @@ impl Context for SessionContext {
     }
 
     fn style(&self) -> Style {
-        let now = self.stamp();
-        if let Some((stamp, style)) = self.style.lock().as_ref()
-            && *stamp == now
+        let now = Some(self.transaction_micros());
+        let stamp = self.stamp();
+        if let Some((known, style)) = self.style.lock().as_ref()
+            && *known == stamp
         {
-            return style.clone();
+            return Style { now, ..style.clone() };
         }
         let mut style = Style { time_zone: self.time_zone(), ..Style::default() };
         self.with_settings(|settings| {
@@ -202,8 +203,8 @@ impl Context for SessionContext {
             database: self.database,
             path: self.search_path(),
         }));
-        *self.style.lock() = Some((now, style.clone()));
-        style
+        *self.style.lock() = Some((stamp, style.clone()));
+        Style { now, ..style }
     }
 
     fn process_id(&self) -> i32 {

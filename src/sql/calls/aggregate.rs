@@ -235,7 +235,7 @@ impl Binder<'_> {
             for by in &spec.order_by {
                 let typed = binder.expr(&by.expr)?;
                 let typed = binder.settle(typed)?;
-                order_by.push(sort(typed.expr, &by.options));
+                order_by.push(sort(binder.ordered_in_window(typed).expr, &by.options));
             }
             let window_frame = match &spec.window_frame {
                 Some(frame) => {

@@ -3,7 +3,10 @@
 use super::text_literal;
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::PgType,
+    pgtype::{
+        PgType,
+        interval::{Fields, Qualifier},
+    },
     sql::{
         binder::Binder,
         coerce::{Reason, numeric},
@@ -43,17 +46,36 @@ impl Binder<'_> {
         self.coerce(text, &PgType::Bit(None), Reason::Explicit)
     }
 
-    /// `INTERVAL '1 day'`, `INTERVAL '1' DAY`.
+    /// `INTERVAL '1 day'`, `INTERVAL '1' DAY`, `INTERVAL '1' DAY TO SECOND(3)`.
     pub(super) fn interval(&mut self, interval: &ast::Interval) -> Result<Typed> {
+        let kind = qualified(interval)?;
         let typed = self.expr(&interval.value)?;
-        let typed = match (&interval.leading_field, typed.untyped()) {
-            (Some(field), Some(Some(text))) if text.trim().parse::<f64>().is_ok() => {
-                let field = interval.last_field.as_ref().unwrap_or(field);
-                text_literal(&format!("{text} {field}"))
-            }
-            _ => typed,
-        };
-        self.coerce(typed, &PgType::Interval, Reason::Explicit)
+        self.coerce(typed, &kind, Reason::Explicit)
+    }
+}
+
+/// The type that is named around the text of an interval.
+fn qualified(interval: &ast::Interval) -> Result<PgType> {
+    let Some(leading) = &interval.leading_field else { return Ok(PgType::Interval(None)) };
+    let digits = match interval.last_field {
+        None => interval.leading_precision,
+        Some(_) => interval.fractional_seconds_precision,
+    };
+    let fields = match &interval.last_field {
+        None => leading.to_string(),
+        Some(last) => format!("{leading} to {last}"),
+    };
+    let fields = fields.to_lowercase();
+    let misplaced = interval.last_field.is_some() && interval.leading_precision.is_some()
+        || interval.last_field.is_none() && interval.fractional_seconds_precision.is_some();
+    let Some(fields) = Fields::named(&fields).filter(|_| !misplaced) else {
+        let error = Error::unsupported(format!("an interval of {fields} is not supported"));
+        return Err(error.hint("Write the unit behind the number, within the quotes."));
+    };
+    let kind = PgType::Interval(Some(Qualifier { fields: Some(fields), precision: None }));
+    match digits {
+        Some(digits) => kind.with_modifiers(&[i64::try_from(digits).unwrap_or(i64::MAX)]),
+        None => Ok(kind),
     }
 }
 

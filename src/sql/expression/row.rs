@@ -290,7 +290,7 @@ impl Binder<'_> {
 
     /// The other bound of a period, which may be given by its length.
     fn bound(&mut self, start: &Typed, other: Typed, span: Span) -> Result<Typed> {
-        if other.kind == PgType::Interval {
+        if matches!(other.kind, PgType::Interval(_)) {
             self.binary("+", start.clone(), other, span)
         } else {
             Ok(other)

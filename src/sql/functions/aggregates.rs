@@ -15,7 +15,7 @@ use crate::{
             vector_fold::VectorFold,
         },
         operators::number::QUOTIENT,
-        typed::Typed,
+        typed::{Typed, unmodified},
     },
 };
 use arrow::{
@@ -185,7 +185,9 @@ impl Binder<'_> {
                     cast(sum_udaf(), vec![arg.expr], wide)
                 }
                 T::Float4 | T::Float8 => cast(sum_udaf(), vec![first.expr], kind),
-                T::Interval => plain(IntervalFold::udaf(false), vec![first.expr], T::Interval),
+                T::Interval(_) => {
+                    plain(IntervalFold::udaf(false), vec![first.expr], T::Interval(None))
+                }
                 T::Vector(_) => {
                     plain(VectorFold::<f32>::udaf(false), vec![first.expr], T::Vector(None))
                 }
@@ -205,7 +207,9 @@ impl Binder<'_> {
                     let arg = self.coerce(first, &T::Float8, Reason::Implicit)?;
                     plain(avg_udaf(), vec![arg.expr], T::Float8)
                 }
-                T::Interval => plain(IntervalFold::udaf(true), vec![first.expr], T::Interval),
+                T::Interval(_) => {
+                    plain(IntervalFold::udaf(true), vec![first.expr], T::Interval(None))
+                }
                 T::Vector(_) => {
                     plain(VectorFold::<f32>::udaf(true), vec![first.expr], T::Vector(None))
                 }
@@ -223,7 +227,7 @@ impl Binder<'_> {
                     return Err(missing(self, &args));
                 }
                 let function = if name == "min" { min_udaf() } else { max_udaf() };
-                cast(function, vec![first.expr], kind)
+                cast(function, vec![first.expr], unmodified(&kind))
             }
             ("array_agg", 1) => match kind {
                 T::Array(_) => {

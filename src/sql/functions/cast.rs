@@ -1,6 +1,10 @@
 //! Casts that Arrow lacks or does differently: every type to and from text, rounding and ranges of
 //! numbers, dates and times in the session's zone, vectors and arrays, json.
 
+mod times;
+
+pub(crate) use times::{date_micros, micros_date, times_with_zone};
+
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::{
@@ -15,7 +19,6 @@ use crate::{
         bit,
         call::Arguments,
         vector::{Builder, Vectors},
-        zone,
     },
 };
 use arrow::{
@@ -24,10 +27,7 @@ use arrow::{
         Int64Array, ListArray, PrimitiveArray, StringArray, UInt32Array, new_null_array,
     },
     compute::{CastOptions, cast_with_options},
-    datatypes::{
-        DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, IntervalMonthDayNano,
-        IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
-    },
+    datatypes::{DataType, Decimal128Type, Float32Type, Float64Type},
 };
 use datafusion::logical_expr::Volatility;
 use half::f16;
@@ -69,7 +69,16 @@ pub(crate) fn volatility(from: &PgType, to: &PgType) -> Volatility {
                 | PgType::Jsonb
         )
     };
-    if plain(from) && plain(to) { Volatility::Immutable } else { Volatility::Stable }
+    // What depends on no zone.
+    let wall = |kind: &PgType| {
+        matches!(kind, PgType::Date | PgType::Time(_) | PgType::Timestamp(_) | PgType::Interval(_))
+    };
+    let timeless = match (from, to) {
+        (PgType::Timetz(_), PgType::Timetz(_) | PgType::Time(_)) => true,
+        (PgType::Timestamptz(_), PgType::Timestamptz(_)) => true,
+        _ => wall(from) && wall(to),
+    };
+    if timeless || plain(from) && plain(to) { Volatility::Immutable } else { Volatility::Stable }
 }
 
 fn cast(args: &Arguments<'_>, too_long: TooLong) -> Result<ArrayRef> {
@@ -122,6 +131,9 @@ pub(crate) fn convert(
         (T::Bpchar(_), to) if !matches!(to, T::Bpchar(_)) => {
             from_text(to, &to_text(from, array, style)?, style, too_long)
         }
+        (T::Text | T::Varchar(_) | T::Name, T::Interval(Some(_))) => {
+            times::intervals(array, to, style)
+        }
         (from, to) if from.is_textual() || matches!(from, T::Char) => {
             from_text(to, array, style, too_long)
         }
@@ -162,9 +174,15 @@ pub(crate) fn convert(
             });
             Ok(Arc::new(bytes.collect::<Result<StringArray>>()?))
         }
-        (T::Date | T::Time | T::Timestamp | T::Timestamptz | T::Interval, _) => {
-            datetime(array, from, to, style)
-        }
+        (
+            T::Date
+            | T::Time(_)
+            | T::Timetz(_)
+            | T::Timestamp(_)
+            | T::Timestamptz(_)
+            | T::Interval(_),
+            _,
+        ) => times::convert(array, from, to, style),
         (_, T::Int2 | T::Int4 | T::Int8 | T::Oid | T::Reg(_) | T::Float4 | T::Numeric(_)) => {
             arrow(array, to)
         }
@@ -425,85 +443,6 @@ fn array_to_sparse(
         Ok(())
     })?;
     Ok(Arc::new(made.finish()))
-}
-
-const DAY: i64 = 86_400_000_000;
-
-/// Dates and times among each other.
-fn datetime(array: &ArrayRef, from: &PgType, to: &PgType, style: &Style) -> Result<ArrayRef> {
-    use PgType as T;
-    let zone = style.time_zone;
-    match (from, to) {
-        (T::Date, T::Timestamp) => {
-            let days = array.as_primitive::<Date32Type>();
-            Ok(timestamps(days.unary(date_micros), to))
-        }
-        (T::Date, T::Timestamptz) => {
-            let days = array.as_primitive::<Date32Type>();
-            let micros: PrimitiveArray<TimestampMicrosecondType> =
-                days.unary(|day| zone::to_utc(zone, date_micros(day)));
-            Ok(timestamps(micros, to))
-        }
-        (T::Timestamp, T::Timestamptz) => {
-            let local = array.as_primitive::<TimestampMicrosecondType>();
-            Ok(timestamps(local.unary(|micros| zone::to_utc(zone, micros)), to))
-        }
-        (T::Timestamptz, T::Timestamp) => {
-            let utc = array.as_primitive::<TimestampMicrosecondType>();
-            Ok(timestamps(utc.unary(|micros| zone::to_local(zone, micros)), to))
-        }
-        (T::Timestamp | T::Timestamptz, T::Date | T::Time) => {
-            let stamps = array.as_primitive::<TimestampMicrosecondType>();
-            let local = |micros: i64| match from {
-                T::Timestamptz => zone::to_local(zone, micros),
-                _ => micros,
-            };
-            Ok(match to {
-                T::Date => {
-                    Arc::new(stamps.unary::<_, Date32Type>(|micros| micros_date(local(micros))))
-                }
-                _ => Arc::new(
-                    stamps
-                        .unary::<_, Time64MicrosecondType>(|micros| local(micros).rem_euclid(DAY)),
-                ),
-            })
-        }
-        (T::Time, T::Interval) => {
-            let times = array.as_primitive::<Time64MicrosecondType>();
-            Ok(Arc::new(times.unary::<_, IntervalMonthDayNanoType>(|micros| {
-                IntervalMonthDayNano::new(0, 0, micros * 1000)
-            })))
-        }
-        (T::Interval, T::Time) => {
-            let spans = array.as_primitive::<IntervalMonthDayNanoType>();
-            Ok(Arc::new(spans.unary::<_, Time64MicrosecondType>(|span| {
-                (span.nanoseconds / 1000).rem_euclid(DAY)
-            })))
-        }
-        _ => arrow(array, to),
-    }
-}
-
-fn timestamps(micros: PrimitiveArray<TimestampMicrosecondType>, to: &PgType) -> ArrayRef {
-    Arc::new(micros.with_data_type(to.arrow()))
-}
-
-/// The first microsecond of a day; the infinities stay.
-pub(crate) fn date_micros(day: i32) -> i64 {
-    match day {
-        i32::MAX => i64::MAX,
-        i32::MIN => i64::MIN,
-        day => i64::from(day).saturating_mul(DAY),
-    }
-}
-
-/// The day of a microsecond; the infinities stay.
-pub(crate) fn micros_date(micros: i64) -> i32 {
-    match micros {
-        i64::MAX => i32::MAX,
-        i64::MIN => i32::MIN,
-        micros => i32::try_from(micros.div_euclid(DAY)).unwrap_or(i32::MAX),
-    }
 }
 
 /// The oids that names stand for, of an array.

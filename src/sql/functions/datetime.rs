@@ -3,16 +3,24 @@
 pub(crate) mod make;
 pub(crate) mod operators;
 pub(crate) mod parts;
+pub(crate) mod template;
+pub(crate) mod timetz;
+mod unit;
+pub(crate) mod zones;
 
 pub(crate) use operators::divided;
 
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::PgType,
+    pgtype::{
+        PgType,
+        datetime::{timetz::Timetz, zone::Zone},
+        interval::is_infinite,
+    },
     sql::functions::{
         call::Arguments,
-        cast::micros_date,
-        zone::{to_local, to_utc},
+        cast::{micros_date, times_with_zone},
+        zone::{offset_at, to_local, to_utc},
     },
 };
 use arrow::{
@@ -63,7 +71,7 @@ fn times<'a>(args: &'a Arguments<'_>, at: usize) -> &'a PrimitiveArray<Time64Mic
 }
 
 /// A time of the wall clock plus months, then days, then the rest.
-pub(crate) fn add(local: i64, span: IntervalMonthDayNano, sign: i64) -> Result<i64> {
+fn add(local: i64, span: IntervalMonthDayNano, sign: i64) -> Result<i64> {
     if local == i64::MAX || local == i64::MIN {
         return Ok(local);
     }
@@ -80,8 +88,29 @@ pub(crate) fn add(local: i64, span: IntervalMonthDayNano, sign: i64) -> Result<i
         };
         micros = moved.ok_or_else(fault)?.and_utc().timestamp_micros();
     }
-    let rest = i64::from(span.days) * DAY + span.nanoseconds / 1000;
-    rest.checked_mul(sign).and_then(|rest| micros.checked_add(rest)).ok_or_else(fault)
+    let days = i64::from(span.days).checked_mul(DAY);
+    let rest = days.and_then(|days| days.checked_add(span.nanoseconds / 1000));
+    let rest = rest.and_then(|rest| rest.checked_mul(sign));
+    rest.and_then(|rest| micros.checked_add(rest)).ok_or_else(fault)
+}
+
+/// A moment plus or minus an interval: in a zone months and days go by the clock on the wall, hours by
+/// time that passes.
+fn moved(zone: Option<Zone>, at: i64, span: IntervalMonthDayNano, sign: i64) -> Result<i64> {
+    if is_infinite(span) {
+        let end = if (span.months > 0) == (sign > 0) { i64::MAX } else { i64::MIN };
+        // An infinity and its opposite make nothing.
+        let opposed = [i64::MAX, i64::MIN].contains(&at) && at != end;
+        return if opposed { Err(out_of_range("timestamp")) } else { Ok(end) };
+    }
+    let Some(zone) = zone else { return add(at, span, sign) };
+    let days = IntervalMonthDayNano { nanoseconds: 0, ..span };
+    let at = if span.months == 0 && span.days == 0 {
+        at
+    } else {
+        to_utc(zone, add(to_local(zone, at), days, sign)?)
+    };
+    add(at, IntervalMonthDayNano { months: 0, days: 0, ..span }, sign)
 }
 
 pub(crate) fn naive(micros: i64) -> Option<NaiveDateTime> {
@@ -101,10 +130,14 @@ fn instant(args: &Arguments<'_>, utc: i64) -> Result<ArrayRef> {
     let n = args.rows;
     Ok(match args.result {
         PgType::Date => Arc::new(PrimitiveArray::<Date32Type>::from_value(micros_date(local), n)),
-        PgType::Time => {
+        PgType::Time(_) => {
             Arc::new(PrimitiveArray::<Time64MicrosecondType>::from_value(local.rem_euclid(DAY), n))
         }
-        PgType::Timestamp => {
+        PgType::Timetz(_) => {
+            let now = Timetz { micros: local.rem_euclid(DAY), offset: offset_at(zone, utc) };
+            times_with_zone(std::iter::repeat_n(Some(now), n))
+        }
+        PgType::Timestamp(_) => {
             Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from_value(local, n))
         }
         _ => Arc::new(
@@ -122,41 +155,31 @@ pub(crate) fn time_of_day(args: &Arguments<'_>) -> Result<ArrayRef> {
     })
 }
 
-// Zones.
-
-/// `timezone(zone, timestamp)` and `timezone(zone, timestamptz)`: AT TIME ZONE.
-pub(crate) fn timezone(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let to_zone = args.kinds[1] == PgType::Timestamptz;
-    let zones = args.text(0);
-    let made = rows::<TimestampMicrosecondType>(args, |row| {
-        let zone = crate::pgtype::datetime::zone::parse(zones.value(row))?;
-        let at = stamps(args, 1).value(row);
-        Ok(if to_zone { to_local(zone, at) } else { to_utc(zone, at) })
-    })?;
-    Ok(typed(made, args))
-}
-
 // Parts.
 
 fn to_micros(date: NaiveDate) -> i64 {
     i64::from(date.num_days_from_ce() - 719_163) * DAY
 }
 
+/// The day of a year, which is before Christ below 0, a month and a day.
+fn day_of(year: i32, month: i32, day: i32) -> Result<NaiveDate> {
+    u32::try_from(month)
+        .ok()
+        .zip(u32::try_from(day).ok())
+        .filter(|_| year != 0)
+        .and_then(|(m, d)| NaiveDate::from_ymd_opt(if year < 0 { year + 1 } else { year }, m, d))
+        .ok_or_else(|| {
+            let message = format!("date field value out of range: {year}-{month:02}-{day:02}");
+            Error::new(SqlState::DATETIME_FIELD_OVERFLOW, message)
+        })
+}
+
 /// `make_date(year, month, day)`
 pub(crate) fn make_date(args: &Arguments<'_>) -> Result<ArrayRef> {
     let column = |at: usize| args.arrays[at].as_primitive::<Int32Type>();
     let made = rows::<Date32Type>(args, |row| {
-        let (year, month, day) = (column(0).value(row), column(1).value(row), column(2).value(row));
-        let date = u32::try_from(month)
-            .ok()
-            .zip(u32::try_from(day).ok())
-            .and_then(|(m, d)| NaiveDate::from_ymd_opt(year, m, d));
-        date.map(|date| micros_date(to_micros(date))).ok_or_else(|| {
-            Error::new(
-                SqlState::DATETIME_FIELD_OVERFLOW,
-                format!("date field value out of range: {year}-{month:02}-{day:02}"),
-            )
-        })
+        let date = day_of(column(0).value(row), column(1).value(row), column(2).value(row))?;
+        Ok(micros_date(to_micros(date)))
     })?;
     Ok(typed(made, args))
 }
@@ -165,9 +188,20 @@ pub(crate) fn make_date(args: &Arguments<'_>) -> Result<ArrayRef> {
 pub(crate) fn to_timestamp(args: &Arguments<'_>) -> Result<ArrayRef> {
     let seconds = args.arrays[0].as_primitive::<Float64Type>();
     let made = rows::<TimestampMicrosecondType>(args, |row| {
-        let micros = (seconds.value(row) * 1e6).round();
-        if micros.abs() > 9e18 || micros.is_nan() {
-            return Err(out_of_range("timestamp"));
+        let seconds = seconds.value(row);
+        if seconds.is_infinite() {
+            return Ok(if seconds > 0.0 { i64::MAX } else { i64::MIN });
+        }
+        if seconds.is_nan() {
+            let message = "timestamp cannot be NaN";
+            return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, message));
+        }
+        let micros = (seconds * 1e6).round_ties_even();
+        if !(-2.1e17..9.22e18).contains(&micros) {
+            return Err(Error::new(
+                SqlState::DATETIME_FIELD_OVERFLOW,
+                format!("timestamp out of range: \"{seconds}\""),
+            ));
         }
         #[expect(clippy::cast_possible_truncation, reason = "checked just before")]
         let micros = micros as i64;
@@ -176,12 +210,12 @@ pub(crate) fn to_timestamp(args: &Arguments<'_>) -> Result<ArrayRef> {
     Ok(typed(made, args))
 }
 
-/// `generate_series` of times.
+/// `generate_series` of times, in a zone where one is told.
 pub(crate) fn series(args: &Arguments<'_>) -> Result<ArrayRef> {
     let PgType::Array(element) = args.result else {
         return Err(Error::internal("a series is a list"));
     };
-    let zone = (**element == PgType::Timestamptz).then(|| args.context.time_zone());
+    let zoned = matches!(**element, PgType::Timestamptz(_));
     let mut lists: Vec<Vec<i64>> = Vec::with_capacity(args.rows);
     for row in 0..args.rows {
         let mut list = Vec::new();
@@ -195,6 +229,13 @@ pub(crate) fn series(args: &Arguments<'_>) -> Result<ArrayRef> {
                     "step size cannot equal zero",
                 ));
             }
+            if is_infinite(step) {
+                return Err(Error::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    "step size cannot be infinite",
+                ));
+            }
+            let zone = zoned.then(|| zones::told(args, 3, row)).transpose()?;
             let mut at = start;
             while if up { at <= stop } else { at >= stop } {
                 list.push(at);
@@ -204,10 +245,7 @@ pub(crate) fn series(args: &Arguments<'_>) -> Result<ArrayRef> {
                         "generate_series makes at most 10000000 rows",
                     ));
                 }
-                at = match zone {
-                    Some(zone) => to_utc(zone, add(to_local(zone, at), step, 1)?),
-                    None => add(at, step, 1)?,
-                };
+                at = moved(zone, at, step, 1)?;
             }
         }
         lists.push(list);
@@ -228,7 +266,7 @@ pub(crate) fn is_finite(args: &Arguments<'_>) -> Result<ArrayRef> {
     let rows = (0..args.rows).map(|row| {
         (!args.is_null(row)).then(|| match args.kinds[0] {
             PgType::Date => ![i32::MAX, i32::MIN].contains(&dates(args, 0).value(row)),
-            PgType::Interval => true,
+            PgType::Interval(_) => !is_infinite(spans(args, 0).value(row)),
             _ => ![i64::MAX, i64::MIN].contains(&stamps(args, 0).value(row)),
         })
     });

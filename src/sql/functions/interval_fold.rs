@@ -39,7 +39,7 @@ impl IntervalFold {
     }
 
     fn result(&self) -> &PgType {
-        &PgType::Interval
+        &PgType::Interval(None)
     }
 }
 

@@ -141,7 +141,7 @@ impl Signature {
                     exact += usize::from(arg.kind.is_textual() && *kind == PgType::Text);
                     preferred += usize::from(matches!(
                         kind,
-                        PgType::Float8 | PgType::Text | PgType::Timestamptz | PgType::Oid
+                        PgType::Float8 | PgType::Text | PgType::Timestamptz(_) | PgType::Oid
                     ));
                 }
             }

@@ -57,7 +57,7 @@ impl Binder<'_> {
         let (which, value) = match (name, direct.len()) {
             ("mode", 0) => (Which::Mode, value),
             ("percentile_disc", 1) => (Which::Discrete, value),
-            ("percentile_cont", 1) if value.kind == PgType::Interval => {
+            ("percentile_cont", 1) if matches!(value.kind, PgType::Interval(_)) => {
                 let error = Error::unsupported("percentile_cont of intervals is not supported")
                     .hint("Use percentile_disc.");
                 return Err(self.at(error, span));

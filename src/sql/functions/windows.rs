@@ -3,7 +3,11 @@
 use crate::{
     error::Result,
     pgtype::PgType,
-    sql::{binder::Binder, coerce::Reason, typed::Typed},
+    sql::{
+        binder::Binder,
+        coerce::Reason,
+        typed::{Typed, unmodified},
+    },
 };
 use datafusion::{
     functions_window::{
@@ -84,7 +88,7 @@ pub(crate) fn window(
             Window { function: ntile_udwf(), args: vec![n.expr], result: PgType::Int4 }
         }
         ("lag" | "lead", 1..=3) => {
-            let result = first.kind.clone();
+            let result = unmodified(&first.kind);
             let mut args = vec![first.expr];
             if let Some(offset) = second {
                 args.push(whole(binder, offset)?.expr);
@@ -95,18 +99,22 @@ pub(crate) fn window(
             let function = if name == "lag" { lag_udwf() } else { lead_udwf() };
             Window { function, args, result }
         }
-        ("first_value", 1) => {
-            Window { function: first_value_udwf(), result: first.kind, args: vec![first.expr] }
-        }
-        ("last_value", 1) => {
-            Window { function: last_value_udwf(), result: first.kind, args: vec![first.expr] }
-        }
+        ("first_value", 1) => Window {
+            function: first_value_udwf(),
+            result: unmodified(&first.kind),
+            args: vec![first.expr],
+        },
+        ("last_value", 1) => Window {
+            function: last_value_udwf(),
+            result: unmodified(&first.kind),
+            args: vec![first.expr],
+        },
         ("nth_value", 2) => {
             let Some(n) = second else { return Ok(None) };
             let n = whole(binder, n)?;
             Window {
                 function: nth_value_udwf(),
-                result: first.kind,
+                result: unmodified(&first.kind),
                 args: vec![first.expr, n.expr],
             }
         }

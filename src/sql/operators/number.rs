@@ -13,7 +13,7 @@ use crate::{
             call::{Call, call},
             datetime, json, vector_functions,
         },
-        typed::{Typed, bare},
+        typed::{Typed, bare, unmodified},
     },
 };
 use datafusion::{
@@ -38,12 +38,14 @@ impl Binder<'_> {
         if left.is_unknown() != right.is_unknown() {
             let known = if left.is_unknown() { &right.kind } else { &left.kind };
             let kind = match (known, op) {
-                (T::Timestamp | T::Timestamptz, "+") | (T::Date, "+") => T::Interval,
-                (T::Interval, "*" | "/") => T::Float8,
+                (T::Timestamp(_) | T::Timestamptz(_) | T::Date, "+") => T::Interval(None),
+                // A time has no other operator, so that the literal cannot be one.
+                (T::Timetz(_), "+" | "-") => T::Interval(None),
+                (T::Interval(_), "*" | "/") => T::Float8,
                 (T::Vector(_) | T::Halfvec(_), _) => bare(known),
                 (T::Jsonb, "-") => T::Text,
                 (T::Numeric(_), _) => T::Numeric(None),
-                (kind, _) => kind.clone(),
+                (kind, _) => unmodified(kind),
             };
             if left.is_unknown() {
                 left = self.coerce(left, &kind, Reason::Implicit)?;
@@ -171,9 +173,14 @@ impl Binder<'_> {
             | PgType::Int8
             | PgType::Float4
             | PgType::Float8
-            | PgType::Numeric(_)
-            | PgType::Interval => {
+            | PgType::Numeric(_) => {
                 let function = self.own("-", vec![kind.clone()], kind.clone(), arithmetic::negate);
+                Ok(Typed::new(call(function, vec![typed.expr]), kind))
+            }
+            PgType::Interval(_) => {
+                let (name, kind) = ("interval_negate", PgType::Interval(None));
+                let body = datetime::operators::negated;
+                let function = self.own(name, vec![kind.clone()], kind.clone(), body);
                 Ok(Typed::new(call(function, vec![typed.expr]), kind))
             }
             other => {

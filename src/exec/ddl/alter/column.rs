@@ -12,7 +12,7 @@ use crate::{
         write::{over_rows, quote},
     },
     ids::{ColumnId, RowId},
-    pgtype::{self, PgType, style::Style},
+    pgtype::{self, PgType, precision, style::Style},
     sql::{self, Bound, utility::ColumnDefinition},
 };
 use arrow::array::{Array, RecordBatch, RecordBatchOptions, new_null_array};
@@ -90,14 +90,18 @@ impl Ddl<'_> {
 
     /// Writes each row anew, so that it has the value that its generated column has now.
     pub(super) async fn compute_again(&mut self, table: &Table, column: &str) -> Result<()> {
+        self.update_rows(table, &format!("{} = DEFAULT", quote(column))).await
+    }
+
+    /// Changes rows as UPDATE does: `SET` and what follows.
+    async fn update_rows(&mut self, table: &Table, set: &str) -> Result<()> {
         if self.transaction.snapshot().table(table.id).live_rows() == 0 {
             return Ok(());
         }
         self.see_own_names();
         let schema = self.catalog().schema(table.schema).map(|schema| schema.name.clone());
         let schema = schema.ok_or_else(|| Error::internal("a table without a schema"))?;
-        let (schema, name, column) = (quote(&schema), quote(&table.name), quote(column));
-        let text = format!("UPDATE {schema}.{name} SET {column} = DEFAULT");
+        let text = format!("UPDATE {}.{} SET {set}", quote(&schema), quote(&table.name));
         let statement = sql::parse(&text)?.remove(0);
         let bound = sql::bind(&statement, &self.env.context, &Sources, &[])?;
         let (Bound::Update(statement), _) = bound else {
@@ -361,8 +365,29 @@ impl Ddl<'_> {
         Ok(())
     }
 
-    /// Only changes that leave every stored value as it is.
-    pub(super) fn alter_type(
+    /// Writes the rows anew in which a column is to lose digits, while it is still of its old type.
+    async fn round_off(
+        &mut self,
+        table: &Table,
+        name: &str,
+        kind: &PgType,
+        using: Option<&str>,
+    ) -> Result<()> {
+        let column = quote(name);
+        let set = match using {
+            Some(using) => format!("{column} = ({using})::{kind}"),
+            // By their texts: intervals may be equal that differ.
+            None => {
+                format!(
+                    "{column} = {column}::{kind} WHERE {column}::text <> {column}::{kind}::text"
+                )
+            }
+        };
+        self.update_rows(table, &set).await
+    }
+
+    /// Only changes that leave stored values as they are, but for digits of the second that go.
+    pub(super) async fn alter_type(
         &mut self,
         table: &mut Table,
         name: &str,
@@ -382,17 +407,22 @@ impl Ddl<'_> {
             (from, to) if from == to => true,
             (PgType::Varchar(_) | PgType::Text, PgType::Text | PgType::Varchar(None)) => true,
             (PgType::Varchar(Some(from)), PgType::Varchar(Some(to))) => to >= from,
-            _ => false,
+            (from, to) => precision::keeps(from, to) == Some(true),
         };
+        // Both are laid out alike, and only digits go.
+        let rounds = !widens && precision::keeps(&column.kind, kind).is_some();
         let is_empty = self.transaction.snapshot().table(table.id).live_rows() == 0;
-        if !(widens && using.is_none() || is_empty) {
+        if rounds && !is_empty {
+            self.round_off(table, name, kind, using).await?;
+        }
+        if !(rounds || widens && using.is_none() || is_empty) {
             return Err(Error::unsupported(format!(
                 "changing column \"{name}\" from {} to {kind} is not supported",
                 column.kind
             ))
             .hint("Add a column of the new type, fill it by UPDATE, drop the old one, rename."));
         }
-        if is_empty && !widens {
+        if is_empty && !widens && !rounds {
             // A new number, so that nothing of the old type is ever read under it.
             let mut changed = Column { kind: kind.clone(), ..column.clone() };
             changed.id = table.next_column;

@@ -1,13 +1,13 @@
 //! Times made of their parts, put into bins, moved by an interval, and periods that overlap.
 
-use super::{DAY, SECOND, add, out_of_range, rows, spans, stamps, to_micros, typed};
+use super::{
+    DAY, SECOND, day_of, moved, out_of_range, rows, spans, stamps, timetz::zoned, to_micros, typed,
+    zones,
+};
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::PgType,
-    sql::functions::{
-        call::Arguments,
-        zone::{to_local, to_utc},
-    },
+    pgtype::{PgType, datetime::zone::Zone, interval::is_infinite},
+    sql::functions::{call::Arguments, zone::to_utc},
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray},
@@ -16,7 +16,6 @@ use arrow::{
         Time64MicrosecondType, TimestampMicrosecondType,
     },
 };
-use chrono::NaiveDate;
 use std::sync::Arc;
 
 fn integer(args: &Arguments<'_>, at: usize, row: usize) -> i32 {
@@ -57,13 +56,7 @@ pub(crate) fn time(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 /// The wall clock of a year, month, day, hour, minute and second; years below 0 are before Christ.
 fn wall(args: &Arguments<'_>, row: usize) -> Result<i64> {
-    let (year, month, day) = (integer(args, 0, row), integer(args, 1, row), integer(args, 2, row));
-    let date = u32::try_from(month)
-        .ok()
-        .zip(u32::try_from(day).ok())
-        .filter(|_| year != 0)
-        .and_then(|(m, d)| NaiveDate::from_ymd_opt(if year < 0 { year + 1 } else { year }, m, d))
-        .ok_or_else(|| field_out_of_range("date", &format!("{year}-{month:02}-{day:02}")))?;
+    let date = day_of(integer(args, 0, row), integer(args, 1, row), integer(args, 2, row))?;
     let (hour, minute, second) =
         (integer(args, 3, row), integer(args, 4, row), double(args, 5, row));
     let time = clock(hour, minute, second)
@@ -80,11 +73,10 @@ pub(crate) fn timestamp(args: &Arguments<'_>) -> Result<ArrayRef> {
 /// `make_timestamptz(year, month, day, hour, minute, second, [zone])`
 pub(crate) fn timestamptz(args: &Arguments<'_>) -> Result<ArrayRef> {
     let made = rows::<TimestampMicrosecondType>(args, |row| {
+        let session = args.context.time_zone();
         let zone = match args.arrays.get(6) {
-            Some(zones) => {
-                crate::pgtype::datetime::zone::parse(zones.as_string::<i32>().value(row))?
-            }
-            None => args.context.time_zone(),
+            Some(names) => Zone::of_parts(names.as_string::<i32>().value(row), session)?,
+            None => session.into(),
         };
         Ok(to_utc(zone, wall(args, row)?))
     })?;
@@ -125,6 +117,9 @@ pub(crate) fn bin(args: &Arguments<'_>) -> Result<ArrayRef> {
         if [i64::MAX, i64::MIN].contains(&origin) {
             return Err(fault("origin out of range"));
         }
+        if is_infinite(stride) {
+            return Err(fault("timestamps cannot be binned into infinite intervals"));
+        }
         if stride.months != 0 {
             return Err(Error::unsupported(
                 "timestamps cannot be binned into intervals containing months or years",
@@ -145,24 +140,18 @@ pub(crate) fn bin(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 /// `date_add(timestamptz, interval, [zone])`
 pub(crate) fn date_add(args: &Arguments<'_>) -> Result<ArrayRef> {
-    moved(args, 1)
+    shifted(args, 1)
 }
 
 /// `date_subtract(timestamptz, interval, [zone])`
 pub(crate) fn date_subtract(args: &Arguments<'_>) -> Result<ArrayRef> {
-    moved(args, -1)
+    shifted(args, -1)
 }
 
-fn moved(args: &Arguments<'_>, sign: i64) -> Result<ArrayRef> {
+fn shifted(args: &Arguments<'_>, sign: i64) -> Result<ArrayRef> {
     let made = rows::<TimestampMicrosecondType>(args, |row| {
-        let zone = match args.arrays.get(2) {
-            Some(zones) => {
-                crate::pgtype::datetime::zone::parse(zones.as_string::<i32>().value(row))?
-            }
-            None => args.context.time_zone(),
-        };
-        let local = to_local(zone, stamps(args, 0).value(row));
-        Ok(to_utc(zone, add(local, spans(args, 1).value(row), sign)?))
+        let zone = zones::told(args, 2, row)?;
+        moved(Some(zone), stamps(args, 0).value(row), spans(args, 1).value(row), sign)
     })?;
     Ok(typed(made, args))
 }
@@ -172,7 +161,8 @@ pub(crate) fn overlaps(args: &Arguments<'_>) -> Result<ArrayRef> {
     let value = |at: usize, row: usize| -> Option<i64> {
         let array = &args.arrays[at];
         array.is_valid(row).then(|| match args.kinds[at] {
-            PgType::Time => array.as_primitive::<Time64MicrosecondType>().value(row),
+            PgType::Timetz(_) => zoned(args, at, row).utc(),
+            PgType::Time(_) => array.as_primitive::<Time64MicrosecondType>().value(row),
             _ => array.as_primitive::<TimestampMicrosecondType>().value(row),
         })
     };
@@ -248,6 +238,9 @@ fn alike(mut months: i64, mut days: i64, mut nanos: i64, hours: bool) -> (i64, i
 fn justified(args: &Arguments<'_>, one: fn(i64, i64, i64) -> (i64, i64, i64)) -> Result<ArrayRef> {
     let made = rows::<IntervalMonthDayNanoType>(args, |row| {
         let span = spans(args, 0).value(row);
+        if is_infinite(span) {
+            return Ok(span);
+        }
         let (months, days, nanos) =
             one(i64::from(span.months), i64::from(span.days), span.nanoseconds);
         match (i32::try_from(months), i32::try_from(days)) {

@@ -1,14 +1,16 @@
 //! `+`, `-`, `*`, `/` between dates, times and intervals.
 
-use super::{DAY, add, dates, out_of_range, rows, spans, stamps, times, typed};
+use super::{DAY, dates, moved, out_of_range, rows, spans, stamps, times, timetz, typed};
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::PgType,
+    pgtype::{
+        PgType,
+        interval::{infinity, is_infinite},
+    },
     sql::functions::{
         arithmetic::division_by_zero,
         call::{Arguments, Body},
         cast::date_micros,
-        zone::{to_local, to_utc},
     },
 };
 use arrow::{
@@ -18,6 +20,12 @@ use arrow::{
         Time64MicrosecondType, TimestampMicrosecondType,
     },
 };
+
+const TIME: PgType = PgType::Time(None);
+const ZONED: PgType = PgType::Timetz(None);
+const STAMP: PgType = PgType::Timestamp(None);
+const MOMENT: PgType = PgType::Timestamptz(None);
+const SPAN: PgType = PgType::Interval(None);
 
 /// An operator on dates and times: the operands' types, the result's, and what computes it.
 pub(crate) fn operator(
@@ -42,53 +50,62 @@ pub(crate) fn operator(
             of(T::Date, T::Int4, T::Date, |args| days(args, 0, 1, -1))
         }
         (T::Date, "-", T::Date) => of(T::Date, T::Date, T::Int4, between_dates),
-        (T::Date, "+", T::Time) => of(T::Date, T::Time, T::Timestamp, at_time),
-        (T::Date | T::Timestamp, "+", T::Interval) => {
-            of(T::Timestamp, T::Interval, T::Timestamp, |args| shift(args, 0, 1, 1))
+        (T::Date, "+", T::Time(_)) => of(T::Date, TIME, STAMP, |args| at_time(args, 0, 1)),
+        (T::Time(_), "+", T::Date) => of(TIME, T::Date, STAMP, |args| at_time(args, 1, 0)),
+        (T::Date, "+", T::Timetz(_)) => {
+            of(T::Date, ZONED, MOMENT, |args| timetz::at_time(args, 0, 1))
         }
-        (T::Date | T::Timestamp, "-", T::Interval) => {
-            of(T::Timestamp, T::Interval, T::Timestamp, |args| shift(args, 0, 1, -1))
+        (T::Timetz(_), "+", T::Date) => {
+            of(ZONED, T::Date, MOMENT, |args| timetz::at_time(args, 1, 0))
         }
-        (T::Interval, "+", T::Date | T::Timestamp) => {
-            of(T::Interval, T::Timestamp, T::Timestamp, |args| shift(args, 1, 0, 1))
+        (T::Timetz(_), "+", T::Interval(_)) => {
+            of(ZONED, SPAN, ZONED, |args| timetz::shift(args, 0, 1, 1))
         }
-        (T::Timestamptz, "+", T::Interval) => {
-            of(T::Timestamptz, T::Interval, T::Timestamptz, |args| shift(args, 0, 1, 1))
+        (T::Interval(_), "+", T::Timetz(_)) => {
+            of(SPAN, ZONED, ZONED, |args| timetz::shift(args, 1, 0, 1))
         }
-        (T::Timestamptz, "-", T::Interval) => {
-            of(T::Timestamptz, T::Interval, T::Timestamptz, |args| shift(args, 0, 1, -1))
+        (T::Timetz(_), "-", T::Interval(_)) => {
+            of(ZONED, SPAN, ZONED, |args| timetz::shift(args, 0, 1, -1))
         }
-        (T::Interval, "+", T::Timestamptz) => {
-            of(T::Interval, T::Timestamptz, T::Timestamptz, |args| shift(args, 1, 0, 1))
+        (T::Date | T::Timestamp(_), "+", T::Interval(_)) => {
+            of(STAMP, SPAN, STAMP, |args| shift(args, 0, 1, 1))
         }
-        (T::Timestamptz, "-", T::Timestamptz | T::Timestamp | T::Date)
-        | (T::Timestamp | T::Date, "-", T::Timestamptz) => {
-            of(T::Timestamptz, T::Timestamptz, T::Interval, between)
+        (T::Date | T::Timestamp(_), "-", T::Interval(_)) => {
+            of(STAMP, SPAN, STAMP, |args| shift(args, 0, 1, -1))
         }
-        (T::Timestamp, "-", T::Timestamp | T::Date) | (T::Date, "-", T::Timestamp) => {
-            of(T::Timestamp, T::Timestamp, T::Interval, between)
+        (T::Interval(_), "+", T::Date | T::Timestamp(_)) => {
+            of(SPAN, STAMP, STAMP, |args| shift(args, 1, 0, 1))
         }
-        (T::Time, "+", T::Interval) => {
-            of(T::Time, T::Interval, T::Time, |args| shift_time(args, 1))
+        (T::Timestamptz(_), "+", T::Interval(_)) => {
+            of(MOMENT, SPAN, MOMENT, |args| shift(args, 0, 1, 1))
         }
-        (T::Time, "-", T::Interval) => {
-            of(T::Time, T::Interval, T::Time, |args| shift_time(args, -1))
+        (T::Timestamptz(_), "-", T::Interval(_)) => {
+            of(MOMENT, SPAN, MOMENT, |args| shift(args, 0, 1, -1))
         }
-        (T::Time, "-", T::Time) => of(T::Time, T::Time, T::Interval, between_times),
-        (T::Interval, "+", T::Interval) => {
-            of(T::Interval, T::Interval, T::Interval, |args| intervals(args, 1))
+        (T::Interval(_), "+", T::Timestamptz(_)) => {
+            of(SPAN, MOMENT, MOMENT, |args| shift(args, 1, 0, 1))
         }
-        (T::Interval, "-", T::Interval) => {
-            of(T::Interval, T::Interval, T::Interval, |args| intervals(args, -1))
+        (T::Timestamptz(_), "-", T::Timestamptz(_) | T::Timestamp(_) | T::Date)
+        | (T::Timestamp(_) | T::Date, "-", T::Timestamptz(_)) => of(MOMENT, MOMENT, SPAN, between),
+        (T::Timestamp(_), "-", T::Timestamp(_) | T::Date) | (T::Date, "-", T::Timestamp(_)) => {
+            of(STAMP, STAMP, SPAN, between)
         }
-        (T::Interval, "*", n) if is_number(n) => {
-            of(T::Interval, T::Float8, T::Interval, |args| scaled(args, 0, 1, false))
+        (T::Time(_), "+", T::Interval(_)) => of(TIME, SPAN, TIME, |args| shift_time(args, 0, 1, 1)),
+        (T::Interval(_), "+", T::Time(_)) => of(SPAN, TIME, TIME, |args| shift_time(args, 1, 0, 1)),
+        (T::Time(_), "-", T::Interval(_)) => {
+            of(TIME, SPAN, TIME, |args| shift_time(args, 0, 1, -1))
         }
-        (n, "*", T::Interval) if is_number(n) => {
-            of(T::Float8, T::Interval, T::Interval, |args| scaled(args, 1, 0, false))
+        (T::Time(_), "-", T::Time(_)) => of(TIME, TIME, SPAN, between_times),
+        (T::Interval(_), "+", T::Interval(_)) => of(SPAN, SPAN, SPAN, |args| intervals(args, 1)),
+        (T::Interval(_), "-", T::Interval(_)) => of(SPAN, SPAN, SPAN, |args| intervals(args, -1)),
+        (T::Interval(_), "*", n) if is_number(n) => {
+            of(SPAN, T::Float8, SPAN, |args| scaled(args, 0, 1, false))
         }
-        (T::Interval, "/", n) if is_number(n) => {
-            of(T::Interval, T::Float8, T::Interval, |args| scaled(args, 0, 1, true))
+        (n, "*", T::Interval(_)) if is_number(n) => {
+            of(T::Float8, SPAN, SPAN, |args| scaled(args, 1, 0, false))
+        }
+        (T::Interval(_), "/", n) if is_number(n) => {
+            of(SPAN, T::Float8, SPAN, |args| scaled(args, 0, 1, true))
         }
         _ => None,
     }
@@ -124,9 +141,13 @@ pub(super) fn between_dates(args: &Arguments<'_>) -> Result<ArrayRef> {
     Ok(typed(made, args))
 }
 
-pub(super) fn at_time(args: &Arguments<'_>) -> Result<ArrayRef> {
+fn at_time(args: &Arguments<'_>, date: usize, time: usize) -> Result<ArrayRef> {
     let made = rows::<TimestampMicrosecondType>(args, |row| {
-        Ok(date_micros(dates(args, 0).value(row)).saturating_add(times(args, 1).value(row)))
+        let day = date_micros(dates(args, date).value(row));
+        match day {
+            i64::MAX | i64::MIN => Ok(day),
+            _ => Ok(day.saturating_add(times(args, time).value(row))),
+        }
     })?;
     Ok(typed(made, args))
 }
@@ -137,18 +158,10 @@ pub(super) fn shift(
     span: usize,
     sign: i64,
 ) -> Result<ArrayRef> {
-    let zone = (*args.result == PgType::Timestamptz).then(|| args.context.time_zone());
+    let zone =
+        matches!(*args.result, PgType::Timestamptz(_)).then(|| args.context.time_zone().into());
     let made = rows::<TimestampMicrosecondType>(args, |row| {
-        let (at, span) = (stamps(args, stamp).value(row), spans(args, span).value(row));
-        let Some(zone) = zone else { return add(at, span, sign) };
-        // Months and days go by the clock on the wall, hours by time that passes.
-        let days = IntervalMonthDayNano { nanoseconds: 0, ..span };
-        let at = if span.months == 0 && span.days == 0 {
-            at
-        } else {
-            to_utc(zone, add(to_local(zone, at), days, sign)?)
-        };
-        add(at, IntervalMonthDayNano { months: 0, days: 0, ..span }, sign)
+        moved(zone, stamps(args, stamp).value(row), spans(args, span).value(row), sign)
     })?;
     Ok(typed(made, args))
 }
@@ -162,18 +175,43 @@ pub(super) fn of_micros(micros: i64) -> Result<IntervalMonthDayNano> {
 pub(super) fn between(args: &Arguments<'_>) -> Result<ArrayRef> {
     let made = rows::<IntervalMonthDayNanoType>(args, |row| {
         let (a, b) = (stamps(args, 0).value(row), stamps(args, 1).value(row));
-        of_micros(a.checked_sub(b).ok_or_else(|| out_of_range("interval"))?)
+        match between_infinities(a, b)? {
+            Some(infinite) => Ok(infinite),
+            None => of_micros(a.checked_sub(b).ok_or_else(|| out_of_range("interval"))?),
+        }
     })?;
     Ok(typed(made, args))
 }
 
-pub(super) fn shift_time(args: &Arguments<'_>, sign: i64) -> Result<ArrayRef> {
+/// What lies between two moments of which one is no moment; nothing where both are.
+pub(super) fn between_infinities(a: i64, b: i64) -> Result<Option<IntervalMonthDayNano>> {
+    let end = |at: i64| [i64::MAX, i64::MIN].contains(&at).then_some(at > 0);
+    match (end(a), end(b)) {
+        (None, None) => Ok(None),
+        (Some(a), Some(b)) if a == b => Err(out_of_range("interval")),
+        (Some(late), _) => Ok(Some(infinity(late))),
+        (None, Some(late)) => Ok(Some(infinity(!late))),
+    }
+}
+
+fn shift_time(args: &Arguments<'_>, time: usize, span: usize, sign: i64) -> Result<ArrayRef> {
     let made = rows::<Time64MicrosecondType>(args, |row| {
-        let moved =
-            times(args, 0).value(row) + sign * (spans(args, 1).value(row).nanoseconds / 1000);
+        let span = spans(args, span).value(row);
+        refuse_infinite(span, sign)?;
+        let moved = times(args, time).value(row) + sign * (span.nanoseconds / 1000);
         Ok(moved.rem_euclid(DAY))
     })?;
     Ok(typed(made, args))
+}
+
+/// No time of day is moved by an infinity.
+pub(super) fn refuse_infinite(span: IntervalMonthDayNano, sign: i64) -> Result<()> {
+    if !is_infinite(span) {
+        return Ok(());
+    }
+    let what =
+        if sign > 0 { "add infinite interval to" } else { "subtract infinite interval from" };
+    Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("cannot {what} time")))
 }
 
 pub(super) fn between_times(args: &Arguments<'_>) -> Result<ArrayRef> {
@@ -188,6 +226,14 @@ pub(super) fn intervals(args: &Arguments<'_>, sign: i32) -> Result<ArrayRef> {
     let fault = || out_of_range("interval");
     let made = rows::<IntervalMonthDayNanoType>(args, |row| {
         let (a, b) = (spans(args, 0).value(row), spans(args, 1).value(row));
+        let end = |span: IntervalMonthDayNano, sign: i32| {
+            is_infinite(span).then_some((span.months > 0) == (sign > 0))
+        };
+        match (end(a, 1), end(b, sign)) {
+            (Some(a), Some(b)) if a != b => return Err(fault()),
+            (Some(late), _) | (None, Some(late)) => return Ok(infinity(late)),
+            (None, None) => {}
+        }
         let part =
             |a: i32, b: i32| b.checked_mul(sign).and_then(|b| a.checked_add(b)).ok_or_else(fault);
         let rest =
@@ -197,6 +243,23 @@ pub(super) fn intervals(args: &Arguments<'_>, sign: i32) -> Result<ArrayRef> {
             part(a.days, b.days)?,
             rest.ok_or_else(fault)?,
         ))
+    })?;
+    Ok(typed(made, args))
+}
+
+/// Unary minus.
+pub(crate) fn negated(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let made = rows::<IntervalMonthDayNanoType>(args, |row| {
+        let span = spans(args, 0).value(row);
+        if is_infinite(span) {
+            return Ok(infinity(span.months < 0));
+        }
+        let IntervalMonthDayNano { months, days, nanoseconds } = span;
+        let parts = (months.checked_neg(), days.checked_neg(), nanoseconds.checked_neg());
+        let (Some(months), Some(days), Some(nanos)) = parts else {
+            return Err(out_of_range("interval"));
+        };
+        Ok(IntervalMonthDayNano::new(months, days, nanos))
     })?;
     Ok(typed(made, args))
 }
@@ -219,34 +282,54 @@ pub(super) fn scaled(
     Ok(typed(made, args))
 }
 
-/// An interval by a number: what is left of a month becomes days, what is left of a day becomes time.
+/// An interval by a number: what is left of a month becomes days, what is left of a day becomes time,
+/// each rounded to microseconds as PostgreSQL rounds it.
 fn times_factor(
     span: IntervalMonthDayNano,
     factor: f64,
     divides: bool,
 ) -> Result<IntervalMonthDayNano> {
+    let fault = || out_of_range("interval");
+    if is_infinite(span) {
+        if factor.is_nan() || factor == 0.0 || divides && factor.is_infinite() {
+            return Err(fault());
+        }
+        return Ok(infinity((span.months > 0) == (factor > 0.0)));
+    }
     let by = |value: f64| if divides { value / factor } else { value * factor };
-    let months = by(f64::from(span.months));
-    let days = by(f64::from(span.days)) + (months - months.trunc()) * 30.0;
+    let rounded = |seconds: f64| (seconds * 1e6).round_ties_even() / 1e6;
+    #[expect(clippy::cast_possible_truncation, reason = "checked just before")]
+    let whole = |value: f64| {
+        let fits = value >= f64::from(i32::MIN) && value < f64::from(i32::MAX) + 1.0;
+        if fits { Ok(value as i32) } else { Err(fault()) }
+    };
+    let (months, days) = (by(f64::from(span.months)), by(f64::from(span.days)));
+    let (whole_months, mut whole_days) = (whole(months)?, whole(days)?);
+    let days_of_month = rounded((months - f64::from(whole_months)) * 30.0);
+    let days_left = days - f64::from(whole_days) + days_of_month - days_of_month.trunc();
+    let mut seconds = rounded(days_left * 86_400.0);
+    let mut add_days = |more: f64| -> Result<()> {
+        whole_days = whole_days.checked_add(whole(more)?).ok_or_else(fault)?;
+        Ok(())
+    };
+    if seconds.abs() >= 86_400.0 {
+        let more = (seconds / 86_400.0).trunc();
+        add_days(more)?;
+        seconds -= more * 86_400.0;
+    }
+    add_days(days_of_month.trunc())?;
     #[expect(
         clippy::cast_precision_loss,
         reason = "an interval times a float is as exact as the float"
     )]
-    let micros = by(span.nanoseconds as f64 / 1000.0) + (days - days.trunc()) * 86_400_000_000.0;
-    if months.abs() > f64::from(i32::MAX)
-        || days.abs() > f64::from(i32::MAX)
-        || !micros.is_finite()
-        || micros.abs() > 9e15
-    {
-        return Err(out_of_range("interval"));
+    let micros = (by((span.nanoseconds / 1000) as f64) + seconds * 1e6).round_ties_even();
+    // What the carrier holds of it: nanoseconds of 64 bits.
+    if micros.is_nan() || micros.abs() > 9.2e15 {
+        return Err(fault());
     }
     #[expect(clippy::cast_possible_truncation, reason = "checked just before")]
-    let made = IntervalMonthDayNano::new(
-        months.trunc() as i32,
-        days.trunc() as i32,
-        micros.round() as i64 * 1000,
-    );
-    Ok(made)
+    let micros = micros as i64;
+    Ok(IntervalMonthDayNano::new(whole_months, whole_days, micros * 1000))
 }
 
 /// An interval divided by a number that is not 0.

@@ -65,8 +65,8 @@ fn scalar(text: &str, kind: &PgType) -> String {
         {
             text.to_owned()
         }
-        PgType::Timestamp => quoted(&text.replacen(' ', "T", 1)),
-        PgType::Timestamptz => {
+        PgType::Timestamp(_) => quoted(&text.replacen(' ', "T", 1)),
+        PgType::Timestamptz(_) => {
             // The offset has its minutes here: `+00:00`.
             let mut text = text.replacen(' ', "T", 1);
             let hours = text.len().checked_sub(3).and_then(|at| text.get(at..));

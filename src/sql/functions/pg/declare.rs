@@ -54,7 +54,7 @@ impl Kind {
             Self::Object(kind) => PgType::Reg(kind),
             Self::Oid => PgType::Oid,
             Self::Xid => PgType::Xid,
-            Self::Timestamptz => PgType::Timestamptz,
+            Self::Timestamptz => PgType::Timestamptz(None),
             Self::Void => PgType::Void,
             Self::Texts => PgType::Text.array(),
             Self::Names => PgType::Name.array(),

@@ -1,13 +1,10 @@
 //! The helpers of `information_schema`: what a type's modifier says.
 
-use super::{
-    call::Value,
-    declare::{
-        Function,
-        Kind::{Int4, Oid as AnyOid, Text},
-    },
+use super::declare::{
+    Function,
+    Kind::{Int4, Oid as AnyOid, Text},
 };
-use crate::pgtype::PgType;
+use crate::pgtype::{PgType, RegKind, precision};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::of_type("_pg_char_max_length", |kind| match kind {
@@ -43,11 +40,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
         PgType::Numeric(modifier) => modifier.map(|(_, scale)| scale.into()),
         _ => None,
     }),
-    Function::of_type("_pg_datetime_precision", |kind| match kind {
-        PgType::Date => Some(0),
-        PgType::Time | PgType::Timestamp | PgType::Timestamptz | PgType::Interval => Some(6),
-        _ => None,
-    }),
-    // An interval without fields of its own has no name for them.
-    Function::new("_pg_interval_type", &[AnyOid, Int4], Text, |_| Ok(Value::Null)).immutable(),
+    Function::of_type("_pg_datetime_precision", precision::of_second),
+    Function::new("_pg_interval_type", &[AnyOid, Int4], Text, |call| {
+        let oid = call.oid(0, RegKind::Type)?;
+        let typmod = call.int(1).and_then(|typmod| i32::try_from(typmod).ok()).unwrap_or(-1);
+        let kind = PgType::from_oid(oid.0, typmod);
+        Ok(kind.and_then(|kind| kind.qualifier()?.interval_type()).into())
+    })
+    .immutable(),
 ];
