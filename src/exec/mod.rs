@@ -26,6 +26,7 @@ pub mod keys;
 pub mod locks;
 pub mod maintenance;
 pub mod meetings;
+pub mod merge;
 pub mod nearest;
 pub mod neighbours;
 mod parameter;

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     catalog::{Column, ConstraintKind, Table},
     error::{Error, Result, SqlState},
+    ids::RowId,
     pgtype::{self, PgType, style::Style},
     sql::{self, Bound, Context, Hidden, OutputColumn, Plan, Query, Relations, Returning, Slot},
     storage::columns::column_name,
@@ -323,6 +324,25 @@ pub async fn returned(
     let (_, batches) = env.on(snapshot).run.collect(&returning.plan, &env.parameters).await?;
     returning.input.fill([]);
     Ok(Some(batches))
+}
+
+/// What RETURNING reads of rows as they were before their change.
+///
+/// # Errors
+/// Those of reading.
+pub async fn old_columns(
+    returning: Option<&Returning>,
+    table: &Table,
+    rows: &[RowId],
+    snapshot: &Snapshot,
+) -> Result<Vec<ArrayRef>> {
+    let Some(returning) = returning.filter(|returning| !returning.old.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let specs = super::table::column_specs(table)?;
+    let specs: Vec<_> = returning.old.iter().map(|&place| specs[place].clone()).collect();
+    let old = snapshot.table(table.id).take(rows, &specs).await?;
+    Ok(old.columns().to_vec())
 }
 
 /// What RETURNING's rows look like to the client.

@@ -1,6 +1,6 @@
 //! UPDATE, DELETE, and the rows that a locking query lets through.
 
-use super::{exact, is_default};
+use super::{exact, images::Known, is_default};
 use crate::{
     catalog::{Column as TableColumn, Identity, Privileges, Table},
     error::{Error, Result, SqlState},
@@ -261,8 +261,13 @@ impl Binder<'_> {
         self.scopes.pop();
         let (source, changed) = made?;
         let list = update.returning.as_deref();
-        let (returning, source) =
-            self.returning_along((&table, mention), &visible, list, &along, source)?;
+        let (returning, source) = self.returning_along(
+            (&table, mention),
+            (&visible, Known::Updated),
+            list,
+            &along,
+            source,
+        )?;
         let source = Plan::new(source);
         Ok(Update { table, source, changed, returning, parameters: self.parameter_types() })
     }
@@ -301,8 +306,13 @@ impl Binder<'_> {
         }
         let source = build(LogicalPlanBuilder::from(plan).project(exprs))?;
         let list = delete.returning.as_deref();
-        let (returning, source) =
-            self.returning_along((&table, mention), &visible, list, &along, source)?;
+        let (returning, source) = self.returning_along(
+            (&table, mention),
+            (&visible, Known::Deleted),
+            list,
+            &along,
+            source,
+        )?;
         let source = Plan::new(source);
         Ok(Delete { table, source, returning, parameters: self.parameter_types() })
     }
@@ -318,7 +328,7 @@ impl Binder<'_> {
     }
 
     /// The table with its rows' numbers, joined with the rest of FROM. Its scope is pushed.
-    fn target_with(
+    pub(super) fn target_with(
         &mut self,
         (table, mention): (&Arc<Table>, Mention),
         alias: Option<&ast::TableAlias>,

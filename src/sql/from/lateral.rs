@@ -6,7 +6,7 @@ use crate::{
     sql::{
         apply::outer_columns,
         binder::{Binder, Place, SetColumn, build, qualified},
-        names::alias_names,
+        names::{alias_names, visible_name},
         reshape::rename,
         select::unnest,
         tokens::fold,
@@ -209,6 +209,12 @@ impl Binder<'_> {
                 continue;
             }
             if let ast::Expr::Function(function) = expr
+                && let Some(columns) = self.json_table(function)?
+            {
+                all.extend(columns);
+                continue;
+            }
+            if let ast::Expr::Function(function) = expr
                 && let Some(columns) = self.record_set(function)?
             {
                 all.extend(columns);
@@ -272,7 +278,8 @@ pub(super) fn set_call(factor: &TableFactor) -> Option<SetCall<'_>> {
         })
     };
     let last = |name: &ast::ObjectName| {
-        name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default()
+        let last = name.0.last().and_then(|part| part.as_ident()).map(fold);
+        last.map(visible_name).unwrap_or_default()
     };
     Some(match factor {
         TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => SetCall {

@@ -91,6 +91,7 @@ impl Aggregate {
 /// Whether an aggregate shows the order in which it meets its values.
 pub(crate) fn keeps_order(name: &str) -> bool {
     matches!(name, "array_agg" | "string_agg" | "json_agg" | "jsonb_agg")
+        || matches!(name, "json_agg_strict" | "jsonb_agg_strict")
 }
 
 /// Whether a name is that of an aggregate.
@@ -125,10 +126,17 @@ pub(crate) fn is_aggregate(name: &str) -> bool {
             | "any_value"
             | "json_agg"
             | "jsonb_agg"
-            | "json_object_agg"
-            | "jsonb_object_agg"
+            | "json_agg_strict"
+            | "jsonb_agg_strict"
             | "grouping"
-    )
+    ) || is_object_agg(name)
+}
+
+/// Whether an aggregate makes an object of pairs.
+fn is_object_agg(name: &str) -> bool {
+    let known = ["json_object_agg", "jsonb_object_agg"];
+    let rest = known.iter().find_map(|known| name.strip_prefix(known));
+    rest.is_some_and(|rest| ["", "_strict", "_unique", "_unique_strict"].contains(&rest))
 }
 
 impl Binder<'_> {
@@ -292,9 +300,18 @@ impl Binder<'_> {
             }
             ("any_value", 1) => cast(first_value_udaf(), vec![first.expr], kind),
             ("json_agg" | "jsonb_agg", 1) => self.collected(first, name, json::build::agg),
-            ("json_object_agg" | "jsonb_object_agg", 2) => {
+            ("json_agg_strict" | "jsonb_agg_strict", 1) => {
+                self.collected(first, name, json::build::agg_strict)
+            }
+            (_, 2) if is_object_agg(name) => {
                 let pair = self.row(args)?;
-                self.collected(pair, name, json::build::object_agg)
+                let body: Body = match name.split_once("_object_agg") {
+                    Some((_, "_strict")) => json::build::object_agg_strict,
+                    Some((_, "_unique")) => json::build::object_agg_unique,
+                    Some((_, "_unique_strict")) => json::build::object_agg_unique_strict,
+                    _ => json::build::object_agg,
+                };
+                self.collected(pair, name, body)
             }
             _ => return Err(missing(self, &args)),
         })

@@ -1,9 +1,12 @@
 //! json and jsonb, which are kept as text: looked into and compared.
 
+pub(crate) mod asked;
 pub(crate) mod build;
 pub(crate) mod edit;
 pub(crate) mod path;
 pub(crate) mod record;
+pub(crate) mod table;
+pub(crate) mod valid;
 
 use crate::{
     error::{Error, Result, SqlState},

@@ -2,8 +2,8 @@
 
 use super::{
     Implementation::{self, DataFusion, Distance, Own},
-    arithmetic, array, bit, bytes, call, carried, datetime, embed, json, lists, numbers, sparsevec,
-    text, to_char, vector_functions as vector,
+    arithmetic, array, bit, bytes, call, carried, datetime, embed, json, lists, numbers, numeral,
+    sparsevec, text, to_char, vector_functions as vector,
 };
 use crate::vector::{Metric, Space};
 use datafusion::functions::{crypto, math, string, unicode};
@@ -386,9 +386,11 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("to_date(text, text) -> date", Own(to_char::parse)),
     ("to_char(timestamptz, text) -> text stable", Own(to_char::time)),
     ("to_char(timestamp, text) -> text", Own(to_char::time)),
-    ("to_char(bigint, text) -> text", Own(to_char::number)),
-    ("to_char(numeric, text) -> text", Own(to_char::number)),
-    ("to_char(double precision, text) -> text", Own(to_char::number)),
+    ("to_char(bigint, text) -> text", Own(numeral::to_char)),
+    ("to_char(numeric, text) -> text", Own(numeral::to_char)),
+    ("to_char(double precision, text) -> text", Own(numeral::to_char)),
+    ("to_char(real, text) -> text", Own(numeral::to_char)),
+    ("to_number(text, text) -> numeric", Own(numeral::to_number)),
     ("justify_days(interval) -> interval", Own(datetime::make::justify_days)),
     ("justify_hours(interval) -> interval", Own(datetime::make::justify_hours)),
     ("justify_interval(interval) -> interval", Own(datetime::make::justify_interval)),
@@ -435,6 +437,7 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("jsonb_build_object(variadic any) -> jsonb stable", Own(json::build::object)),
     ("json_build_array(variadic any) -> json stable", Own(json::build::array)),
     ("jsonb_build_array(variadic any) -> jsonb stable", Own(json::build::array)),
+    ("json_scalar(anyelement) -> json stable", Own(json::build::to_json)),
     ("json_typeof(json) -> text", Own(json::type_name)),
     ("jsonb_typeof(jsonb) -> text", Own(json::type_name)),
     ("json_array_length(json) -> integer", Own(json::array_length)),

@@ -23,6 +23,7 @@ mod leave_types;
 mod list;
 mod lists;
 mod numbers;
+mod numeral;
 pub(crate) mod ordered_set;
 pub mod pg;
 pub mod points;
