@@ -70,6 +70,7 @@ fn name(expr: &Expr) -> Option<(String, u8)> {
 pub(crate) fn visible_name(name: String) -> String {
     match name.as_str() {
         JSON => "json".to_owned(),
+        "json array query" => "json_array".to_owned(),
         _ if name.starts_with("json ") => name.replace(' ', "_"),
         _ => name,
     }

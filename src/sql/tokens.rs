@@ -321,10 +321,33 @@ impl Source {
             })?,
             false => tokens.to_vec(),
         };
+        self.refuse_exclusion(&mut spoken)?;
         mark_merge(&mut spoken);
         mark_names(&mut spoken);
         mark_distinct(&mut spoken);
         Ok(spoken)
+    }
+
+    /// EXCLUDE of a window's frame: NO OTHERS is what there is without it, and the others are not known.
+    fn refuse_exclusion(&self, tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
+        for at in (0..tokens.len()).rev() {
+            if sees(tokens, at, &["EXCLUDE", "NO", "OTHERS"]) {
+                tokens.drain(at..at + 3);
+                continue;
+            }
+            let kinds: [&[&str]; 3] =
+                [&["EXCLUDE", "CURRENT", "ROW"], &["EXCLUDE", "GROUP"], &["EXCLUDE", "TIES"]];
+            let behind_frame = ["ROW", "PRECEDING", "FOLLOWING"];
+            let is_exclusion = at > 0
+                && behind_frame.iter().any(|word| sees(tokens, at - 1, &[*word]))
+                && kinds.iter().any(|words| sees(tokens, at, words));
+            if is_exclusion {
+                let error = Error::unsupported("EXCLUDE in a window's frame is not supported")
+                    .hint("Subtract the row's own value from the window's.");
+                return Err(self.at(error, tokens[at].span.start));
+            }
+        }
+        Ok(())
     }
 
     /// What sqlparser says, as PostgreSQL would.

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result, SqlState},
     pgtype::PgType,
     sql::{
-        binder::Binder,
+        binder::{Binder, Place},
         coerce::Reason,
         expression::{boolean, text_literal},
         functions::{
@@ -24,13 +24,14 @@ use crate::{
     },
 };
 use datafusion::{
-    common::ScalarValue,
+    common::{ScalarValue, tree_node::TreeNode},
     logical_expr::{Expr, Volatility},
     sql::sqlparser::{
         ast::{self, FunctionArg, FunctionArgExpr},
         tokenizer::Span,
     },
 };
+use std::ops::ControlFlow;
 
 /// Whether a call is one of SQL/JSON: no other name has a space.
 pub(super) fn is_sql_json(name: &str) -> bool {
@@ -53,19 +54,22 @@ impl Binder<'_> {
             "json object" | "json array" => self.json_made(name, &values, &clauses, span),
             "json arrayagg" => {
                 let strict = if clauses.absent.unwrap_or(true) { "_strict" } else { "" };
-                let made = format!("{}_agg{strict}", clauses.family());
+                let family = self.json_family(&values, &clauses, span)?;
+                let made = format!("{family}_agg{strict}");
                 self.json_aggregate(&made, function, &values, &clauses, span)
             }
             "json objectagg" => {
                 let unique = if clauses.unique { "_unique" } else { "" };
                 let strict = if clauses.absent == Some(true) { "_strict" } else { "" };
-                let made = format!("{}_object_agg{unique}{strict}", clauses.family());
+                let family = self.json_family(&values, &clauses, span)?;
+                let made = format!("{family}_object_agg{unique}{strict}");
                 self.json_aggregate(&made, function, &values, &clauses, span)
             }
+            "json array query" => self.json_array_of(&values, &clauses, span),
             JSON => self.json_parsed(&values, &clauses, span),
             "json serialize" => {
                 let [value] = values.as_slice() else { return Err(self.malformed(span)) };
-                let value = self.document(value, &PgType::Json, "JSON_SERIALIZE()", span)?;
+                let value = self.document(value, &PgType::Json, span)?;
                 let kind = clauses.returning.unwrap_or(PgType::Text);
                 let text = self.coerce(value, &PgType::Text, Reason::Explicit)?;
                 if !matches!(
@@ -94,20 +98,9 @@ impl Binder<'_> {
     }
 
     /// A document that a path is asked of or that is written out.
-    fn document(
-        &mut self,
-        value: &FunctionArg,
-        kind: &PgType,
-        of: &str,
-        span: Span,
-    ) -> Result<Typed> {
+    fn document(&mut self, value: &FunctionArg, kind: &PgType, span: Span) -> Result<Typed> {
         let value = self.argument(value, span)?;
         let value = self.utf8(value)?;
-        if !is_document(&value.kind) {
-            let shown = bare(&value.kind);
-            let message = format!("cannot use type {shown} in {of}");
-            return Err(self.at(Error::new(SqlState::DATATYPE_MISMATCH, message), span));
-        }
         match (&value.kind, kind) {
             (PgType::Jsonb, PgType::Json) => Ok(value),
             _ => self.coerce(value, kind, Reason::Explicit),
@@ -133,7 +126,7 @@ impl Binder<'_> {
     ) -> Result<Typed> {
         let [document, path] = values else { return Err(self.malformed(span)) };
         let name = clauses::name_of(question);
-        let document = self.document(document, &PgType::Jsonb, name, span)?;
+        let document = self.document(document, &PgType::Jsonb, span)?;
         let path = self.argument(path, span)?;
         if !matches!(path.kind, PgType::Jsonpath | PgType::Unknown | PgType::Text) {
             let message = format!(
@@ -176,19 +169,9 @@ impl Binder<'_> {
         span: Span,
     ) -> Result<(Asked, Typed, Typed)> {
         clauses.check(question, column).map_err(|error| self.at(error, span))?;
-        let instead =
-            |binder: &mut Self, given: Option<Instead<'_>>, usual: Behaviour| -> Result<_> {
-                let Some(given) = given else { return Ok((usual, binder.nothing(kind)?)) };
-                let Some(value) = given.default else {
-                    return Ok((given.behaviour, binder.nothing(kind)?));
-                };
-                let value = binder.expr(value)?;
-                let value = binder.coerce(value, kind, Reason::Explicit)?;
-                Ok((Behaviour::Default, binder.shaped(value, kind)?))
-            };
         let usual = if question == Question::Exists { Behaviour::False } else { Behaviour::Null };
-        let (on_empty, empty) = instead(self, clauses.on_empty, Behaviour::Null)?;
-        let (on_error, error) = instead(self, clauses.on_error, usual)?;
+        let (on_empty, empty) = self.instead(clauses.on_empty, Behaviour::Null, kind, span)?;
+        let (on_error, error) = self.instead(clauses.on_error, usual, kind, span)?;
         let asked = Asked {
             question,
             wrapper: clauses.wrapper.unwrap_or(Wrapper::None),
@@ -198,6 +181,26 @@ impl Binder<'_> {
             column: column.map(str::to_owned),
         };
         Ok((asked, empty, error))
+    }
+
+    /// What comes instead, and its value where it is a default.
+    fn instead(
+        &mut self,
+        given: Option<Instead<'_>>,
+        usual: Behaviour,
+        kind: &PgType,
+        span: Span,
+    ) -> Result<(Behaviour, Typed)> {
+        let Some(given) = given else { return Ok((usual, self.nothing(kind)?)) };
+        let Some(value) = given.default else { return Ok((given.behaviour, self.nothing(kind)?)) };
+        let value = self.expr(value)?;
+        let value = self.coerce(value, kind, Reason::Explicit)?;
+        if !is_constant(&value.expr)? {
+            let what = "can only specify a constant, non-aggregate function, or operator \
+                        expression for DEFAULT";
+            return Err(self.at(Error::new(SqlState::DATATYPE_MISMATCH, what), span));
+        }
+        Ok((Behaviour::Default, self.shaped(value, kind)?))
     }
 
     fn nothing(&self, kind: &PgType) -> Result<Typed> {
@@ -235,6 +238,10 @@ impl Binder<'_> {
             args.push(self.settle(value)?);
         }
         let absent = clauses.absent.unwrap_or(!is_object);
+        let is_jsonb = match &clauses.returning {
+            Some(kind) => *kind == PgType::Jsonb,
+            None => args.iter().any(|arg| arg.kind == PgType::Jsonb),
+        };
         let body: Body = match (is_object, absent, clauses.unique) {
             (false, true, _) => build::array_strict,
             (false, false, _) => build::array,
@@ -243,13 +250,34 @@ impl Binder<'_> {
             (true, false, true) => build::object_unique,
             (true, true, true) => build::object_unique_strict,
         };
-        let family = if clauses.is_jsonb() { PgType::Jsonb } else { PgType::Json };
+        let family = if is_jsonb { PgType::Jsonb } else { PgType::Json };
         let kinds = args.iter().map(|arg| arg.kind.clone()).collect();
         let name = name.replace(' ', "_");
         let function =
             Call::udf(&name, kinds, family.clone(), Volatility::Stable, body, self.context);
         let args = args.into_iter().map(|arg| arg.expr).collect();
         let made = Typed::new(call(function, args), family);
+        match &clauses.returning {
+            Some(kind) => self.json_returned(made, kind, span),
+            None => Ok(made),
+        }
+    }
+
+    /// `JSON_ARRAY(query)`, whose rows stand there as an array.
+    fn json_array_of(
+        &mut self,
+        values: &[&FunctionArg],
+        clauses: &Clauses<'_>,
+        span: Span,
+    ) -> Result<Typed> {
+        let [rows] = values else { return Err(self.malformed(span)) };
+        let rows = self.argument(rows, span)?;
+        let family = if clauses.is_jsonb() { PgType::Jsonb } else { PgType::Json };
+        let kinds = vec![rows.kind.clone()];
+        let (name, body): (_, Body) = ("json_array", build::array_of);
+        let function =
+            Call::udf(name, kinds, family.clone(), Volatility::Stable, body, self.context);
+        let made = Typed::new(call(function, vec![rows.expr]), family);
         match &clauses.returning {
             Some(kind) => self.json_returned(made, kind, span),
             None => Ok(made),
@@ -276,6 +304,36 @@ impl Binder<'_> {
         }
     }
 
+    /// Which json an aggregate makes, as the names of functions begin: what RETURNING says, else jsonb of
+    /// jsonb.
+    fn json_family(
+        &mut self,
+        values: &[&FunctionArg],
+        clauses: &Clauses<'_>,
+        span: Span,
+    ) -> Result<&'static str> {
+        // What holds a query is bound once, where it stands.
+        let holds_query = |value: &&FunctionArg| {
+            let value = (*value).clone();
+            ast::visit_expressions(&value, |expr| match expr {
+                ast::Expr::Subquery(_) | ast::Expr::Exists { .. } => ControlFlow::Break(()),
+                ast::Expr::InSubquery { .. } => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            })
+            .is_break()
+        };
+        if clauses.returning.is_none() && !values.iter().any(holds_query) {
+            let place = Place::plain("an aggregate's arguments");
+            for value in values {
+                let value = self.in_place(place, |binder| binder.argument(value, span))?;
+                if value.kind == PgType::Jsonb {
+                    return Ok("jsonb");
+                }
+            }
+        }
+        Ok(if clauses.is_jsonb() { "jsonb" } else { "json" })
+    }
+
     /// json as the type that RETURNING names.
     fn json_returned(&mut self, made: Typed, kind: &PgType, span: Span) -> Result<Typed> {
         if *kind == PgType::Bytea {
@@ -293,7 +351,7 @@ impl Binder<'_> {
         span: Span,
     ) -> Result<Typed> {
         let [value] = values else { return Err(self.malformed(span)) };
-        let value = self.document(value, &PgType::Json, "JSON()", span)?;
+        let value = self.document(value, &PgType::Json, span)?;
         let value = self.coerce(value, &PgType::Json, Reason::Explicit)?;
         if !clauses.unique {
             return Ok(value);
@@ -330,6 +388,18 @@ impl Binder<'_> {
         let test = call(function, args);
         Ok(Some(boolean(if negated { Expr::Not(Box::new(test)) } else { test })))
     }
+}
+
+/// Whether an expression is the same for all rows.
+fn is_constant(expr: &Expr) -> Result<bool> {
+    let varies = expr.exists(|part| {
+        Ok(match part {
+            Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::AggregateFunction(_) => true,
+            Expr::ScalarSubquery(_) | Expr::WindowFunction(_) => true,
+            _ => false,
+        })
+    });
+    varies.map(|varies| !varies).map_err(crate::sql::error::from_datafusion)
 }
 
 /// Whether a type's values are documents, or texts of some.

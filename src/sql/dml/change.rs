@@ -114,7 +114,7 @@ impl Binder<'_> {
             let column =
                 table.expect_column(&fold(ident)).map_err(|error| binder.at(error, ident.span))?;
             let subscripts = binder.subscripts(ident)?;
-            if let (Some(subscripts), Value::Expr(value)) = (&subscripts, &value) {
+            if let Some(subscripts) = &subscripts {
                 let message = format!("column \"{}\" can only be updated to DEFAULT", column.name);
                 refuse_value(column, message)?;
                 let before = new.iter().position(|(id, _)| *id == column.id);
@@ -126,7 +126,13 @@ impl Binder<'_> {
                         Typed::new(old, column.kind.clone())
                     }
                 };
-                let typed = binder.replaced_part(column, old, subscripts, value, ident.span)?;
+                let part = match value {
+                    Value::Typed(typed) => typed,
+                    Value::Expr(value) => {
+                        binder.in_place(Place::plain("UPDATE"), |binder| binder.expr(value))?
+                    }
+                };
+                let typed = binder.replaced_part(column, old, subscripts, part, ident.span)?;
                 in_parts.push(column.id);
                 new.push((column.id, typed));
                 return Ok(());

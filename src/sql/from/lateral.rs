@@ -119,7 +119,8 @@ impl Binder<'_> {
         let mut exprs: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
         let mut given = call.alias.iter().flat_map(|alias| &alias.columns).map(|c| fold(&c.name));
         let mut own = Vec::new();
-        let single = values.len() == 1 && !call.ordinality;
+        // The columns of JSON_TABLE have names of their own.
+        let single = values.len() == 1 && !call.ordinality && call.name != "json_table";
         for (place, (name, typed)) in values.into_iter().enumerate() {
             // A function with one column lends it its alias.
             let name = given.next().unwrap_or_else(|| match &alias {

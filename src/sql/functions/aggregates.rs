@@ -35,6 +35,10 @@ use datafusion::{
         first_last::first_value_udaf,
         grouping::grouping_udaf,
         min_max::{max_udaf, min_udaf},
+        regr::{
+            regr_avgx_udaf, regr_avgy_udaf, regr_count_udaf, regr_intercept_udaf, regr_r2_udaf,
+            regr_slope_udaf, regr_sxx_udaf, regr_sxy_udaf, regr_syy_udaf,
+        },
         stddev::{stddev_pop_udaf, stddev_udaf},
         string_agg::string_agg_udaf,
         sum::sum_udaf,
@@ -118,6 +122,15 @@ pub(crate) fn is_aggregate(name: &str) -> bool {
             | "var_samp"
             | "var_pop"
             | "corr"
+            | "regr_avgx"
+            | "regr_avgy"
+            | "regr_count"
+            | "regr_intercept"
+            | "regr_r2"
+            | "regr_slope"
+            | "regr_sxx"
+            | "regr_sxy"
+            | "regr_syy"
             | "covar_pop"
             | "covar_samp"
             | "percentile_cont"
@@ -281,6 +294,24 @@ impl Binder<'_> {
                     _ => var_samp_udaf(),
                 };
                 cast(function, vec![arg.expr], result)
+            }
+            (_, 2) if name.starts_with("regr_") => {
+                let mut exprs = Vec::new();
+                for arg in args {
+                    exprs.push(self.coerce(arg, &T::Float8, Reason::Implicit)?.expr);
+                }
+                let function = match name {
+                    "regr_avgx" => regr_avgx_udaf(),
+                    "regr_avgy" => regr_avgy_udaf(),
+                    "regr_count" => regr_count_udaf(),
+                    "regr_intercept" => regr_intercept_udaf(),
+                    "regr_r2" => regr_r2_udaf(),
+                    "regr_slope" => regr_slope_udaf(),
+                    "regr_sxx" => regr_sxx_udaf(),
+                    "regr_sxy" => regr_sxy_udaf(),
+                    _ => regr_syy_udaf(),
+                };
+                cast(function, exprs, if name == "regr_count" { T::Int8 } else { T::Float8 })
             }
             ("corr" | "covar_pop" | "covar_samp", 2) => {
                 let mut exprs = Vec::new();

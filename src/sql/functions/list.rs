@@ -2,8 +2,8 @@
 
 use super::{
     Implementation::{self, DataFusion, Distance, Own},
-    arithmetic, array, bit, bytes, call, carried, datetime, embed, json, lists, numbers, numeral,
-    sparsevec, text, to_char, vector_functions as vector,
+    arithmetic, array, bit, bytes, call, carried, datetime, embed, hash, json, numbers, numeral,
+    sparsevec, text, to_char, uuid, vector_functions as vector,
 };
 use crate::vector::{Metric, Space};
 use datafusion::functions::{crypto, math, string, unicode};
@@ -158,6 +158,7 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("lower(text) -> text", DataFusion(string::lower)),
     ("upper(text) -> text", DataFusion(string::upper)),
     ("initcap(text) -> text", DataFusion(unicode::initcap)),
+    ("casefold(text) -> text", DataFusion(string::lower)),
     ("length(text) -> integer", Own(text::char_length)),
     ("length(bytea) -> integer", Own(text::byte_length)),
     ("char_length(text) -> integer", Own(text::char_length)),
@@ -456,10 +457,11 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("jsonb_object_values(jsonb) -> setof jsonb", Own(json::object_values)),
     ("json_object_values_text(json) -> setof text", Own(json::object_values_text)),
     ("jsonb_object_values_text(jsonb) -> setof text", Own(json::object_values_text)),
-    ("json_strip_nulls(json) -> json", Own(json::strip_nulls)),
-    ("jsonb_strip_nulls(jsonb) -> jsonb", Own(json::strip_nulls)),
+    ("json_strip_nulls(json, [boolean]) -> json", Own(json::strip_nulls)),
+    ("jsonb_strip_nulls(jsonb, [boolean]) -> jsonb", Own(json::strip_nulls)),
     ("jsonb_pretty(jsonb) -> text", Own(json::pretty)),
     ("jsonb_set(jsonb, text[], jsonb, [boolean]) -> jsonb", Own(json::edit::set)),
+    ("jsonb_set_lax(jsonb, text[], jsonb, [boolean], [text]) -> jsonb", Own(json::edit::set_lax)),
     ("jsonb_insert(jsonb, text[], jsonb, [boolean]) -> jsonb", Own(json::edit::insert)),
     ("jsonb_delete(jsonb, text) -> jsonb", Own(json::edit::delete)),
     ("jsonb_delete(jsonb, integer) -> jsonb", Own(json::edit::delete)),
@@ -489,9 +491,14 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ),
     ("jsonb_path_exists_opr(jsonb, jsonpath) -> boolean", Own(json::path::exists_silently)),
     ("jsonb_path_match_opr(jsonb, jsonpath) -> boolean", Own(json::path::matches_silently)),
-    ("gen_random_uuid() -> uuid volatile", Own(random_uuid)),
-    ("uuidv4() -> uuid volatile", Own(random_uuid)),
-    ("uuid_generate_v4() -> uuid volatile", Own(random_uuid)),
+    ("gen_random_uuid() -> uuid volatile", Own(uuid::random)),
+    ("uuidv4() -> uuid volatile", Own(uuid::random)),
+    ("uuid_generate_v4() -> uuid volatile", Own(uuid::random)),
+    ("uuidv7() -> uuid volatile", Own(uuid::timed)),
+    ("uuid_extract_version(uuid) -> smallint", Own(uuid::version)),
+    ("uuid_extract_timestamp(uuid) -> timestamptz", Own(uuid::timestamp)),
+    ("hashtext(text) -> integer", Own(hash::text)),
+    ("hashtextextended(text, bigint) -> bigint", Own(hash::text_extended)),
 ];
 
 /// Functions that return records: the functions that make each column.
@@ -508,7 +515,7 @@ pub(super) const RECORDS: &[(&str, &[(&str, &str)])] = &[
 
 use super::call::Arguments;
 use crate::error::Result;
-use arrow::array::{Array, ArrayRef, FixedSizeBinaryArray, Float64Array};
+use arrow::array::{ArrayRef, Float64Array};
 use std::sync::Arc;
 
 /// `random(integer, integer)`
@@ -538,22 +545,4 @@ fn random(args: &Arguments<'_>) -> Result<ArrayRef> {
         bits / (1_u64 << 53) as f64
     });
     Ok(Arc::new(rows.collect::<Float64Array>()))
-}
-
-/// `gen_random_uuid()`
-fn random_uuid(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let rows = (0..args.rows).map(|_| {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&args.context.random().to_le_bytes());
-        bytes[8..].copy_from_slice(&args.context.random().to_le_bytes());
-        uuid::Builder::from_random_bytes(bytes).into_uuid().into_bytes()
-    });
-    let bytes: Vec<[u8; 16]> = rows.collect();
-    if bytes.is_empty() {
-        return Ok(lists::nulls(args));
-    }
-    let made =
-        FixedSizeBinaryArray::try_from_iter(bytes.iter()).map_err(crate::sql::error::from_arrow)?;
-    debug_assert_eq!(made.len(), args.rows);
-    Ok(Arc::new(made))
 }

@@ -246,28 +246,16 @@ impl Speaker {
         self.all(order)
     }
 
-    /// `(SELECT json arrayagg(item) AS json_array FROM (query) AS json query (item))`
+    /// `json array query(ARRAY(query), …)`
     fn array_of_query(&mut self, span: Span, scan: &mut Scan<'_>) -> Result<()> {
         let query = scan.until(|rest| is_format(rest) || sees(rest, &["RETURNING"]));
         scan.format();
-        self.push(Token::LParen, span);
-        self.push(Token::make_keyword("SELECT"), span);
-        self.opened("json arrayagg", span);
-        self.name("json item", span);
-        self.list_clauses(false, span, scan)?;
-        self.push(Token::RParen, span);
-        self.push(Token::make_keyword("AS"), span);
-        self.name("json_array", span);
-        self.push(Token::make_keyword("FROM"), span);
+        self.opened("json array query", span);
+        self.push(Token::make_keyword("ARRAY"), span);
         self.push(Token::LParen, span);
         self.all(query)?;
         self.push(Token::RParen, span);
-        self.push(Token::make_keyword("AS"), span);
-        self.name("json query", span);
-        self.push(Token::LParen, span);
-        self.name("json item", span);
-        self.push(Token::RParen, span);
-        Ok(())
+        self.clauses(span, scan)
     }
 
     /// `JSON(text WITH UNIQUE KEYS)`, `JSON_SERIALIZE(document RETURNING varchar)`.

@@ -126,11 +126,6 @@ impl Clauses<'_> {
         self.returning == Some(PgType::Jsonb)
     }
 
-    /// With what the names of functions begin that make such json.
-    pub(super) fn family(&self) -> &'static str {
-        if self.is_jsonb() { "jsonb" } else { "json" }
-    }
-
     /// Whether a question may have these clauses.
     ///
     /// # Errors

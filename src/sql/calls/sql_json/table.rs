@@ -69,7 +69,7 @@ impl Binder<'_> {
                 return Err(self.at(error, span));
             }
         };
-        let document = self.document(document, &PgType::Jsonb, "JSON_TABLE()", span)?;
+        let document = self.document(document, &PgType::Jsonb, span)?;
         let variables = self.passed(&clauses.passing, span)?;
         let mut made = Columns::default();
         let columns = columns.iter().copied();

@@ -111,7 +111,7 @@ impl Asked {
     fn text_of(&self, found: Vec<Value>, kind: &PgType) -> Result<Option<Option<String>>> {
         match self.question {
             Question::Exists => Ok(Some(Some(truth(!found.is_empty(), kind).to_owned()))),
-            Question::Value => self.value(found),
+            Question::Value => self.value(found, kind),
             Question::Query => {
                 let Some(item) = self.item(found)? else { return Ok(None) };
                 Ok(Some(match (&item, self.omits_quotes) {
@@ -129,7 +129,7 @@ impl Asked {
     }
 
     /// The one value that is neither an array nor an object.
-    fn value(&self, found: Vec<Value>) -> Result<Option<Option<String>>> {
+    fn value(&self, found: Vec<Value>, kind: &PgType) -> Result<Option<Option<String>>> {
         let not_one = |state: &'static [u8; 5]| {
             let of = match &self.column {
                 Some(column) => format!("for column \"{column}\" must return single scalar item"),
@@ -140,12 +140,15 @@ impl Asked {
         match found.as_slice() {
             [] => Ok(None),
             [Value::Null] => Ok(Some(None)),
+            [Value::Array(_) | Value::Object(_)] => not_one(b"2203F"),
+            [item] if matches!(kind, PgType::Json | PgType::Jsonb) => {
+                write(item, &PgType::Jsonb).map(|text| Some(Some(text)))
+            }
             [Value::String(text)] => Ok(Some(Some(text.clone()))),
             [Value::Bool(value)] => Ok(Some(Some(if *value { "t" } else { "f" }.to_owned()))),
             [number @ Value::Number(_)] => {
                 write(number, &PgType::Jsonb).map(|text| Some(Some(text)))
             }
-            [_] => not_one(b"2203F"),
             _ => not_one(b"22034"),
         }
     }

@@ -149,9 +149,18 @@ struct Members {
 
 impl Members {
     /// Whether a member goes into an object that has had these keys.
-    fn takes<'k>(self, known: &mut HashSet<&'k str>, key: &'k str, is_null: bool) -> Result<bool> {
+    fn takes<'k>(
+        self,
+        known: &mut HashSet<&'k str>,
+        key: &'k str,
+        is_null: bool,
+        kind: &PgType,
+    ) -> Result<bool> {
         if self.unique && !known.insert(key) {
-            let message = format!("duplicate JSON object key value: {}", quoted(key));
+            let message = match kind {
+                PgType::Jsonb => "duplicate JSON object key value".to_owned(),
+                _ => format!("duplicate JSON object key value: {}", quoted(key)),
+            };
             return Err(Error::new(SqlState::new(b"22030"), message));
         }
         Ok(!(self.strict && is_null))
@@ -180,7 +189,7 @@ fn object_by(members: Members, args: &Arguments<'_>) -> Result<ArrayRef> {
                 return Err(no_key(at * 2 + 1, args.result));
             }
             let is_null = args.arrays[at * 2 + 1].is_null(row);
-            if !members.takes(&mut known, name.value(row), is_null)? {
+            if !members.takes(&mut known, name.value(row), is_null, args.result)? {
                 continue;
             }
             let comma = if text.len() > 1 { ", " } else { "" };
@@ -252,6 +261,15 @@ fn agg_by(strict: bool, args: &Arguments<'_>) -> Result<ArrayRef> {
     })
 }
 
+/// What `JSON_ARRAY(query)` makes of the rows: nothing where there are none.
+pub(crate) fn array_of(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let made = agg_by(true, args)?;
+    let list = args.arrays[0].as_list::<i32>();
+    let some = (0..args.rows).map(|row| list.is_valid(row) && !lists::range(list, row).is_empty());
+    let made = made.as_string::<i32>().iter().zip(some);
+    Ok(Arc::new(made.map(|(text, some)| text.filter(|_| some)).collect::<StringArray>()))
+}
+
 /// What `json_object_agg` makes of the pairs that it has collected.
 pub(crate) fn object_agg(args: &Arguments<'_>) -> Result<ArrayRef> {
     object_agg_by(Members::default(), args)
@@ -293,7 +311,7 @@ fn object_agg_by(members: Members, args: &Arguments<'_>) -> Result<ArrayRef> {
                 });
             }
             let is_null = pairs.column(1).is_null(at);
-            if members.takes(&mut known, names.value(at), is_null)? {
+            if members.takes(&mut known, names.value(at), is_null, args.result)? {
                 parts.push(format!("{} : {}", quoted(names.value(at)), values[at]));
             }
         }

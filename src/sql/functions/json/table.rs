@@ -2,7 +2,7 @@
 //! row above it; levels side by side come one after the other.
 
 use super::{
-    asked::{Answer, Answers, Asked, variables},
+    asked::{Answer, Answers, Asked, is_of_path, variables},
     path::Paths,
 };
 use crate::{
@@ -65,18 +65,23 @@ struct Reading<'r> {
     kinds: &'r [(String, PgType)],
     variables: Map<String, Value>,
     style: &'r Style,
+    /// Whether what a path does not fit is an error.
+    fails: bool,
 }
 
 impl Reading<'_> {
     /// The rows of a level under an item.
     fn rows(&self, level: &Level, item: &Value) -> Result<Vec<Row>> {
-        let found = Paths::default().found(&level.path, item, &self.variables)?;
+        let found = match Paths::default().found(&level.path, item, &self.variables) {
+            // What the path does not fit has no rows.
+            Err(error) if !self.fails && is_of_path(&error) => Vec::new(),
+            found => found?,
+        };
         let mut rows = Vec::new();
         for (item, number) in found.iter().zip(1..) {
             let own = self.own(level, item, number)?;
             let mut below = Vec::new();
             for nested in &level.nested {
-                // What a level below does not fit has no rows there.
                 below.extend(self.rows(nested, item)?);
             }
             if below.is_empty() {
@@ -125,11 +130,8 @@ pub(crate) fn table(args: &Arguments<'_>) -> Result<ArrayRef> {
         let Some(layout) = &layout else { continue };
         let document = super::read(args.text(0).value(row))?;
         let variables = variables(args.text(1).value(row))?;
-        let reading = Reading { kinds, variables, style: &style };
-        let made = match reading.rows(&layout.level, &document) {
-            Err(error) if !layout.fails && super::asked::is_of_path(&error) => Vec::new(),
-            made => made?,
-        };
+        let reading = Reading { kinds, variables, style: &style, fails: layout.fails };
+        let made = reading.rows(&layout.level, &document)?;
         lengths.push(made.len());
         for made in made {
             for (column, answer) in columns.iter_mut().zip(made) {

@@ -24,10 +24,10 @@ struct Reader<'t> {
 /// The number, as numeric reads it.
 ///
 /// # Errors
-/// 42601 for EEEE, 22P02 for what is no number.
+/// 0A000 for EEEE, 22P02 for what is no number.
 pub(super) fn number(text: &str, template: &Template) -> Result<String> {
     if template.is_scientific {
-        return Err(Error::new(SqlState::SYNTAX_ERROR, "\"EEEE\" not supported for input"));
+        return Err(Error::unsupported("\"EEEE\" not supported for input"));
     }
     let mut reader = Reader {
         template,
@@ -155,8 +155,8 @@ impl Reader<'_> {
                 self.sign = Some(sign);
                 self.at += 1;
             }
-        } else if !is_read && !self.template.plus && !self.template.minus {
-            self.any_sign();
+        } else if !is_read && matches!(next, '-' | '+') {
+            self.sign = Some(next);
         }
     }
 

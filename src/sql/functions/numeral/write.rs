@@ -164,12 +164,9 @@ fn decimal_exponent(text: &str, behind: usize) -> String {
         return format!("{}e0", round("0", behind));
     };
     let place = |at: usize| i64::try_from(at).unwrap_or(i64::MAX);
-    let mut exponent = place(whole.len()) - place(first) - 1;
-    let mut mantissa = round(&format!("{}.{}", &all[first..=first], &all[first + 1..]), behind);
-    if mantissa.starts_with("10") {
-        exponent += 1;
-        mantissa = round(&mantissa.replacen("10", "1", 1), behind);
-    }
+    let exponent = place(whole.len()) - place(first) - 1;
+    // Rounding may leave two digits before the point, as it does in PostgreSQL.
+    let mantissa = round(&format!("{}.{}", &all[first..=first], &all[first + 1..]), behind);
     format!("{sign}{mantissa}e{exponent}")
 }
 
