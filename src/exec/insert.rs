@@ -37,6 +37,7 @@ pub async fn insert(
     transaction: &mut Transaction,
 ) -> Result<Written> {
     transaction.check_writable("INSERT")?;
+    let picture = env.picture(transaction);
     let conflict = statement.on_conflict.as_ref();
     let mut inserter = Inserter::new(&statement.table, conflict, env, transaction).await?;
     inserter.old = statement.returning.as_ref().map_or_else(Vec::new, |made| made.old.clone());
@@ -48,7 +49,7 @@ pub async fn insert(
             written.extend(rows);
         }
     }
-    let returned = returned(statement.returning.as_ref(), &written, env, transaction).await?;
+    let returned = returned(statement.returning.as_ref(), &written, picture, env).await?;
     Ok(Written { rows: inserter.rows, returned })
 }
 

@@ -37,15 +37,15 @@ pub async fn merge(statement: &Merge, env: &Env, transaction: &mut Transaction) 
     lock_table(&statement.table, Mode::Shared, env, transaction).await?;
     let rules = Rules::of(&statement.table, &statement.changed, env, transaction)?;
     let mark = transaction.mark();
-    let (rows, written) = loop {
+    let (picture, (rows, written)) = loop {
         let picture = env.picture(transaction);
         let merging = Merging { statement, rules: &rules, env, here: env.on(Arc::clone(&picture)) };
         if let Some(done) = merging.run(&picture, transaction).await? {
-            break done;
+            break (picture, done);
         }
         transaction.undo_to(mark.clone());
     };
-    let returned = returned(statement.returning.as_ref(), &written, env, transaction).await?;
+    let returned = returned(statement.returning.as_ref(), &written, picture, env).await?;
     Ok(Written { rows, returned })
 }
 

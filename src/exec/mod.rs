@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a query     run ─> table, nearest (over a snapshot) ─> batches
-//! a change    insert, update ─> transaction (a private buffer) ─> commit ─> the log ─> apply ─> state
+//! a change    insert, update, merge ─> transaction (a private buffer) ─> commit ─> the log ─> apply ─> state
 //! a start     recovery: manifest ─> replay of the log ─────────────────────────────> apply ─> state
 //! meanwhile   maintenance: checkpoint, compaction, collection; upkeep: indexes; events: what webhooks are told
 //! ```

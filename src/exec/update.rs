@@ -45,13 +45,14 @@ pub async fn update(
     lock_table(table, Mode::Shared, env, transaction).await?;
     let rules = Rules::of(table, &statement.changed, env, transaction)?;
     let mark = transaction.mark();
-    let (rows, new) = loop {
-        if let Some(done) = replace(statement, &rules, env, transaction).await? {
-            break done;
+    let (picture, (rows, new)) = loop {
+        let picture = env.picture(transaction);
+        if let Some(done) = replace(statement, &rules, &picture, env, transaction).await? {
+            break (picture, done);
         }
         transaction.undo_to(mark.clone());
     };
-    let returned = returned(statement.returning.as_ref(), &new, env, transaction).await?;
+    let returned = returned(statement.returning.as_ref(), &new, picture, env).await?;
     Ok(Written { rows, returned })
 }
 
@@ -113,29 +114,29 @@ impl Rules {
 async fn replace(
     statement: &Update,
     rules: &Rules,
+    snapshot: &Arc<Snapshot>,
     env: &Env,
     transaction: &mut Transaction,
 ) -> Result<Option<(u64, Vec<RecordBatch>)>> {
     let table = &statement.table;
     let schema = storage_schema(table);
-    let snapshot = env.picture(transaction);
-    let here = env.on(Arc::clone(&snapshot));
+    let here = env.on(Arc::clone(snapshot));
     let (_, source) = here.run.stream(&statement.source, &env.parameters).await?;
     let mut source = source.fuse();
     let (mut replaced, mut new) = (RoaringTreemap::new(), Vec::new());
     let whole = rules.changes_keys();
     while let Some(found) = portion(&mut source, whole, &env.run).await? {
         let changed = Changed::beyond(&replaced, found.batches(), &schema)?;
-        let Some(changed) = settled(table, changed, &snapshot, env, transaction).await? else {
+        let Some(changed) = settled(table, changed, snapshot, env, transaction).await? else {
             return Ok(None);
         };
         rules.check(&changed.rows, env).await?;
         transaction.delete(table, snapshot.first_own_row(table.id), &changed.ids);
-        rules.put(table, &changed, &snapshot, env, transaction).await?;
+        rules.put(table, &changed, snapshot, env, transaction).await?;
         env.spill.spill(table, transaction).await?;
         if statement.returning.is_some() {
             let returning = statement.returning.as_ref();
-            let old = old_columns(returning, table, &changed.order, &snapshot).await?;
+            let old = old_columns(returning, table, &changed.order, snapshot).await?;
             new.push(changed.beside(&changed.rows, &old)?);
         }
         replaced |= changed.ids;
@@ -192,7 +193,7 @@ pub async fn delete(
         old.push(gone.beside(&rows, &[])?);
     }
     transaction.delete(table, snapshot.first_own_row(table.id), &gone.ids);
-    let returned = returned(statement.returning.as_ref(), &old, env, transaction).await?;
+    let returned = returned(statement.returning.as_ref(), &old, snapshot, env).await?;
     Ok(Written { rows: gone.ids.len(), returned })
 }
 

@@ -303,15 +303,15 @@ impl Relations for Slotted {
     }
 }
 
-/// The rows that RETURNING gives of the changed rows.
+/// The rows that RETURNING gives of the changed rows. Its subqueries see what the statement saw.
 ///
 /// # Errors
 /// Those of its expressions.
 pub async fn returned(
     returning: Option<&Returning>,
     changed: &[RecordBatch],
+    picture: Arc<Snapshot>,
     env: &Env,
-    transaction: &mut Transaction,
 ) -> Result<Option<Vec<RecordBatch>>> {
     let Some(returning) = returning else { return Ok(None) };
     let schema = returning.input.schema();
@@ -320,8 +320,7 @@ pub async fn returned(
         .map(|batch| to_storage(schema, batch.columns(), batch.num_rows()))
         .collect::<Result<_>>()?;
     returning.input.fill(rows);
-    let snapshot = env.picture(transaction);
-    let (_, batches) = env.on(snapshot).run.collect(&returning.plan, &env.parameters).await?;
+    let (_, batches) = env.on(picture).run.collect(&returning.plan, &env.parameters).await?;
     returning.input.fill([]);
     Ok(Some(batches))
 }

@@ -17,7 +17,7 @@ use datafusion::{
     functions_aggregate::count::count_udaf,
     logical_expr::{
         Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder,
-        expr::{AggregateFunction, Alias, Sort as SortExpr},
+        expr::{AggregateFunction, AggregateFunctionParams, Alias, Sort as SortExpr},
     },
     sql::sqlparser::ast::{self, GroupByExpr},
 };
@@ -312,13 +312,16 @@ fn in_order(made: Expr, order: &[SortExpr]) -> Expr {
             let expr = Box::new(in_order(*alias.expr, order));
             Expr::Alias(Alias { expr, ..alias })
         }
-        Expr::AggregateFunction(mut made)
+        Expr::AggregateFunction(made)
             if made.params.order_by.is_empty()
                 && !made.params.distinct
                 && matches!(made.func.name(), "array_agg" | "string_agg") =>
         {
-            made.params.order_by = order.to_vec();
-            Expr::AggregateFunction(made)
+            // It is known by the name that it has without.
+            let name = Expr::AggregateFunction(made.clone()).schema_name().to_string();
+            let order_by = order.to_vec();
+            let params = AggregateFunctionParams { order_by, ..made.params };
+            Expr::AggregateFunction(AggregateFunction { params, ..made }).alias(name)
         }
         other => other,
     }
