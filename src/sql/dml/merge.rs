@@ -110,7 +110,12 @@ impl Binder<'_> {
         };
         let table = self.table(&self.object_name(name)?)?;
         let visible = alias.as_ref().map_or_else(|| table.name.clone(), |alias| fold(&alias.name));
-        let mention = self.needs.mention(table.id, Privileges::NONE);
+        // Whoever has nothing done may look at the table, as PostgreSQL has it.
+        let wanted = match merge.clauses.iter().any(|clause| is_nothing(&clause.action)) {
+            true => Privileges::SELECT,
+            false => Privileges::NONE,
+        };
+        let mention = self.needs.mention(table.id, wanted);
         let target = Target { table, mention, visible };
         let (joined, sides) = self.sides(&target, alias.as_ref(), merge)?;
         let numbered = self.numbered(joined, &target, &sides, &merge.clauses)?;
