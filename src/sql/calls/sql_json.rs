@@ -393,11 +393,14 @@ impl Binder<'_> {
 /// Whether an expression is the same for all rows.
 fn is_constant(expr: &Expr) -> Result<bool> {
     let varies = expr.exists(|part| {
-        Ok(match part {
-            Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::AggregateFunction(_) => true,
-            Expr::ScalarSubquery(_) | Expr::WindowFunction(_) => true,
-            _ => false,
-        })
+        Ok(matches!(
+            part,
+            Expr::Column(_)
+                | Expr::OuterReferenceColumn(..)
+                | Expr::AggregateFunction(_)
+                | Expr::ScalarSubquery(_)
+                | Expr::WindowFunction(_)
+        ))
     });
     varies.map(|varies| !varies).map_err(crate::sql::error::from_datafusion)
 }

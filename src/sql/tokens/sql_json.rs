@@ -319,7 +319,7 @@ impl Speaker {
             } else if let Some((clause, word)) = scan.fixed_clause() {
                 self.clause(clause, word, span);
             } else if scan.accept(&["DEFAULT"]) {
-                let value = scan.until(|rest| scan::is_on(rest));
+                let value = scan.until(scan::is_on);
                 let Some(on) = scan.on() else { return Err(scan.fault()) };
                 self.begin(on, span);
                 self.comma(span);
