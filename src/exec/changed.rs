@@ -88,20 +88,31 @@ impl Changed {
         Ok(())
     }
 
-    /// Rows with what came along, as RETURNING reads them.
+    /// Rows with what they were before and what came along, as RETURNING reads them.
     ///
     /// # Errors
-    /// When both are not of one length: a fault of the plan.
-    pub fn beside(&self, rows: &RecordBatch) -> Result<RecordBatch> {
-        let mut fields = rows.schema().fields().to_vec();
-        let mut columns = rows.columns().to_vec();
-        for (at, column) in self.along.iter().enumerate() {
-            let kind = column.data_type().clone();
-            fields.push(Arc::new(Field::new(format!("along{at}"), kind, true)));
-            columns.push(Arc::clone(column));
-        }
-        to_storage(&Arc::new(Schema::new(fields)), &columns, rows.num_rows())
+    /// When they are not of one length: a fault of the plan.
+    pub fn beside(&self, rows: &RecordBatch, old: &[ArrayRef]) -> Result<RecordBatch> {
+        with_columns(rows, old.iter().chain(&self.along))
     }
+}
+
+/// Rows with more columns behind.
+///
+/// # Errors
+/// When they are not of one length: a fault of the plan.
+pub fn with_columns<'c>(
+    rows: &RecordBatch,
+    more: impl Iterator<Item = &'c ArrayRef>,
+) -> Result<RecordBatch> {
+    let mut fields = rows.schema().fields().to_vec();
+    let mut columns = rows.columns().to_vec();
+    for (at, column) in more.enumerate() {
+        let kind = column.data_type().clone();
+        fields.push(Arc::new(Field::new(format!("more{at}"), kind, true)));
+        columns.push(Arc::clone(column));
+    }
+    to_storage(&Arc::new(Schema::new(fields)), &columns, rows.num_rows())
 }
 
 fn fault(error: arrow::error::ArrowError) -> Error {

@@ -2,7 +2,7 @@
 //! transaction's buffer; rows that meet others of equal key go the way of ON CONFLICT.
 
 use super::{
-    changed::Changed,
+    changed::{Changed, with_columns},
     keys::UniqueKey,
     locks::{Mode, Target},
     meetings::{self, Meetings, check_keys},
@@ -17,8 +17,8 @@ use crate::{
     sql::{ConflictAction, Insert, OnConflict, Plan, Slot},
 };
 use arrow::{
-    array::{ArrayRef, BooleanArray, RecordBatch, UInt64Array},
-    compute::{filter_record_batch, take_record_batch},
+    array::{ArrayRef, BooleanArray, RecordBatch, UInt64Array, new_null_array},
+    compute::{filter_record_batch, take, take_record_batch},
     datatypes::SchemaRef,
 };
 use futures::StreamExt;
@@ -37,8 +37,10 @@ pub async fn insert(
     transaction: &mut Transaction,
 ) -> Result<Written> {
     transaction.check_writable("INSERT")?;
+    let picture = env.picture(transaction);
     let conflict = statement.on_conflict.as_ref();
     let mut inserter = Inserter::new(&statement.table, conflict, env, transaction).await?;
+    inserter.old = statement.returning.as_ref().map_or_else(Vec::new, |made| made.old.clone());
     let (_, mut source) = env.run.stream(&statement.source, &env.parameters).await?;
     let mut written = Vec::new();
     while let Some(batch) = source.next().await {
@@ -47,7 +49,7 @@ pub async fn insert(
             written.extend(rows);
         }
     }
-    let returned = returned(statement.returning.as_ref(), &written, env, transaction).await?;
+    let returned = returned(statement.returning.as_ref(), &written, picture, env).await?;
     Ok(Written { rows: inserter.rows, returned })
 }
 
@@ -62,6 +64,8 @@ pub struct Inserter {
     conflict: Option<Conflict>,
     /// The first own row of the transaction, by ordinal, that this statement wrote.
     first: u64,
+    /// The places of the columns whose old values are given back behind the rows that were written.
+    old: Vec<usize>,
     /// How many rows were written.
     pub rows: u64,
 }
@@ -123,6 +127,7 @@ impl Inserter {
             keys,
             conflict,
             first,
+            old: Vec::new(),
             rows: 0,
         })
     }
@@ -183,12 +188,19 @@ impl Inserter {
             self.rows += inserted.num_rows() as u64;
             transaction.insert(&self.table, inserted.clone());
         }
+        let none = |&place: &usize| {
+            new_null_array(inserted.column(place).data_type(), inserted.num_rows())
+        };
+        let none: Vec<ArrayRef> = self.old.iter().map(none).collect();
+        let inserted = with_columns(&inserted, none.iter())?;
         if updates.is_empty() {
             return Ok((taken, inserted));
         }
-        let changed = self.update(&rows, &updates, &meetings.snapshot, env, transaction).await?;
+        let (changed, old) =
+            self.update(&rows, &updates, &meetings.snapshot, env, transaction).await?;
         self.rows += changed.rows.num_rows() as u64;
-        Ok((taken, in_order(&fresh, &inserted, &updates, &changed)?))
+        let replaced = with_columns(&changed.rows, old.iter())?;
+        Ok((taken, in_order(&fresh, &inserted, &updates, (&changed.order, &replaced))?))
     }
 
     /// The rows that meet none, and which row must update which.
@@ -252,7 +264,7 @@ impl Inserter {
         snapshot: &Snapshot,
         env: &Env,
         transaction: &mut Transaction,
-    ) -> Result<Changed> {
+    ) -> Result<(Changed, Vec<ArrayRef>)> {
         let (input, plan) = self
             .conflict
             .as_ref()
@@ -282,7 +294,13 @@ impl Inserter {
             transaction.replacing(&self.table, first_own, &changed.order);
         }
         transaction.insert(&self.table, changed.rows.clone());
-        Ok(changed)
+        let place_of: HashMap<RowId, u64> = ids.into_iter().zip(0..).collect();
+        let places = changed.order.iter().map(|id| place_of[id]);
+        let places = UInt64Array::from_iter_values(places);
+        let before = |&place: &usize| take(old.column(place), &places, None);
+        let before = self.old.iter().map(before).collect::<Result<_, _>>();
+        let before = before.map_err(|error| Error::internal("replaced rows").source(error))?;
+        Ok((changed, before))
     }
 
     /// Under REPEATABLE READ a row that the transaction cannot see keeps none out.
@@ -309,10 +327,10 @@ fn in_order(
     fresh: &[bool],
     inserted: &RecordBatch,
     updates: &[Met],
-    changed: &Changed,
+    (order, replaced): (&[RowId], &RecordBatch),
 ) -> Result<RecordBatch> {
     let place_of: HashMap<RowId, usize> =
-        changed.order.iter().enumerate().map(|(place, &id)| (id, place)).collect();
+        order.iter().enumerate().map(|(place, &id)| (id, place)).collect();
     let mut places: Vec<(usize, usize)> = Vec::with_capacity(fresh.len());
     let (mut next, mut updates) = (0, updates.iter().peekable());
     for (row, &is_fresh) in fresh.iter().enumerate() {
@@ -324,7 +342,7 @@ fn in_order(
             places.extend(place_of.get(id).map(|&place| (1, place)));
         }
     }
-    arrow::compute::interleave_record_batch(&[inserted, &changed.rows], &places)
+    arrow::compute::interleave_record_batch(&[inserted, replaced], &places)
         .map_err(|error| Error::internal("rows of an insert").source(error))
 }
 

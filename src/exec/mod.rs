@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a query     run ─> table, nearest (over a snapshot) ─> batches
-//! a change    insert, update ─> transaction (a private buffer) ─> commit ─> the log ─> apply ─> state
+//! a change    insert, update, merge ─> transaction (a private buffer) ─> commit ─> the log ─> apply ─> state
 //! a start     recovery: manifest ─> replay of the log ─────────────────────────────> apply ─> state
 //! meanwhile   maintenance: checkpoint, compaction, collection; upkeep: indexes; events: what webhooks are told
 //! ```
@@ -26,6 +26,7 @@ pub mod keys;
 pub mod locks;
 pub mod maintenance;
 pub mod meetings;
+pub mod merge;
 pub mod nearest;
 pub mod neighbours;
 mod parameter;

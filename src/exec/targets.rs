@@ -45,6 +45,7 @@ fn targets(bound: &Bound) -> Vec<&Arc<Table>> {
         Bound::Insert(insert) => vec![&insert.table],
         Bound::Update(update) => vec![&update.table],
         Bound::Delete(delete) => vec![&delete.table],
+        Bound::Merge(merge) => vec![&merge.table],
         Bound::With(with) => {
             let parts = with.parts.iter().map(|part| &part.change).chain([with.main.as_ref()]);
             parts.flat_map(targets).collect()

@@ -15,12 +15,12 @@ use super::{
     snapshot::Snapshot,
     table::column_specs,
     transaction::{Isolation, Transaction},
-    write::{Env, RowChecks, Written, returned, storage_schema},
+    write::{Env, RowChecks, Written, old_columns, returned, storage_schema},
 };
 use crate::{
     catalog::Table,
     error::{Error, Result, SqlState},
-    ids::RowId,
+    ids::{ColumnId, RowId},
     sql::{Delete, LockWait, Locking, Update},
 };
 use arrow::{
@@ -43,29 +43,69 @@ pub async fn update(
     transaction.check_writable("UPDATE")?;
     let table = &statement.table;
     lock_table(table, Mode::Shared, env, transaction).await?;
-    let touched = |place: &usize| statement.changed.contains(&table.columns[*place].id);
-    let mut keys = UniqueKey::of(table)?;
-    keys.retain(|key| key.places.iter().any(touched));
-    let is_told = transaction.catalog().told_old_columns(table).is_some();
-    let rules = Rules { checks: RowChecks::new(table, &env.context)?, keys, is_told };
+    let rules = Rules::of(table, &statement.changed, env, transaction)?;
     let mark = transaction.mark();
-    let (rows, new) = loop {
-        if let Some(done) = replace(statement, &rules, env, transaction).await? {
-            break done;
+    let (picture, (rows, new)) = loop {
+        let picture = env.picture(transaction);
+        if let Some(done) = replace(statement, &rules, &picture, env, transaction).await? {
+            break (picture, done);
         }
         transaction.undo_to(mark.clone());
     };
-    let returned = returned(statement.returning.as_ref(), &new, env, transaction).await?;
+    let returned = returned(statement.returning.as_ref(), &new, picture, env).await?;
     Ok(Written { rows, returned })
 }
 
-/// What new rows must obey.
-struct Rules {
+/// What rows must obey that take the places of others.
+pub(super) struct Rules {
     checks: RowChecks,
     /// The keys that the statement changes.
     keys: Vec<UniqueKey>,
     /// Whether webhooks are told which row took the place of which.
     is_told: bool,
+}
+
+impl Rules {
+    /// The rules of a table, some columns of which change.
+    pub(super) fn of(
+        table: &Arc<Table>,
+        changed: &[ColumnId],
+        env: &Env,
+        transaction: &mut Transaction,
+    ) -> Result<Self> {
+        let touched = |place: &usize| changed.contains(&table.columns[*place].id);
+        let mut keys = UniqueKey::of(table)?;
+        keys.retain(|key| key.places.iter().any(touched));
+        let is_told = transaction.catalog().told_old_columns(table).is_some();
+        Ok(Self { checks: RowChecks::new(table, &env.context)?, keys, is_told })
+    }
+
+    /// Whether a key changes.
+    pub(super) fn changes_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// Checks new rows by themselves.
+    pub(super) async fn check(&self, rows: &RecordBatch, env: &Env) -> Result<()> {
+        self.checks.check(rows, env).await
+    }
+
+    /// Lays new rows into the transaction, once the old ones are out of the way.
+    pub(super) async fn put(
+        &self,
+        table: &Table,
+        changed: &Changed,
+        snapshot: &Snapshot,
+        env: &Env,
+        transaction: &mut Transaction,
+    ) -> Result<()> {
+        check_keys(table, &self.keys, &changed.rows, env, transaction).await?;
+        if self.is_told {
+            transaction.replacing(table, snapshot.first_own_row(table.id), &changed.order);
+        }
+        transaction.insert(table, changed.rows.clone());
+        Ok(())
+    }
 }
 
 /// Replaces rows as they are found, in the snapshot as it was; how many, and the new ones where
@@ -74,32 +114,30 @@ struct Rules {
 async fn replace(
     statement: &Update,
     rules: &Rules,
+    snapshot: &Arc<Snapshot>,
     env: &Env,
     transaction: &mut Transaction,
 ) -> Result<Option<(u64, Vec<RecordBatch>)>> {
     let table = &statement.table;
     let schema = storage_schema(table);
-    let snapshot = env.picture(transaction);
-    let here = env.on(Arc::clone(&snapshot));
+    let here = env.on(Arc::clone(snapshot));
     let (_, source) = here.run.stream(&statement.source, &env.parameters).await?;
     let mut source = source.fuse();
     let (mut replaced, mut new) = (RoaringTreemap::new(), Vec::new());
-    let whole = !rules.keys.is_empty();
+    let whole = rules.changes_keys();
     while let Some(found) = portion(&mut source, whole, &env.run).await? {
         let changed = Changed::beyond(&replaced, found.batches(), &schema)?;
-        let Some(changed) = settled(table, changed, &snapshot, env, transaction).await? else {
+        let Some(changed) = settled(table, changed, snapshot, env, transaction).await? else {
             return Ok(None);
         };
-        rules.checks.check(&changed.rows, env).await?;
+        rules.check(&changed.rows, env).await?;
         transaction.delete(table, snapshot.first_own_row(table.id), &changed.ids);
-        check_keys(table, &rules.keys, &changed.rows, env, transaction).await?;
-        if rules.is_told {
-            transaction.replacing(table, snapshot.first_own_row(table.id), &changed.order);
-        }
-        transaction.insert(table, changed.rows.clone());
+        rules.put(table, &changed, snapshot, env, transaction).await?;
         env.spill.spill(table, transaction).await?;
         if statement.returning.is_some() {
-            new.push(changed.beside(&changed.rows)?);
+            let returning = statement.returning.as_ref();
+            let old = old_columns(returning, table, &changed.order, snapshot).await?;
+            new.push(changed.beside(&changed.rows, &old)?);
         }
         replaced |= changed.ids;
     }
@@ -107,7 +145,11 @@ async fn replace(
 }
 
 /// The next batch of a stream, or all that are left.
-async fn portion(source: &mut Fuse<RowStream>, whole: bool, run: &Run) -> Result<Option<Kept>> {
+pub(super) async fn portion(
+    source: &mut Fuse<RowStream>,
+    whole: bool,
+    run: &Run,
+) -> Result<Option<Kept>> {
     let mut found = Kept::new(run.memory());
     while let Some(batch) = source.next().await {
         found.push(batch?)?;
@@ -148,10 +190,10 @@ pub async fn delete(
             false => gone.order.clone(),
         };
         let rows = snapshot.table(table.id).take(&rows, &column_specs(table)?).await?;
-        old.push(gone.beside(&rows)?);
+        old.push(gone.beside(&rows, &[])?);
     }
     transaction.delete(table, snapshot.first_own_row(table.id), &gone.ids);
-    let returned = returned(statement.returning.as_ref(), &old, env, transaction).await?;
+    let returned = returned(statement.returning.as_ref(), &old, snapshot, env).await?;
     Ok(Written { rows: gone.ids.len(), returned })
 }
 
@@ -164,17 +206,32 @@ async fn settled(
     env: &Env,
     transaction: &mut Transaction,
 ) -> Result<Option<Changed>> {
-    if !lock_rows(table, &changed.ids, Mode::Exclusive, snapshot, env, transaction).await? {
-        // Parts of one statement start over together.
-        return match env.shared {
-            Some(_) => Err(concurrent_update()),
-            None => start_over(transaction).map(|()| None),
-        };
+    if !are_held(table, &changed.ids, snapshot, env, transaction).await? {
+        return Ok(None);
     }
     if env.shared.is_some() {
         changed.keep_live(&transaction.snapshot(), table)?;
     }
     Ok(Some(changed))
+}
+
+/// Locks rows that are to change; false when the change must be computed anew, because another
+/// transaction was first.
+pub(super) async fn are_held(
+    table: &Table,
+    ids: &RoaringTreemap,
+    snapshot: &Snapshot,
+    env: &Env,
+    transaction: &mut Transaction,
+) -> Result<bool> {
+    if lock_rows(table, ids, Mode::Exclusive, snapshot, env, transaction).await? {
+        return Ok(true);
+    }
+    // Parts of one statement start over together.
+    match env.shared {
+        Some(_) => Err(concurrent_update()),
+        None => start_over(transaction).map(|()| false),
+    }
 }
 
 /// `SELECT … FOR UPDATE` and FOR SHARE: locks the rows that the query will read, and gives the

@@ -6,7 +6,7 @@
 //! changed meanwhile makes the whole statement start over.
 
 use super::{
-    insert,
+    insert, merge,
     transaction::{Isolation, Transaction},
     update,
     write::{Env, Written, to_storage},
@@ -103,12 +103,13 @@ async fn run_parts(
 /// Runs a change of rows.
 ///
 /// # Errors
-/// Those of INSERT, UPDATE and DELETE.
+/// Those of INSERT, UPDATE, DELETE and MERGE.
 pub async fn write(change: &Bound, env: &Env, transaction: &mut Transaction) -> Result<Written> {
     let (kind, written) = match change {
         Bound::Insert(insert) => ("insert", insert::insert(insert, env, transaction).await?),
         Bound::Update(update) => ("update", update::update(update, env, transaction).await?),
         Bound::Delete(delete) => ("delete", update::delete(delete, env, transaction).await?),
+        Bound::Merge(merge) => ("merge", merge::merge(merge, env, transaction).await?),
         _ => return Err(Error::internal("not a change of rows")),
     };
     env.run.metrics().rows_written.with_label_values(&[kind]).inc_by(written.rows);

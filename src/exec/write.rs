@@ -10,6 +10,7 @@ use super::{
 use crate::{
     catalog::{Column, ConstraintKind, Table},
     error::{Error, Result, SqlState},
+    ids::RowId,
     pgtype::{self, PgType, style::Style},
     sql::{self, Bound, Context, Hidden, OutputColumn, Plan, Query, Relations, Returning, Slot},
     storage::columns::column_name,
@@ -302,15 +303,15 @@ impl Relations for Slotted {
     }
 }
 
-/// The rows that RETURNING gives of the changed rows.
+/// The rows that RETURNING gives of the changed rows. Its subqueries see what the statement saw.
 ///
 /// # Errors
 /// Those of its expressions.
 pub async fn returned(
     returning: Option<&Returning>,
     changed: &[RecordBatch],
+    picture: Arc<Snapshot>,
     env: &Env,
-    transaction: &mut Transaction,
 ) -> Result<Option<Vec<RecordBatch>>> {
     let Some(returning) = returning else { return Ok(None) };
     let schema = returning.input.schema();
@@ -319,10 +320,28 @@ pub async fn returned(
         .map(|batch| to_storage(schema, batch.columns(), batch.num_rows()))
         .collect::<Result<_>>()?;
     returning.input.fill(rows);
-    let snapshot = env.picture(transaction);
-    let (_, batches) = env.on(snapshot).run.collect(&returning.plan, &env.parameters).await?;
+    let (_, batches) = env.on(picture).run.collect(&returning.plan, &env.parameters).await?;
     returning.input.fill([]);
     Ok(Some(batches))
+}
+
+/// What RETURNING reads of rows as they were before their change.
+///
+/// # Errors
+/// Those of reading.
+pub async fn old_columns(
+    returning: Option<&Returning>,
+    table: &Table,
+    rows: &[RowId],
+    snapshot: &Snapshot,
+) -> Result<Vec<ArrayRef>> {
+    let Some(returning) = returning.filter(|returning| !returning.old.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let specs = super::table::column_specs(table)?;
+    let specs: Vec<_> = returning.old.iter().map(|&place| specs[place].clone()).collect();
+    let old = snapshot.table(table.id).take(rows, &specs).await?;
+    Ok(old.columns().to_vec())
 }
 
 /// What RETURNING's rows look like to the client.

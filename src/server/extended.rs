@@ -55,6 +55,9 @@ impl Connection {
         let types = types.iter().map(|&oid| declared(oid)).collect::<Result<Vec<_>>>()?;
         let Self { wire, session, canceller, .. } = self;
         let prepared = watched(wire, canceller, session.prepare(statements.pop(), &types)).await?;
+        if !name.is_empty() {
+            self.session.holds(&name, &prepared);
+        }
         self.statements.insert(name, prepared);
         self.wire.send(&ParseComplete::new())?;
         Ok(())
@@ -200,7 +203,10 @@ impl Connection {
     /// Closing what does not exist is no error.
     pub(super) fn close(&mut self, target: &Target) -> Result<(), Fault> {
         match target {
-            Target::Statement(name) => drop(self.statements.remove(name)),
+            Target::Statement(name) => {
+                self.session.lets_go(Some(name));
+                drop(self.statements.remove(name));
+            }
             Target::Portal(name) => drop(self.portals.remove(name)),
         }
         self.wire.send(&CloseComplete::new())?;

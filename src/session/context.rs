@@ -4,7 +4,7 @@
 mod asked;
 mod live;
 
-use super::{Start, cancel::Canceller, engine::Engine, settings::Settings};
+use super::{Start, cancel::Canceller, engine::Engine, held::Held, settings::Settings};
 use crate::{
     catalog::Catalog,
     error::Error,
@@ -39,6 +39,8 @@ pub(super) struct SessionContext {
     state: Mutex<State>,
     /// The style of values, and of when it is.
     style: Mutex<Option<(Stamp, Style)>>,
+    /// Its prepared statements and cursors.
+    pub(super) held: Held,
 }
 
 /// A moment of a session: what depends on settings, role and catalog is the same at equal ones.
@@ -108,6 +110,7 @@ impl SessionContext {
             snapshot,
             state: Mutex::new(state),
             style: Mutex::new(None),
+            held: Held::default(),
             engine,
         });
         // The role may be among what it starts with.
@@ -164,6 +167,11 @@ impl SessionContext {
         state.changed_micros = now;
         state.activity = "active";
         state.query = Arc::clone(query);
+    }
+
+    /// The text of the running statement.
+    pub(super) fn statement_text(&self) -> Arc<str> {
+        Arc::clone(&self.state.lock().query)
     }
 
     pub(super) fn rests(&self, activity: &'static str) {

@@ -66,6 +66,10 @@ impl Cursors {
         self.0.get_mut(name).ok_or_else(|| no_cursor(name))
     }
 
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     pub(super) fn columns(&self, name: &str) -> Result<Arc<[OutputColumn]>> {
         self.0.get(name).map(|cursor| Arc::clone(&cursor.columns)).ok_or_else(|| no_cursor(name))
     }

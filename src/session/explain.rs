@@ -88,6 +88,9 @@ fn source(statement: &Bound) -> Result<(Option<String>, &LogicalPlan)> {
         Bound::Delete(delete) => {
             (Some(format!("Delete on {}", delete.table.name)), delete.source.logical())
         }
+        Bound::Merge(merge) => {
+            (Some(format!("Merge on {}", merge.table.name)), merge.source.logical())
+        }
         Bound::With(_) => {
             return Err(Error::unsupported("EXPLAIN of changes of rows in WITH is not supported")
                 .hint("EXPLAIN the parts one by one."));

@@ -28,6 +28,7 @@ mod cursor;
 mod embedding;
 mod engine;
 mod explain;
+mod held;
 mod model;
 mod notify;
 mod role;

@@ -276,7 +276,7 @@ impl Session {
             Bound::Explain { options, query } => {
                 explain::run(self, *options, query, env).await.map(Outcome::Rows)
             }
-            Bound::Insert(_) | Bound::Update(_) | Bound::Delete(_) => {
+            Bound::Insert(_) | Bound::Update(_) | Bound::Delete(_) | Bound::Merge(_) => {
                 self.run_change(bound, env).await
             }
             Bound::With(statement) => {
@@ -430,7 +430,7 @@ impl Session {
         let snapshot = self.look(statement);
         let version = snapshot.catalog().version();
         if let Some(allowed) = self.still_bound(prepared, version, Binding::allowed) {
-            return allowed;
+            return allowed.or_else(|refused| self.refused(prepared, refused));
         }
         let given = prepared.given.as_ref();
         let binding = self.bind(statement, &prepared.declared, given)?;
@@ -441,7 +441,16 @@ impl Session {
         if !self.has_own_names() {
             *prepared.bound.lock() = Some(binding);
         }
-        allowed
+        allowed.or_else(|refused| self.refused(prepared, refused))
+    }
+
+    /// Why a role may not run a statement: before that it hears that its transaction only reads.
+    fn refused(&mut self, prepared: &Prepared, refused: Error) -> Result<Arc<Bound>> {
+        let changes = prepared.statement.as_ref().and_then(Statement::changes);
+        if let Some(command) = changes {
+            self.open_transaction().check_writable(command)?;
+        }
+        Err(refused)
     }
 
     fn columns_of(&self, bound: &Bound) -> Result<Option<Arc<[OutputColumn]>>> {
@@ -476,6 +485,7 @@ fn changed(change: &Bound, written: Written) -> Outcome {
     let word = match change {
         Bound::Insert(_) => "INSERT 0",
         Bound::Update(_) => "UPDATE",
+        Bound::Merge(_) => "MERGE",
         _ => "DELETE",
     };
     let tag = format!("{word} {}", written.rows);

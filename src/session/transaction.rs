@@ -210,6 +210,7 @@ impl Session {
     pub(super) async fn end(&mut self, commit: bool) -> Result<()> {
         self.failed = false;
         self.cursors.end_transaction(commit);
+        self.context.held.retain_cursors(|name| self.cursors.has(name));
         self.context.transaction_is(None);
         let Some(mut transaction) = self.transaction.take() else {
             self.context.change_settings(|settings| settings.end_transaction(true));
@@ -243,6 +244,7 @@ impl Session {
     pub(super) fn abandon(&mut self) {
         self.failed = false;
         self.cursors.end_transaction(false);
+        self.context.held.retain_cursors(|name| self.cursors.has(name));
         self.context.transaction_is(None);
         if self.transaction.take().is_some() {
             self.engine.metrics.transactions_open.dec();

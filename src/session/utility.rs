@@ -12,7 +12,7 @@ use super::{
     },
 };
 use crate::{
-    catalog::{Catalog, Change, Privileges},
+    catalog::{Catalog, Change, Privileges, pg::CursorRow},
     error::{Error, Result, SqlState},
     exec::{
         ddl::Ddl,
@@ -144,7 +144,7 @@ pub(super) async fn run(
             // Rows that were on their way are lost.
             let fetched = until(cancel, cursor.fetch(*direction, memory)).await;
             if cancel.is_cancelled() {
-                session.cursors.close(Some(name.as_str()))?;
+                session.close_cursors(Some(name.as_str()))?;
             }
             let fetched = fetched?;
             if *moves {
@@ -155,7 +155,7 @@ pub(super) async fn run(
             Ok(Outcome::Rows(Rows::new(columns, stream, tag)))
         }
         Utility::Close(name) => {
-            session.cursors.close(name.as_deref())?;
+            session.close_cursors(name.as_deref())?;
             done(if name.is_some() { "CLOSE CURSOR" } else { "CLOSE CURSOR ALL" })
         }
         Utility::Prepare { name, types, statement } => {
@@ -168,6 +168,7 @@ pub(super) async fn run(
             let types: Vec<Option<PgType>> = types.iter().cloned().map(Some).collect();
             let statement = sql::Statement::clone(statement);
             let prepared = session.prepare(Some(statement), &types).await?;
+            session.hold(name, &prepared, session.context.statement_text(), true);
             session.prepared.insert(name.clone(), prepared);
             done("PREPARE")
         }
@@ -402,7 +403,7 @@ impl Session {
                 self.refuse_in_block("DISCARD ALL")?;
                 self.cache.clear();
                 self.deallocate(None)?;
-                self.cursors.close(None)?;
+                self.close_cursors(None)?;
                 self.context.set_role("session_authorization", "", false)?;
                 self.context.change_settings(|settings| settings.reset_all());
                 self.context.advisory_unlock_all();
@@ -451,6 +452,13 @@ impl Session {
         };
         let cursor = until(cancel, opened).await?;
         self.cursors.open(&declare.name, cursor)?;
+        self.context.held.open(CursorRow {
+            name: declare.name.clone(),
+            statement: self.context.statement_text(),
+            is_holdable: declare.hold,
+            is_scrollable: keeps,
+            created_at: self.context.statement_micros(),
+        });
         Ok(Outcome::Done("DECLARE CURSOR".to_owned()))
     }
 
@@ -488,7 +496,15 @@ impl Session {
         self.run_held(&prepared, bound, env).await
     }
 
+    /// CLOSE; `None` closes all.
+    fn close_cursors(&mut self, name: Option<&str>) -> Result<()> {
+        self.cursors.close(name)?;
+        self.context.held.retain_cursors(|name| self.cursors.has(name));
+        Ok(())
+    }
+
     fn deallocate(&mut self, name: Option<&str>) -> Result<()> {
+        self.lets_go(name);
         match name {
             Some(name) if self.prepared.remove(name).is_some() => return Ok(()),
             // One that the protocol prepared is known to the transport only.

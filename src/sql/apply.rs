@@ -28,11 +28,12 @@ use crate::{
         binder::{Binder, build},
         error::from_datafusion,
         expression::binary,
+        functions::call::call,
         nearest_join::NearestJoin,
     },
 };
 use applies::{Applies, Apply};
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::{
     catalog::cte_worktable::CteWorkTable,
     common::{
@@ -40,12 +41,13 @@ use datafusion::{
         tree_node::{Transformed, TreeNode},
     },
     datasource::provider_as_source,
+    functions::core::coalesce,
     functions_window::row_number::row_number_udwf,
     logical_expr::{
         Case, Distinct, Expr, Extension, Join, LogicalPlan, LogicalPlanBuilder, Operator,
         RecursiveQuery, SubqueryAlias, UserDefinedLogicalNodeCore, WindowFrame,
         WindowFunctionDefinition,
-        expr::{Sort as SortExpr, WindowFunction, WindowFunctionParams},
+        expr::{Cast, Sort as SortExpr, WindowFunction, WindowFunctionParams},
     },
 };
 use std::{collections::HashMap, sync::Arc};
@@ -424,12 +426,10 @@ impl Domain {
         binder: &mut Binder<'_>,
         limit: &datafusion::logical_expr::Limit,
     ) -> Result<LogicalPlan> {
-        let count = |expr: &Option<Box<Expr>>| match expr.as_deref() {
-            None => Ok(None),
-            Some(Expr::Literal(ScalarValue::Int64(count), _)) => Ok(*count),
-            Some(_) => Err(unsupported()),
-        };
-        let (skip, fetch) = (count(&limit.skip)?.unwrap_or(0), count(&limit.fetch)?);
+        let (skip, fetch) = (limit.skip.as_deref(), limit.fetch.as_deref());
+        if !skip.into_iter().chain(fetch).all(nearest::is_count) {
+            return Err(unsupported());
+        }
         // A projection above the sort only hides its keys.
         let (input, order) = match limit.input.as_ref() {
             LogicalPlan::Sort(sort) => (sort.input.as_ref(), sort.expr.as_slice()),
@@ -458,15 +458,20 @@ impl Domain {
                 distinct: false,
             },
         }));
-        let row = || computed(&numbered);
+        // The rows behind OFFSET are counted from 1.
+        let zero = || Expr::Literal(ScalarValue::Int64(Some(0)), None);
+        let mut row = Expr::Cast(Cast::new(Box::new(computed(&numbered)), DataType::Int64));
+        if let Some(skip) = skip {
+            let skip = call(coalesce(), vec![skip.clone(), zero()]);
+            row = binary(row, Operator::Minus, skip);
+        }
         let plan =
             LogicalPlanBuilder::window_plan(input, [numbered.clone()]).map_err(from_datafusion)?;
-        let literal =
-            |n: i64| Expr::Literal(ScalarValue::UInt64(Some(u64::try_from(n).unwrap_or(0))), None);
-        let mut condition = binary(row(), Operator::Gt, literal(skip));
+        let mut condition = binary(row.clone(), Operator::Gt, zero());
         if let Some(fetch) = fetch {
-            let last = binary(row(), Operator::LtEq, literal(skip.saturating_add(fetch)));
-            condition = binary(condition, Operator::And, last);
+            // LIMIT NULL is none.
+            let last = binary(row, Operator::LtEq, fetch.clone());
+            condition = condition.and(fetch.clone().is_null().or(last));
         }
         let mut exprs = self.columns();
         exprs.extend(limit.input.schema().columns().into_iter().map(Expr::Column));

@@ -110,6 +110,7 @@ impl Binder<'_> {
             Ast::Insert(insert) => Bound::Insert(self.insert(insert)?),
             Ast::Update(update) => Bound::Update(self.update(update)?),
             Ast::Delete(delete) => Bound::Delete(self.delete(delete)?),
+            Ast::Merge(merge) => Bound::Merge(self.merge(merge)?),
             Ast::Explain(options, inner) => {
                 let query = match inner.as_ref() {
                     Ast::CreateTableAs { query, .. } => self.statement(query)?,

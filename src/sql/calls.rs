@@ -7,6 +7,7 @@ pub(crate) mod model;
 mod named;
 mod record;
 mod spread;
+mod sql_json;
 
 use crate::{
     error::{Error, Result, SqlState},
@@ -61,6 +62,12 @@ impl Binder<'_> {
             FunctionArguments::List(list) => Some(list),
         };
         let args: &[FunctionArg] = list.map_or(&[], |list| &list.args);
+        if sql_json::is_sql_json(&name) {
+            return self.sql_json(&name, function, args, span);
+        }
+        if name == "merge_action" && args.is_empty() {
+            return self.merge_action(span);
+        }
         if name == "row" && list.is_some() {
             return self.row_call(args, span);
         }

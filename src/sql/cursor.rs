@@ -284,7 +284,7 @@ impl<'a> Cursor<'a> {
         let rest = &self.tokens[self.at..];
         let mut parser = Parser::new(&PostgreSqlDialect {})
             .with_recursion_limit(NESTING_MAX)
-            .with_tokens_with_locations(rest.to_vec());
+            .with_tokens_with_locations(self.source.spoken(rest)?);
         let made = production(&mut parser).map_err(|error| self.source.syntax(&error, rest))?;
         let next = parser.peek_token();
         self.at = match next.token {

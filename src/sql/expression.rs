@@ -15,7 +15,7 @@ use crate::{
         coerce::Reason,
         collation::check_collation,
         functions::{call::call, text},
-        tokens::{fold, is_local_zone, pg_type},
+        tokens::{distinct_operand, fold, is_local_zone, pg_type},
         typed::{Typed, bare, unmodified},
     },
 };
@@ -112,8 +112,6 @@ impl Binder<'_> {
             A::IsNotUnknown(inner) => {
                 Ok(boolean(Expr::IsNotUnknown(Box::new(self.boolean(inner, "IS NOT UNKNOWN")?))))
             }
-            A::IsDistinctFrom(left, right) => self.distinct_from(left, right, false, span),
-            A::IsNotDistinctFrom(left, right) => self.distinct_from(left, right, true, span),
             A::InList { expr, list, negated } => self.in_list(expr, list, *negated, span),
             A::InSubquery { expr, subquery, negated } => {
                 self.in_subquery(expr, subquery, *negated, span)
@@ -156,6 +154,18 @@ impl Binder<'_> {
                 );
                 let matched = call(function, vec![text, pattern]);
                 Ok(boolean(if *negated { Expr::Not(Box::new(matched)) } else { matched }))
+            }
+            A::RLike { negated, expr: value, pattern, .. } => {
+                if let Some(other) = distinct_operand(pattern) {
+                    return self.distinct_from(value, other, *negated, span);
+                }
+                match self.json_test(value, pattern, *negated, span)? {
+                    Some(typed) => Ok(typed),
+                    None => {
+                        let error = Error::new(SqlState::SYNTAX_ERROR, "RLIKE is not SQL");
+                        Err(self.at(error.hint("Use the operator ~."), span))
+                    }
+                }
             }
             A::AnyOp { left, compare_op, right, .. } => {
                 self.quantified(left, compare_op, right, false, span)
@@ -418,8 +428,7 @@ fn left_depth(expr: &ast::Expr) -> usize {
             | A::IsNotTrue(expr)
             | A::IsFalse(expr)
             | A::IsNotFalse(expr)
-            | A::IsDistinctFrom(expr, _)
-            | A::IsNotDistinctFrom(expr, _) => Some(expr.as_ref()),
+            | A::RLike { expr, .. } => Some(expr.as_ref()),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use crate::{
         binder::{Binder, Place, build},
         computed::{renamed, replace},
         items::Item,
+        order::kept_order,
         tokens::fold,
         typed::ScopeColumn,
     },
@@ -14,7 +15,10 @@ use crate::{
 use datafusion::{
     common::{Column, ScalarValue},
     functions_aggregate::count::count_udaf,
-    logical_expr::{Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, expr::AggregateFunction},
+    logical_expr::{
+        Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder,
+        expr::{AggregateFunction, AggregateFunctionParams, Alias, Sort as SortExpr},
+    },
     sql::sqlparser::ast::{self, GroupByExpr},
 };
 use std::collections::{HashMap, HashSet};
@@ -185,6 +189,10 @@ impl Binder<'_> {
                 AggregateFunction::new_udf(count_udaf(), vec![one], false, None, vec![], None);
             aggregates.push(Expr::AggregateFunction(rows).alias("rows"));
         }
+        let order = kept_order(&plan);
+        if !order.is_empty() {
+            aggregates = aggregates.into_iter().map(|made| in_order(made, &order)).collect();
+        }
         let plan = build(LogicalPlanBuilder::from(plan).aggregate(used, aggregates))?;
         replace(all, &columns)?;
         let schema = plan.schema();
@@ -293,5 +301,28 @@ fn grouped_exprs(expr: &Expr) -> Vec<&Expr> {
         }
         Expr::GroupingSet(GroupingSet::GroupingSets(sets)) => sets.iter().flatten().collect(),
         other => vec![other],
+    }
+}
+
+/// An aggregate that shows the order of its values takes them in that of the rows, unless it has one of
+/// its own.
+fn in_order(made: Expr, order: &[SortExpr]) -> Expr {
+    match made {
+        Expr::Alias(alias) => {
+            let expr = Box::new(in_order(*alias.expr, order));
+            Expr::Alias(Alias { expr, ..alias })
+        }
+        Expr::AggregateFunction(made)
+            if made.params.order_by.is_empty()
+                && !made.params.distinct
+                && matches!(made.func.name(), "array_agg" | "string_agg") =>
+        {
+            // It is known by the name that it has without.
+            let name = Expr::AggregateFunction(made.clone()).schema_name().to_string();
+            let order_by = order.to_vec();
+            let params = AggregateFunctionParams { order_by, ..made.params };
+            Expr::AggregateFunction(AggregateFunction { params, ..made }).alias(name)
+        }
+        other => other,
     }
 }

@@ -337,6 +337,8 @@ pub enum Bound {
     Update(Update),
     /// DELETE.
     Delete(Delete),
+    /// MERGE.
+    Merge(Merge),
     /// A statement with changes of rows in its WITH.
     With(With),
     /// COPY.
@@ -355,6 +357,7 @@ impl Bound {
             Self::Insert(insert) => &insert.parameters,
             Self::Update(update) => &update.parameters,
             Self::Delete(delete) => &delete.parameters,
+            Self::Merge(merge) => &merge.parameters,
             Self::With(with) => with.main.parameters(),
             Self::Copy(_) | Self::Utility(_) => &[],
         }
@@ -368,7 +371,8 @@ impl Bound {
             Self::Query(query) => Some(&query.columns),
             Self::Insert(Insert { returning, .. })
             | Self::Update(Update { returning, .. })
-            | Self::Delete(Delete { returning, .. }) => {
+            | Self::Delete(Delete { returning, .. })
+            | Self::Merge(Merge { returning, .. }) => {
                 returning.as_ref().map(|returning| returning.columns.as_slice())
             }
             Self::With(with) => with.main.columns(),
@@ -443,7 +447,7 @@ pub struct With {
 /// A change of rows in WITH.
 #[derive(Debug)]
 pub struct Part {
-    /// INSERT, UPDATE or DELETE.
+    /// INSERT, UPDATE, DELETE or MERGE.
     pub change: Bound,
     /// Where the rest of the statement reads what RETURNING gives.
     pub rows: Option<Slot>,
@@ -522,15 +526,57 @@ pub struct Delete {
     pub parameters: Vec<PgType>,
 }
 
+/// MERGE.
+#[derive(Debug)]
+pub struct Merge {
+    /// Whose rows change.
+    pub table: Arc<Table>,
+    /// The number of the action that takes a pair of rows, then what the actions read: `__row`, NULL
+    /// where the table has none for a row of the source, and columns of both.
+    pub source: Arc<Plan>,
+    /// What is done.
+    pub actions: Vec<MergeAction>,
+    /// The columns that SET names.
+    pub changed: Vec<ColumnId>,
+    /// `RETURNING …`, over the new rows and those that are gone.
+    pub returning: Option<Returning>,
+    /// The types of `$1`, `$2` …
+    pub parameters: Vec<PgType>,
+}
+
+/// What a WHEN does with the pairs of rows that it takes.
+#[derive(Debug)]
+pub struct MergeAction {
+    /// Which way.
+    pub kind: MergeKind,
+    /// Those pairs: what `source` gives, but for the number.
+    pub input: Slot,
+    /// What is written, and behind it what comes along for RETURNING.
+    pub plan: Arc<Plan>,
+}
+
+/// How a WHEN changes the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MergeKind {
+    /// The plan gives whole rows, as that of INSERT does.
+    Insert,
+    /// It gives `__row` and whole new rows, as that of UPDATE does.
+    Update,
+    /// It gives `__row`.
+    Delete,
+}
+
 /// `RETURNING …`: a projection of changed rows.
 #[derive(Debug)]
 pub struct Returning {
-    /// The changed rows, in table order.
+    /// The changed rows, in table order, with what they were before and what comes along.
     pub input: Slot,
     /// The projection of them, in the order of the slot's rows.
     pub plan: Arc<Plan>,
     /// What the client sees.
     pub columns: Vec<OutputColumn>,
+    /// The places of those columns of the table whose old values stand behind the rows.
+    pub old: Vec<usize>,
 }
 
 /// COPY.

@@ -1,6 +1,6 @@
 //! The names that PostgreSQL gives to columns without an alias.
 
-use crate::sql::tokens::{fold, pg_type};
+use crate::sql::tokens::{fold, pg_type, sql_json::JSON};
 use datafusion::sql::sqlparser::ast::{self, AccessExpr, Expr};
 
 /// The name of an expression's column.
@@ -18,7 +18,7 @@ fn name(expr: &Expr) -> Option<(String, u8)> {
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => name(inner),
         Expr::Function(function) => {
             let last = function.name.0.last().and_then(|part| part.as_ident()).map(fold)?;
-            Some((last, 2))
+            Some((visible_name(last), 2))
         }
         Expr::Cast { expr, data_type, .. } => match name(expr) {
             Some((name, 2)) => Some((name, 2)),
@@ -63,6 +63,16 @@ fn name(expr: &Expr) -> Option<(String, u8)> {
         Expr::Tuple(_) => sure("row"),
         Expr::BinaryOp { op: ast::BinaryOperator::Overlaps, .. } => sure("overlaps"),
         _ => None,
+    }
+}
+
+/// The name of a function: those of SQL/JSON have a space for what is written with a line below.
+pub(crate) fn visible_name(name: String) -> String {
+    match name.as_str() {
+        JSON => "json".to_owned(),
+        "json array query" => "json_array".to_owned(),
+        _ if name.starts_with("json ") => name.replace(' ', "_"),
+        _ => name,
     }
 }
 

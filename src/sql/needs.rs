@@ -159,6 +159,11 @@ impl Gathered {
         }
     }
 
+    /// A place of the plan is a column of a mentioned relation.
+    pub(crate) fn offer_place(&mut self, mention: Mention, place: &Column, column: ColumnId) {
+        self.columns.insert(place.clone(), (mention.0, column));
+    }
+
     /// A column of the plan is the same as another.
     pub(crate) fn offer_again(&mut self, column: &Expr, again: &Expr) {
         if let (Expr::Column(column), Expr::Column(again)) = (column, again)
@@ -180,6 +185,12 @@ impl Gathered {
             }
             Ok(TreeNodeRecursion::Continue)
         });
+    }
+
+    /// Something more is done with a relation.
+    pub(crate) fn want(&mut self, mention: Mention, privileges: Privileges) {
+        let need = &mut self.all[mention.0];
+        need.privileges = need.privileges.and(privileges);
     }
 
     /// Columns are selected.

@@ -18,7 +18,7 @@ use datafusion::{
     common::{Column, ScalarValue},
     functions_window::rank::rank_udwf,
     logical_expr::{
-        Expr, LogicalPlanBuilder, Operator, WindowFrame, WindowFunctionDefinition,
+        Expr, LogicalPlan, LogicalPlanBuilder, Operator, WindowFrame, WindowFunctionDefinition,
         expr::{Cast, Sort as SortExpr, WindowFunction, WindowFunctionParams},
     },
     sql::sqlparser::ast::{self, Spanned},
@@ -175,4 +175,46 @@ impl Binder<'_> {
 pub(crate) fn sort(expr: Expr, options: &ast::OrderByOptions) -> SortExpr {
     let asc = options.asc.unwrap_or(true);
     SortExpr::new(expr, asc, options.nulls_first.unwrap_or(!asc))
+}
+
+/// The order in which a plan gives its rows, as far as its columns tell it: of what is above a sort and keeps
+/// its order, as a subquery in FROM does. What collects such rows is to have them in that order, although
+/// DataFusion sorts nothing that nobody asks to be sorted.
+pub(super) fn kept_order(plan: &LogicalPlan) -> Vec<SortExpr> {
+    match plan {
+        LogicalPlan::Sort(sort) => sort.expr.clone(),
+        LogicalPlan::Limit(limit) => kept_order(&limit.input),
+        LogicalPlan::Filter(filter) => kept_order(&filter.input),
+        LogicalPlan::SubqueryAlias(alias) => {
+            let places = alias.input.schema().columns();
+            let shown = |expr: &Expr| match expr {
+                Expr::Column(column) => places.iter().position(|place| place == column),
+                _ => None,
+            };
+            seen(&kept_order(&alias.input), plan, shown)
+        }
+        LogicalPlan::Projection(projection) => {
+            let is_it = |made: &Expr, expr: &Expr| match made {
+                Expr::Alias(alias) => *alias.expr == *expr,
+                made => made == expr,
+            };
+            let shown = |expr: &Expr| projection.expr.iter().position(|made| is_it(made, expr));
+            seen(&kept_order(&projection.input), plan, shown)
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The keys of an order that a plan's columns show, up to the first that they do not.
+fn seen(
+    order: &[SortExpr],
+    plan: &LogicalPlan,
+    shown: impl Fn(&Expr) -> Option<usize>,
+) -> Vec<SortExpr> {
+    let columns = plan.schema().columns();
+    let key = |sort: &SortExpr| {
+        let expr = Expr::Column(columns[shown(&sort.expr)?].clone());
+        Some(SortExpr { expr, ..sort.clone() })
+    };
+    order.iter().map_while(key).collect()
 }

@@ -72,12 +72,11 @@ pub(crate) fn statement(source: &Arc<Source>, tokens: &[TokenWithSpan]) -> Resul
     let mut cursor = Cursor::new(source, tokens);
     let word = cursor.word().unwrap_or_default();
     let ast = match word.as_str() {
-        "SELECT" | "WITH" | "VALUES" | "INSERT" | "UPDATE" | "DELETE" => rows(source, tokens)?,
+        "SELECT" | "WITH" | "VALUES" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" => {
+            rows(source, tokens)?
+        }
         "TABLE" => rows(source, &table_as_select(tokens))?,
         "" if cursor.sees_token(&Token::LParen) => rows(source, tokens)?,
-        "MERGE" => {
-            return Err(cursor.unsupported("MERGE").hint("Use INSERT … ON CONFLICT … DO UPDATE."));
-        }
         "EXPLAIN" => explain(source, &mut cursor)?,
         "COPY" => copy(source, &mut cursor)?,
         "CREATE" | "ALTER" | "DROP" | "COMMENT" | "GRANT" | "REVOKE" | "REASSIGN" | "TRUNCATE"
@@ -88,7 +87,7 @@ pub(crate) fn statement(source: &Arc<Source>, tokens: &[TokenWithSpan]) -> Resul
     };
     if !matches!(
         word.as_str(),
-        "SELECT" | "WITH" | "VALUES" | "INSERT" | "UPDATE" | "DELETE" | "TABLE" | ""
+        "SELECT" | "WITH" | "VALUES" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "TABLE" | ""
     ) {
         cursor.finish()?;
     }
@@ -105,6 +104,7 @@ fn rows(source: &Arc<Source>, tokens: &[TokenWithSpan]) -> Result<Ast> {
         ast::Statement::Insert(insert) => Ast::Insert(Box::new(insert)),
         ast::Statement::Update(update) => Ast::Update(Box::new(update)),
         ast::Statement::Delete(delete) => Ast::Delete(Box::new(delete)),
+        ast::Statement::Merge(merge) => Ast::Merge(Box::new(merge)),
         _ => return Err(source.unexpected(tokens.first())),
     })
 }
@@ -155,7 +155,7 @@ fn explain(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Ast> {
     let is_list = cursor.sees_token(&Token::LParen) && {
         let mut ahead = cursor.clone();
         ahead.skip();
-        let query = ["SELECT", "WITH", "VALUES", "INSERT", "UPDATE", "DELETE", "TABLE"];
+        let query = ["SELECT", "WITH", "VALUES", "INSERT", "UPDATE", "DELETE", "MERGE", "TABLE"];
         !ahead.sees_token(&Token::LParen) && !query.iter().any(|word| ahead.sees(word))
     };
     if is_list {
@@ -206,6 +206,7 @@ fn explain(source: &Arc<Source>, cursor: &mut Cursor<'_>) -> Result<Ast> {
         | Ast::Insert(_)
         | Ast::Update(_)
         | Ast::Delete(_)
+        | Ast::Merge(_)
         | Ast::Declare { .. }
         | Ast::CreateTableAs { .. } => Ok(Ast::Explain(options, Box::new(inner))),
         _ => Err(source.at(

@@ -36,6 +36,7 @@ pub(crate) enum Ast {
     Insert(Box<ast::Insert>),
     Update(Box<ast::Update>),
     Delete(Box<ast::Delete>),
+    Merge(Box<ast::Merge>),
     Explain(ExplainOptions, Box<Ast>),
     Copy(CopyStatement),
     CreateTableAs {
@@ -138,6 +139,7 @@ impl Statement {
             Ast::Insert(_) => "insert",
             Ast::Update(_) => "update",
             Ast::Delete(_) => "delete",
+            Ast::Merge(_) => "merge",
             Ast::Copy(_) => "copy",
             Ast::Explain(..) => "explain",
             Ast::Utility(utility) => match utility.as_ref() {
@@ -147,6 +149,18 @@ impl Statement {
                 _ => "utility",
             },
             _ => "utility",
+        }
+    }
+
+    /// The name of the command, where it changes rows.
+    #[must_use]
+    pub fn changes(&self) -> Option<&'static str> {
+        match self.ast.as_ref() {
+            Ast::Insert(_) => Some("INSERT"),
+            Ast::Update(_) => Some("UPDATE"),
+            Ast::Delete(_) => Some("DELETE"),
+            Ast::Merge(_) => Some("MERGE"),
+            _ => None,
         }
     }
 

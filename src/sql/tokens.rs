@@ -1,16 +1,29 @@
 //! The words of a message, with operators glued as PostgreSQL reads them, and a cursor for the
 //! statements that are parsed by hand.
 
+mod distinct;
+mod merge;
+mod overriding;
+mod returning;
+pub(crate) mod sql_json;
 mod subscripts;
 mod times;
 mod variadic;
 
 pub(crate) use self::{
+    distinct::distinct_operand,
+    merge::{inserts_defaults, is_nothing},
+    overriding::Overriding,
+    returning::returning_names,
     times::{is_local_zone, reduced_precisions},
     variadic::variadic_array,
 };
 
 use self::{
+    distinct::mark_distinct,
+    merge::mark_merge,
+    overriding::take_overriding,
+    returning::mark_names,
     subscripts::{Subscripted, take_subscripts},
     times::mark_times,
     variadic::mark_variadic,
@@ -46,15 +59,6 @@ pub(crate) struct Source {
     overriding: OnceLock<Vec<(Location, Overriding)>>,
     /// The columns that SET assigns a part of, by their place, with the subscripts behind them.
     subscripts: OnceLock<Vec<Subscripted>>,
-}
-
-/// `OVERRIDING … VALUE`: whose value an identity column gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Overriding {
-    /// The statement's, even where it is GENERATED ALWAYS.
-    System,
-    /// The sequence's, even where the statement gives one.
-    User,
 }
 
 impl Source {
@@ -311,6 +315,45 @@ impl Source {
         self.at(Error::new(SqlState::SYNTAX_ERROR, what), error.location)
     }
 
+    /// The tokens as sqlparser is to read them: what it does not know is put into words that it does.
+    pub(super) fn spoken(&self, tokens: &[TokenWithSpan]) -> Result<Vec<TokenWithSpan>> {
+        let mut spoken = match sql_json::is_any(tokens) {
+            true => sql_json::spoken(tokens).map_err(|fault| match fault {
+                sql_json::Fault::TooDeep => too_deep(),
+                sql_json::Fault::Unexpected(token) => self.unexpected(Some(&token)),
+                sql_json::Fault::End => self.unexpected(None),
+            })?,
+            false => tokens.to_vec(),
+        };
+        self.refuse_exclusion(&mut spoken)?;
+        mark_merge(&mut spoken);
+        mark_names(&mut spoken);
+        mark_distinct(&mut spoken);
+        Ok(spoken)
+    }
+
+    /// EXCLUDE of a window's frame: NO OTHERS is what there is without it, and the others are not known.
+    fn refuse_exclusion(&self, tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
+        for at in (0..tokens.len()).rev() {
+            if sees(tokens, at, &["EXCLUDE", "NO", "OTHERS"]) {
+                tokens.drain(at..at + 3);
+                continue;
+            }
+            let kinds: [&[&str]; 3] =
+                [&["EXCLUDE", "CURRENT", "ROW"], &["EXCLUDE", "GROUP"], &["EXCLUDE", "TIES"]];
+            let behind_frame = ["ROW", "PRECEDING", "FOLLOWING"];
+            let is_exclusion = at > 0
+                && behind_frame.iter().any(|word| sees(tokens, at - 1, &[*word]))
+                && kinds.iter().any(|words| sees(tokens, at, words));
+            if is_exclusion {
+                let error = Error::unsupported("EXCLUDE in a window's frame is not supported")
+                    .hint("Subtract the row's own value from the window's.");
+                return Err(self.at(error, tokens[at].span.start));
+            }
+        }
+        Ok(())
+    }
+
     /// What sqlparser says, as PostgreSQL would.
     pub(super) fn syntax(&self, error: &ParserError, tokens: &[TokenWithSpan]) -> Error {
         let message = match error {
@@ -338,40 +381,6 @@ impl Source {
             }
         }
     }
-}
-
-/// Takes `OVERRIDING … VALUE` out of INSERTs: sqlparser does not know it. Fails with the token
-/// that must not follow.
-fn take_overriding(
-    tokens: &mut Vec<TokenWithSpan>,
-) -> Result<Vec<(Location, Overriding)>, TokenWithSpan> {
-    let word = |token: Option<&TokenWithSpan>, keyword: &str| {
-        token.is_some_and(|t| matches!(&t.token, Token::Word(word) if is(word, keyword)))
-    };
-    let (mut found, mut insert, mut at) = (Vec::new(), None, 0);
-    while let Some(token) = tokens.get(at) {
-        if word(Some(token), "INSERT") {
-            insert = Some(token.span.start);
-        }
-        let whose = match tokens.get(at + 1) {
-            next if word(next, "SYSTEM") => Some(Overriding::System),
-            next if word(next, "USER") => Some(Overriding::User),
-            _ => None,
-        };
-        if let (Some(place), Some(whose)) = (insert, whose)
-            && word(Some(token), "OVERRIDING")
-            && word(tokens.get(at + 2), "VALUE")
-        {
-            if word(tokens.get(at + 3), "DEFAULT") {
-                return Err(tokens[at + 3].clone());
-            }
-            tokens.drain(at..at + 3);
-            found.push((place, whose));
-            continue;
-        }
-        at += 1;
-    }
-    Ok(found)
 }
 
 /// Whether a number or what looks like one goes on with a word.
@@ -426,6 +435,14 @@ fn before_relation(token: Option<&TokenWithSpan>) -> bool {
 
 pub(super) fn is(word: &Word, keyword: &str) -> bool {
     word.quote_style.is_none() && word.value.eq_ignore_ascii_case(keyword)
+}
+
+/// Whether these bare words stand at a place.
+fn sees(tokens: &[TokenWithSpan], at: usize, words: &[&str]) -> bool {
+    words.iter().enumerate().all(|(n, wanted)| {
+        let token = tokens.get(at + n);
+        token.is_some_and(|t| matches!(&t.token, Token::Word(word) if is(word, wanted)))
+    })
 }
 
 /// An identifier as it is looked up: lower case unless quoted.

@@ -68,10 +68,8 @@ impl Binder<'_> {
             ast::Statement::Insert(insert) => Bound::Insert(self.insert(insert)?),
             ast::Statement::Update(update) => Bound::Update(self.update(update)?),
             ast::Statement::Delete(delete) => Bound::Delete(self.delete(delete)?),
-            _ => {
-                return Err(Error::unsupported("MERGE is not supported")
-                    .hint("Use INSERT … ON CONFLICT … DO UPDATE."));
-            }
+            ast::Statement::Merge(merge) => Bound::Merge(self.merge(merge)?),
+            _ => return Err(Error::internal("not a change of rows")),
         })
     }
 

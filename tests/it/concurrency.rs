@@ -169,6 +169,46 @@ async fn a_change_of_rows_obeys_the_table_that_it_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_sees_the_row_that_it_waited_for_as_it_is_now() {
+    let before = "CREATE TABLE t (x int PRIMARY KEY, y int); INSERT INTO t VALUES (1, 1)";
+    let merge = "MERGE INTO t USING (VALUES (1, 10)) s (k, n) ON x = k \
+                 WHEN MATCHED AND y > 5 THEN DELETE \
+                 WHEN MATCHED THEN UPDATE SET y = y + n \
+                 WHEN NOT MATCHED THEN INSERT VALUES (k, n) RETURNING merge_action(), y";
+    let meeting = |first, second, answer, after| Meeting {
+        before,
+        first,
+        second,
+        end: "COMMIT",
+        answer,
+        after,
+    };
+    check(
+        "concurrency_merge",
+        vec![
+            meeting("UPDATE t SET y = 2", merge, rows(&["UPDATE|12"]), &["1|12"]),
+            meeting("UPDATE t SET y = 6", merge, rows(&["DELETE|6"]), &[]),
+            meeting("DELETE FROM t", merge, rows(&["INSERT|10"]), &["1|10"]),
+            meeting(
+                "INSERT INTO t VALUES (2, 2)",
+                "MERGE INTO t USING (SELECT 2) s (k) ON x = k \
+                 WHEN NOT MATCHED THEN INSERT VALUES (k, 0)",
+                error("23505"),
+                &["1|1", "2|2"],
+            ),
+            meeting(
+                "UPDATE t SET y = 2",
+                "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM t; \
+                 MERGE INTO t USING (SELECT 1) s ON true WHEN MATCHED THEN DELETE",
+                error("40001"),
+                &["1|2"],
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_of_copy_obey_the_table_that_it_waited_for() {
     let peer = Peer::start("concurrency_copy").await;
     let (first, second) = (peer.connect().await, peer.connect().await);

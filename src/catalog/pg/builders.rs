@@ -70,6 +70,8 @@ fn build_of(schema: &str, name: &str) -> Build {
         ("pg_catalog", "pg_tables") => views::pg_tables,
         ("pg_catalog", "pg_views") => views::pg_views,
         ("pg_catalog", "pg_indexes") => views::pg_indexes,
+        ("pg_catalog", "pg_prepared_statements") => stat::pg_prepared_statements,
+        ("pg_catalog", "pg_cursors") => stat::pg_cursors,
         ("pg_catalog", "pg_stat_activity") => stat::pg_stat_activity,
         ("pg_catalog", "pg_stat_progress_create_index") => stat::pg_stat_progress_create_index,
         ("pg_catalog", "pg_stat_database") => stat::pg_stat_database,

@@ -84,6 +84,14 @@ pub trait Live: Debug + Send + Sync {
     fn deliveries(&self, _webhook: Oid) -> Vec<DeliveryRow> {
         Vec::new()
     }
+    /// The session's prepared statements.
+    fn prepared(&self) -> Vec<PreparedRow> {
+        Vec::new()
+    }
+    /// Its cursors.
+    fn cursors(&self) -> Vec<CursorRow> {
+        Vec::new()
+    }
     /// What statements cost.
     fn statements(&self) -> Vec<StatementRow>;
     /// How far columns are whose vectors models make.
@@ -94,6 +102,38 @@ pub trait Live: Debug + Send + Sync {
     fn loaded_models(&self) -> Vec<Oid> {
         Vec::new()
     }
+}
+
+/// A row of `pg_prepared_statements`. Times are microseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedRow {
+    /// Its name.
+    pub name: String,
+    /// PREPARE as it was written, or what a message of the protocol had.
+    pub statement: Arc<str>,
+    /// When.
+    pub prepared_at: i64,
+    /// The types of its parameters.
+    pub parameters: Vec<Oid>,
+    /// The types of its result's columns; `None` where it gives none.
+    pub results: Option<Vec<Oid>>,
+    /// Whether PREPARE made it.
+    pub from_sql: bool,
+}
+
+/// A row of `pg_cursors`. Times are microseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CursorRow {
+    /// Its name.
+    pub name: String,
+    /// DECLARE as it was written.
+    pub statement: Arc<str>,
+    /// Whether it outlives its transaction.
+    pub is_holdable: bool,
+    /// Whether it goes back.
+    pub is_scrollable: bool,
+    /// When it was opened.
+    pub created_at: i64,
 }
 
 /// A row of `nearlake_stat_statements`: what statements of one form cost.

@@ -41,6 +41,38 @@ pub(super) fn pg_stat_activity(
         .finish()
 }
 
+/// What the session has prepared.
+pub(super) fn pg_prepared_statements(
+    relation: &'static SystemRelation,
+    view: &View,
+) -> Result<RecordBatch> {
+    let prepared = view.live.prepared();
+    Rows::of(relation, &prepared)
+        .set("name", |row| row.name.as_str())
+        .set("statement", |row| row.statement.as_ref())
+        .set("prepare_time", |row| row.prepared_at)
+        .set("parameter_types", |row| row.parameters.clone())
+        .set("result_types", |row| row.results.clone())
+        .set("from_sql", |row| row.from_sql)
+        // A plan is made once, for all values.
+        .set("generic_plans", |_| 0_i64)
+        .set("custom_plans", |_| 0_i64)
+        .finish()
+}
+
+/// The session's cursors.
+pub(super) fn pg_cursors(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
+    let cursors = view.live.cursors();
+    Rows::of(relation, &cursors)
+        .set("name", |row| row.name.as_str())
+        .set("statement", |row| row.statement.as_ref())
+        .set("is_holdable", |row| row.is_holdable)
+        .set("is_binary", |_| false)
+        .set("is_scrollable", |row| row.is_scrollable)
+        .set("creation_time", |row| row.created_at)
+        .finish()
+}
+
 /// Every database, with its number of sessions.
 pub(super) fn pg_stat_database(
     relation: &'static SystemRelation,

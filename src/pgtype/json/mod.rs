@@ -16,6 +16,14 @@ pub fn validate(text: &str) -> Result<()> {
     Parser::new(text, Purpose::Check).document().map(|_| ())
 }
 
+/// Whether no object of a document has a key twice.
+///
+/// # Errors
+/// 22P02 where it is no JSON.
+pub fn has_unique_keys(text: &str) -> Result<bool> {
+    Parser::new(text, Purpose::Build).has_unique_keys()
+}
+
 /// Writes JSON as `jsonb` prints it.
 ///
 /// # Errors

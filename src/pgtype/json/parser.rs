@@ -25,6 +25,8 @@ pub(super) struct Parser<'a> {
     at: usize,
     depth: usize,
     build: bool,
+    /// Whether a key came twice in an object that was built.
+    repeats: bool,
 }
 
 /// What a text is read for.
@@ -38,10 +40,20 @@ pub(super) enum Purpose {
 
 impl<'a> Parser<'a> {
     pub(super) fn new(text: &'a str, purpose: Purpose) -> Self {
-        Self { text, at: 0, depth: 0, build: purpose == Purpose::Build }
+        Self { text, at: 0, depth: 0, build: purpose == Purpose::Build, repeats: false }
     }
 
     pub(super) fn document(mut self) -> Result<Value> {
+        self.whole()
+    }
+
+    /// Whether no object of the document has a key twice.
+    pub(super) fn has_unique_keys(mut self) -> Result<bool> {
+        self.whole()?;
+        Ok(!self.repeats)
+    }
+
+    fn whole(&mut self) -> Result<Value> {
         let (token, start) = self.next()?;
         let value = self.value(token, start)?;
         match self.next()? {
@@ -116,7 +128,8 @@ impl<'a> Parser<'a> {
             let (next, at) = self.next()?;
             let value = self.value(next, at)?;
             if self.build {
-                fields.insert(Key { bytes: text.len(), text }, value);
+                let key = Key { bytes: text.len(), text };
+                self.repeats |= fields.insert(key, value).is_some();
             }
             match self.next()? {
                 (Token::Mark(b','), _) => (token, start) = self.next()?,

@@ -49,6 +49,14 @@ pub fn records(text: &str, fields: &[(String, PgType)], function: &str) -> Resul
     items.iter().map(one).collect()
 }
 
+/// A document as the input of a type reads it.
+///
+/// # Errors
+/// 22P02 where the text is no json, or no array where the type is one.
+pub fn value(text: &str, kind: &PgType) -> Result<Option<String>> {
+    field(&Parser::new(text, Purpose::Build).document()?, kind)
+}
+
 fn row(value: &Value, fields: &[(String, PgType)]) -> Result<Fields> {
     let Value::Object(members) = value else { return Ok(vec![None; fields.len()]) };
     let member = |name: &str| {

@@ -76,6 +76,14 @@ impl pg::Live for LiveView {
         webhook::deliveries(self.0.engine.states.events(), webhook)
     }
 
+    fn prepared(&self) -> Vec<pg::PreparedRow> {
+        self.0.held.prepared()
+    }
+
+    fn cursors(&self) -> Vec<pg::CursorRow> {
+        self.0.held.cursors()
+    }
+
     fn statements(&self) -> Vec<pg::StatementRow> {
         self.0.engine.statements.rows()
     }

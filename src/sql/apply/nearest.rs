@@ -283,7 +283,7 @@ fn limit_under(plan: &LogicalPlan) -> Option<&Limit> {
 
 /// Whether a number of rows is known when the plan is made: made of what is written there and of
 /// parameters.
-fn is_count(expr: &Expr) -> bool {
+pub(super) fn is_count(expr: &Expr) -> bool {
     let is_other = expr.exists(|part| {
         Ok(match part {
             Expr::Literal(..) | Expr::Placeholder(_) | Expr::Cast(_) | Expr::BinaryExpr(_) => false,

@@ -1,6 +1,6 @@
 //! UPDATE, DELETE, and the rows that a locking query lets through.
 
-use super::{exact, is_default};
+use super::{exact, images::Known, is_default};
 use crate::{
     catalog::{Column as TableColumn, Identity, Privileges, Table},
     error::{Error, Result, SqlState},
@@ -114,7 +114,7 @@ impl Binder<'_> {
             let column =
                 table.expect_column(&fold(ident)).map_err(|error| binder.at(error, ident.span))?;
             let subscripts = binder.subscripts(ident)?;
-            if let (Some(subscripts), Value::Expr(value)) = (&subscripts, &value) {
+            if let Some(subscripts) = &subscripts {
                 let message = format!("column \"{}\" can only be updated to DEFAULT", column.name);
                 refuse_value(column, message)?;
                 let before = new.iter().position(|(id, _)| *id == column.id);
@@ -126,7 +126,13 @@ impl Binder<'_> {
                         Typed::new(old, column.kind.clone())
                     }
                 };
-                let typed = binder.replaced_part(column, old, subscripts, value, ident.span)?;
+                let part = match value {
+                    Value::Typed(typed) => typed,
+                    Value::Expr(value) => {
+                        binder.in_place(Place::plain("UPDATE"), |binder| binder.expr(value))?
+                    }
+                };
+                let typed = binder.replaced_part(column, old, subscripts, part, ident.span)?;
                 in_parts.push(column.id);
                 new.push((column.id, typed));
                 return Ok(());
@@ -261,8 +267,13 @@ impl Binder<'_> {
         self.scopes.pop();
         let (source, changed) = made?;
         let list = update.returning.as_deref();
-        let (returning, source) =
-            self.returning_along((&table, mention), &visible, list, &along, source)?;
+        let (returning, source) = self.returning_along(
+            (&table, mention),
+            (&visible, Known::Updated),
+            list,
+            &along,
+            source,
+        )?;
         let source = Plan::new(source);
         Ok(Update { table, source, changed, returning, parameters: self.parameter_types() })
     }
@@ -301,8 +312,13 @@ impl Binder<'_> {
         }
         let source = build(LogicalPlanBuilder::from(plan).project(exprs))?;
         let list = delete.returning.as_deref();
-        let (returning, source) =
-            self.returning_along((&table, mention), &visible, list, &along, source)?;
+        let (returning, source) = self.returning_along(
+            (&table, mention),
+            (&visible, Known::Deleted),
+            list,
+            &along,
+            source,
+        )?;
         let source = Plan::new(source);
         Ok(Delete { table, source, returning, parameters: self.parameter_types() })
     }
@@ -318,7 +334,7 @@ impl Binder<'_> {
     }
 
     /// The table with its rows' numbers, joined with the rest of FROM. Its scope is pushed.
-    fn target_with(
+    pub(super) fn target_with(
         &mut self,
         (table, mention): (&Arc<Table>, Mention),
         alias: Option<&ast::TableAlias>,

@@ -1,6 +1,6 @@
 //! INSERT, and what a row does that meets another.
 
-use super::{column_of, exact, is_default};
+use super::{column_of, exact, images::Known, is_default};
 use crate::{
     catalog::{Identity, Privileges, Table},
     error::{Error, Result, SqlState},
@@ -62,13 +62,21 @@ impl Binder<'_> {
             None => None,
         };
         let list = insert.returning.as_deref();
-        let returning = self.returning((&table, mention), alias.as_deref(), list, &[])?;
+        let known = match &on_conflict {
+            Some(OnConflict { action: ConflictAction::Update { .. }, .. }) => Known::Upserted,
+            _ => Known::Inserted,
+        };
+        let returning = self.returning((&table, mention), (alias.as_deref(), known), list, &[])?;
         let source = Plan::new(source);
         Ok(Insert { table, source, on_conflict, returning, parameters: self.parameter_types() })
     }
 
     /// The columns that an INSERT names, or all.
-    fn targets(&self, table: &Table, columns: &[ast::ObjectName]) -> Result<Vec<ColumnId>> {
+    pub(super) fn targets(
+        &self,
+        table: &Table,
+        columns: &[ast::ObjectName],
+    ) -> Result<Vec<ColumnId>> {
         if columns.is_empty() {
             return Ok(table.columns.iter().map(|column| column.id).collect());
         }
@@ -177,7 +185,13 @@ impl Binder<'_> {
         self.whole_rows(table, plan, &targets[..width], given)
     }
 
-    fn check_width(&self, given: usize, targets: usize, named: bool, span: Span) -> Result<()> {
+    pub(super) fn check_width(
+        &self,
+        given: usize,
+        targets: usize,
+        named: bool,
+        span: Span,
+    ) -> Result<()> {
         let message = if given > targets {
             "INSERT has more expressions than target columns"
         } else if given < targets && named {
@@ -205,7 +219,7 @@ impl Binder<'_> {
         self.with_generated(table, plan, 0, None)
     }
 
-    fn refuse_generated(&self, table: &Table, id: ColumnId) -> Result<()> {
+    pub(super) fn refuse_generated(&self, table: &Table, id: ColumnId) -> Result<()> {
         let column = column_of(table, id)?;
         let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
         refuse_value(column, message)?;

@@ -1,8 +1,10 @@
-//! INSERT, UPDATE, DELETE and COPY FROM: plans whose rows storage can take as they are.
+//! INSERT, UPDATE, DELETE, MERGE and COPY FROM: plans whose rows storage can take as they are.
 
 mod change;
 mod copy;
+mod images;
 mod insert;
+mod merge;
 mod returning;
 mod subscript;
 

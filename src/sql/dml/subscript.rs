@@ -27,10 +27,9 @@ impl Binder<'_> {
         column: &TableColumn,
         old: Typed,
         subscripts: &[AccessExpr],
-        value: &ast::Expr,
+        new: Typed,
         span: Span,
     ) -> Result<Typed> {
-        let new = self.in_place(Place::plain("UPDATE"), |binder| binder.expr(value))?;
         match (&column.kind, subscripts) {
             (PgType::Jsonb, _) => self.replaced_member(column, old, subscripts, new, span),
             (PgType::Array(element), [AccessExpr::Subscript(one)]) => {

@@ -91,7 +91,7 @@ impl Binder<'_> {
 
     /// A join's condition, its correlated subqueries computed beside the rows of the side that
     /// they are about: DataFusion knows them in projections and not in joins.
-    pub(super) fn computed_before(
+    pub(crate) fn computed_before(
         &mut self,
         sides: &mut [LogicalPlan; 2],
         on: Expr,

@@ -6,7 +6,7 @@ use crate::{
     sql::{
         apply::outer_columns,
         binder::{Binder, Place, SetColumn, build, qualified},
-        names::alias_names,
+        names::{alias_names, visible_name},
         reshape::rename,
         select::unnest,
         tokens::fold,
@@ -119,7 +119,8 @@ impl Binder<'_> {
         let mut exprs: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
         let mut given = call.alias.iter().flat_map(|alias| &alias.columns).map(|c| fold(&c.name));
         let mut own = Vec::new();
-        let single = values.len() == 1 && !call.ordinality;
+        // The columns of JSON_TABLE have names of their own.
+        let single = values.len() == 1 && !call.ordinality && call.name != "json_table";
         for (place, (name, typed)) in values.into_iter().enumerate() {
             // A function with one column lends it its alias.
             let name = given.next().unwrap_or_else(|| match &alias {
@@ -209,6 +210,12 @@ impl Binder<'_> {
                 continue;
             }
             if let ast::Expr::Function(function) = expr
+                && let Some(columns) = self.json_table(function)?
+            {
+                all.extend(columns);
+                continue;
+            }
+            if let ast::Expr::Function(function) = expr
                 && let Some(columns) = self.record_set(function)?
             {
                 all.extend(columns);
@@ -272,7 +279,8 @@ pub(super) fn set_call(factor: &TableFactor) -> Option<SetCall<'_>> {
         })
     };
     let last = |name: &ast::ObjectName| {
-        name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default()
+        let last = name.0.last().and_then(|part| part.as_ident()).map(fold);
+        last.map(visible_name).unwrap_or_default()
     };
     Some(match factor {
         TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => SetCall {

@@ -35,6 +35,10 @@ use datafusion::{
         first_last::first_value_udaf,
         grouping::grouping_udaf,
         min_max::{max_udaf, min_udaf},
+        regr::{
+            regr_avgx_udaf, regr_avgy_udaf, regr_count_udaf, regr_intercept_udaf, regr_r2_udaf,
+            regr_slope_udaf, regr_sxx_udaf, regr_sxy_udaf, regr_syy_udaf,
+        },
         stddev::{stddev_pop_udaf, stddev_udaf},
         string_agg::string_agg_udaf,
         sum::sum_udaf,
@@ -91,6 +95,7 @@ impl Aggregate {
 /// Whether an aggregate shows the order in which it meets its values.
 pub(crate) fn keeps_order(name: &str) -> bool {
     matches!(name, "array_agg" | "string_agg" | "json_agg" | "jsonb_agg")
+        || matches!(name, "json_agg_strict" | "jsonb_agg_strict")
 }
 
 /// Whether a name is that of an aggregate.
@@ -117,6 +122,15 @@ pub(crate) fn is_aggregate(name: &str) -> bool {
             | "var_samp"
             | "var_pop"
             | "corr"
+            | "regr_avgx"
+            | "regr_avgy"
+            | "regr_count"
+            | "regr_intercept"
+            | "regr_r2"
+            | "regr_slope"
+            | "regr_sxx"
+            | "regr_sxy"
+            | "regr_syy"
             | "covar_pop"
             | "covar_samp"
             | "percentile_cont"
@@ -125,10 +139,17 @@ pub(crate) fn is_aggregate(name: &str) -> bool {
             | "any_value"
             | "json_agg"
             | "jsonb_agg"
-            | "json_object_agg"
-            | "jsonb_object_agg"
+            | "json_agg_strict"
+            | "jsonb_agg_strict"
             | "grouping"
-    )
+    ) || is_object_agg(name)
+}
+
+/// Whether an aggregate makes an object of pairs.
+fn is_object_agg(name: &str) -> bool {
+    let known = ["json_object_agg", "jsonb_object_agg"];
+    let rest = known.iter().find_map(|known| name.strip_prefix(known));
+    rest.is_some_and(|rest| ["", "_strict", "_unique", "_unique_strict"].contains(&rest))
 }
 
 impl Binder<'_> {
@@ -278,6 +299,24 @@ impl Binder<'_> {
                 };
                 cast(function, vec![arg.expr], result)
             }
+            (_, 2) if name.starts_with("regr_") => {
+                let mut exprs = Vec::new();
+                for arg in args {
+                    exprs.push(self.coerce(arg, &T::Float8, Reason::Implicit)?.expr);
+                }
+                let function = match name {
+                    "regr_avgx" => regr_avgx_udaf(),
+                    "regr_avgy" => regr_avgy_udaf(),
+                    "regr_count" => regr_count_udaf(),
+                    "regr_intercept" => regr_intercept_udaf(),
+                    "regr_r2" => regr_r2_udaf(),
+                    "regr_slope" => regr_slope_udaf(),
+                    "regr_sxx" => regr_sxx_udaf(),
+                    "regr_sxy" => regr_sxy_udaf(),
+                    _ => regr_syy_udaf(),
+                };
+                cast(function, exprs, if name == "regr_count" { T::Int8 } else { T::Float8 })
+            }
             ("corr" | "covar_pop" | "covar_samp", 2) => {
                 let mut exprs = Vec::new();
                 for arg in args {
@@ -296,9 +335,18 @@ impl Binder<'_> {
             }
             ("any_value", 1) => cast(first_value_udaf(), vec![first.expr], kind),
             ("json_agg" | "jsonb_agg", 1) => self.collected(first, name, json::build::agg),
-            ("json_object_agg" | "jsonb_object_agg", 2) => {
+            ("json_agg_strict" | "jsonb_agg_strict", 1) => {
+                self.collected(first, name, json::build::agg_strict)
+            }
+            (_, 2) if is_object_agg(name) => {
                 let pair = self.row(args)?;
-                self.collected(pair, name, json::build::object_agg)
+                let body: Body = match name.split_once("_object_agg") {
+                    Some((_, "_strict")) => json::build::object_agg_strict,
+                    Some((_, "_unique")) => json::build::object_agg_unique,
+                    Some((_, "_unique_strict")) => json::build::object_agg_unique_strict,
+                    _ => json::build::object_agg,
+                };
+                self.collected(pair, name, body)
             }
             _ => return Err(missing(self, &args)),
         })

@@ -1,9 +1,12 @@
 //! json and jsonb, which are kept as text: looked into and compared.
 
+pub(crate) mod asked;
 pub(crate) mod build;
 pub(crate) mod edit;
 pub(crate) mod path;
 pub(crate) mod record;
+pub(crate) mod table;
+pub(crate) mod valid;
 
 use crate::{
     error::{Error, Result, SqlState},
@@ -322,7 +325,8 @@ pub(crate) fn object_values_text(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 /// `jsonb_strip_nulls(jsonb)`
 pub(crate) fn strip_nulls(args: &Arguments<'_>) -> Result<ArrayRef> {
-    fn strip(value: Value) -> Value {
+    fn strip(value: Value, in_arrays: bool) -> Value {
+        let strip = |value| strip(value, in_arrays);
         match value {
             Value::Object(map) => Value::Object(
                 map.into_iter()
@@ -330,11 +334,17 @@ pub(crate) fn strip_nulls(args: &Arguments<'_>) -> Result<ArrayRef> {
                     .map(|(key, value)| (key, strip(value)))
                     .collect(),
             ),
-            Value::Array(list) => Value::Array(list.into_iter().map(strip).collect()),
+            Value::Array(list) => {
+                let kept = list.into_iter().filter(|value| !(in_arrays && value.is_null()));
+                Value::Array(kept.map(strip).collect())
+            }
             other => other,
         }
     }
-    args.texts(|row| write(&strip(read(args.text(0).value(row))?), args.result).map(Some))
+    args.texts(|row| {
+        let in_arrays = args.arrays.get(1).is_some_and(|flags| flags.as_boolean().value(row));
+        write(&strip(read(args.text(0).value(row))?, in_arrays), args.result).map(Some)
+    })
 }
 
 /// `jsonb_pretty(jsonb)`

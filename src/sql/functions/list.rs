@@ -2,8 +2,8 @@
 
 use super::{
     Implementation::{self, DataFusion, Distance, Own},
-    arithmetic, array, bit, bytes, call, carried, datetime, embed, json, lists, numbers, sparsevec,
-    text, to_char, vector_functions as vector,
+    arithmetic, array, bit, bytes, call, carried, datetime, embed, hash, json, numbers, numeral,
+    sparsevec, text, to_char, uuid, vector_functions as vector,
 };
 use crate::vector::{Metric, Space};
 use datafusion::functions::{crypto, math, string, unicode};
@@ -158,6 +158,7 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("lower(text) -> text", DataFusion(string::lower)),
     ("upper(text) -> text", DataFusion(string::upper)),
     ("initcap(text) -> text", DataFusion(unicode::initcap)),
+    ("casefold(text) -> text", DataFusion(string::lower)),
     ("length(text) -> integer", Own(text::char_length)),
     ("length(bytea) -> integer", Own(text::byte_length)),
     ("char_length(text) -> integer", Own(text::char_length)),
@@ -397,9 +398,11 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("to_char(timestamptz, text) -> text stable", Own(datetime::template::moment)),
     ("to_char(timestamp, text) -> text", Own(datetime::template::moment)),
     ("to_char(interval, text) -> text", Own(datetime::template::interval)),
-    ("to_char(bigint, text) -> text", Own(to_char::number)),
-    ("to_char(numeric, text) -> text", Own(to_char::number)),
-    ("to_char(double precision, text) -> text", Own(to_char::number)),
+    ("to_char(bigint, text) -> text", Own(numeral::to_char)),
+    ("to_char(numeric, text) -> text", Own(numeral::to_char)),
+    ("to_char(double precision, text) -> text", Own(numeral::to_char)),
+    ("to_char(real, text) -> text", Own(numeral::to_char)),
+    ("to_number(text, text) -> numeric", Own(numeral::to_number)),
     ("justify_days(interval) -> interval", Own(datetime::make::justify_days)),
     ("justify_hours(interval) -> interval", Own(datetime::make::justify_hours)),
     ("justify_interval(interval) -> interval", Own(datetime::make::justify_interval)),
@@ -447,6 +450,7 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("jsonb_build_object(variadic any) -> jsonb stable", Own(json::build::object)),
     ("json_build_array(variadic any) -> json stable", Own(json::build::array)),
     ("jsonb_build_array(variadic any) -> jsonb stable", Own(json::build::array)),
+    ("json_scalar(anyelement) -> json stable", Own(json::build::to_json)),
     ("json_typeof(json) -> text", Own(json::type_name)),
     ("jsonb_typeof(jsonb) -> text", Own(json::type_name)),
     ("json_array_length(json) -> integer", Own(json::array_length)),
@@ -465,10 +469,11 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("jsonb_object_values(jsonb) -> setof jsonb", Own(json::object_values)),
     ("json_object_values_text(json) -> setof text", Own(json::object_values_text)),
     ("jsonb_object_values_text(jsonb) -> setof text", Own(json::object_values_text)),
-    ("json_strip_nulls(json) -> json", Own(json::strip_nulls)),
-    ("jsonb_strip_nulls(jsonb) -> jsonb", Own(json::strip_nulls)),
+    ("json_strip_nulls(json, [boolean]) -> json", Own(json::strip_nulls)),
+    ("jsonb_strip_nulls(jsonb, [boolean]) -> jsonb", Own(json::strip_nulls)),
     ("jsonb_pretty(jsonb) -> text", Own(json::pretty)),
     ("jsonb_set(jsonb, text[], jsonb, [boolean]) -> jsonb", Own(json::edit::set)),
+    ("jsonb_set_lax(jsonb, text[], jsonb, [boolean], [text]) -> jsonb", Own(json::edit::set_lax)),
     ("jsonb_insert(jsonb, text[], jsonb, [boolean]) -> jsonb", Own(json::edit::insert)),
     ("jsonb_delete(jsonb, text) -> jsonb", Own(json::edit::delete)),
     ("jsonb_delete(jsonb, integer) -> jsonb", Own(json::edit::delete)),
@@ -498,9 +503,14 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ),
     ("jsonb_path_exists_opr(jsonb, jsonpath) -> boolean", Own(json::path::exists_silently)),
     ("jsonb_path_match_opr(jsonb, jsonpath) -> boolean", Own(json::path::matches_silently)),
-    ("gen_random_uuid() -> uuid volatile", Own(random_uuid)),
-    ("uuidv4() -> uuid volatile", Own(random_uuid)),
-    ("uuid_generate_v4() -> uuid volatile", Own(random_uuid)),
+    ("gen_random_uuid() -> uuid volatile", Own(uuid::random)),
+    ("uuidv4() -> uuid volatile", Own(uuid::random)),
+    ("uuid_generate_v4() -> uuid volatile", Own(uuid::random)),
+    ("uuidv7() -> uuid volatile", Own(uuid::timed)),
+    ("uuid_extract_version(uuid) -> smallint", Own(uuid::version)),
+    ("uuid_extract_timestamp(uuid) -> timestamptz", Own(uuid::timestamp)),
+    ("hashtext(text) -> integer", Own(hash::text)),
+    ("hashtextextended(text, bigint) -> bigint", Own(hash::text_extended)),
 ];
 
 /// Functions that return records: the functions that make each column.
@@ -517,7 +527,7 @@ pub(super) const RECORDS: &[(&str, &[(&str, &str)])] = &[
 
 use super::call::Arguments;
 use crate::error::Result;
-use arrow::array::{Array, ArrayRef, FixedSizeBinaryArray, Float64Array};
+use arrow::array::{ArrayRef, Float64Array};
 use std::sync::Arc;
 
 /// `random(integer, integer)`
@@ -547,22 +557,4 @@ fn random(args: &Arguments<'_>) -> Result<ArrayRef> {
         bits / (1_u64 << 53) as f64
     });
     Ok(Arc::new(rows.collect::<Float64Array>()))
-}
-
-/// `gen_random_uuid()`
-fn random_uuid(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let rows = (0..args.rows).map(|_| {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&args.context.random().to_le_bytes());
-        bytes[8..].copy_from_slice(&args.context.random().to_le_bytes());
-        uuid::Builder::from_random_bytes(bytes).into_uuid().into_bytes()
-    });
-    let bytes: Vec<[u8; 16]> = rows.collect();
-    if bytes.is_empty() {
-        return Ok(lists::nulls(args));
-    }
-    let made =
-        FixedSizeBinaryArray::try_from_iter(bytes.iter()).map_err(crate::sql::error::from_arrow)?;
-    debug_assert_eq!(made.len(), args.rows);
-    Ok(Arc::new(made))
 }

@@ -35,6 +35,10 @@ pub(super) fn take_subscripts(tokens: &mut Vec<TokenWithSpan>) -> Vec<Subscripte
                     found.push((place, whole));
                 }
             }
+            Token::LParen if begins => {
+                take_from_columns(tokens, at, &mut found);
+                depth += 1;
+            }
             Token::Comma if in_list => {
                 begins = true;
                 at += 1;
@@ -56,6 +60,22 @@ pub(super) fn take_subscripts(tokens: &mut Vec<TokenWithSpan>) -> Vec<Subscripte
     found
 }
 
+/// The same in `(a[2], b) = …`.
+fn take_from_columns(tokens: &mut Vec<TokenWithSpan>, open: usize, found: &mut Vec<Subscripted>) {
+    let mut at = open + 1;
+    while let Some(TokenWithSpan { token: Token::Word(_), span }) = tokens.get(at) {
+        let place = span.start;
+        if let Some(end) = behind_brackets(tokens, at + 1).filter(|&end| end > at + 1) {
+            found.push((place, tokens[at..end].to_vec()));
+            tokens.drain(at + 1..end);
+        }
+        if !sees(tokens, at + 1, &Token::Comma) {
+            break;
+        }
+        at += 2;
+    }
+}
+
 /// Whether a word belongs to `IS DISTINCT FROM`.
 fn after_distinct(tokens: &[TokenWithSpan], at: usize) -> bool {
     let before = at.checked_sub(1).and_then(|at| tokens.get(at));
@@ -67,7 +87,12 @@ fn sees(tokens: &[TokenWithSpan], at: usize, wanted: &Token) -> bool {
 }
 
 /// Where subscripts end that begin at a place, if an assignment follows.
-fn behind_subscripts(tokens: &[TokenWithSpan], mut at: usize) -> Option<usize> {
+fn behind_subscripts(tokens: &[TokenWithSpan], at: usize) -> Option<usize> {
+    behind_brackets(tokens, at).filter(|&end| sees(tokens, end, &Token::Eq))
+}
+
+/// Where subscripts end that begin at a place.
+fn behind_brackets(tokens: &[TokenWithSpan], mut at: usize) -> Option<usize> {
     while sees(tokens, at, &Token::LBracket) {
         let mut depth = 0_usize;
         loop {
@@ -82,5 +107,5 @@ fn behind_subscripts(tokens: &[TokenWithSpan], mut at: usize) -> Option<usize> {
             }
         }
     }
-    sees(tokens, at, &Token::Eq).then_some(at)
+    Some(at)
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use serde_json::Value;
-use std::{fmt::Write as _, sync::Arc};
+use std::{collections::HashSet, fmt::Write as _, sync::Arc};
 
 /// What stands between the parts of an array or an object at the top.
 const LINE_FEED: &str = ",\n ";
@@ -120,6 +120,54 @@ fn keys(array: &ArrayRef, kind: &PgType, style: &Style) -> Result<StringArray> {
 
 /// `json_build_object(key, value, …)`
 pub(crate) fn object(args: &Arguments<'_>) -> Result<ArrayRef> {
+    object_by(Members::default(), args)
+}
+
+/// `JSON_OBJECT(… ABSENT ON NULL)`
+pub(crate) fn object_strict(args: &Arguments<'_>) -> Result<ArrayRef> {
+    object_by(Members { strict: true, unique: false }, args)
+}
+
+/// `JSON_OBJECT(… WITH UNIQUE KEYS)`
+pub(crate) fn object_unique(args: &Arguments<'_>) -> Result<ArrayRef> {
+    object_by(Members { strict: false, unique: true }, args)
+}
+
+/// `JSON_OBJECT(… ABSENT ON NULL WITH UNIQUE KEYS)`
+pub(crate) fn object_unique_strict(args: &Arguments<'_>) -> Result<ArrayRef> {
+    object_by(Members { strict: true, unique: true }, args)
+}
+
+/// What an object may have.
+#[derive(Debug, Clone, Copy, Default)]
+struct Members {
+    /// Nothing for what is NULL.
+    strict: bool,
+    /// No key twice.
+    unique: bool,
+}
+
+impl Members {
+    /// Whether a member goes into an object that has had these keys.
+    fn takes<'k>(
+        self,
+        known: &mut HashSet<&'k str>,
+        key: &'k str,
+        is_null: bool,
+        kind: &PgType,
+    ) -> Result<bool> {
+        if self.unique && !known.insert(key) {
+            let message = match kind {
+                PgType::Jsonb => "duplicate JSON object key value".to_owned(),
+                _ => format!("duplicate JSON object key value: {}", quoted(key)),
+            };
+            return Err(Error::new(SqlState::new(b"22030"), message));
+        }
+        Ok(!(self.strict && is_null))
+    }
+}
+
+fn object_by(members: Members, args: &Arguments<'_>) -> Result<ArrayRef> {
     if args.arrays.len() % 2 == 1 {
         return Err(Error::new(
             SqlState::INVALID_PARAMETER_VALUE,
@@ -135,11 +183,16 @@ pub(crate) fn object(args: &Arguments<'_>) -> Result<ArrayRef> {
     let names = names.map(|(array, kind)| keys(array, kind, &style)).collect::<Result<Vec<_>>>()?;
     let rows = (0..args.rows).map(|row| {
         let mut text = String::from("{");
+        let mut known = HashSet::new();
         for (at, name) in names.iter().enumerate() {
             if name.is_null(row) {
                 return Err(no_key(at * 2 + 1, args.result));
             }
-            let comma = if at > 0 { ", " } else { "" };
+            let is_null = args.arrays[at * 2 + 1].is_null(row);
+            if !members.takes(&mut known, name.value(row), is_null, args.result)? {
+                continue;
+            }
+            let comma = if text.len() > 1 { ", " } else { "" };
             let value = &columns[at * 2 + 1][row];
             let _ = write!(text, "{comma}{} : {value}", quoted(name.value(row)));
         }
@@ -161,9 +214,20 @@ fn no_key(argument: usize, result: &PgType) -> Error {
 
 /// `json_build_array(…)`
 pub(crate) fn array(args: &Arguments<'_>) -> Result<ArrayRef> {
+    array_by(false, args)
+}
+
+/// `JSON_ARRAY(… ABSENT ON NULL)`
+pub(crate) fn array_strict(args: &Arguments<'_>) -> Result<ArrayRef> {
+    array_by(true, args)
+}
+
+fn array_by(strict: bool, args: &Arguments<'_>) -> Result<ArrayRef> {
     let columns = columns(args)?;
     let rows = (0..args.rows).map(|row| {
-        let parts: Vec<&str> = columns.iter().map(|column| column[row].as_str()).collect();
+        let values = columns.iter().zip(&args.arrays);
+        let values = values.filter(|(_, array)| !(strict && array.is_null(row)));
+        let parts: Vec<&str> = values.map(|(column, _)| column[row].as_str()).collect();
         finished(format!("[{}]", parts.join(", ")), args.result).map(Some)
     });
     Ok(Arc::new(rows.collect::<Result<StringArray>>()?))
@@ -171,6 +235,15 @@ pub(crate) fn array(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 /// What `json_agg` makes of the values that it has collected.
 pub(crate) fn agg(args: &Arguments<'_>) -> Result<ArrayRef> {
+    agg_by(false, args)
+}
+
+/// The same of `json_agg_strict`, which leaves out what is NULL.
+pub(crate) fn agg_strict(args: &Arguments<'_>) -> Result<ArrayRef> {
+    agg_by(true, args)
+}
+
+fn agg_by(strict: bool, args: &Arguments<'_>) -> Result<ArrayRef> {
     let PgType::Array(element) = &args.kinds[0] else {
         return Err(Error::internal("an aggregate of json collects an array"));
     };
@@ -182,13 +255,42 @@ pub(crate) fn agg(args: &Arguments<'_>) -> Result<ArrayRef> {
         _ => ", ",
     };
     args.texts(|row| {
-        let text = format!("[{}]", inner[lists::range(list, row)].join(comma));
-        finished(text, args.result).map(Some)
+        let values = lists::range(list, row).filter(|&at| !(strict && list.values().is_null(at)));
+        let values: Vec<&str> = values.map(|at| inner[at].as_str()).collect();
+        finished(format!("[{}]", values.join(comma)), args.result).map(Some)
     })
+}
+
+/// What `JSON_ARRAY(query)` makes of the rows: nothing where there are none.
+pub(crate) fn array_of(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let made = agg_by(true, args)?;
+    let list = args.arrays[0].as_list::<i32>();
+    let some = (0..args.rows).map(|row| list.is_valid(row) && !lists::range(list, row).is_empty());
+    let made = made.as_string::<i32>().iter().zip(some);
+    Ok(Arc::new(made.map(|(text, some)| text.filter(|_| some)).collect::<StringArray>()))
 }
 
 /// What `json_object_agg` makes of the pairs that it has collected.
 pub(crate) fn object_agg(args: &Arguments<'_>) -> Result<ArrayRef> {
+    object_agg_by(Members::default(), args)
+}
+
+/// The same of `json_object_agg_strict`.
+pub(crate) fn object_agg_strict(args: &Arguments<'_>) -> Result<ArrayRef> {
+    object_agg_by(Members { strict: true, unique: false }, args)
+}
+
+/// The same of `json_object_agg_unique`.
+pub(crate) fn object_agg_unique(args: &Arguments<'_>) -> Result<ArrayRef> {
+    object_agg_by(Members { strict: false, unique: true }, args)
+}
+
+/// The same of `json_object_agg_unique_strict`.
+pub(crate) fn object_agg_unique_strict(args: &Arguments<'_>) -> Result<ArrayRef> {
+    object_agg_by(Members { strict: true, unique: true }, args)
+}
+
+fn object_agg_by(members: Members, args: &Arguments<'_>) -> Result<ArrayRef> {
     let missing = || Error::internal("an aggregate of json collects pairs");
     let PgType::Array(element) = &args.kinds[0] else { return Err(missing()) };
     let Some([(_, key), (_, value)]) = element.fields() else { return Err(missing()) };
@@ -198,7 +300,7 @@ pub(crate) fn object_agg(args: &Arguments<'_>) -> Result<ArrayRef> {
     let (names, values) =
         (keys(pairs.column(0), key, &style)?, texts(pairs.column(1), value, &style)?);
     args.texts(|row| {
-        let mut parts = Vec::new();
+        let (mut parts, mut known) = (Vec::new(), HashSet::new());
         for at in lists::range(list, row) {
             if names.is_null(at) {
                 return Err(match args.result {
@@ -208,7 +310,10 @@ pub(crate) fn object_agg(args: &Arguments<'_>) -> Result<ArrayRef> {
                     _ => no_key(0, args.result),
                 });
             }
-            parts.push(format!("{} : {}", quoted(names.value(at)), values[at]));
+            let is_null = pairs.column(1).is_null(at);
+            if members.takes(&mut known, names.value(at), is_null, args.result)? {
+                parts.push(format!("{} : {}", quoted(names.value(at)), values[at]));
+            }
         }
         finished(format!("{{ {} }}", parts.join(", ")), args.result).map(Some)
     })

@@ -120,6 +120,49 @@ pub(crate) fn set(args: &Arguments<'_>) -> Result<ArrayRef> {
     })
 }
 
+/// `jsonb_set_lax(jsonb, path, value, [create], [null])`: `jsonb_set` that says what NULL does.
+pub(crate) fn set_lax(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let row_of = |row: usize| {
+        let is_null = |at: usize| args.arrays.get(at).is_some_and(|array| array.is_null(row));
+        if is_null(0) || is_null(1) || is_null(3) {
+            return Ok(None);
+        }
+        let create = flag(args, 3, row, true);
+        if !is_null(2) {
+            let new = read(args.text(2).value(row))?;
+            return changed(args, row, new, Put::Set { create });
+        }
+        let treatment = match args.arrays.get(4) {
+            None => Some("use_json_null"),
+            Some(texts) if texts.is_valid(row) => Some(args.text(4).value(row)),
+            Some(_) => None,
+        };
+        match treatment {
+            Some("use_json_null") => changed(args, row, Value::Null, Put::Set { create }),
+            Some("return_target") => Ok(Some(args.text(0).value(row).to_owned())),
+            Some("delete_key") => {
+                let mut value = read(args.text(0).value(row))?;
+                check_container(&value, "cannot delete path in scalar")?;
+                take_out(&mut value, &keys(args, 1, row), 1)?;
+                write(&value, args.result).map(Some)
+            }
+            Some("raise_exception") => {
+                Err(Error::new(SqlState::NULL_VALUE_NOT_ALLOWED, "JSON value must not be null")
+                    .detail(
+                        "Exception was raised because null_value_treatment is \"raise_exception\".",
+                    )
+                    .hint("To avoid, either change the null_value_treatment argument or ensure that an SQL NULL is not passed."))
+            }
+            _ => Err(fault(
+                "null_value_treatment must be \"delete_key\", \"return_target\", \
+                 \"use_json_null\", or \"raise_exception\"",
+            )),
+        }
+    };
+    let rows = (0..args.rows).map(row_of).collect::<Result<StringArray>>()?;
+    Ok(Arc::new(rows))
+}
+
 /// `jsonb_insert(jsonb, path, value, [after])`
 pub(crate) fn insert(args: &Arguments<'_>) -> Result<ArrayRef> {
     args.texts(|row| {

@@ -20,26 +20,43 @@ fn is_suppressible(error: &Error) -> bool {
     error.state().to_string().starts_with("22")
 }
 
+/// Paths that are asked of one document after the other.
+#[derive(Default)]
+pub(super) struct Paths {
+    /// The path that was read last: mostly it is the same for all rows.
+    known: Option<(String, Path)>,
+}
+
+impl Paths {
+    /// What a path finds.
+    pub(super) fn found(
+        &mut self,
+        text: &str,
+        document: &Value,
+        variables: &Map<String, Value>,
+    ) -> Result<Vec<Value>> {
+        if self.known.as_ref().is_none_or(|(known, _)| known != text) {
+            self.known = Some((text.to_owned(), Path::parse(text)?));
+        }
+        let Some((_, path)) = &self.known else { return Err(Error::internal("a path was read")) };
+        Walk::new(path, document, variables).found()
+    }
+}
+
 /// One call's rows: the document, the path, the variables, whether to be silent.
 struct Calls<'a> {
     args: &'a Arguments<'a>,
-    /// The path that was read last: mostly it is the same for all rows.
-    known: Option<(String, Path)>,
+    paths: Paths,
     silent: bool,
 }
 
 impl<'a> Calls<'a> {
     fn new(args: &'a Arguments<'a>, silent: bool) -> Self {
-        Self { args, known: None, silent }
+        Self { args, paths: Paths::default(), silent }
     }
 
     /// What the path finds for a row; nothing where it fails and is to be silent about that.
     fn found(&mut self, row: usize) -> Result<Option<Vec<Value>>> {
-        let text = self.args.text(1).value(row);
-        if self.known.as_ref().is_none_or(|(known, _)| known != text) {
-            self.known = Some((text.to_owned(), Path::parse(text)?));
-        }
-        let Some((_, path)) = &self.known else { return Err(Error::internal("a path was read")) };
         let document = read(self.args.text(0).value(row))?;
         let variables = match self.args.arrays.get(2) {
             None => Map::new(),
@@ -56,7 +73,7 @@ impl<'a> Calls<'a> {
                 }
             },
         };
-        match Walk::new(path, &document, &variables).found() {
+        match self.paths.found(self.args.text(1).value(row), &document, &variables) {
             Ok(found) => Ok(Some(found)),
             Err(error) if self.is_silent(row) && is_suppressible(&error) => Ok(None),
             Err(error) => Err(error),
