@@ -1,7 +1,7 @@
 //! Values on their way in: a column of Arrow grows by values in PostgreSQL's text or binary form.
 
 use super::{
-    NUMERIC_ANY, PgType, RegKind, array, bit, bytea, datetime,
+    Enum, NUMERIC_ANY, PgType, RegKind, array, bit, bytea, datetime,
     faults::{bad_binary, exact, take, text_of_bytes},
     float, integer, interval, json, jsonpath,
     numeric::{self, Places},
@@ -56,6 +56,7 @@ enum Slot {
     Interval(IntervalMonthDayNanoBuilder),
     Uuid(FixedSizeBinaryBuilder),
     Oid(UInt32Builder),
+    Enum(Arc<Enum>, Int64Builder),
     Void(usize),
     Vector(Dense<f32>),
     Halfvec(Dense<f16>),
@@ -161,6 +162,7 @@ impl ColumnBuilder {
             PgType::Interval => Slot::Interval(IntervalMonthDayNanoBuilder::new()),
             PgType::Uuid => Slot::Uuid(FixedSizeBinaryBuilder::new(16)),
             PgType::Oid | PgType::Xid | PgType::Reg(_) => Slot::Oid(UInt32Builder::new()),
+            PgType::Enum(made) => Slot::Enum(Arc::clone(made), Int64Builder::new()),
             PgType::Void => Slot::Void(0),
             PgType::Vector(dims) => Slot::Vector(Dense::new(*dims)),
             PgType::Halfvec(dims) => Slot::Halfvec(Dense::new(*dims)),
@@ -214,6 +216,7 @@ impl ColumnBuilder {
             Slot::Interval(builder) => builder.append_null(),
             Slot::Uuid(builder) => builder.append_null(),
             Slot::Oid(builder) => builder.append_null(),
+            Slot::Enum(_, builder) => builder.append_null(),
             Slot::Void(rows) => *rows += 1,
             Slot::Vector(vectors) => vectors.push_null()?,
             Slot::Halfvec(vectors) => vectors.push_null()?,
@@ -270,6 +273,7 @@ impl ColumnBuilder {
                 PgType::Xid => integer::parse_oid(text, "xid")?,
                 _ => integer::parse_oid(text, "oid")?,
             }),
+            Slot::Enum(made, builder) => builder.append_value(made.place(text)?),
             Slot::Void(rows) => *rows += 1,
             Slot::Vector(vectors) => vectors.push(|dims, out| vector::parse(text, dims, out))?,
             Slot::Halfvec(vectors) => vectors.push(|dims, out| vector::parse(text, dims, out))?,
@@ -368,6 +372,9 @@ impl ColumnBuilder {
             }
             Slot::Uuid(builder) => append_uuid(builder, &exact::<16>(bytes)?)?,
             Slot::Oid(builder) => builder.append_value(u32::from_be_bytes(exact(bytes)?)),
+            Slot::Enum(made, builder) => {
+                builder.append_value(made.place(text_of_bytes(bytes)?)?);
+            }
             Slot::Void(rows) => *rows += 1,
             Slot::Vector(vectors) => {
                 vectors.push(|dims, out| vector::parse_binary(bytes, dims, out))?;
@@ -411,6 +418,7 @@ impl ColumnBuilder {
             Slot::Interval(builder) => builder.len(),
             Slot::Uuid(builder) => builder.len(),
             Slot::Oid(builder) => builder.len(),
+            Slot::Enum(_, builder) => builder.len(),
             Slot::Void(rows) => *rows,
             Slot::Sparsevec(builder) | Slot::Bit(builder) => builder.len(),
             Slot::Vector(Dense { rows, .. })
@@ -443,6 +451,7 @@ impl ColumnBuilder {
             Slot::Interval(builder) => Arc::new(builder.finish()),
             Slot::Uuid(builder) => Arc::new(builder.finish()),
             Slot::Oid(builder) => Arc::new(builder.finish()),
+            Slot::Enum(_, builder) => Arc::new(builder.finish()),
             Slot::Void(rows) => Arc::new(NullArray::new(std::mem::take(rows))),
             Slot::Vector(vectors) => vectors.finish(&self.kind.arrow()),
             Slot::Halfvec(vectors) => vectors.finish(&self.kind.arrow()),

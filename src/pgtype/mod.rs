@@ -13,6 +13,7 @@ mod composite;
 pub mod copy;
 pub mod datestyle;
 pub mod datetime;
+pub mod enumeration;
 mod faults;
 mod float;
 pub mod input;
@@ -28,18 +29,20 @@ pub mod sparsevec;
 pub mod string;
 pub mod style;
 pub mod vector;
+mod written;
 
 #[cfg(test)]
 mod facts;
 #[cfg(test)]
 mod roundtrip;
 
+pub use enumeration::Enum;
 pub use faults::text_of_bytes;
 
-use crate::{error::Result, vector::Space};
+use crate::vector::Space;
 use std::{fmt, sync::Arc};
 
-/// The key of the field metadata that holds the type's name, as [`PgType::to_string`] gives it.
+/// The key of the field metadata that holds the type, as [`PgType::written`] gives it.
 pub const TYPE_KEY: &str = "pg.type";
 
 /// Precision and scale of a `numeric` without a type modifier.
@@ -120,6 +123,8 @@ pub enum PgType {
     Int2vector,
     /// `oidvector`.
     Oidvector,
+    /// What CREATE TYPE … AS ENUM made.
+    Enum(Arc<Enum>),
     /// An array.
     Array(Box<PgType>),
 }
@@ -162,7 +167,7 @@ pub fn is_of_extension(oid: u32) -> bool {
 }
 
 /// One row of the table of types: name in `pg_type`, the SQL standard's name, oid, array oid.
-struct Row(&'static str, &'static str, u32, u32);
+struct Row<'t>(&'t str, &'t str, u32, u32);
 
 impl PgType {
     /// Every type that is not an array, without modifiers.
@@ -215,7 +220,7 @@ impl PgType {
         Self::Array(Box::new(self))
     }
 
-    fn row(&self) -> Row {
+    fn row(&self) -> Row<'_> {
         match self {
             Self::Bool => Row("bool", "boolean", 16, 1000),
             Self::Bytea => Row("bytea", "bytea", 17, 1001),
@@ -257,6 +262,7 @@ impl PgType {
             Self::Sparsevec(_) => Row("sparsevec", "sparsevec", SPARSEVEC_OID, SPARSEVEC_ARRAY_OID),
             Self::Bit(_) => Row("bit", "bit", 1560, 1561),
             Self::Varbit(_) => Row("varbit", "bit varying", 1562, 1563),
+            Self::Enum(made) => Row(&made.name, &made.name, made.oid, made.array_oid),
             Self::Array(element) => {
                 let Row(_, _, _, array) = element.row();
                 Row("", "", array, 0)
@@ -299,7 +305,7 @@ impl PgType {
             Self::Bool | Self::Char => 1,
             Self::Int2 => 2,
             Self::Int4 | Self::Float4 | Self::Date | Self::Oid | Self::Reg(_) | Self::Xid => 4,
-            Self::Void => 4,
+            Self::Void | Self::Enum(_) => 4,
             Self::Int8 | Self::Float8 | Self::Time | Self::Timestamp | Self::Timestamptz => 8,
             Self::Interval | Self::Uuid => 16,
             Self::Name => 64,
@@ -308,7 +314,8 @@ impl PgType {
         }
     }
 
-    /// The type of an oid and a modifier (-1: none).
+    /// The type of an oid and a modifier (-1: none), if it is one of those that are always there; the catalog
+    /// knows the others.
     #[must_use]
     pub fn from_oid(oid: u32, typmod: i32) -> Option<Self> {
         let found = Self::SCALARS.iter().find_map(|scalar| {
@@ -351,6 +358,21 @@ impl PgType {
     #[must_use]
     pub fn is_textual(&self) -> bool {
         matches!(self, Self::Text | Self::Varchar(_) | Self::Bpchar(_) | Self::Name | Self::Unknown)
+    }
+
+    /// What an array holds; any other type as it is.
+    #[must_use]
+    pub fn element(&self) -> &Self {
+        match self {
+            Self::Array(element) => element,
+            scalar => scalar,
+        }
+    }
+
+    /// Whether a user made it, or what it is an array of.
+    #[must_use]
+    pub fn is_user_made(&self) -> bool {
+        matches!(self.element(), Self::Enum(_))
     }
 
     /// The fields of a row, where they are known.
@@ -412,6 +434,7 @@ impl PgType {
             Self::Bit(_) | Self::Varbit(_) => 'V',
             Self::Bytea | Self::Uuid | Self::Json | Self::Jsonb | Self::Jsonpath | Self::Xid => 'U',
             Self::Vector(_) | Self::Halfvec(_) | Self::Sparsevec(_) => 'U',
+            Self::Enum(_) => 'E',
         }
     }
 }
@@ -429,21 +452,9 @@ impl fmt::Display for PgType {
             Self::Sparsevec(Some(dims)) => write!(f, "sparsevec({dims})"),
             Self::Bit(Some(length)) => write!(f, "bit({length})"),
             Self::Varbit(Some(most)) => write!(f, "bit varying({most})"),
+            Self::Enum(made) => f.write_str(&name::quoted(&made.name)),
             scalar => f.write_str(scalar.row().1),
         }
-    }
-}
-
-impl serde::Serialize for PgType {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for PgType {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        Self::parse(&name).map_err(serde::de::Error::custom)
     }
 }
 

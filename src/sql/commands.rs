@@ -330,7 +330,7 @@ fn prepare(source: &Arc<Source>, cursor: &mut Cursor<'_>, read: Read) -> Result<
     }
     let name = cursor.identifier()?;
     let types = if cursor.sees_token(&Token::LParen) {
-        cursor.parenthesised(Cursor::data_type)?
+        cursor.parenthesised(Cursor::type_name)?
     } else {
         Vec::new()
     };
