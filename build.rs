@@ -8,7 +8,7 @@ fn main() {
         .define("SPFRESH_TESTS", "OFF")
         .build();
     cxx_build::bridge("src/index/ffi.rs")
-        .file("cpp/bridge.cc")
+        .files(["cpp/bridge.cc", "cpp/threads.cc"])
         .include("cpp")
         .include("spfresh/include")
         .std("c++20")

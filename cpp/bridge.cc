@@ -387,9 +387,24 @@ Hits search_hits(const spfresh::Search& search) {
   return hits;
 }
 
-MadeBuilder builder_begin(const Options& options, uint64_t rows, Floats sample) {
+uint64_t builder_sample_most(const Options& options, uint64_t rows) {
+  return spfresh::Builder::SampleMost(FromRust(options), rows);
+}
+
+MadeBuilder builder_begin(const Options& options, uint64_t rows, uint64_t sample_rows) {
   return LandMade<MadeBuilder>([&](auto& made) {
-    return spfresh::Builder::Begin(FromRust(options), rows, Span(sample), &made);
+    return spfresh::Builder::Begin(FromRust(options), rows, sample_rows, &made);
+  });
+}
+
+Status builder_add_sample(spfresh::Builder& builder, Floats vectors) {
+  return Land([&] { return builder.AddSample(Span(vectors)); });
+}
+
+Status builder_start(spfresh::Builder& builder) {
+  return Land([&] {
+    builder.Start();
+    return spfresh::Status();
   });
 }
 

@@ -16,6 +16,7 @@
 #include "spfresh/search.h"
 #include "spfresh/verify.h"
 #include "spfresh/version.h"
+#include "threads.h"
 
 namespace nearlake {
 
@@ -99,7 +100,10 @@ Status search_wanted(spfresh::Search& search, rust::Vec<uint32_t>& numbers);
 Status search_score_records(spfresh::Search& search, const spfresh::Chunk& chunk, uint32_t number);
 Hits search_hits(const spfresh::Search& search);
 
-MadeBuilder builder_begin(const Options& options, uint64_t rows, Floats sample);
+uint64_t builder_sample_most(const Options& options, uint64_t rows);
+MadeBuilder builder_begin(const Options& options, uint64_t rows, uint64_t sample_rows);
+Status builder_add_sample(spfresh::Builder& builder, Floats vectors);
+Status builder_start(spfresh::Builder& builder);
 // Does a step of the training, its units on so many threads.
 Status builder_train(spfresh::Builder& builder, uint32_t threads, bool& more);
 float builder_trained(const spfresh::Builder& builder);

@@ -4,7 +4,7 @@
 use nearlake::{
     config::{self, Config, Request},
     error::{Error, ErrorKind, Result, SqlState},
-    node::Node,
+    node::{Node, turns},
     telemetry,
 };
 use std::{io::Write as _, process::ExitCode};
@@ -38,6 +38,7 @@ fn show(config: &Config) -> Result<()> {
 }
 
 fn serve(config: Config, again: impl Fn() -> Result<Request>) -> Result<()> {
+    turns::for_answers();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("nearlake-io")

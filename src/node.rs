@@ -22,6 +22,7 @@ mod middle;
 mod observe;
 mod password;
 mod setup;
+pub mod turns;
 
 use crate::{
     clock::SharedClock,

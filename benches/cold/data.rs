@@ -9,7 +9,7 @@ use bytes::Bytes;
 use nearlake::{
     error::Result,
     ids::{ColumnId, RowId},
-    index::{Index, IndexCheckpoint, IndexOptions, ObjectSink, PostingStore, Put, Slice},
+    index::{Index, IndexCheckpoint, IndexOptions, ObjectSink, PostingStore, Put, Slice, Training},
     pgtype::PgType,
     storage::{
         columns::{ColumnCache, ColumnSpec},
@@ -180,10 +180,11 @@ async fn build(store: &Store, rows: usize, dims: usize) -> Result<Index> {
     let sink = Sink(store.clone());
     let options = IndexOptions::new(Metric::L2, u32::try_from(dims).expect("dimensions"));
     // Drawn of the same mixture, so that the vectors need not be read back.
-    let sample = Mixture::new(dims, 2).draw(SAMPLE_ROWS.min(rows));
-    let go_on = |_: f32| ControlFlow::Continue(());
-    let mut index = Index::trained(options, rows as u64, sample, 1, &go_on)?;
+    let sample_rows = SAMPLE_ROWS.min(rows);
+    let mut training = Training::begin(options, rows as u64, sample_rows as u64)?;
+    training.add_sample(&Mixture::new(dims, 2).draw(sample_rows))?;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let mut index = training.run(threads, &|_| ControlFlow::Continue(()))?;
     let mut mixture = Mixture::new(dims, 1);
     let mut from = 0;
     while from < rows {

@@ -48,13 +48,19 @@ class Assigner {
         residual_(centroids.stride()),
         other_(centroids.stride()) {}
 
-  struct Near {
-    float distance2;
-    uint32_t posting;
+  // A posting and how far it is, as one number: the bits of a float that is not negative are in the
+  // order of its value.
+  class Near {
+   public:
+    Near(float distance2, uint32_t posting)
+        : bits_(uint64_t{std::bit_cast<uint32_t>(distance2)} << 32 | posting) {}
+    float distance2() const { return std::bit_cast<float>(static_cast<uint32_t>(bits_ >> 32)); }
+    uint32_t posting() const { return static_cast<uint32_t>(bits_); }
     // The order of a heap whose top is the farthest.
-    friend bool operator<(const Near& a, const Near& b) {
-      return a.distance2 < b.distance2 || (a.distance2 == b.distance2 && a.posting < b.posting);
-    }
+    friend bool operator<(const Near& a, const Near& b) { return a.bits_ < b.bits_; }
+
+   private:
+    uint64_t bits_;
   };
 
   // Those wanted, or all that there are, nearest first.
@@ -82,7 +88,7 @@ class Assigner {
       to.primary = centroids_.tree().FirstPosting();
       return to;
     }
-    to.primary = near_[0].posting;
+    to.primary = near_[0].posting();
     to.primary_distance2 = SureDistance2(near_[0], vector);
     // A vector that equals its centroid has no residual to be orthogonal to, and no copy.
     if (spill == Spill::kYes && to.primary_distance2 > 0) PlaceSpill(vector, &to);
@@ -119,23 +125,35 @@ class Assigner {
     }
   }
 
-  float Bound() const { return near_.size() < wanted_ ? kInfinity : near_.front().distance2; }
+  float Bound() const { return near_.size() < wanted_ ? kInfinity : near_.front().distance2(); }
 
   void Offer(const Near& near) {
-    if (near_.size() == wanted_) {
-      if (!(near < near_.front())) return;
-      std::pop_heap(near_.begin(), near_.end());
-      near_.back() = near;
-    } else {
+    if (near_.size() < wanted_) {
       near_.push_back(near);
+      std::push_heap(near_.begin(), near_.end());
+    } else if (near < near_.front()) {
+      ReplaceFarthest(near);
     }
-    std::push_heap(near_.begin(), near_.end());
+  }
+
+  // In one way down the heap.
+  void ReplaceFarthest(const Near& near) {
+    size_t at = 0;
+    while (true) {
+      size_t child = 2 * at + 1;
+      if (child >= near_.size()) break;
+      if (child + 1 < near_.size()) child += near_[child] < near_[child + 1] ? 1 : 0;
+      if (!(near < near_[child])) break;
+      near_[at] = near_[child];
+      at = child;
+    }
+    near_[at] = near;
   }
 
   // To the precision of floats: a posting's radius must hold what is in it.
   float SureDistance2(const Near& near, const float* vector) {
     const size_t stride = centroids_.stride();
-    centroids_.Read(near.posting, residual_.data());
+    centroids_.Read(near.posting(), residual_.data());
     float distance2;
     L2Squared(vector, {residual_.data(), 1, stride, stride}, &distance2);
     return distance2;
@@ -149,16 +167,17 @@ class Assigner {
     float along_vector;
     Dot(vector, residual, &along_vector);
     float best = kInfinity;
-    for (size_t i = 1; i < near_.size() && near_[i].distance2 < best; ++i) {
-      centroids_.Read(near_[i].posting, other_.data());
+    for (size_t i = 1; i < near_.size() && near_[i].distance2() < best; ++i) {
+      centroids_.Read(near_[i].posting(), other_.data());
       float along_other;
       Dot(other_.data(), residual, &along_other);
       const float parallel = along_vector - along_other;
-      const float loss = near_[i].distance2 + lambda_ * parallel * parallel / to->primary_distance2;
+      const float loss =
+          near_[i].distance2() + lambda_ * parallel * parallel / to->primary_distance2;
       if (loss >= best) continue;
       best = loss;
-      to->spill = near_[i].posting;
-      to->spill_distance2 = near_[i].distance2;
+      to->spill = near_[i].posting();
+      to->spill_distance2 = near_[i].distance2();
     }
     if (to->spill != kNowhere) {
       centroids_.Read(to->spill, other_.data());
@@ -206,7 +225,7 @@ std::vector<std::pair<uint32_t, float>> NearestPostings(const Centroids& centroi
   std::vector<std::pair<uint32_t, float>> nearest;
   Assigner assigner(centroids, EffortOf(Spill::kYes, Care::kUsual), most, 0);
   for (const auto& near : assigner.Nearest(place)) {
-    nearest.push_back({near.posting, near.distance2});
+    nearest.push_back({near.posting(), near.distance2()});
   }
   return nearest;
 }

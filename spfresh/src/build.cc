@@ -17,9 +17,11 @@ constexpr size_t kSampleMost = 32;
 }  // namespace
 
 struct Builder::Impl {
-  explicit Impl(const Options& options) : state(options) {}
+  Impl(const Options& options, uint64_t rows_) : state(options), rows(rows_) {}
 
   Version::State state;
+  uint64_t rows;
+  // As it came, each vector in the room of a placed one, until the training starts.
   std::vector<float> sample;
   std::unique_ptr<Trainer> trainer;
   // Made when training is done.
@@ -29,36 +31,63 @@ struct Builder::Impl {
 Builder::Builder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Builder::~Builder() = default;
 
-Status Builder::Begin(const Options& options, uint64_t rows, std::span<const float> sample,
+namespace {
+
+uint64_t Wanted(const Options& options, uint64_t rows) {
+  const uint64_t entries = rows * (options.spill ? 2 : 1);
+  return std::max<uint64_t>(1, (entries + options.posting_target - 1) / options.posting_target);
+}
+
+}  // namespace
+
+uint64_t Builder::SampleMost(const Options& options, uint64_t rows) {
+  return std::min(rows, Wanted(options, rows) * kSampleMost);
+}
+
+Status Builder::Begin(const Options& options, uint64_t rows, uint64_t sample_rows,
                       std::unique_ptr<Builder>* out) {
   if (Status status = options.Check(); !status.ok()) return status;
-  if (sample.size() % options.dims != 0) {
-    return Status::Internal("a sample of " + std::to_string(sample.size()) +
-                            " floats is no number of vectors");
-  }
-  auto impl = std::make_unique<Impl>(options);
-  const size_t given = sample.size() / options.dims;
-  Space& space = impl->state.space;
-  space = Space(options, Space::NormBound(options, sample.data(), given));
-  const uint64_t entries = rows * (options.spill ? 2 : 1);
-  const uint64_t wanted = (entries + options.posting_target - 1) / options.posting_target;
-  const size_t taken = std::min<size_t>(given, std::max<uint64_t>(1, wanted) * kSampleMost);
-  impl->sample.resize(taken * space.stride());
-  size_t placed = 0;
-  for (size_t i = 0; i < taken; ++i) {
-    float* to = impl->sample.data() + placed * space.stride();
-    placed += space.Place(sample.data() + i * given / taken * options.dims, to) ? 1 : 0;
-  }
-  impl->sample.resize(placed * space.stride());
-
-  const auto clusters =
-      static_cast<uint32_t>(std::min<uint64_t>({wanted, placed / kSamplePerCentroid, 1U << 24}));
-  if (clusters > 1) {
-    impl->trainer = std::make_unique<Trainer>(Vectors{impl->sample.data(), placed, space.stride()},
-                                              clusters, impl->state.codec, options.seed);
-  }
+  auto impl = std::make_unique<Impl>(options, rows);
+  impl->sample.reserve(std::min(sample_rows, rows) * impl->state.space.stride());
   out->reset(new Builder(std::move(impl)));
   return {};
+}
+
+Status Builder::AddSample(std::span<const float> vectors) {
+  const uint32_t dims = impl_->state.space.dims(), stride = impl_->state.space.stride();
+  if (vectors.size() % dims != 0) {
+    return Status::Internal("a sample of " + std::to_string(vectors.size()) +
+                            " floats is no number of vectors");
+  }
+  std::vector<float>& sample = impl_->sample;
+  for (size_t from = 0; from < vectors.size(); from += dims) {
+    sample.insert(sample.end(), vectors.data() + from, vectors.data() + from + dims);
+    sample.resize(sample.size() + stride - dims);
+  }
+  return {};
+}
+
+void Builder::Start() {
+  Version::State& state = impl_->state;
+  std::vector<float>& sample = impl_->sample;
+  const uint32_t stride = state.space.stride();
+  const Rows given{sample.data(), sample.size() / stride, state.space.dims(), stride};
+  state.space = Space(state.options, Space::NormBound(state.options, given));
+  // In place: a vector that has none is written over by the next.
+  float* to = sample.data();
+  std::vector<float> vector(stride);
+  for (size_t i = 0; i < given.count; ++i) {
+    std::copy_n(given.data + i * stride, stride, vector.data());
+    to += state.space.Place(vector.data(), to) ? stride : 0;
+  }
+  sample.resize(static_cast<size_t>(to - sample.data()));
+  const size_t placed = sample.size() / stride;
+  const auto clusters = static_cast<uint32_t>(std::min<uint64_t>(
+      {Wanted(state.options, impl_->rows), placed / kSamplePerCentroid, 1U << 24}));
+  if (clusters > 1) {
+    impl_->trainer = std::make_unique<Trainer>(Vectors{sample.data(), placed, stride}, clusters,
+                                               state.codec, state.options.seed);
+  }
 }
 
 bool Builder::Train() {

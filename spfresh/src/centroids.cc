@@ -1,8 +1,10 @@
 #include "centroids.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cmath>
+#include <numeric>
 
 #include "code_kernels.h"
 #include "spfresh/distance.h"
@@ -24,6 +26,15 @@ float Scale(const float* centroid, const float* origin, size_t stride) {
   float most = 0;
   for (size_t i = 0; i < stride; ++i) most = std::max(most, std::fabs(centroid[i] - origin[i]));
   return most / kFarthest;
+}
+
+// In lanes, which may be added side by side.
+float SumOf(const std::vector<float>& numbers) {
+  std::array<float, kCodeAlign> lanes{};
+  for (size_t i = 0; i < numbers.size(); i += kCodeAlign) {
+    for (size_t lane = 0; lane < kCodeAlign; ++lane) lanes[lane] += numbers[i + lane];
+  }
+  return std::accumulate(lanes.begin(), lanes.end(), 0.0F);
 }
 
 float Byte(float centroid, float origin, float scale) {
@@ -205,6 +216,7 @@ CentroidQuery::CentroidQuery(const Centroids& centroids, const float* place)
   const size_t stride = centroids.stride();
   offset_.resize(stride);
   for (size_t i = 0; i < stride; ++i) offset_[i] = place[i] - centroids.origin()[i];
+  offset_sum_ = SumOf(offset_);
   steps_ = InSteps(offset_.data(), stride);
   Dot(offset_.data(), {offset_.data(), 1, stride, stride}, &offset2_);
 }
@@ -228,10 +240,8 @@ float CentroidQuery::Distance2(const uint8_t* bytes, float scale, float offset2)
 
 float CentroidQuery::SureDistance2(uint32_t posting) const {
   if (!centroids_.coded()) return Distance2(posting);
-  const size_t stride = centroids_.stride();
-  float sum = 0;
-  for (const float x : offset_) sum += x;
-  const float along = DotBytes(offset_.data(), centroids_.bytes(posting), stride) - kMiddle * sum;
+  const float along = DotBytes(offset_.data(), centroids_.bytes(posting), centroids_.stride()) -
+                      kMiddle * offset_sum_;
   return std::max(0.0F,
                   offset2_ + centroids_.offset2(posting) - 2 * centroids_.scale(posting) * along);
 }

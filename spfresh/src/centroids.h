@@ -156,8 +156,10 @@ class CentroidQuery {
 
   const Centroids& centroids_;
   const float* place_;
-  // Where centroids are coded: the place beside the origin, and its squared length.
+  // Where centroids are coded: the place beside the origin, the sum of its coordinates, and its
+  // squared length.
   std::vector<float> offset_;
+  float offset_sum_ = 0;
   SteppedQuery steps_;
   float offset2_ = 0;
 };

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "code_kernels.h"
 #include "spfresh/distance.h"
@@ -34,7 +33,6 @@ QueryCode::QueryCode(const Codec& codec, Metric metric, const float* place, floa
       scan_deviations_(DeviationsFor(recall_target)),
       place_(place),
       stride_(codec.stride()),
-      sum_(std::accumulate(place, place + stride_, 0.0F)),
       steps_(InSteps(place, stride_)),
       code_bytes_(Codec::CodeBytes(stride_, codec.bits())) {
   const auto dims = static_cast<float>(stride_);
@@ -54,6 +52,7 @@ QueryCode::QueryCode(const Codec& codec, Metric metric, const float* place, floa
   table_.resize(lookups * kLookupBytes);
   const TableSums sums = FillTable(place, stride_, steps_per_unit, table_.data());
   lows_ = sums.low;
+  sum_ = sums.abs + 2 * sums.low;
   most_ = sums.abs / 2;
 }
 

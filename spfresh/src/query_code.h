@@ -92,7 +92,6 @@ class QueryCode {
   float scan_deviations_;
   const float* place_;
   size_t stride_;
-  float sum_;
   // For Refine: the place, and what its error is of a record's error and of its rescale.
   SteppedQuery steps_;
   size_t code_bytes_;
@@ -103,6 +102,8 @@ class QueryCode {
   std::vector<uint8_t> table_;
   float step_ = 0;
   float lows_ = 0;
+  // Of the coordinates.
+  float sum_ = 0;
   // Half the sum of the coordinates' sizes: no sum that a scan makes is farther from its middle.
   float most_ = 0;
 };

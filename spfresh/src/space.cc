@@ -32,11 +32,11 @@ Space::Space(const Options& options, float norm_bound)
   rotation_ = std::make_shared<Rotation>(stride_, options.seed);
 }
 
-float Space::NormBound(const Options& options, const float* vectors, size_t count) {
+float Space::NormBound(const Options& options, const Rows& vectors) {
   if (options.metric != Metric::kInnerProduct) return 0;
   float most = 0;
-  for (size_t i = 0; i < count; ++i) {
-    const float norm2 = Norm2(vectors + i * options.dims, options.dims);
+  for (size_t i = 0; i < vectors.count; ++i) {
+    const float norm2 = Norm2(vectors.data + i * vectors.stride, vectors.dims);
     if (norm2 <= kNorm2Max) most = std::max(most, norm2);
   }
   return std::sqrt(most);

@@ -14,6 +14,7 @@
 #include <span>
 
 #include "rotation.h"
+#include "spfresh/distance.h"
 #include "spfresh/options.h"
 
 namespace spfresh {
@@ -24,7 +25,7 @@ class Space {
   Space(const Options& options, float norm_bound);
 
   // M for these vectors; 0 for metrics that need none.
-  static float NormBound(const Options& options, const float* vectors, size_t count);
+  static float NormBound(const Options& options, const Rows& vectors);
 
   Metric metric() const { return metric_; }
   uint32_t dims() const { return dims_; }

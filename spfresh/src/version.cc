@@ -93,7 +93,8 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
   Change change;
   State next = *state_;
   if (next.centroids.count() == 0) {
-    next.space = Space(options(), Space::NormBound(options(), vectors.data(), rows.size()));
+    const Rows given{vectors.data(), rows.size(), options().dims, options().dims};
+    next.space = Space(options(), Space::NormBound(options(), given));
   }
   const Placed placed = PlaceAll(next.space, rows, vectors, &change.left_out);
   const uint32_t stride = next.space.stride();

@@ -28,7 +28,9 @@ std::shared_ptr<const Version> Trained(const std::vector<float>& vectors) {
   Options options;
   options.dims = kDims;
   std::unique_ptr<Builder> builder;
-  test::Must(Builder::Begin(options, kRows, vectors, &builder));
+  test::Must(Builder::Begin(options, kRows, kRows, &builder));
+  test::Must(builder->AddSample(vectors));
+  builder->Start();
   while (builder->Train()) {
   }
   return builder->version();

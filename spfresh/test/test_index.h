@@ -33,15 +33,17 @@ class TestIndex {
 
   // Rows 0 to count, as src/index/builder.rs does: centroids from an even sample, slices inserted
   // side by side and merged, then settled.
-  void Build(const float* vectors, size_t count, size_t threads = 1, size_t sample_most = 65'536) {
-    const size_t dims = version_->options().dims;
-    const size_t step = std::max<size_t>(1, (count + sample_most - 1) / sample_most);
-    std::vector<float> sample;
-    for (size_t row = 0; row < count; row += step) {
-      sample.insert(sample.end(), vectors + row * dims, vectors + (row + 1) * dims);
-    }
+  void Build(const float* vectors, size_t count, size_t threads = 1, size_t sample_most = 131'072) {
+    const Options& options = version_->options();
+    const size_t dims = options.dims;
+    sample_most = std::min<size_t>(sample_most, Builder::SampleMost(options, count));
+    const size_t step = (count + sample_most - 1) / sample_most;
     std::unique_ptr<Builder> builder;
-    Must(Builder::Begin(version_->options(), count, sample, &builder));
+    Must(Builder::Begin(options, count, sample_most, &builder));
+    for (size_t row = 0; row < count; row += step) {
+      Must(builder->AddSample({vectors + row * dims, dims}));
+    }
+    builder->Start();
     do {
       InParallel(builder->train_units(), threads,
                  [&](size_t unit) { builder->RunTrainUnit(static_cast<uint32_t>(unit)); });

@@ -13,7 +13,8 @@
 
 use super::{
     Asked, Options,
-    job::{Job, Made, Piece, guarded},
+    answers::Answers,
+    job::{Job, Made, Piece, Reply, guarded},
     model::Loaded,
 };
 use crate::{
@@ -50,6 +51,7 @@ pub(super) struct Runs {
     options: Options,
     metrics: Arc<Metrics>,
     clock: SharedClock,
+    answers: Answers,
     waiting: VecDeque<Job>,
     /// The one that was used last comes last.
     models: Vec<((Oid, u64), Loaded)>,
@@ -69,16 +71,17 @@ impl Runs {
         options: Options,
         metrics: Arc<Metrics>,
         clock: SharedClock,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        Ok(Self {
             shared,
             options,
             metrics,
             clock,
+            answers: Answers::start()?,
             waiting: VecDeque::new(),
             models: Vec::new(),
             questions_in_a_row: 0,
-        }
+        })
     }
 
     /// Runs what arrives until the queue is closed.
@@ -97,6 +100,7 @@ impl Runs {
     fn take_in(&mut self) -> bool {
         let mut inbox = self.shared.inbox.lock();
         while self.waiting.is_empty() && inbox.jobs.is_empty() && !inbox.is_closed {
+            self.answers.hurry();
             self.shared.arrived.wait(&mut inbox);
         }
         self.waiting.extend(inbox.jobs.drain(..));
@@ -185,9 +189,10 @@ impl Runs {
         let took = self.clock.elapsed().saturating_sub(began);
         self.metrics.embed_run_seconds.observe(took.as_secs_f64());
         // Last, so that whoever has an answer finds it counted.
-        for &(at, _) in chosen {
-            self.waiting[at].answer_if_done();
-        }
+        let done = |&(at, _): &(usize, usize)| self.waiting[at].reply_if_done();
+        let replies: Vec<Reply> = chosen.iter().filter_map(done).collect();
+        // Whoever is told within half of the next run has asked again before that ends.
+        self.answers.hand_out(replies, took / 2);
     }
 
     /// After a run that failed: each asker's pieces by themselves, so that only the guilty one fails.

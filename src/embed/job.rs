@@ -155,19 +155,31 @@ impl Job {
         }
     }
 
-    /// Answers when every text has run.
-    pub(super) fn answer_if_done(&mut self) {
+    /// The reply, once every text has run.
+    pub(super) fn reply_if_done(&mut self) -> Option<Reply> {
         if self.finished < self.texts.len() {
-            return;
+            return None;
         }
-        if let Some(reply) = self.reply.take() {
-            let answer = if self.query.is_some() {
-                Answer::Scores(std::mem::take(&mut self.scores))
-            } else {
-                Answer::Vectors(self.vectors.drain(..).flatten().collect())
-            };
-            let _ = reply.send(Ok(answer));
-        }
+        let to = self.reply.take()?;
+        let answer = if self.query.is_some() {
+            Answer::Scores(std::mem::take(&mut self.scores))
+        } else {
+            Answer::Vectors(self.vectors.drain(..).flatten().collect())
+        };
+        Some(Reply { to, answer })
+    }
+}
+
+/// An answer, and who waits for it.
+pub(super) struct Reply {
+    pub(super) to: oneshot::Sender<Result<Answer>>,
+    pub(super) answer: Answer,
+}
+
+impl Reply {
+    pub(super) fn send(self) {
+        // Who stopped waiting needs none.
+        let _ = self.to.send(Ok(self.answer));
     }
 }
 

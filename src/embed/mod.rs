@@ -12,7 +12,7 @@
 //! - `runtime`: finds ONNX Runtime and loads it, once, when a model is first used.
 //! - `model`: one model in memory; the only file that knows fastembed.
 //! - `queue`: where texts wait for their model; `job`: the texts of one asker, piece by piece.
-//! - `batch`: texts of many sessions in one run.
+//! - `batch`: texts of many sessions in one run; `answers`: how what a run made leaves.
 //! - `cache`: vectors of texts that were asked for lately.
 //!
 //! Nothing here runs on the threads that serve clients: asking is a future, the model has a thread
@@ -20,6 +20,7 @@
 //! spins. A text becomes the same vector in whatever company it is asked for, up to the rounding
 //! of single precision.
 
+mod answers;
 mod batch;
 mod cache;
 pub mod files;
@@ -48,6 +49,8 @@ pub struct Options {
     pub runtime: Option<PathBuf>,
     /// How many threads compute.
     pub threads: usize,
+    /// Called by the thread that runs models as it begins: those that compute are made by it.
+    pub on_thread_start: fn(),
     /// How many texts of questions may wait, and how many of loads; who brings more waits before the
     /// queue.
     pub queue_texts_max: usize,
@@ -66,6 +69,7 @@ impl Default for Options {
         Self {
             runtime: None,
             threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+            on_thread_start: || {},
             queue_texts_max: 16_384,
             run_texts_max: 32,
             run_tokens_max: 16_384,

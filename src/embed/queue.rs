@@ -19,10 +19,6 @@ use tokio::sync::Semaphore;
 /// Only texts up to this size are remembered.
 const REMEMBERED_BYTES_MAX: usize = 2 << 10;
 
-/// How far the threads that embed stand behind those that answer queries, of 19.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
-
 /// Where texts wait, and the thread behind it.
 pub(super) struct Queue {
     shared: Arc<Shared>,
@@ -50,12 +46,13 @@ impl Queue {
         // Tokenizing is a fiftieth of the work; its own threads would come on top of the budget.
         tokenizers::utils::parallelism::set_parallelism(false);
         let shared = Arc::new(Shared::default());
-        let runs = Runs::new(Arc::clone(&shared), options.clone(), Arc::clone(&metrics), clock);
+        let runs = Runs::new(Arc::clone(&shared), options.clone(), Arc::clone(&metrics), clock)?;
+        let on_thread_start = options.on_thread_start;
         let thread = std::thread::Builder::new()
             .name("nearlake-embed".to_owned())
             .stack_size(16 << 20)
             .spawn(move || {
-                yield_to_queries();
+                on_thread_start();
                 runs.work();
             })
             .map_err(|error| Error::internal("cannot start a thread").source(error))?;
@@ -155,16 +152,6 @@ impl Drop for Queue {
             // A run is over soon; it must not outlive the node.
             let _ = thread.join();
         }
-    }
-}
-
-/// Embedding takes every core for tens of milliseconds at a time: whoever asks for a row meanwhile
-/// goes first. The threads of the runtime begin with the priority of the thread that makes them.
-fn yield_to_queries() {
-    // Elsewhere it would be the whole process.
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-        tracing::debug!(%error, "embedding runs at the priority of queries");
     }
 }
 

@@ -73,31 +73,49 @@ impl IndexOptions {
     }
 }
 
-impl Index {
-    /// An index of nothing whose centroids are trained for about `rows` rows, on a sample of their
-    /// vectors, evenly drawn: all of them, or 32 for each posting to come, make a good index. What comes
-    /// of it does not depend on how many threads train.
-    pub fn trained(
-        options: IndexOptions,
-        rows: u64,
-        sample: Vec<f32>,
-        threads: usize,
-        watch: Watch<'_>,
-    ) -> Result<Self> {
-        options.check()?;
-        if !sample.len().is_multiple_of(options.dims as usize) {
-            return Err(expected_dims(options.dims, sample.len() % options.dims as usize));
-        }
-        let mut core = ffi::Builder::begin(&options, rows, &sample)?;
-        // The builder has a copy, as it lies in the index.
-        drop(sample);
-        while core.train(threads)? {
-            poll(watch, core.trained())?;
-        }
-        let stage = Stage::Loading;
-        Ok(Self(Arc::new(Inner { stage, ..Inner::new(options, core.version()?) })))
+/// Centroids that are trained on a sample of the rows to come.
+#[derive(Debug)]
+pub struct Training {
+    options: IndexOptions,
+    core: ffi::Builder,
+}
+
+impl Training {
+    /// How many vectors make a good sample of so many rows: more teach little.
+    #[must_use]
+    pub fn sample_most(options: &IndexOptions, rows: u64) -> u64 {
+        ffi::Builder::sample_most(options, rows)
     }
 
+    /// For about `rows` rows; of the sample, memory for `sample_rows` is taken at once.
+    pub fn begin(options: IndexOptions, rows: u64, sample_rows: u64) -> Result<Self> {
+        options.check()?;
+        let core = ffi::Builder::begin(&options, rows, sample_rows)?;
+        Ok(Self { options, core })
+    }
+
+    /// Takes a copy of some vectors of the sample, which is to be drawn evenly.
+    pub fn add_sample(&mut self, vectors: &[f32]) -> Result<()> {
+        let odd = vectors.len() % self.options.dims as usize;
+        if odd != 0 {
+            return Err(expected_dims(self.options.dims, odd));
+        }
+        self.core.add_sample(vectors)
+    }
+
+    /// An index of nothing with trained centroids. What comes of it does not depend on how many
+    /// threads train.
+    pub fn run(mut self, threads: usize, watch: Watch<'_>) -> Result<Index> {
+        self.core.start()?;
+        while self.core.train(threads)? {
+            poll(watch, self.core.trained())?;
+        }
+        let inner = Inner::new(self.options, self.core.version()?);
+        Ok(Index(Arc::new(Inner { stage: Stage::Loading, ..inner })))
+    }
+}
+
+impl Index {
     /// How far its build is.
     #[must_use]
     pub fn stage(&self) -> Stage {

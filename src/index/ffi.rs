@@ -6,6 +6,7 @@
 //!   search      one search                              rebuild     postings that are made anew
 //!   builder     a bulk build                            calibrator  the stop rule learns
 //!   verifier    everything is counted                   distance    without an index
+//!   threads     what of the system only C reaches
 //! ```
 //!
 //! Failure crosses by value and becomes an [`Error`] here.
@@ -28,6 +29,8 @@ mod rebuild;
 #[forbid(unsafe_code)]
 mod search;
 #[forbid(unsafe_code)]
+mod threads;
+#[forbid(unsafe_code)]
 mod verifier;
 #[forbid(unsafe_code)]
 mod version;
@@ -41,6 +44,7 @@ pub(super) use distance::{distances, distances_at, kernel_target};
 pub(super) use options::check_options;
 pub(super) use rebuild::Rebuild;
 pub(super) use search::{Request, Search};
+pub use threads::set_thread_slice;
 pub(super) use verifier::Verifier;
 pub(super) use version::{Change, PostingChange, Version};
 
@@ -257,7 +261,10 @@ mod bridge {
         fn needed(self: &Search) -> u32;
         fn search_hits(search: &Search) -> Hits;
 
-        fn builder_begin(options: &Options, rows: u64, sample: &[f32]) -> MadeBuilder;
+        fn builder_sample_most(options: &Options, rows: u64) -> u64;
+        fn builder_begin(options: &Options, rows: u64, sample_rows: u64) -> MadeBuilder;
+        fn builder_add_sample(builder: Pin<&mut Builder>, vectors: &[f32]) -> Status;
+        fn builder_start(builder: Pin<&mut Builder>) -> Status;
         fn builder_train(builder: Pin<&mut Builder>, threads: u32, more: &mut bool) -> Status;
         fn builder_trained(builder: &Builder) -> f32;
         fn builder_version(builder: &Builder) -> MadeVersion;
@@ -289,6 +296,8 @@ mod bridge {
             query: &[f32],
         ) -> Status;
         fn verifier_found(verifier: &Verifier) -> Verified;
+
+        fn set_thread_slice(nanos: u64) -> i32;
     }
 }
 

@@ -5,7 +5,7 @@
 //! changes an index; any number may search any of its versions.
 //!
 //! ```text
-//! rows ──> Index::trained, load, loaded, settle ──┐                      ┌──> search ──> Found
+//! rows ──> Training, load, loaded, settle ────────┐                      ┌──> search ──> Found
 //!          Index::empty ──────────────────────────┼──> Index ──> insert ─┼──> settle, sweep ──> Index
 //!          Index::open <── IndexCheckpoint <── checkpoint <──────────────┘
 //! ```
@@ -41,9 +41,10 @@ mod warm;
 #[cfg(test)]
 mod tests;
 
-pub use builder::{Slice, Stage, Watch};
+pub use builder::{Slice, Stage, Training, Watch};
 pub use checkpoint::{IndexCheckpoint, ObjectRef, Summaries};
 pub use costs::Unit;
+pub use ffi::set_thread_slice;
 pub use options::{IndexOptions, indexed_metric};
 pub use posting::Hold;
 pub use search::{Found, Hit, MayHold, Search};

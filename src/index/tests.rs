@@ -80,8 +80,17 @@ fn go_on(_: f32) -> ControlFlow<()> {
 }
 
 fn trained(options: IndexOptions, all: &[f32]) -> Index {
+    training(options, all).run(1, &go_on).unwrap()
+}
+
+/// All rows are the sample, which comes in two pieces.
+fn training(options: IndexOptions, all: &[f32]) -> Training {
     let count = all.len() / options.dims as usize;
-    Index::trained(options, count as u64, all.to_vec(), 1, &go_on).unwrap()
+    let mut training = Training::begin(options, count as u64, count as u64).unwrap();
+    let (some, others) = all.split_at(count / 3 * options.dims as usize);
+    training.add_sample(some).unwrap();
+    training.add_sample(others).unwrap();
+    training
 }
 
 /// The rows from `from` on, as slices of a thousand.
@@ -345,7 +354,7 @@ fn a_build_can_be_cancelled() {
     let all = vectors(2000, 8);
     let stop = |_: f32| ControlFlow::Break(());
     let options = IndexOptions::new(Metric::L2, DIMS);
-    let error = Index::trained(options, 2000, all, 2, &stop).unwrap_err();
+    let error = training(options, &all).run(2, &stop).unwrap_err();
     assert_eq!(error.state(), SqlState::QUERY_CANCELED);
 }
 

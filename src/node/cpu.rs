@@ -1,5 +1,6 @@
 //! The threads that compute, apart from those that answer.
 
+use super::turns;
 use crate::error::{Error, Result};
 use std::num::NonZeroUsize;
 use tokio::runtime::{Handle, Runtime};
@@ -19,8 +20,8 @@ pub(super) struct Cpus {
 impl Cpus {
     pub(super) fn start() -> Result<Self> {
         Ok(Self {
-            plans: Cpu::start("nearlake-cpu", threads())?,
-            upkeep: Cpu::start("nearlake-upkeep", UPKEEP_THREADS)?,
+            plans: Cpu::start("nearlake-cpu", threads(), || {})?,
+            upkeep: Cpu::start("nearlake-upkeep", UPKEEP_THREADS, turns::for_upkeep)?,
         })
     }
 }
@@ -32,10 +33,11 @@ pub(super) struct Cpu {
     runtime: Option<Runtime>,
 }
 impl Cpu {
-    fn start(name: &str, threads: usize) -> Result<Self> {
+    fn start(name: &str, threads: usize, on_thread_start: fn()) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name(name)
+            .on_thread_start(on_thread_start)
             // Planning recurses over the plan.
             .thread_stack_size(16 << 20)
             .enable_all()

@@ -5,6 +5,7 @@ use super::{
     cpu::{Cpus, threads},
     ground::Ground,
     setup::Setup,
+    turns,
 };
 use crate::{
     embed::{self, Embedder, Hub},
@@ -102,6 +103,7 @@ fn embedder(Setup { config, clock, metrics, .. }: &Setup) -> Result<Arc<Embedder
     let options = embed::Options {
         runtime: config.onnxruntime.clone(),
         threads: config.embed_threads,
+        on_thread_start: turns::for_models,
         ..embed::Options::default()
     };
     Embedder::start(options, Arc::clone(metrics), Arc::clone(clock))

@@ -332,6 +332,8 @@ async fn names_rights_and_transactions_are_as_in_other_ddl() {
     run(&client, "INSERT INTO items VALUES (2)").await;
     run(&client, "ALTER WEBHOOK v ENABLE; ALTER WEBHOOK v WHEN (delete) WHERE id = 2").await;
     run(&client, "INSERT INTO items VALUES (3); DELETE FROM items").await;
+    // A test is told at once, a change when the log has been looked at.
+    receiver.wait_for(1).await;
     run(&client, "ALTER WEBHOOK v TEST").await;
     let events = receiver.wait_for(2).await;
     assert_eq!(types(&events), ["delete", "test"]);

@@ -1,8 +1,9 @@
 // Trains the centroids of an index that is built in bulk, on a sample.
 //
-// Use: Begin; Train until it says that it is done; then version(), into which every vector is
-// inserted: Version::Insert, on several threads with Version::Merge, and at the end
-// Version::Loaded; a Rebuild for each posting that Version::NextWork names, and a Calibrator.
+// Use: Begin; AddSample for the sample, in pieces; Start; Train until it says that it is done; then
+// version(), into which every vector is inserted: Version::Insert, on several threads with
+// Version::Merge, and at the end Version::Loaded; a Rebuild for each posting that Version::NextWork
+// names, and a Calibrator.
 //
 // Nearly all of the work can be shared among threads of the caller's: the units of a step of the
 // training, and inserts of slices of the rows. The index that comes out is the same.
@@ -22,13 +23,22 @@ namespace spfresh {
 
 class Builder {
  public:
-  // "rows" is how many vectors are expected in all; "sample" are some of them, evenly drawn: all,
-  // or 32 for each of the postings to come, make a good index.
-  static Status Begin(const Options& options, uint64_t rows, std::span<const float> sample,
+  // "rows" is how many vectors are expected in all, "sample_rows" how many of them the sample will
+  // have, about: memory for so many is taken at once.
+  static Status Begin(const Options& options, uint64_t rows, uint64_t sample_rows,
                       std::unique_ptr<Builder>* out);
   ~Builder();
+  // So many vectors, evenly drawn, make a good sample of so many rows: more teach little, and half as
+  // many make an index that is somewhat worse.
+  static uint64_t SampleMost(const Options& options, uint64_t rows);
 
-  // Does a step of the training. Returns whether there is more.
+  // Takes a copy of vectors of the sample.
+  Status AddSample(std::span<const float> vectors);
+  // The sample is all there.
+  void Start();
+
+  // Does a step of the training. Returns whether there is more. REQUIRES: started, as for what
+  // follows.
   bool Train();
   // The units of the step at hand, each of which may be done before Train is called, which does
   // those that are left.

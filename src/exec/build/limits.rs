@@ -23,9 +23,9 @@ impl Limits {
         self.memory_bytes.max(Self::MEMORY_BYTES_MIN)
     }
 
-    /// For the sample: training has a copy of it.
+    /// For the sample; the rest is the centroids' while they are trained.
     pub(super) fn sample_bytes(self) -> u64 {
-        self.memory() / 2
+        self.memory() / 4 * 3
     }
 
     /// For postings that are not stored.

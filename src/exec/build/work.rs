@@ -5,18 +5,16 @@ use crate::{
     error::Result,
     exec::run::cancelled,
     ids::RowId,
-    index::{Index, Slice, Stage},
+    index::{Index, Slice, Stage, Training},
 };
 use async_trait::async_trait;
 use std::ops::ControlFlow;
 use tokio_util::sync::CancellationToken;
 
-/// Of a table of more rows than this, one in `SAMPLE_STEP` trains the centroids, as far as there is memory
-/// for them: 32 for each posting to come, of 128 entries in two copies.
-const SAMPLE_ROWS: u64 = 65_536;
-const SAMPLE_STEP: u64 = 2;
-/// So many at least, however little memory there is.
+/// Of the sample, so many vectors at least, however little memory there is.
 const SAMPLE_ROWS_MIN: u64 = 1024;
+/// Vectors of the sample that are read at a time.
+const SAMPLE_PIECE: usize = 4096;
 /// Steps of settling between two looks at what is in memory: a step that joins postings adds some
 /// megabytes.
 const STEPS: usize = 4;
@@ -56,15 +54,14 @@ impl Work<'_> {
     pub(super) async fn train(&self) -> Result<Index> {
         self.building.phase(Phase::Initializing);
         self.count(RowId(0));
-        let sample = self.sample().await?;
+        let training = self.sample().await?;
         self.building.phase(Phase::Training);
-        let (options, live) = (self.source.options, self.source.rows.live_rows());
         let watch = |_: f32| match self.cancel.is_cancelled() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
         let (threads, deleted) = (self.limits.threads, self.source.rows.deleted_ever());
-        let trained = || Index::trained(options, live, sample, threads, &watch);
+        let trained = || training.run(threads, &watch);
         // Rows that are dead by now do not come into it.
         let index = tokio::task::block_in_place(trained)?.clean_of(deleted);
         self.room.store(&index).await?;
@@ -151,21 +148,24 @@ impl Work<'_> {
         Ok(index)
     }
 
-    /// Vectors of rows spread evenly over the table.
-    async fn sample(&self) -> Result<Vec<f32>> {
-        let rows = &self.source.rows;
-        let row_bytes = u64::from(self.source.options.dims) * 4;
-        let most = self.limits.sample_bytes() / row_bytes;
-        let wanted = (rows.live_rows() / SAMPLE_STEP).max(SAMPLE_ROWS);
-        let most = most.clamp(SAMPLE_ROWS_MIN, wanted);
-        let step = usize::try_from(rows.live_rows().div_ceil(most).max(1)).unwrap_or(1);
-        let mut sample = Vec::new();
+    /// Vectors of rows spread evenly over the table, as many as do some good and there is memory for.
+    async fn sample(&self) -> Result<Training> {
+        let Source { rows, options, .. } = &self.source;
+        let live = rows.live_rows();
+        let room = self.limits.sample_bytes() / (u64::from(options.dims) * 4);
+        let most = room.max(SAMPLE_ROWS_MIN).min(Training::sample_most(options, live)).max(1);
+        let step = usize::try_from(live.div_ceil(most).max(1)).unwrap_or(1);
+        let mut training = Training::begin(*options, live, most)?;
         for group in rows.groups() {
-            self.poll()?;
             let column = self.source.column(&group).await?;
-            sample.extend(self.source.slice(&group, &column, 0..group.len(), step)?.vectors);
+            for from in (0..group.len()).step_by(SAMPLE_PIECE * step) {
+                self.poll()?;
+                let to = (from + SAMPLE_PIECE * step).min(group.len());
+                let piece = self.source.slice(&group, &column, from..to, step)?;
+                training.add_sample(&piece.vectors)?;
+            }
         }
-        Ok(sample)
+        Ok(training)
     }
 
     fn count(&self, watermark: RowId) {

@@ -12,11 +12,25 @@ impl Builder {
     pub(in crate::index) fn begin(
         wanted: &IndexOptions,
         rows: u64,
-        sample: &[f32],
+        sample_rows: u64,
     ) -> Result<Self> {
-        let made = bridge::builder_begin(&options(wanted), rows, sample);
+        let made = bridge::builder_begin(&options(wanted), rows, sample_rows);
         checked(made.status)?;
         Ok(Self(made.value))
+    }
+
+    /// How many vectors make a good sample.
+    pub(in crate::index) fn sample_most(wanted: &IndexOptions, rows: u64) -> u64 {
+        bridge::builder_sample_most(&options(wanted), rows)
+    }
+
+    pub(in crate::index) fn add_sample(&mut self, vectors: &[f32]) -> Result<()> {
+        checked(bridge::builder_add_sample(self.0.pin_mut(), vectors))
+    }
+
+    /// The sample is all there.
+    pub(in crate::index) fn start(&mut self) -> Result<()> {
+        checked(bridge::builder_start(self.0.pin_mut()))
     }
 
     /// Does a part of the training on so many threads; whether there is more.

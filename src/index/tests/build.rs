@@ -54,7 +54,7 @@ fn slices_side_by_side_make_what_they_make_one_by_one() {
 fn many_threads_train_what_one_does() {
     let all = vectors(ROWS, 94);
     let with = |threads| {
-        let index = Index::trained(options(), ROWS as u64, all.clone(), threads, &go_on).unwrap();
+        let index = training(options(), &all).run(threads, &go_on).unwrap();
         index.0.core.serialize().unwrap()
     };
     assert_eq!(with(1), with(4));

@@ -12,7 +12,10 @@
 
 use super::{numbers, one, real, start};
 use crate::support::Running;
-use nearlake::clock::{SharedClock, SystemClock};
+use nearlake::{
+    clock::{SharedClock, SystemClock},
+    node::turns,
+};
 use std::{process::Command, sync::Arc, time::Duration};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
@@ -153,9 +156,21 @@ async fn measured_beside_fastembed_itself() {
     assert!(ratio >= RATE_MIN, "{ratio:.3}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// Threads take turns as those of the program do, clients' too.
+#[test]
 #[ignore = "a measurement"]
-async fn measured_in_many_sessions_beside_one_batch() {
+fn measured_in_many_sessions_beside_one_batch() {
+    turns::for_answers();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(many_sessions_beside_one_batch());
+}
+
+async fn many_sessions_beside_one_batch() {
     const SESSIONS: usize = 64;
     const EACH: usize = 24;
     let (node, clock) = (start().await, SystemClock::shared());

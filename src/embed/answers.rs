@@ -1,0 +1,152 @@
+//! How the answers of a run leave.
+//!
+//! A run answers up to 32 askers, and each of them has work for the threads that serve clients:
+//! rows to write, the next statement to read. Were all told at once, whoever asks for a row then
+//! would stand behind all of them. So while the next run computes, and nobody's next text would run
+//! any sooner, they are told one after another; when nothing computes, at once.
+
+use super::job::Reply;
+use crate::error::{Error, Result};
+use parking_lot::{Condvar, Mutex};
+use std::{collections::VecDeque, sync::Arc, thread::JoinHandle, time::Duration};
+
+/// Between two answers; about what it takes to serve one, several times over.
+const PAUSE_MAX: Duration = Duration::from_millis(1);
+/// So few answers are nobody's burden.
+const FEW: usize = 2;
+
+/// Hands answers out. Those that are left when it is dropped leave at once.
+pub(super) struct Answers {
+    line: Arc<Line>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Line {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Reply>,
+    /// After each of them.
+    pause: Duration,
+    is_closed: bool,
+}
+
+impl Answers {
+    pub(super) fn start() -> Result<Self> {
+        let line = Arc::new(Line::default());
+        let thread = std::thread::Builder::new()
+            .name("nearlake-answers".to_owned())
+            .spawn({
+                let line = Arc::clone(&line);
+                move || line.hand_out()
+            })
+            .map_err(|error| Error::internal("cannot start a thread").source(error))?;
+        Ok(Self { line, thread: Some(thread) })
+    }
+
+    /// Replies leave within so long, or sooner.
+    pub(super) fn hand_out(&self, replies: Vec<Reply>, within: Duration) {
+        if replies.len() <= FEW {
+            replies.into_iter().for_each(Reply::send);
+            return;
+        }
+        let mut state = self.line.state.lock();
+        state.waiting.extend(replies);
+        let count = u32::try_from(state.waiting.len()).unwrap_or(u32::MAX);
+        state.pause = (within / count).min(PAUSE_MAX);
+        self.line.changed.notify_one();
+    }
+
+    /// Nothing computes any more: whoever is left is told now.
+    pub(super) fn hurry(&self) {
+        let mut state = self.line.state.lock();
+        if !state.waiting.is_empty() {
+            state.pause = Duration::ZERO;
+            self.line.changed.notify_one();
+        }
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        {
+            let mut state = self.line.state.lock();
+            state.is_closed = true;
+            state.pause = Duration::ZERO;
+            self.line.changed.notify_one();
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Line {
+    fn hand_out(&self) {
+        let mut state = self.state.lock();
+        loop {
+            match state.waiting.pop_front() {
+                Some(reply) => {
+                    parking_lot::MutexGuard::unlocked(&mut state, || reply.send());
+                    let pause = state.pause;
+                    if !pause.is_zero() {
+                        self.changed.wait_for(&mut state, pause);
+                    }
+                }
+                None if state.is_closed => return,
+                None => self.changed.wait(&mut state),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embed::job::Answer;
+    use tokio::sync::oneshot::{self, Receiver};
+
+    fn replies(count: u8) -> (Vec<Reply>, Vec<Receiver<Result<Answer>>>) {
+        (0..count)
+            .map(|n| {
+                let (to, answer) = oneshot::channel();
+                (Reply { to, answer: Answer::Scores(vec![f32::from(n)]) }, answer)
+            })
+            .unzip()
+    }
+
+    #[test]
+    fn few_leave_on_the_spot() {
+        let answers = Answers::start().unwrap();
+        let (replies, mut told) = replies(2);
+        answers.hand_out(replies, Duration::from_secs(3600));
+        assert!(told.iter_mut().all(|answer| answer.try_recv().is_ok()));
+    }
+
+    #[test]
+    fn many_leave_in_their_order_and_each_gets_its_own() {
+        let answers = Answers::start().unwrap();
+        let (replies, told) = replies(30);
+        answers.hand_out(replies, Duration::from_millis(30));
+        for (n, answer) in told.into_iter().enumerate() {
+            match answer.blocking_recv().unwrap().unwrap() {
+                Answer::Scores(scores) => assert_eq!(scores, [n as f32]),
+                Answer::Vectors(_) => unreachable!("scores were sent"),
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_is_left_waiting_when_it_ends() {
+        let answers = Answers::start().unwrap();
+        let (replies, told) = replies(200);
+        answers.hand_out(replies, Duration::from_secs(3600));
+        answers.hurry();
+        drop(answers);
+        assert!(told.into_iter().all(|answer| answer.blocking_recv().is_ok()));
+    }
+}
