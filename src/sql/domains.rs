@@ -53,7 +53,7 @@ impl Binder<'_> {
     ///
     /// # Errors
     /// Those of the cast; the value itself is looked at when the statement runs.
-    pub(crate) fn to_domain(
+    pub(crate) fn in_domain(
         &mut self,
         typed: Typed,
         domain: &Arc<Domain>,

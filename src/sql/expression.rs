@@ -80,7 +80,7 @@ impl Binder<'_> {
                 if let Some(domain) = self.domain_written(&typed.data_type) {
                     let value = self.value(&typed.value.value)?;
                     let value = Typed { position: self.position(typed.value.span), ..value };
-                    return self.to_domain(value, &domain, Reason::Explicit);
+                    return self.in_domain(value, &domain, Reason::Explicit);
                 }
                 let kind = match &typed.data_type {
                     // Before a string alone it is of any length.
@@ -295,7 +295,7 @@ impl Binder<'_> {
         if let Some(domain) = self.domain_written(data_type) {
             let typed = self.expr(expr)?;
             let position = typed.position.or_else(|| self.position(span));
-            return self.to_domain(Typed { position, ..typed }, &domain, Reason::Explicit);
+            return self.in_domain(Typed { position, ..typed }, &domain, Reason::Explicit);
         }
         let kind = self.data_type(data_type, span)?;
         // ARRAY[] takes its elements' type from the cast.

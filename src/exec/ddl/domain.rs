@@ -275,7 +275,8 @@ impl Ddl<'_> {
             other.id != id && catalog.lineage(other).iter().any(|above| above.id == id)
         };
         let below: Vec<Arc<Domain>> = catalog.domains().filter(is_below).cloned().collect();
-        if !cascade && !(columns.is_empty() && views.is_empty() && below.is_empty()) {
+        let is_idle = columns.is_empty() && views.is_empty() && below.is_empty();
+        if !cascade && !is_idle {
             let columns = columns.iter().map(|(table, column)| {
                 format!("column {column} of table {} depends on type {shown}", table.name)
             });

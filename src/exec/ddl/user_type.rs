@@ -333,7 +333,8 @@ impl Ddl<'_> {
         let of_it = |domain: &&Arc<Domain>| domain.base.element() == &made.kind;
         let domains: Vec<_> = catalog.domains().filter(of_it).cloned().collect();
         let shown = self.shown_type(id);
-        if !cascade && !(columns.is_empty() && views.is_empty() && domains.is_empty()) {
+        let is_idle = columns.is_empty() && views.is_empty() && domains.is_empty();
+        if !cascade && !is_idle {
             let columns = columns.iter().map(|(table, column)| {
                 format!("column {column} of table {} depends on type {shown}", table.name)
             });
