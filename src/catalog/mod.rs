@@ -5,14 +5,17 @@
 //! changes, the log carries them, and [`Catalog::with`] makes the next picture of them; applying
 //! a change twice is the same as once.
 
+mod domain;
 mod index;
 mod model;
 pub mod pg;
 pub mod privileges;
 mod table;
 mod temporary;
+mod user_type;
 pub mod webhook;
 
+pub use domain::{Domain, DomainCheck};
 pub use index::{Index, IndexKind, RECALL_TARGET, RECALL_TARGET_OPTION};
 pub use model::Model;
 pub use privileges::{Grants, Membership, Privileges};
@@ -21,6 +24,7 @@ pub use table::{
     nearest,
 };
 pub use temporary::{PG_TEMP, schema_in_session, temporary_schema};
+pub use user_type::{UserType, no_type};
 pub use webhook::Webhook;
 
 use crate::{
@@ -53,6 +57,10 @@ pub struct Catalog {
     indexes: BTreeMap<IndexId, Arc<Index>>,
     sequences: BTreeMap<Oid, Arc<Sequence>>,
     views: BTreeMap<Oid, Arc<View>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    types: BTreeMap<Oid, Arc<UserType>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    domains: BTreeMap<Oid, Arc<Domain>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     webhooks: BTreeMap<Oid, Arc<Webhook>>,
     /// The commit with which webhooks began; events are told of those behind it.
@@ -254,6 +262,10 @@ pub enum Change {
     DropSequence(Oid),
     View(Arc<View>),
     DropView(Oid),
+    Type(Arc<UserType>),
+    DropType(Oid),
+    Domain(Arc<Domain>),
+    DropDomain(Oid),
     Webhook(Arc<Webhook>),
     DropWebhook(Oid),
     Model(Arc<Model>),
@@ -301,6 +313,8 @@ impl Default for Catalog {
             indexes: BTreeMap::new(),
             sequences: BTreeMap::new(),
             views: BTreeMap::new(),
+            types: BTreeMap::new(),
+            domains: BTreeMap::new(),
             webhooks: BTreeMap::new(),
             told_since: None,
             models: BTreeMap::new(),
@@ -341,6 +355,10 @@ impl Catalog {
         sequence, sequences: Sequence;
         /// The view of an oid.
         view, views: View;
+        /// The type of an oid, if a user made it.
+        type_, types: UserType;
+        /// The domain of an oid.
+        domain, domains: Domain;
         /// The webhook of an oid.
         webhook, webhooks: Webhook;
         /// The model of an oid.
@@ -453,6 +471,8 @@ impl Catalog {
             Change::Table(new) => self.table(new.id).cloned().map(Change::Table),
             Change::Index(new) => self.index(new.id).cloned().map(Change::Index),
             Change::View(new) => self.view(new.id).cloned().map(Change::View),
+            Change::Type(new) => self.type_(new.id()).cloned().map(Change::Type),
+            Change::Domain(new) => self.domain(new.id).cloned().map(Change::Domain),
             Change::Webhook(new) => self.webhook(new.id).cloned().map(Change::Webhook),
             Change::Model(new) => self.model(new.id).cloned().map(Change::Model),
             Change::Grants(new) => self.grants(new.id).cloned().map(Change::Grants),
@@ -481,7 +501,9 @@ impl Catalog {
         | Change::DropSchema(id)
         | Change::DropTable(id)
         | Change::DropSequence(id)
-        | Change::DropView(id) = change
+        | Change::DropView(id)
+        | Change::DropType(id)
+        | Change::DropDomain(id) = change
         {
             self.grants.remove(id);
         }
@@ -489,6 +511,17 @@ impl Catalog {
             *next = Oid(next.0.max(id.0 + 1));
             map.insert(id, Arc::clone(value));
         }
+        // Types may have changed since the change was made.
+        let current = match change {
+            Change::Table(table) => Some(Change::Table(self.with_current_types(table))),
+            Change::View(view) => Some(Change::View(self.view_with_current_types(view))),
+            Change::Domain(domain) => {
+                let base = self.current(&domain.base);
+                Some(Change::Domain(Arc::new(Domain { base, ..Domain::clone(domain) })))
+            }
+            _ => None,
+        };
+        let change = current.as_ref().unwrap_or(change);
         let next = &mut self.next_oid;
         match change {
             Change::Database(database) => put(&mut self.databases, next, database.id, database),
@@ -516,6 +549,14 @@ impl Catalog {
                 }
             }
             Change::View(view) => put(&mut self.views, next, view.id, view),
+            Change::Type(made) => {
+                *next = Oid(next.0.max(made.last_oid().0 + 1));
+                put(&mut self.types, next, made.id(), made);
+            }
+            Change::Domain(domain) => {
+                *next = Oid(next.0.max(domain.last_oid().0 + 1));
+                put(&mut self.domains, next, domain.id, domain);
+            }
             Change::Webhook(webhook) => {
                 put(&mut self.webhooks, next, webhook.id, webhook);
                 self.tables.entry(webhook::OUTBOX).or_insert_with(webhook::outbox);
@@ -550,8 +591,13 @@ impl Catalog {
             Change::DropIndex(id) => drop(self.indexes.remove(id)),
             Change::DropSequence(id) => drop(self.sequences.remove(id)),
             Change::DropView(id) => drop(self.views.remove(id)),
+            Change::DropType(id) => drop(self.types.remove(id)),
+            Change::DropDomain(id) => drop(self.domains.remove(id)),
             Change::DropWebhook(id) => drop(self.webhooks.remove(id)),
             Change::DropModel(id) => drop(self.models.remove(id)),
+        }
+        if let Change::Type(made) = change {
+            self.spread(made.id());
         }
     }
 

@@ -56,6 +56,9 @@ pub struct Column {
     pub name: String,
     /// Its type with modifier.
     pub kind: PgType,
+    /// The domain whose rules its values obey; its type is that of the domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<Oid>,
     /// Whether NULL is refused.
     #[serde(default)]
     pub not_null: bool,
@@ -93,6 +96,7 @@ impl Column {
             id,
             name: name.into(),
             kind,
+            domain: None,
             not_null: false,
             default: None,
             generated: None,

@@ -66,6 +66,10 @@ impl Catalog {
         }
         let sequences = self.sequences().filter(|sequence| sequence.schema == schema);
         changes.extend(sequences.map(|sequence| Change::DropSequence(sequence.id)));
+        let types = self.types().filter(|made| made.schema == schema);
+        changes.extend(types.map(|made| Change::DropType(made.id())));
+        let domains = self.domains().filter(|domain| domain.schema == schema);
+        changes.extend(domains.map(|domain| Change::DropDomain(domain.id)));
         changes.push(Change::DropSchema(schema));
         changes
     }

@@ -10,7 +10,7 @@ use crate::{
 };
 use arrow::{
     array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array},
-    compute::filter_record_batch,
+    compute::FilterBuilder,
     datatypes::SchemaRef,
 };
 use datafusion::common::Result;
@@ -48,29 +48,29 @@ impl Reader {
     pub(super) async fn group(&self, group: &Group) -> Result<RecordBatch> {
         let columns = group.columns(&self.specs).await.map_err(external)?;
         let rows = || UInt64Array::from_iter_values(group.row_ids().iter().map(|row| row.0));
-        let batch = self.batch(columns, group.len(), rows)?;
-        match group.live_mask() {
-            None => Ok(batch),
-            Some(mask) => Ok(filter_record_batch(&batch, &BooleanArray::new(mask, None))?),
-        }
+        let columns = self.with_ids(columns, rows);
+        let Some(mask) = group.live_mask() else { return self.batch(columns, group.len()) };
+        // Rows that are gone may lack what a column asks of those that are there.
+        let live = FilterBuilder::new(&BooleanArray::new(mask, None)).optimize().build();
+        let columns = columns.iter().map(|column| live.filter(column));
+        self.batch(columns.collect::<Result<_, _>>()?, live.count())
     }
 
     /// Some rows in the order given.
     pub(super) async fn take(&self, rows: &TableState, ids: &[RowId]) -> Result<RecordBatch> {
         let taken = rows.take(ids, &self.specs).await.map_err(external)?;
         let id_column = || UInt64Array::from_iter_values(ids.iter().map(|row| row.0));
-        self.batch(taken.columns().to_vec(), ids.len(), id_column)
+        self.batch(self.with_ids(taken.columns().to_vec(), id_column), ids.len())
     }
 
-    fn batch(
-        &self,
-        mut columns: Vec<ArrayRef>,
-        rows: usize,
-        ids: impl Fn() -> UInt64Array,
-    ) -> Result<RecordBatch> {
+    fn with_ids(&self, mut columns: Vec<ArrayRef>, ids: impl Fn() -> UInt64Array) -> Vec<ArrayRef> {
         for &place in &self.row_column {
             columns.insert(place, Arc::new(ids()));
         }
+        columns
+    }
+
+    fn batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }

@@ -1,7 +1,7 @@
 //! Values on their way in: a column of Arrow grows by values in PostgreSQL's text or binary form.
 
 use super::{
-    NUMERIC_ANY, PgType, RegKind, array, bit, bytea,
+    Enum, NUMERIC_ANY, PgType, RegKind, array, bit, bytea,
     datetime::{self, timetz::Timetz},
     faults::{bad_binary, exact, take, text_of_bytes},
     float, integer, interval, json, jsonpath,
@@ -58,6 +58,7 @@ enum Slot {
     Interval(IntervalMonthDayNanoBuilder),
     Uuid(FixedSizeBinaryBuilder),
     Oid(UInt32Builder),
+    Enum(Arc<Enum>, Int64Builder),
     Void(usize),
     Vector(Dense<f32>),
     Halfvec(Dense<f16>),
@@ -164,6 +165,7 @@ impl ColumnBuilder {
             PgType::Interval(_) => Slot::Interval(IntervalMonthDayNanoBuilder::new()),
             PgType::Uuid => Slot::Uuid(FixedSizeBinaryBuilder::new(16)),
             PgType::Oid | PgType::Xid | PgType::Reg(_) => Slot::Oid(UInt32Builder::new()),
+            PgType::Enum(made) => Slot::Enum(Arc::clone(made), Int64Builder::new()),
             PgType::Void => Slot::Void(0),
             PgType::Vector(dims) => Slot::Vector(Dense::new(*dims)),
             PgType::Halfvec(dims) => Slot::Halfvec(Dense::new(*dims)),
@@ -217,6 +219,7 @@ impl ColumnBuilder {
             Slot::Interval(builder) => builder.append_null(),
             Slot::Uuid(builder) => builder.append_null(),
             Slot::Oid(builder) => builder.append_null(),
+            Slot::Enum(_, builder) => builder.append_null(),
             Slot::Void(rows) => *rows += 1,
             Slot::Vector(vectors) => vectors.push_null()?,
             Slot::Halfvec(vectors) => vectors.push_null()?,
@@ -285,6 +288,7 @@ impl ColumnBuilder {
                 PgType::Xid => integer::parse_oid(text, "xid")?,
                 _ => integer::parse_oid(text, "oid")?,
             }),
+            Slot::Enum(made, builder) => builder.append_value(made.place(text)?),
             Slot::Void(rows) => *rows += 1,
             Slot::Vector(vectors) => vectors.push(|dims, out| vector::parse(text, dims, out))?,
             Slot::Halfvec(vectors) => vectors.push(|dims, out| vector::parse(text, dims, out))?,
@@ -388,6 +392,9 @@ impl ColumnBuilder {
             }
             Slot::Uuid(builder) => append_uuid(builder, &exact::<16>(bytes)?)?,
             Slot::Oid(builder) => builder.append_value(u32::from_be_bytes(exact(bytes)?)),
+            Slot::Enum(made, builder) => {
+                builder.append_value(made.place(text_of_bytes(bytes)?)?);
+            }
             Slot::Void(rows) => *rows += 1,
             Slot::Vector(vectors) => {
                 vectors.push(|dims, out| vector::parse_binary(bytes, dims, out))?;
@@ -431,6 +438,7 @@ impl ColumnBuilder {
             Slot::Interval(builder) => builder.len(),
             Slot::Uuid(builder) => builder.len(),
             Slot::Oid(builder) => builder.len(),
+            Slot::Enum(_, builder) => builder.len(),
             Slot::Void(rows) => *rows,
             Slot::Sparsevec(builder) | Slot::Bit(builder) | Slot::Timetz(builder) => builder.len(),
             Slot::Vector(Dense { rows, .. })
@@ -463,6 +471,7 @@ impl ColumnBuilder {
             Slot::Interval(builder) => Arc::new(builder.finish()),
             Slot::Uuid(builder) => Arc::new(builder.finish()),
             Slot::Oid(builder) => Arc::new(builder.finish()),
+            Slot::Enum(_, builder) => Arc::new(builder.finish()),
             Slot::Void(rows) => Arc::new(NullArray::new(std::mem::take(rows))),
             Slot::Vector(vectors) => vectors.finish(&self.kind.arrow()),
             Slot::Halfvec(vectors) => vectors.finish(&self.kind.arrow()),

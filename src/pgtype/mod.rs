@@ -13,6 +13,7 @@ mod composite;
 pub mod copy;
 pub mod datestyle;
 pub mod datetime;
+pub mod enumeration;
 mod faults;
 mod float;
 pub mod input;
@@ -29,19 +30,21 @@ pub mod sparsevec;
 pub mod string;
 pub mod style;
 pub mod vector;
+mod written;
 
 #[cfg(test)]
 mod facts;
 #[cfg(test)]
 mod roundtrip;
 
+pub use enumeration::Enum;
 pub use faults::text_of_bytes;
 
-use crate::{error::Result, vector::Space};
+use crate::vector::Space;
 use interval::Qualifier;
 use std::{fmt, sync::Arc};
 
-/// The key of the field metadata that holds the type's name, as [`PgType::to_string`] gives it.
+/// The key of the field metadata that holds the type, as [`PgType::written`] gives it.
 pub const TYPE_KEY: &str = "pg.type";
 
 /// Precision and scale of a `numeric` without a type modifier.
@@ -124,6 +127,8 @@ pub enum PgType {
     Int2vector,
     /// `oidvector`.
     Oidvector,
+    /// What CREATE TYPE … AS ENUM made.
+    Enum(Arc<Enum>),
     /// An array.
     Array(Box<PgType>),
 }
@@ -166,7 +171,7 @@ pub fn is_of_extension(oid: u32) -> bool {
 }
 
 /// One row of the table of types: name in `pg_type`, the SQL standard's name, oid, array oid.
-struct Row(&'static str, &'static str, u32, u32);
+struct Row<'t>(&'t str, &'t str, u32, u32);
 
 impl PgType {
     /// Every type that is not an array, without modifiers.
@@ -220,7 +225,7 @@ impl PgType {
         Self::Array(Box::new(self))
     }
 
-    fn row(&self) -> Row {
+    fn row(&self) -> Row<'_> {
         match self {
             Self::Bool => Row("bool", "boolean", 16, 1000),
             Self::Bytea => Row("bytea", "bytea", 17, 1001),
@@ -263,6 +268,7 @@ impl PgType {
             Self::Sparsevec(_) => Row("sparsevec", "sparsevec", SPARSEVEC_OID, SPARSEVEC_ARRAY_OID),
             Self::Bit(_) => Row("bit", "bit", 1560, 1561),
             Self::Varbit(_) => Row("varbit", "bit varying", 1562, 1563),
+            Self::Enum(made) => Row(&made.name, &made.name, made.oid, made.array_oid),
             Self::Array(element) => {
                 let Row(_, _, _, array) = element.row();
                 Row("", "", array, 0)
@@ -278,7 +284,7 @@ impl PgType {
 
     /// The SQL standard's name where it has one, without a modifier.
     #[must_use]
-    pub fn standard_name(&self) -> &'static str {
+    pub fn standard_name(&self) -> &str {
         self.row().1
     }
 
@@ -316,7 +322,7 @@ impl PgType {
             Self::Bool | Self::Char => 1,
             Self::Int2 => 2,
             Self::Int4 | Self::Float4 | Self::Date | Self::Oid | Self::Reg(_) | Self::Xid => 4,
-            Self::Void => 4,
+            Self::Void | Self::Enum(_) => 4,
             Self::Int8 | Self::Float8 => 8,
             Self::Time(_) | Self::Timestamp(_) | Self::Timestamptz(_) => 8,
             Self::Timetz(_) => 12,
@@ -327,7 +333,8 @@ impl PgType {
         }
     }
 
-    /// The type of an oid and a modifier (-1: none).
+    /// The type of an oid and a modifier (-1: none), if it is one of those that are always there; the catalog
+    /// knows the others.
     #[must_use]
     pub fn from_oid(oid: u32, typmod: i32) -> Option<Self> {
         let found = Self::SCALARS.iter().find_map(|scalar| {
@@ -376,6 +383,21 @@ impl PgType {
     #[must_use]
     pub fn is_textual(&self) -> bool {
         matches!(self, Self::Text | Self::Varchar(_) | Self::Bpchar(_) | Self::Name | Self::Unknown)
+    }
+
+    /// What an array holds; any other type as it is.
+    #[must_use]
+    pub fn element(&self) -> &Self {
+        match self {
+            Self::Array(element) => element,
+            scalar => scalar,
+        }
+    }
+
+    /// Whether a user made it, or what it is an array of.
+    #[must_use]
+    pub fn is_user_made(&self) -> bool {
+        matches!(self.element(), Self::Enum(_))
     }
 
     /// The fields of a row, where they are known.
@@ -447,6 +469,7 @@ impl PgType {
             Self::Bit(_) | Self::Varbit(_) => 'V',
             Self::Bytea | Self::Uuid | Self::Json | Self::Jsonb | Self::Jsonpath | Self::Xid => 'U',
             Self::Vector(_) | Self::Halfvec(_) | Self::Sparsevec(_) => 'U',
+            Self::Enum(_) => 'E',
         }
     }
 }
@@ -469,21 +492,9 @@ impl fmt::Display for PgType {
             Self::Timestamp(Some(digits)) => write!(f, "timestamp({digits}) without time zone"),
             Self::Timestamptz(Some(digits)) => write!(f, "timestamp({digits}) with time zone"),
             Self::Interval(Some(qualifier)) => write!(f, "interval{qualifier}"),
+            Self::Enum(made) => f.write_str(&name::quoted(&made.name)),
             scalar => f.write_str(scalar.row().1),
         }
-    }
-}
-
-impl serde::Serialize for PgType {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for PgType {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        Self::parse(&name).map_err(serde::de::Error::custom)
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     precision::kept,
 };
 use crate::error::{Error, Result, SqlState};
+use std::borrow::Cow;
 
 impl PgType {
     /// The name in `pg_type`: `int4`, `_int4`.
@@ -194,6 +195,16 @@ impl PgType {
         }
     }
 }
+
+/// The name of a type that a user made, as messages show it.
+pub(super) fn quoted(name: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.chars().all(is_plain) && !name.starts_with(|c: char| c.is_ascii_digit()) {
+        return name.into();
+    }
+    format!("\"{}\"", name.replace('"', "\"\"")).into()
+}
+
 /// A modifier as it is written behind a type's name.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 //! PostgreSQL's text or binary form.
 
 use super::{
-    NUMERIC_ANY, PgType, RegKind, array,
+    Enum, NUMERIC_ANY, PgType, RegKind, array,
     bit::Bits,
     bytea, composite,
     datetime::{self, timetz::Timetz},
@@ -64,6 +64,7 @@ enum Column {
     Uuid(FixedSizeBinaryArray),
     Oid(UInt32Array),
     Reg(RegKind, UInt32Array),
+    Enum(Arc<Enum>, Int64Array),
     Void,
     Vector {
         values: Float32Array,
@@ -149,6 +150,7 @@ impl Encoder {
             PgType::Uuid => Column::Uuid(array.as_fixed_size_binary().clone()),
             PgType::Oid | PgType::Xid => Column::Oid(array.as_primitive().clone()),
             PgType::Reg(reg) => Column::Reg(*reg, array.as_primitive().clone()),
+            PgType::Enum(made) => Column::Enum(Arc::clone(made), array.as_primitive().clone()),
             PgType::Void => Column::Void,
             PgType::Vector(_) => {
                 let (values, slices) = list(&array)?;
@@ -193,7 +195,7 @@ impl Encoder {
     /// Appends the text of a row's value, which must not be NULL.
     ///
     /// # Errors
-    /// None today; a value that has no text form would be one.
+    /// Internal where an enumeration has no label for it.
     pub fn text(&self, row: usize, out: &mut Vec<u8>) -> Result<()> {
         match &self.column {
             Column::Bool(values) => out.push(if values.value(row) { b't' } else { b'f' }),
@@ -238,6 +240,9 @@ impl Encoder {
             Column::Uuid(values) => bytea::write_uuid(values.value(row), out),
             Column::Oid(values) => integer::write(i64::from(values.value(row)), out),
             Column::Reg(kind, values) => self.write_name(*kind, values.value(row), out),
+            Column::Enum(made, values) => {
+                out.extend_from_slice(made.label(values.value(row))?.as_bytes());
+            }
             Column::Void => {}
             Column::Vector { values, slices } => {
                 vector::write(&values.values()[slices.of(row)], out);
@@ -344,6 +349,9 @@ impl Encoder {
             Column::Uuid(values) => out.extend_from_slice(values.value(row)),
             Column::Oid(values) | Column::Reg(_, values) => {
                 out.extend_from_slice(&values.value(row).to_be_bytes());
+            }
+            Column::Enum(made, values) => {
+                out.extend_from_slice(made.label(values.value(row))?.as_bytes());
             }
             Column::Void => {}
             Column::Vector { values, slices } => {

@@ -32,6 +32,8 @@ impl PgType {
             Self::Interval(_) => DataType::Interval(IntervalUnit::MonthDayNano),
             Self::Uuid => DataType::FixedSizeBinary(16),
             Self::Oid | Self::Reg(_) | Self::Xid => DataType::UInt32,
+            // The places of labels.
+            Self::Enum(_) => DataType::Int64,
             Self::Void => DataType::Null,
             Self::Vector(Some(dims)) => {
                 DataType::new_fixed_size_list(DataType::Float32, i32::from(*dims), true)
@@ -58,14 +60,14 @@ impl PgType {
     #[must_use]
     pub fn field(&self, name: &str, nullable: bool) -> Field {
         Field::new(name, self.arrow(), nullable)
-            .with_metadata([(TYPE_KEY.to_owned(), self.to_string())].into())
+            .with_metadata([(TYPE_KEY.to_owned(), self.written())].into())
     }
 
     /// The type of a field: what its metadata says where that agrees with its Arrow type, else
     /// what the Arrow type tells.
     #[must_use]
     pub fn of_field(field: &Field) -> Self {
-        let named = field.metadata().get(TYPE_KEY).and_then(|name| Self::parse(name).ok());
+        let named = field.metadata().get(TYPE_KEY).and_then(|text| Self::read(text).ok());
         match named {
             Some(named) if named.arrow() == *field.data_type() => named,
             _ => Self::of_arrow(field.data_type()),

@@ -52,7 +52,7 @@ impl Connection {
             )
             .into());
         }
-        let types = types.iter().map(|&oid| declared(oid)).collect::<Result<Vec<_>>>()?;
+        let types = types.iter().map(|&oid| self.declared(oid)).collect::<Result<Vec<_>>>()?;
         let Self { wire, session, canceller, .. } = self;
         let prepared = watched(wire, canceller, session.prepare(statements.pop(), &types)).await?;
         if !name.is_empty() {
@@ -75,8 +75,9 @@ impl Connection {
         }
         check_counts(&bind, &prepared)?;
         let style = self.session.style();
-        let values = prepared
-            .parameters()
+        let values = self
+            .session
+            .parameter_types(&prepared)
             .iter()
             .zip(&bind.parameters)
             .enumerate()
@@ -217,6 +218,17 @@ impl Connection {
         self.statements.get(name).cloned().ok_or_else(|| unknown_statement(name))
     }
 
+    /// The type that a client declared for a parameter; `None` leaves it to the server.
+    fn declared(&mut self, oid: u32) -> Result<Option<PgType>> {
+        match oid {
+            0 | UNKNOWN_OID => Ok(None),
+            oid => self.session.type_of_oid(oid).map(Some).ok_or_else(|| {
+                let message = format!("type with OID {oid} does not exist");
+                Error::new(SqlState::UNDEFINED_OBJECT, message)
+            }),
+        }
+    }
+
     fn check_room(&self, count: usize, what: Held) -> Result<()> {
         let options = &self.shared.options;
         let (max, what, hint) = match what {
@@ -246,17 +258,6 @@ fn named<T>(held: &HashMap<String, T>) -> usize {
 enum Held {
     Statements,
     Portals,
-}
-
-/// The type that a client declared for a parameter; `None` leaves it to the server.
-fn declared(oid: u32) -> Result<Option<PgType>> {
-    match oid {
-        0 | UNKNOWN_OID => Ok(None),
-        oid => PgType::from_oid(oid, -1).map(Some).ok_or_else(|| {
-            let message = format!("type with OID {oid} does not exist");
-            Error::new(SqlState::UNDEFINED_OBJECT, message)
-        }),
-    }
 }
 
 fn check_counts(bind: &Bind, prepared: &Prepared) -> Result<()> {

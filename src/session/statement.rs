@@ -28,7 +28,7 @@ use crate::{
 use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::common::ScalarValue;
 use parking_lot::Mutex;
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{borrow::Cow, num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -185,6 +185,22 @@ impl Session {
             self.cache.keep(&statement, types, &prepared);
         }
         Ok(prepared)
+    }
+
+    /// The type of an oid by which a client declares a parameter.
+    pub fn type_of_oid(&mut self, oid: u32) -> Option<PgType> {
+        PgType::from_oid(oid, -1).or_else(|| self.snapshot().catalog().type_of_oid(oid))
+    }
+
+    /// The types of a statement's parameters, as values are read now: types that users made may have changed
+    /// since it was prepared.
+    pub fn parameter_types<'p>(&mut self, prepared: &'p Prepared) -> Cow<'p, [PgType]> {
+        if !prepared.parameters.iter().any(PgType::is_user_made) {
+            return Cow::Borrowed(&prepared.parameters);
+        }
+        let snapshot = self.snapshot();
+        let current = prepared.parameters.iter().map(|kind| snapshot.catalog().current(kind));
+        Cow::Owned(current.collect())
     }
 
     /// Gives a statement that reads handed-in rows its names and types. It is run once.
@@ -385,6 +401,9 @@ impl Session {
         self.settle();
         let catalog = self.context.catalog();
         let context = self.context();
+        let types: Vec<Option<PgType>> =
+            types.iter().map(|kind| kind.as_ref().map(|kind| catalog.current(kind))).collect();
+        let types = types.as_slice();
         let (bound, needs) = match given {
             None => sql::bind(statement, &context, &Sources, types)?,
             Some(Given { columns, rows }) => {

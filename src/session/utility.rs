@@ -12,7 +12,10 @@ use super::{
     },
 };
 use crate::{
-    catalog::{Catalog, Change, Privileges, pg::CursorRow},
+    catalog::{
+        Catalog, Change, Privileges,
+        pg::{CursorRow, names::Scope},
+    },
     error::{Error, Result, SqlState},
     exec::{
         ddl::Ddl,
@@ -165,7 +168,11 @@ pub(super) async fn run(
                     format!("prepared statement \"{name}\" already exists"),
                 ));
             }
-            let types: Vec<Option<PgType>> = types.iter().cloned().map(Some).collect();
+            let context = session.context();
+            let (catalog, path) = (context.catalog(), context.search_path());
+            let scope = Scope { catalog: &catalog, database: context.database(), path: &path };
+            let types = types.iter().map(|name| name.resolve(&scope).map(Some));
+            let types = types.collect::<Result<Vec<Option<PgType>>>>()?;
             let statement = sql::Statement::clone(statement);
             let prepared = session.prepare(Some(statement), &types).await?;
             session.hold(name, &prepared, session.context.statement_text(), true);
@@ -478,9 +485,9 @@ impl Session {
     ) -> Result<Outcome> {
         let prepared = self.prepared_named(&execute.name)?;
         let bound = self.rebound(&prepared)?;
-        let types = prepared.parameters();
+        let types = self.parameter_types(&prepared);
         let context = self.context();
-        let (arguments, needs) = sql::bind_arguments(execute, types, &context, &Sources)?;
+        let (arguments, needs) = sql::bind_arguments(execute, &types, &context, &Sources)?;
         needs.check(&context.catalog(), context.user())?;
         self.open_transaction();
         let env = self.env(Vec::new(), cancel.clone());

@@ -158,8 +158,10 @@ impl Binder<'_> {
             });
         }
         // `int4('1')`: a type's name is a cast.
-        if let (Some(kind), [one]) = (PgType::from_name(name), args.as_slice())
+        if let [one] = args.as_slice()
             && !name.contains(' ')
+            && let Some(kind) =
+                PgType::from_name(name).or_else(|| self.names().user_type(None, name))
         {
             return self.coerce(one.clone(), &kind, Reason::Explicit);
         }
@@ -239,7 +241,7 @@ impl Binder<'_> {
             .iter()
             .enumerate()
             .filter_map(|(at, arg)| match signature.parameter(at) {
-                Some(P::Element) => Some(arg.clone()),
+                Some(P::Element | P::Enum) => Some(arg.clone()),
                 Some(P::Array) => Some(Typed::new(arg.expr.clone(), of_element(arg))),
                 _ => None,
             })
@@ -253,7 +255,7 @@ impl Binder<'_> {
                     (PgType::Numeric(_), PgType::Numeric(_)) => arg.kind.clone(),
                     _ => kind.clone(),
                 },
-                Some(P::Element) => element.clone(),
+                Some(P::Element | P::Enum) => element.clone(),
                 Some(P::Array) if matches!(arg.kind, PgType::Int2vector | PgType::Oidvector) => {
                     arg.kind.clone()
                 }

@@ -137,6 +137,12 @@ pub(crate) fn castable(from: &PgType, to: &PgType) -> Option<Reason> {
     })
 }
 
+/// Whether a column of one type takes values of another unasked.
+#[must_use]
+pub fn is_assignable(from: &PgType, to: &PgType) -> bool {
+    castable(from, to).is_some_and(|reason| reason <= Reason::Assignment)
+}
+
 impl Binder<'_> {
     /// The expression as another type.
     ///

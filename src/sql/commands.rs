@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Result, SqlState},
     sql::{
         cursor::Cursor,
+        named::TypeName,
         statement::{Ast, Read, Statement},
         tokens::Source,
         typed::bare,
@@ -332,8 +333,12 @@ fn prepare(source: &Arc<Source>, cursor: &mut Cursor<'_>, read: Read) -> Result<
     let name = cursor.identifier()?;
     let types = if cursor.sees_token(&Token::LParen) {
         // A parameter is of a type alone, whatever modifier stands behind it.
-        let types = cursor.parenthesised(Cursor::data_type)?;
-        types.iter().map(bare).collect()
+        let types = cursor.parenthesised(Cursor::type_name)?;
+        let bare = |name| match name {
+            TypeName::Known(kind) => TypeName::Known(bare(&kind)),
+            named @ TypeName::Named { .. } => named,
+        };
+        types.into_iter().map(bare).collect()
     } else {
         Vec::new()
     };

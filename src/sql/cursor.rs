@@ -1,10 +1,13 @@
 //! Reads tokens one by one, for the statements that are parsed here.
 
-use super::tokens::{NESTING_MAX, Source, fold, is, pg_type};
+use super::{
+    named::{Name, TypeName, type_name},
+    tokens::{NESTING_MAX, Source, fold, is},
+};
 use crate::{
+    catalog::no_type,
     error::{Error, Result, SqlState},
     pgtype::PgType,
-    sql::utility::Name,
 };
 use datafusion::sql::sqlparser::{
     ast,
@@ -324,15 +327,27 @@ impl<'a> Cursor<'a> {
     }
 
     /// A type's name.
-    pub(crate) fn data_type(&mut self) -> Result<PgType> {
-        let location = self.location();
+    pub(crate) fn type_name(&mut self) -> Result<TypeName> {
+        let (location, at) = (self.location(), self.position());
         let (parsed, _) = self.parse(|parser| parser.parse_data_type())?;
-        let mut kind = pg_type(&parsed).map_err(|error| self.source.at(error, location))?;
+        let mut kind = type_name(&parsed).map_err(|error| self.source.at(error, location))?;
         // `int ARRAY`, which sqlparser leaves.
         if self.accept("ARRAY") {
             kind = kind.array();
         }
+        if let TypeName::Named { name, .. } = &mut kind {
+            name.position = at;
+        }
         Ok(kind)
+    }
+
+    /// The name of a type that needs no looking up.
+    pub(crate) fn known_type(&mut self) -> Result<PgType> {
+        let place = self.clone();
+        match self.type_name()? {
+            TypeName::Known(kind) => Ok(kind),
+            TypeName::Named { name, .. } => Err(place.here(no_type(&name.to_string()))),
+        }
     }
 
     /// The tokens that are left, and none any more.

@@ -15,7 +15,8 @@ use crate::{
         coerce::Reason,
         collation::check_collation,
         functions::{call::call, text},
-        tokens::{distinct_operand, fold, is_local_zone, pg_type},
+        named::type_name,
+        tokens::{distinct_operand, fold, is_local_zone},
         typed::{Typed, bare, unmodified},
     },
 };
@@ -76,6 +77,11 @@ impl Binder<'_> {
             }
             A::Nested(inner) => self.expr(inner),
             A::TypedString(typed) => {
+                if let Some(domain) = self.domain_written(&typed.data_type) {
+                    let value = self.value(&typed.value.value)?;
+                    let value = Typed { position: self.position(typed.value.span), ..value };
+                    return self.in_domain(value, &domain, Reason::Explicit);
+                }
                 let kind = match &typed.data_type {
                     // Before a string alone it is of any length.
                     ast::DataType::Bit(None) => PgType::Bit(None),
@@ -263,7 +269,8 @@ impl Binder<'_> {
 
     /// A type as it was written.
     pub(crate) fn data_type(&self, data_type: &ast::DataType, span: Span) -> Result<PgType> {
-        pg_type(data_type).map_err(|error| self.at(error, span))
+        let found = type_name(data_type).and_then(|name| name.resolve(&self.names()));
+        found.map_err(|error| self.at(error, span))
     }
 
     fn identifier(&mut self, ident: &ast::Ident) -> Result<Typed> {
@@ -303,6 +310,11 @@ impl Binder<'_> {
     }
 
     fn cast(&mut self, expr: &ast::Expr, data_type: &ast::DataType, span: Span) -> Result<Typed> {
+        if let Some(domain) = self.domain_written(data_type) {
+            let typed = self.expr(expr)?;
+            let position = typed.position.or_else(|| self.position(span));
+            return self.in_domain(Typed { position, ..typed }, &domain, Reason::Explicit);
+        }
         let kind = self.data_type(data_type, span)?;
         // ARRAY[] takes its elements' type from the cast.
         if let (ast::Expr::Array(array), PgType::Array(element)) = (expr, &kind) {

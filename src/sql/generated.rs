@@ -79,6 +79,7 @@ impl Binder<'_> {
         for (at, column) in table.columns.iter().enumerate() {
             if let Some(text) = &column.generated {
                 let typed = self.generation(table, column, text, &places[offset..])?;
+                let typed = self.for_column(typed, column)?;
                 let mut value = exact(typed, &column.kind);
                 if let Some(replaced) = replaced.filter(|_| !column.models.is_empty()) {
                     value = unless_known(

@@ -1,6 +1,9 @@
 //! The names that PostgreSQL gives to columns without an alias.
 
-use crate::sql::tokens::{fold, pg_type, sql_json::JSON};
+use crate::sql::{
+    named::{TypeName, type_name},
+    tokens::{fold, sql_json::JSON},
+};
 use datafusion::sql::sqlparser::ast::{self, AccessExpr, Expr};
 
 /// The name of an expression's column.
@@ -22,9 +25,9 @@ fn name(expr: &Expr) -> Option<(String, u8)> {
         }
         Expr::Cast { expr, data_type, .. } => match name(expr) {
             Some((name, 2)) => Some((name, 2)),
-            other => pg_type(data_type).ok().map(|kind| (typname(&kind), 1)).or(other),
+            other => typname(data_type).map(|name| (name, 1)).or(other),
         },
-        Expr::TypedString(typed) => pg_type(&typed.data_type).ok().map(|kind| (typname(&kind), 1)),
+        Expr::TypedString(typed) => typname(&typed.data_type).map(|name| (name, 1)),
         Expr::Interval(_) => weak("interval"),
         Expr::Case { else_result, .. } => match else_result.as_deref().and_then(name) {
             Some((name, 2)) => Some((name, 2)),
@@ -76,11 +79,12 @@ pub(crate) fn visible_name(name: String) -> String {
     }
 }
 
-fn typname(kind: &crate::pgtype::PgType) -> String {
-    match kind {
-        crate::pgtype::PgType::Array(element) => element.typname(),
-        other => other.typname(),
-    }
+/// The name of a type, of an array that of its elements.
+fn typname(data_type: &ast::DataType) -> Option<String> {
+    Some(match type_name(data_type).ok()? {
+        TypeName::Known(kind) => kind.element().typname(),
+        TypeName::Named { name, .. } => name.name,
+    })
 }
 
 /// The names that an alias gives to columns.

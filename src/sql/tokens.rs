@@ -28,10 +28,7 @@ use self::{
     times::mark_times,
     variadic::mark_variadic,
 };
-use crate::{
-    error::{Error, Result, SqlState},
-    pgtype::PgType,
-};
+use crate::error::{Error, Result, SqlState};
 use datafusion::sql::sqlparser::{
     ast,
     dialect::PostgreSqlDialect,
@@ -464,53 +461,6 @@ pub(crate) fn table_as_select(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     ];
     select.extend_from_slice(&tokens[1..]);
     select
-}
-
-/// The type that sqlparser read.
-pub(crate) fn pg_type(parsed: &ast::DataType) -> Result<PgType> {
-    use ast::{ArrayElemTypeDef, DataType};
-    match parsed {
-        DataType::Array(
-            ArrayElemTypeDef::SquareBracket(element, _)
-            | ArrayElemTypeDef::AngleBracket(element)
-            | ArrayElemTypeDef::Parenthesis(element),
-        ) => Ok(match pg_type(element)? {
-            array @ PgType::Array(_) => array,
-            scalar => scalar.array(),
-        }),
-        DataType::Char(None) | DataType::Character(None) => Ok(PgType::Bpchar(Some(1))),
-        DataType::Bit(None) => Ok(PgType::Bit(Some(1))),
-        DataType::Custom(name, modifiers) => {
-            let parts: Vec<&ast::Ident> = name.0.iter().filter_map(|p| p.as_ident()).collect();
-            let Some((last, schema)) = parts.split_last() else {
-                return Err(Error::new(SqlState::SYNTAX_ERROR, "a type needs a name"));
-            };
-            let unknown = || {
-                let shown = name.to_string().replace('"', "");
-                Error::new(SqlState::UNDEFINED_OBJECT, format!("type \"{shown}\" does not exist"))
-            };
-            if schema.last().is_some_and(|s| !["pg_catalog", "public"].contains(&fold(s).as_str()))
-            {
-                return Err(unknown());
-            }
-            let quoted = last.quote_style.is_some() || !schema.is_empty();
-            let name = match fold(last).as_str() {
-                "char" if quoted => "\"char\"".to_owned(),
-                // PostgreSQL's grammar alone knows these; quoted they are no type.
-                "int" | "integer" | "bigint" | "smallint" if last.quote_style.is_some() => {
-                    return Err(unknown());
-                }
-                other => other.to_owned(),
-            };
-            let kind = PgType::from_name(&name).ok_or_else(unknown)?;
-            let modifiers = modifiers
-                .iter()
-                .map(|modifier| crate::pgtype::name::modifier(modifier))
-                .collect::<Result<Vec<i64>>>()?;
-            kind.with_modifiers(&modifiers)
-        }
-        other => PgType::parse(&other.to_string()),
-    }
 }
 
 pub(super) fn too_deep() -> Error {

@@ -3,36 +3,16 @@
 
 mod grant;
 
+pub use super::named::{Name, TypeName};
 pub use grant::{DefaultPrivileges, Grant, GrantOn, GrantRole, Granted, MembershipOption};
 
 use crate::{
     catalog::{Identity, OnCommit, webhook::EventKind},
     ids::Oid,
-    pgtype::PgType,
+    pgtype::{PgType, enumeration::Position},
     sql::{Query, statement::Statement},
 };
-use std::{fmt, sync::Arc};
-
-/// A name with its schema, if one was written.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Name {
-    /// The schema.
-    pub schema: Option<String>,
-    /// The name.
-    pub name: String,
-    /// The character of the message at which it stands, from 1; 0 where that is unknown.
-    pub position: usize,
-}
-
-/// As PostgreSQL's messages write it.
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(schema) = &self.schema {
-            write!(f, "{schema}.")?;
-        }
-        f.write_str(&self.name)
-    }
-}
+use std::sync::Arc;
 
 /// A statement that is neither a query nor a change of rows.
 #[derive(Debug, Clone)]
@@ -63,6 +43,10 @@ pub enum Utility {
     DropModel { name: String, if_exists: bool },
     CreateSequence { name: Name, if_not_exists: bool, options: SequenceOptions },
     CreateView(CreateView),
+    CreateType { name: Name, labels: Vec<String> },
+    CreateDomain(CreateDomain),
+    AlterDomain { name: Name, action: AlterDomain },
+    AlterType { name: Name, action: AlterType },
     Comment { object: ObjectKind, name: Name, column: Option<String>, comment: Option<String> },
     Grant(Grant),
     GrantRole(GrantRole),
@@ -85,7 +69,7 @@ pub enum Utility {
     Declare(Declare),
     Fetch { cursor: String, direction: Direction, moves: bool },
     Close(Option<String>),
-    Prepare { name: String, types: Vec<PgType>, statement: Arc<Statement> },
+    Prepare { name: String, types: Vec<TypeName>, statement: Arc<Statement> },
     Execute(Execute),
     Deallocate(Option<String>),
     Listen(String),
@@ -193,7 +177,7 @@ pub struct ColumnDefinition {
     /// Its name.
     pub name: String,
     /// Its type.
-    pub kind: PgType,
+    pub kind: TypeName,
     /// Whether NULL is refused: NOT NULL, serial, identity; a primary key adds its own.
     pub not_null: bool,
     /// `DEFAULT`, as SQL text.
@@ -253,7 +237,7 @@ pub enum AlterTableAction {
     DropIdentity { column: String, if_exists: bool },
     SetExpression { column: String, expression: String },
     DropExpression { column: String, if_exists: bool },
-    AlterType { column: String, kind: PgType, using: Option<String> },
+    AlterType { column: String, kind: TypeName, using: Option<String> },
     AddConstraint(TableConstraint),
     DropConstraint { name: String, if_exists: bool, cascade: bool },
     SetSchema(String),
@@ -271,6 +255,44 @@ pub enum AlterRelation {
     SetSchema(String),
     SetOptions(Vec<(String, String)>),
     ResetOptions(Vec<String>),
+}
+
+/// A change of ALTER TYPE.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each is the clause of its name")]
+pub enum AlterType {
+    Placed(AlterRelation),
+    AddValue { label: String, if_not_exists: bool, position: Position },
+    RenameValue { from: String, to: String },
+}
+
+/// CREATE DOMAIN.
+#[derive(Debug, Clone)]
+pub struct CreateDomain {
+    /// Its name.
+    pub name: Name,
+    /// What its values are: a type, or another domain.
+    pub base: TypeName,
+    /// Whether NULL is refused.
+    pub not_null: bool,
+    /// `DEFAULT`, as SQL text.
+    pub default: Option<String>,
+    /// `CHECK`: its name, if one was given, and the expression as SQL text.
+    pub checks: Vec<(Option<String>, String)>,
+}
+
+/// A change of ALTER DOMAIN.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each is the clause of its name")]
+pub enum AlterDomain {
+    Placed(AlterRelation),
+    SetDefault(String),
+    DropDefault,
+    SetNotNull,
+    DropNotNull,
+    AddCheck { name: Option<String>, expression: String },
+    DropConstraint { name: String, if_exists: bool },
+    RenameConstraint { from: String, to: String },
 }
 
 /// A change of ALTER SEQUENCE.
@@ -317,6 +339,7 @@ pub enum ObjectKind {
     Constraint,
     MaterializedView,
     Type,
+    Domain,
     Function,
     System,
 }

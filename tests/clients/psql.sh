@@ -77,5 +77,20 @@ if [ -z "${NEARLAKE_TEST_ORACLE:-}" ] || [ "$(psql --version | grep -oE '[0-9]+'
 fi
 has 'vector|' "$(q -c '\dx')"
 
+# Types that users made.
+q -c "CREATE TYPE mood AS ENUM ('sad', 'ok')" -c "ALTER TYPE mood ADD VALUE 'angry' BEFORE 'sad'" \
+  -c "CREATE DOMAIN shout AS text CHECK (VALUE = upper(VALUE))" -c 'GRANT USAGE ON TYPE mood TO PUBLIC' \
+  -c "CREATE TABLE felt (m mood DEFAULT 'ok', many mood[], s shout)" -c "COMMENT ON TYPE mood IS 'how one feels'"
+has $'public|mood|mood|4|angry\nsad\nok|postgres|' "$(q -c '\dT+ mood')"
+has '|how one feels' "$(q -c '\dT+ mood')"
+has 'public|shout|text||||CHECK (VALUE = upper(VALUE))' "$(q -c '\dD')"
+described=$(psql -X -A -c '\d felt')
+has "m|mood|||'ok'::mood" "$described"
+has 'many|mood[]|||' "$described"
+has 's|shout|||' "$described"
+printf 'angry\t{sad,ok}\tA\n' | q -c 'COPY felt FROM STDIN'
+want $'angry|{sad,ok}|A' "$(q -c 'SELECT * FROM felt')"
+q -c 'DROP TABLE felt' -c 'DROP TYPE mood' -c 'DROP DOMAIN shout'
+
 q -c 'DROP TABLE items' -c 'DROP TABLE twin'
 echo ok

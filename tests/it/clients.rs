@@ -65,6 +65,11 @@ async fn sqlalchemy() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn types_of_users() {
+    run("types_story.py", python()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn node_postgres() {
     run("node_story.js", "node").await;
 }

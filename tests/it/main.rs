@@ -61,6 +61,8 @@ mod temporary;
 mod tls;
 /// Indexes while rows come and go.
 mod upkeep;
+/// Types that users made: restarts, kills, sessions beside each other.
+mod user_types;
 /// Webhooks, under faults of every kind.
 mod webhooks;
 /// The protocol, byte by byte.

@@ -134,6 +134,7 @@ pub(super) fn pg_default_acl(
         .set("defaclobjtype", |(_, said)| match said.class {
             Class::Sequence => "S",
             Class::Schema => "n",
+            Class::Type => "T",
             _ => "r",
         })
         .set("defaclacl", |(_, said)| access_texts(&view.catalog, &said.list))

@@ -23,9 +23,13 @@ struct Attribute<'v> {
     name: Cow<'v, str>,
     /// 0 where it was dropped.
     kind: Oid,
+    /// What its values are, where that is a domain.
+    base: Oid,
     length: i16,
     typmod: i32,
     is_array: bool,
+    /// Of a type that a user made.
+    is_own: bool,
     number: i64,
     not_null: bool,
     has_default: bool,
@@ -41,9 +45,11 @@ impl<'v> Attribute<'v> {
             relation,
             name: name.into(),
             kind: Oid(kind.oid()),
+            base: Oid(kind.oid()),
             length: kind.typlen(),
             typmod: kind.typmod(),
             is_array: matches!(kind, PgType::Array(_)),
+            is_own: kind.is_user_made(),
             number,
             not_null: false,
             has_default: false,
@@ -86,7 +92,7 @@ fn own(view: &View) -> Vec<Attribute<'_>> {
         for (key, columns) in table.keys() {
             for (number, column) in (1..).zip(columns) {
                 let Some(column) = table.column_by_id(*column) else { continue };
-                attributes.push(Attribute::new(key.id, number, column.name.as_str(), &column.kind));
+                attributes.push(of_column(key.id, number, column));
             }
         }
     }
@@ -131,7 +137,7 @@ fn columns<'v>(table: &'v Table, attributes: &mut Vec<Attribute<'v>>) {
         let Some(column) = table.column_by_id(ColumnId(number)) else {
             let name = format!("........pg.dropped.{number}........");
             let dropped = Attribute::new(table.id, number.into(), name, &PgType::Unknown);
-            attributes.push(Attribute { kind: Oid(0), is_dropped: true, ..dropped });
+            attributes.push(Attribute { kind: Oid(0), base: Oid(0), is_dropped: true, ..dropped });
             continue;
         };
         attributes.push(Attribute {
@@ -144,8 +150,17 @@ fn columns<'v>(table: &'v Table, attributes: &mut Vec<Attribute<'v>>) {
                 None => "",
             },
             generated: if column.generated.is_some() { "s" } else { "" },
-            ..Attribute::new(table.id, number.into(), column.name.as_str(), &column.kind)
+            ..of_column(table.id, number.into(), column)
         });
+    }
+}
+
+/// A column of a table, in the table or in a key.
+fn of_column(relation: Oid, number: i64, column: &Column) -> Attribute<'_> {
+    let attribute = Attribute::new(relation, number, column.name.as_str(), &column.kind);
+    match column.domain {
+        Some(kind) => Attribute { kind, typmod: -1, ..attribute },
+        None => attribute,
     }
 }
 
@@ -154,7 +169,7 @@ fn batch(
     rows: &[Attribute<'_>],
     view: Option<&View>,
 ) -> Result<RecordBatch> {
-    let fact = |attribute: &Attribute<'_>| types::known(attribute.kind);
+    let fact = |attribute: &Attribute<'_>| types::known(attribute.base);
     Rows::of(relation, rows)
         .set("attrelid", |column| column.relation)
         .set("attname", |column| column.name.as_ref())
@@ -163,9 +178,14 @@ fn batch(
         .set("attnum", |column| column.number)
         .set("atttypmod", |column| column.typmod)
         .set("attndims", |column| i16::from(column.is_array))
-        .set("attbyval", |column| fact(column).is_some_and(|known| known.by_value))
+        .set("attbyval", |column| {
+            fact(column).map_or(column.is_own && !column.is_array, |known| known.by_value)
+        })
         .set("attalign", |column| fact(column).map_or("i", |known| known.align))
-        .set("attstorage", |column| fact(column).map_or("p", |known| known.storage))
+        .set("attstorage", |column| {
+            let own = if column.is_array { "x" } else { "p" };
+            fact(column).map_or(own, |known| known.storage)
+        })
         .set("attnotnull", |column| column.not_null)
         .set("atthasdef", |column| column.has_default)
         .set("atthasmissing", |column| column.has_missing)

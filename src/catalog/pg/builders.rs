@@ -2,8 +2,8 @@
 
 use super::{
     SystemRelation, View, access, attribute, class, constraint, extension, functions, index,
-    information_schema, models, objects, roles, rows::Rows, sequence, settings, stat, types, views,
-    webhooks,
+    information_schema, models, objects, roles, rows::Rows, sequence, settings, stat, types,
+    user_types, views, webhooks,
 };
 use crate::error::Result;
 use arrow::array::RecordBatch;
@@ -38,7 +38,8 @@ fn build_of(schema: &str, name: &str) -> Build {
         ("pg_catalog", "pg_constraint") => constraint::pg_constraint,
         ("pg_catalog", "pg_sequence") => sequence::pg_sequence,
         ("pg_catalog", "pg_sequences") => sequence::pg_sequences,
-        ("pg_catalog", "pg_type") => types::pg_type,
+        ("pg_catalog", "pg_type") => user_types::pg_type,
+        ("pg_catalog", "pg_enum") => user_types::pg_enum,
         ("pg_catalog", "pg_operator") => types::pg_operator,
         ("pg_catalog", "pg_opclass") => types::pg_opclass,
         ("pg_catalog", "pg_opfamily") => types::pg_opfamily,

@@ -1,12 +1,15 @@
 //! `pg_constraint`: keys, checks and references.
 
-use super::{SystemRelation, View, rows::Rows};
+use super::{
+    SystemRelation, View, domains,
+    rows::{Rows, broken},
+};
 use crate::{
     catalog::{Constraint, ConstraintKind, Table},
     error::Result,
     ids::{ColumnId, Oid},
 };
-use arrow::array::RecordBatch;
+use arrow::{array::RecordBatch, compute::concat_batches};
 
 /// The constraints of the database: a unique index that no constraint clause made is none.
 pub(super) fn constraints(view: &View) -> impl Iterator<Item = (&Table, &Constraint)> {
@@ -66,7 +69,7 @@ pub(super) fn pg_constraint(relation: &'static SystemRelation, view: &View) -> R
         ConstraintKind::ForeignKey { actions, .. } => action(actions, event),
         _ => " ",
     };
-    Rows::of(relation, &rows)
+    let of_tables = Rows::of(relation, &rows)
         .set("oid", |(_, constraint)| constraint.id)
         .set("conname", |(_, constraint)| constraint.name.as_str())
         .set("connamespace", |(table, _)| table.schema)
@@ -109,5 +112,7 @@ pub(super) fn pg_constraint(relation: &'static SystemRelation, view: &View) -> R
             ConstraintKind::Check { expression } => Some(expression.as_str()),
             _ => None,
         })
-        .finish()
+        .finish()?;
+    let of_domains = domains::constraints(relation, view)?;
+    concat_batches(&relation.schema_ref(), [&of_tables, &of_domains]).map_err(broken)
 }

@@ -113,11 +113,15 @@ pub(super) fn made_index(scope: &Scope<'_>, index: &Index, table: &Table) -> Str
 /// The definition of a constraint; `None` where there is none of that oid.
 #[must_use]
 pub fn constraint(scope: &Scope<'_>, oid: Oid) -> Option<String> {
-    let (table, constraint) = scope
+    let of_table = scope
         .catalog
         .tables()
-        .find_map(|table| Some((table, table.constraints.iter().find(|c| c.id == oid)?)))?;
-    Some(table_constraint(scope, table, constraint))
+        .find_map(|table| Some((table, table.constraints.iter().find(|c| c.id == oid)?)));
+    if let Some((table, constraint)) = of_table {
+        return Some(table_constraint(scope, table, constraint));
+    }
+    let mut of_domains = scope.catalog.domains().flat_map(|domain| &domain.checks);
+    of_domains.find(|rule| rule.id == oid).map(|rule| check(&rule.expression))
 }
 
 /// The definition of a constraint of a table.
@@ -131,12 +135,7 @@ pub(super) fn table_constraint(
             format!("PRIMARY KEY ({})", names(table, columns))
         }
         ConstraintKind::Unique { columns, .. } => format!("UNIQUE ({})", names(table, columns)),
-        ConstraintKind::Check { expression } => {
-            let expression = expression.trim();
-            let is_call = is_call(expression);
-            let inner = if is_call { expression.to_owned() } else { enclosed(expression) };
-            format!("CHECK ({inner})")
-        }
+        ConstraintKind::Check { expression } => check(expression),
         ConstraintKind::ForeignKey { columns, references, referenced, actions } => {
             let other = scope.catalog.table(*references);
             let to = match other {
@@ -151,6 +150,13 @@ pub(super) fn table_constraint(
             format!("FOREIGN KEY ({}) REFERENCES {to}{space}{actions}", names(table, columns))
         }
     }
+}
+
+/// `CHECK (…)` around an expression.
+fn check(expression: &str) -> String {
+    let expression = expression.trim();
+    let inner = if is_call(expression) { expression.to_owned() } else { enclosed(expression) };
+    format!("CHECK ({inner})")
 }
 
 /// The query of a view, as PostgreSQL gives it: with a space before and a semicolon behind.
@@ -175,6 +181,12 @@ pub fn default_expression(scope: &Scope<'_>, column: &Column) -> Option<String> 
                 crate::pgtype::PgType::Bpchar(_) => format!("{default}::bpchar"),
                 kind => format!("{default}::{kind}"),
             },
+            None if is_text_literal(default) => {
+                match scope.type_name(Oid(column.kind.oid()), None) {
+                    Some(own) => format!("{default}::{own}"),
+                    None => default.to_owned(),
+                }
+            }
             _ => default.to_owned(),
         });
     }

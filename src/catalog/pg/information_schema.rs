@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     catalog::{
-        self, Column, Constraint, ConstraintKind, Identity, Sequence, Table, privileges::Class,
+        self, Column, Constraint, ConstraintKind, Domain, Identity, Sequence, Table,
+        privileges::Class,
     },
     error::Result,
     ids::{ColumnId, Oid},
@@ -39,6 +40,9 @@ pub(super) fn build_of(name: &str) -> Option<Build> {
         "columns" => columns,
         "constraint_column_usage" => constraint_column_usage,
         "constraint_table_usage" => constraint_table_usage,
+        "domain_constraints" => super::domains::domain_constraints,
+        "domain_udt_usage" => super::domains::domain_udt_usage,
+        "domains" => super::domains::domains,
         "enabled_roles" => enabled_roles,
         "information_schema_catalog_name" => catalog_name,
         "key_column_usage" => key_column_usage,
@@ -145,6 +149,7 @@ struct Described<'v> {
     name: &'v str,
     number: i64,
     kind: PgType,
+    domain: Option<&'v Domain>,
     not_null: bool,
     default: Option<String>,
     identity: Option<(Identity, Option<&'v Sequence>)>,
@@ -154,13 +159,13 @@ struct Described<'v> {
 }
 
 fn columns(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
-    let own = describe(relation, view.database_name(), view.vector_schema_name(), &own(view))?;
+    let own = describe(relation, view.database_name(), Some(view), &own(view))?;
     // The columns of the system's relations are the same everywhere but for the database's name.
     static ROWS: OnceLock<RecordBatch> = OnceLock::new();
     let system = match ROWS.get() {
         Some(rows) => rows,
         None => {
-            let made = describe(relation, "", "", &system())?;
+            let made = describe(relation, "", None, &system())?;
             ROWS.get_or_init(|| made)
         }
     };
@@ -185,6 +190,7 @@ fn system() -> Vec<Described<'static>> {
                 name: column.name,
                 number,
                 kind: column.kind.clone(),
+                domain: None,
                 not_null: column.not_null,
                 default: None,
                 identity: None,
@@ -218,6 +224,7 @@ fn own(view: &View) -> Vec<Described<'_>> {
             name: &column.name,
             number: column.id.0.into(),
             kind: column.kind.clone(),
+            domain: column.domain.and_then(|id| view.catalog.domain(id)).map(|domain| &**domain),
             not_null: column.not_null || key.contains(&column.id) || column.identity.is_some(),
             default: defaults.remove(&(table.id, column.id)),
             identity: identity(column),
@@ -236,6 +243,7 @@ fn own(view: &View) -> Vec<Described<'_>> {
             name,
             number,
             kind: kind.clone(),
+            domain: None,
             not_null: false,
             default: None,
             identity: None,
@@ -263,7 +271,7 @@ fn shown_columns(view: &View, relation: Oid) -> impl Fn(ColumnId) -> bool {
 fn describe(
     relation: &'static SystemRelation,
     database: &str,
-    vector_schema: &str,
+    view: Option<&View>,
     rows: &[Described<'_>],
 ) -> Result<RecordBatch> {
     let sequence = |column: &Described<'_>, value: fn(&Sequence) -> i64| {
@@ -285,11 +293,11 @@ fn describe(
         .set("numeric_scale", |column| numeric(&column.kind)?.2)
         .set("datetime_precision", |column| precision::of_second(&column.kind))
         .set("interval_type", |column| column.kind.qualifier()?.interval_type())
+        .set("domain_catalog", |column| column.domain.map(|_| database))
+        .set("domain_schema", |column| Some(view?.schema_name(column.domain?.schema)))
+        .set("domain_name", |column| Some(column.domain?.name.as_str()))
         .set("udt_catalog", |_| database)
-        .set("udt_schema", |column| match column.kind.oid() {
-            oid if crate::pgtype::is_of_extension(oid) => vector_schema,
-            _ => "pg_catalog",
-        })
+        .set("udt_schema", |column| type_schema(view, &column.kind))
         .set("udt_name", |column| column.kind.typname())
         .set("dtd_identifier", |column| column.number.to_string())
         .set("is_self_referencing", |_| "NO")
@@ -315,17 +323,29 @@ fn describe(
         .finish()
 }
 
+/// The name of the schema in which a type lies.
+pub(super) fn type_schema<'v>(view: Option<&'v View>, kind: &PgType) -> &'v str {
+    let Some(view) = view else { return "pg_catalog" };
+    if crate::pgtype::is_of_extension(kind.oid()) {
+        return view.vector_schema_name();
+    }
+    let made = view.catalog.type_(Oid(kind.element().oid()));
+    made.map_or("pg_catalog", |made| view.schema_name(made.schema))
+}
+
 /// The standard's name of a type without its modifier; arrays and ours have no such name.
-fn data_type(kind: &PgType) -> String {
+pub(super) fn data_type(kind: &PgType) -> String {
     match kind {
         PgType::Array(_) | PgType::Int2vector | PgType::Oidvector => "ARRAY".to_owned(),
-        PgType::Vector(_) | PgType::Halfvec(_) | PgType::Sparsevec(_) => "USER-DEFINED".to_owned(),
+        PgType::Vector(_) | PgType::Halfvec(_) | PgType::Sparsevec(_) | PgType::Enum(_) => {
+            "USER-DEFINED".to_owned()
+        }
         kind => kind.standard_name().to_owned(),
     }
 }
 
 /// How many characters a value may have.
-fn maximum_length(kind: &PgType) -> Option<i64> {
+pub(super) fn maximum_length(kind: &PgType) -> Option<i64> {
     match kind {
         PgType::Varchar(length) => length.map(i64::from),
         PgType::Bpchar(length) => Some(length.map_or(1, i64::from)),
@@ -335,13 +355,13 @@ fn maximum_length(kind: &PgType) -> Option<i64> {
 }
 
 /// How many bytes a value may have: four a character, and at most 1 GiB.
-fn octet_length(kind: &PgType) -> Option<i64> {
+pub(super) fn octet_length(kind: &PgType) -> Option<i64> {
     let is_text = kind.is_textual() && !matches!(kind, PgType::Name | PgType::Unknown);
     is_text.then(|| maximum_length(kind).map_or(1 << 30, |length| length * 4))
 }
 
 /// Precision, its radix, and scale.
-fn numeric(kind: &PgType) -> Option<(Option<i64>, i64, Option<i64>)> {
+pub(super) fn numeric(kind: &PgType) -> Option<(Option<i64>, i64, Option<i64>)> {
     match kind {
         PgType::Int2 => Some((Some(16), 2, Some(0))),
         PgType::Int4 => Some((Some(32), 2, Some(0))),
@@ -409,18 +429,21 @@ fn table_constraints(relation: &'static SystemRelation, view: &View) -> Result<R
 }
 
 fn check_constraints(relation: &'static SystemRelation, view: &View) -> Result<RecordBatch> {
-    let checks: Vec<_> = constraints(view)
-        .filter_map(|(table, constraint)| match &constraint.kind {
-            ConstraintKind::Check { expression } => {
-                Some((table, constraint, deparse::enclosed(expression)))
-            }
-            _ => None,
-        })
+    let of_tables = constraints(view).filter_map(|(table, constraint)| match &constraint.kind {
+        ConstraintKind::Check { expression } => Some((table.schema, &constraint.name, expression)),
+        _ => None,
+    });
+    let of_domains = super::domains::checks(view);
+    let of_domains =
+        of_domains.map(|(domain, check)| (domain.schema, &check.name, &check.expression));
+    let checks: Vec<_> = of_tables
+        .chain(of_domains)
+        .map(|(schema, name, expression)| (schema, name.as_str(), deparse::enclosed(expression)))
         .collect();
     Rows::of(relation, &checks)
         .set("constraint_catalog", |_| view.database_name())
-        .set("constraint_schema", |(table, ..)| view.schema_name(table.schema))
-        .set("constraint_name", |(_, constraint, _)| constraint.name.as_str())
+        .set("constraint_schema", |(schema, ..)| view.schema_name(*schema))
+        .set("constraint_name", |(_, name, _)| *name)
         .set("check_clause", |(.., clause)| clause.as_str())
         .finish()
 }

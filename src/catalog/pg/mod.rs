@@ -13,6 +13,7 @@ mod builders;
 mod class;
 mod constraint;
 pub mod deparse;
+mod domains;
 mod extension;
 mod facts;
 pub mod functions;
@@ -29,6 +30,7 @@ mod settings;
 mod shape;
 mod stat;
 mod types;
+mod user_types;
 mod views;
 mod webhooks;
 

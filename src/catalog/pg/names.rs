@@ -6,7 +6,7 @@
 
 use super::{VECTOR_SCHEMA, functions, lookup, relation, types};
 use crate::{
-    catalog::{Catalog, INFORMATION_SCHEMA, PG_CATALOG},
+    catalog::{Catalog, Domain, INFORMATION_SCHEMA, PG_CATALOG},
     error::{Error, Result, SqlState},
     ids::Oid,
     pgtype::{PgType, RegKind, style::Names},
@@ -206,6 +206,61 @@ impl<'c> Scope<'c> {
         self.path.contains(&self.placed(schema))
     }
 
+    /// The type of a name, in a schema or along the search path, if a user made it.
+    #[must_use]
+    pub fn user_type(&self, schema: Option<&str>, name: &str) -> Option<PgType> {
+        match schema {
+            Some(schema) => self.catalog.type_named(self.schema(schema)?, name),
+            None => self.first(|schema| self.catalog.type_named(schema, name)),
+        }
+    }
+
+    /// The domain of a name, in a schema or along the search path.
+    #[must_use]
+    pub fn domain(&self, schema: Option<&str>, name: &str) -> Option<Arc<Domain>> {
+        let found = match schema {
+            Some(schema) => self.catalog.domain_named(self.schema(schema)?, name),
+            // A type of that name that comes first hides it.
+            None => self.path.iter().find_map(|&schema| {
+                let domain = self.catalog.domain_named(schema, name);
+                let is_hidden = domain.is_none() && self.catalog.type_named(schema, name).is_some();
+                (domain.is_some() || is_hidden).then_some(domain)
+            })?,
+        };
+        found.cloned()
+    }
+
+    /// Whether the search path finds a type under its name alone; `None` where there is none of that oid.
+    #[must_use]
+    pub fn is_type_visible(&self, oid: Oid) -> Option<bool> {
+        if let Some(kind) = self.catalog.type_of_oid(oid.0) {
+            let made = self.catalog.type_(Oid(kind.element().oid()))?;
+            return Some(self.user_type(None, made.name()).is_some_and(|found| found == made.kind));
+        }
+        if let Some(domain) = self.catalog.domain_of_oid(oid) {
+            return Some(
+                self.domain(None, &domain.name).is_some_and(|found| found.id == domain.id),
+            );
+        }
+        self.type_name(oid, None)?;
+        let schema = vector_schema(self.catalog, self.database);
+        Some(!crate::pgtype::is_of_extension(oid.0) || self.path.contains(&schema))
+    }
+
+    /// The name of a type that a user made, qualified unless the search path finds it.
+    fn user_type_name(&self, oid: u32) -> Option<String> {
+        if let Some(domain) = self.catalog.domain_of_oid(Oid(oid)) {
+            let visible = self.is_type_visible(domain.id)?;
+            let name = self.qualified(domain.schema, &domain.name, visible);
+            return Some(if domain.id == Oid(oid) { name } else { format!("{name}[]") });
+        }
+        let kind = self.catalog.type_of_oid(oid)?;
+        let made = self.catalog.type_(Oid(kind.element().oid()))?;
+        let visible = self.is_type_visible(made.id())?;
+        let name = self.qualified(made.schema, made.name(), visible);
+        Some(if matches!(kind, PgType::Array(_)) { format!("{name}[]") } else { name })
+    }
+
     /// The name of a type as `format_type` gives it: the standard's where it has one.
     #[must_use]
     pub fn type_name(&self, oid: Oid, typmod: Option<i32>) -> Option<String> {
@@ -231,12 +286,15 @@ impl<'c> Scope<'c> {
                 },
             );
         }
-        types::known(oid).map(|known| {
-            let element = known.name.strip_prefix('_').filter(|_| known.element != Oid(0));
-            match element {
-                Some(element) => format!("{}[]", quote_ident(element)),
-                None => quote_ident(known.name).into_owned(),
-            }
+        let own = self.user_type_name(oid.0);
+        own.or_else(|| {
+            types::known(oid).map(|known| {
+                let element = known.name.strip_prefix('_').filter(|_| known.element != Oid(0));
+                match element {
+                    Some(element) => format!("{}[]", quote_ident(element)),
+                    None => quote_ident(known.name).into_owned(),
+                }
+            })
         })
     }
 
@@ -309,13 +367,39 @@ impl<'c> Scope<'c> {
                 }
             }),
         };
-        Ok(found.filter(|&oid| {
+        let found = found.filter(|&oid| {
             let lies = types::known(oid).map(|known| self.placed(known.schema));
             match &schema {
                 Some(schema) => lies.is_some() && lies == self.schema(schema),
                 None => lies.is_some_and(|lies| self.path.contains(&lies)),
             }
-        }))
+        });
+        match found {
+            Some(oid) => Ok(Some(oid)),
+            None => self.find_user_type(text),
+        }
+    }
+
+    fn find_user_type(&self, text: &str) -> Result<Option<Oid>> {
+        let (bare, is_array) = match text.strip_suffix("[]") {
+            Some(bare) => (bare, true),
+            None => (text, false),
+        };
+        let names = parts(bare)?;
+        let domain = match names.as_slice() {
+            [name] => self.domain(None, name),
+            [schema, name] => self.domain(Some(schema), name),
+            _ => None,
+        };
+        if let Some(domain) = domain {
+            return Ok(Some(if is_array { domain.array } else { domain.id }));
+        }
+        let found = match names.as_slice() {
+            [name] => self.user_type(None, name),
+            [schema, name] => self.user_type(Some(schema), name),
+            _ => None,
+        };
+        Ok(found.map(|kind| Oid(if is_array { kind.array_oid() } else { kind.oid() })))
     }
 
     fn find_function(&self, text: &str) -> Result<Option<Oid>> {

@@ -8,9 +8,10 @@ use super::{
     index::keys,
     rows::Rows,
     types::{CLASSES, FAMILIES, METHODS, OPERATORS, TYPES},
+    user_types,
 };
 use crate::{
-    catalog::{ConstraintKind, POSTGRES_ROLE},
+    catalog::{Column, ConstraintKind, POSTGRES_ROLE, UserType},
     error::Result,
     ids::{ColumnId, FIRST_OID, Oid},
 };
@@ -18,6 +19,7 @@ use arrow::array::RecordBatch;
 
 /// Oids of the catalogs themselves, as `classid` names them.
 pub(super) const CLASS: Oid = Oid(1259);
+const TYPE: Oid = Oid(1247);
 const CONSTRAINT: Oid = Oid(2606);
 const DEFAULT: Oid = Oid(2604);
 const EXTENSION: Oid = Oid(3079);
@@ -102,6 +104,12 @@ fn comments<'v>(view: &'v View) -> Vec<Comment<'v>> {
     }
     for made in catalog.views().filter(|made| view.sees(made.schema)) {
         add(made.id, CLASS, 0, &made.comment);
+    }
+    for made in user_types::own(view) {
+        add(made.id(), TYPE, 0, &made.comment);
+    }
+    for domain in user_types::domains(view) {
+        add(domain.id, TYPE, 0, &domain.comment);
     }
     for index in catalog.indexes().filter(|index| view.sees(index.schema)) {
         add(index.id, CLASS, 0, &index.comment);
@@ -218,6 +226,23 @@ fn dependencies(view: &View) -> Vec<Dependency> {
         let columns = keys(index, table).into_iter().filter_map(|key| key.column);
         all.extend(columns.map(|c| of_column(CLASS, index.id, table.id, c.id, "a")));
     }
+    all.extend(user_types::own(view).flat_map(|made| uses_of_type(view, made)));
+    for domain in user_types::domains(view) {
+        let on = |class, object, kind| Dependency {
+            class,
+            object,
+            on_class: TYPE,
+            on: domain.id,
+            on_column: 0,
+            kind,
+        };
+        all.push(on(TYPE, domain.array, "i"));
+        all.extend(domain.checks.iter().map(|check| on(CONSTRAINT, check.id, "a")));
+        let tables = catalog.tables().filter(|table| view.sees(table.schema));
+        let is_of = |column: &&Column| column.domain == Some(domain.id);
+        let columns = tables.flat_map(|t| t.columns.iter().filter(is_of).map(|_| t.id));
+        all.extend(columns.map(|table| on(CLASS, table, "n")));
+    }
     for made in catalog.views().filter(|made| view.sees(made.schema)) {
         all.push(of_column(REWRITE, made.id, made.id, ColumnId(0), "i"));
     }
@@ -227,10 +252,27 @@ fn dependencies(view: &View) -> Vec<Dependency> {
     all
 }
 
+/// The array of a type, which goes with it, and the columns that are of the one or the other.
+fn uses_of_type(view: &View, made: &UserType) -> Vec<Dependency> {
+    let (id, array) = (made.id(), Oid(made.kind.array_oid()));
+    let on = |class, object, on, kind| Dependency {
+        class,
+        object,
+        on_class: TYPE,
+        on,
+        on_column: 0,
+        kind,
+    };
+    let mut all = vec![on(TYPE, array, id, "i")];
+    let columns = view.catalog.columns_of_type(id).filter(|(_, column)| column.domain.is_none());
+    all.extend(columns.map(|(t, column)| on(CLASS, t.id, Oid(column.kind.oid()), "n")));
+    all
+}
+
 /// What belongs to the extension.
 fn members() -> impl Iterator<Item = Dependency> {
     let catalogs = [
-        (Oid(1247), &TYPES),
+        (TYPE, &TYPES),
         (Oid(1255), &super::functions::FUNCTIONS),
         (Oid(2617), &OPERATORS),
         (Oid(2616), &CLASSES),

@@ -37,8 +37,8 @@ macro_rules! static_relations {
 pub(super) use static_relations;
 
 static_relations! {
-    /// Every type, arrays and pseudo-types among them.
-    pg_type TYPES "facts/pg_type.tsv" "typnamespace";
+    /// Every type that is always there, arrays and pseudo-types among them.
+    system_types TYPES "facts/pg_type.tsv" "typnamespace";
     /// Every operator.
     pg_operator OPERATORS "facts/pg_operator.tsv" "oprnamespace";
     /// Every operator class.
@@ -67,6 +67,8 @@ pub(super) struct KnownType {
     pub(super) align: &'static str,
     pub(super) storage: &'static str,
     pub(super) collation: Oid,
+    pub(super) output: Oid,
+    pub(super) send: Oid,
 }
 
 static KNOWN: LazyLock<HashMap<Oid, KnownType>> = LazyLock::new(|| {
@@ -78,6 +80,8 @@ static KNOWN: LazyLock<HashMap<Oid, KnownType>> = LazyLock::new(|| {
         align: fact.field("typalign").unwrap_or("i"),
         storage: fact.field("typstorage").unwrap_or("p"),
         collation: fact.oid("typcollation"),
+        output: fact.oid("typoutput"),
+        send: fact.oid("typsend"),
     };
     TYPES.iter().map(|fact| (fact.oid("oid"), known(fact))).collect()
 });

@@ -146,6 +146,12 @@ impl Catalog {
         if let Some(schema) = self.schema(id) {
             return object(Class::Schema, "schema", (&*schema.name).into(), schema.owner);
         }
+        if let Some(made) = self.type_(id) {
+            return object(Class::Type, "type", made.name().into(), made.owner);
+        }
+        if let Some(domain) = self.domain(id) {
+            return object(Class::Type, "type", (&*domain.name).into(), domain.owner);
+        }
         let database = self.database(id)?;
         object(Class::Database, "database", (&*database.name).into(), database.owner)
     }

@@ -149,6 +149,8 @@ pub enum Class {
     Schema,
     /// A database.
     Database,
+    /// A type or a domain that a user made.
+    Type,
 }
 
 impl Class {
@@ -165,6 +167,7 @@ impl Class {
             Self::Sequence => P::USAGE.and(P::SELECT).and(P::UPDATE),
             Self::Schema => P::USAGE.and(P::CREATE),
             Self::Database => P::CREATE.and(P::TEMPORARY).and(P::CONNECT),
+            Self::Type => P::USAGE,
         }
     }
 
@@ -173,6 +176,7 @@ impl Class {
     pub const fn open(self) -> Privileges {
         match self {
             Self::Database => Privileges::TEMPORARY.and(Privileges::CONNECT),
+            Self::Type => Privileges::USAGE,
             _ => Privileges::NONE,
         }
     }
@@ -196,6 +200,7 @@ impl Class {
             Self::Sequence => "sequence",
             Self::Schema => "schema",
             Self::Database => "database",
+            Self::Type => "type",
         }
     }
 }

@@ -1,10 +1,12 @@
 //! ALTER.
 
 mod column;
+mod column_type;
 mod global;
 mod relation;
 
-use self::column::{complete_embedding, names_word, no_generated, refuse_generated};
+pub(super) use self::column::names_word;
+use self::column::{complete_embedding, no_generated, refuse_generated};
 use super::{
     Ddl,
     table::{column_mut, duplicate_column, no_constraint, owned_sequences, table_options},
@@ -106,6 +108,7 @@ impl Ddl<'_> {
                 self.check_creates_in(table.schema)?;
                 self.lock_name(table.schema, to).await?;
                 self.refuse_taken(table.schema, to)?;
+                self.refuse_taken_by_type(table.schema, to)?;
                 table.name.clone_from(to);
                 self.put(table);
             }
@@ -204,7 +207,9 @@ impl Ddl<'_> {
                 self.put(table);
             }
             AlterTableAction::AlterType { column, kind, using } => {
-                self.alter_type(table, column, kind, using.as_deref()).await?;
+                let domain = self.domain_named(kind).map(|domain| domain.id);
+                let kind = (&self.kind_of(kind).await?, domain);
+                self.alter_column_type(table, column, kind, using.as_deref()).await?;
             }
             AlterTableAction::AddConstraint(constraint) => {
                 self.add_checked_constraint(table, constraint).await?;

@@ -46,6 +46,7 @@ impl Ddl<'_> {
             }
             self.refuse_taken(schema.id, &create.name.name)?;
         }
+        self.refuse_row_type(schema.id, &create.name.name)?;
         let mut table = Table {
             id: self.fresh_oid(),
             schema: schema.id,
@@ -69,7 +70,7 @@ impl Ddl<'_> {
             for output in &query.query.columns {
                 let column = ColumnDefinition {
                     name: output.name.clone(),
-                    kind: output.kind.clone(),
+                    kind: output.kind.clone().into(),
                     not_null: false,
                     default: None,
                     serial: false,
@@ -104,9 +105,10 @@ impl Ddl<'_> {
         self.see_own_names();
         RowChecks::new(table, &context)?;
         sql::check_generated(table, &context, &Sources)?;
+        let catalog = self.catalog();
         for column in &table.columns {
             if let Some(default) = &column.default {
-                let cast = format!("({default})::{}", column.kind);
+                let cast = format!("({default})::{}", catalog.type_text(&column.kind));
                 over_rows(table, &cast, &context)?;
             }
         }
@@ -133,7 +135,7 @@ impl Ddl<'_> {
         for column in &other.columns {
             let definition = ColumnDefinition {
                 name: column.name.clone(),
-                kind: column.kind.clone(),
+                kind: self.type_of_column(&column.kind, column.domain),
                 not_null: column.not_null,
                 default: column
                     .default
@@ -181,6 +183,7 @@ impl Ddl<'_> {
                 return Err(Error::internal("a name was taken and is free"));
             }
             None => {
+                self.refuse_row_type(schema.id, &create.name.name)?;
                 let (id, owner) = (self.fresh_oid(), self.env.context.user());
                 let granted = self.grants_of_new(id, Class::Relation, owner, Some(schema.id));
                 self.transaction.change(granted);

@@ -26,6 +26,8 @@ impl Ddl<'_> {
                 ObjectKind::Database => self.drop_database(name, statement)?,
                 ObjectKind::Role => self.drop_role(name, statement)?,
                 ObjectKind::Extension => self.drop_extension(name, statement)?,
+                ObjectKind::Type => self.drop_type(name, statement).await?,
+                ObjectKind::Domain => self.drop_domain(name, statement).await?,
                 ObjectKind::Table | ObjectKind::View | ObjectKind::Index | ObjectKind::Sequence => {
                     self.drop_relation(name, statement).await?
                 }
@@ -195,7 +197,13 @@ impl Ddl<'_> {
             .map(|view| Change::DropView(view.id))
             .chain(sequences.map(|sequence| Change::DropSequence(sequence.id)))
             .collect();
-        if !statement.cascade && (!tables.is_empty() || !others.is_empty()) {
+        let types: Vec<_> =
+            catalog.types().filter(|made| made.schema == schema.id).cloned().collect();
+        let domains: Vec<_> =
+            catalog.domains().filter(|domain| domain.schema == schema.id).cloned().collect();
+        let has_types = !types.is_empty() || !domains.is_empty();
+        let is_empty = tables.is_empty() && others.is_empty() && !has_types;
+        if !statement.cascade && !is_empty {
             return Err(Error::new(
                 SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
                 format!("cannot drop schema {} because other objects depend on it", schema.name),
@@ -207,6 +215,12 @@ impl Ddl<'_> {
             self.drop_table(&table, true)?;
         }
         self.transaction.change(others);
+        for domain in domains {
+            self.drop_found_domain(&domain, true).await?;
+        }
+        for made in types {
+            self.drop_user_type(&made, true).await?;
+        }
         self.transaction.change([Change::DropSchema(schema.id)]);
         Ok(())
     }
@@ -249,6 +263,10 @@ impl Ddl<'_> {
         changes.extend(views.map(|view| Change::DropView(view.id)));
         let sequences = catalog.sequences().filter(|sequence| own.contains(&sequence.schema));
         changes.extend(sequences.map(|sequence| Change::DropSequence(sequence.id)));
+        let types = catalog.types().filter(|made| own.contains(&made.schema));
+        changes.extend(types.map(|made| Change::DropType(made.id())));
+        let domains = catalog.domains().filter(|domain| own.contains(&domain.schema));
+        changes.extend(domains.map(|domain| Change::DropDomain(domain.id)));
         changes.extend(own.into_iter().map(Change::DropSchema));
         changes.push(Change::DropDatabase(database.id));
         self.transaction.change(changes);
@@ -357,6 +375,7 @@ fn word(object: ObjectKind) -> &'static str {
         ObjectKind::Constraint => "CONSTRAINT",
         ObjectKind::MaterializedView => "MATERIALIZED VIEW",
         ObjectKind::Type => "TYPE",
+        ObjectKind::Domain => "DOMAIN",
         ObjectKind::Function => "FUNCTION",
         ObjectKind::System => "SYSTEM",
     }

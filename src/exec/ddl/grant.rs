@@ -91,6 +91,11 @@ impl Ddl<'_> {
                     objects.push(self.database(name)?.id);
                 }
             }
+            GrantOn::Types(names) => {
+                for name in names {
+                    objects.push(self.grantable_type(name)?);
+                }
+            }
             GrantOn::AllIn(class, names) => {
                 for name in names {
                     let schema = self.schema_named(name)?.id;

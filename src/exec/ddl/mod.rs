@@ -6,6 +6,7 @@ mod alter;
 mod api_key;
 mod create;
 mod default_access;
+mod domain;
 mod drop;
 mod grant;
 mod index;
@@ -16,6 +17,7 @@ mod owned;
 mod reindex;
 mod rights;
 mod table;
+mod user_type;
 mod webhook;
 
 use super::{
@@ -103,6 +105,10 @@ impl<'a> Ddl<'a> {
                 self.create_sequence_statement(name, *if_not_exists, options).await?
             }
             Utility::CreateView(view) => self.create_view(view).await?,
+            Utility::CreateType { name, labels } => self.create_type(name, labels).await?,
+            Utility::AlterType { name, action } => self.alter_type(name, action).await?,
+            Utility::CreateDomain(create) => self.create_domain(create).await?,
+            Utility::AlterDomain { name, action } => self.alter_domain(name, action).await?,
             Utility::Comment { object, name, column, comment } => {
                 self.comment(*object, name, column.as_deref(), comment.as_deref()).await?
             }

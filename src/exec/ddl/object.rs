@@ -32,6 +32,8 @@ impl Ddl<'_> {
                 Change::Database(Arc::new(database))
             }
             ObjectKind::Extension => return Ok("COMMENT"),
+            ObjectKind::Type => self.comment_on_type(name, comment).await?,
+            ObjectKind::Domain => self.comment_on_domain(name, comment).await?,
             ObjectKind::Table | ObjectKind::View | ObjectKind::Index | ObjectKind::Column => {
                 let relation = self.expect(name)?;
                 self.check_owns(&relation)?;
@@ -65,7 +67,7 @@ impl Ddl<'_> {
                 return Err(Error::unsupported(
                     "comments on this kind of object are not supported",
                 )
-                .hint("Comment on tables, columns, views, indexes, schemas, databases."));
+                .hint("Comment on tables, columns, views, indexes, types, domains, schemas, databases."));
             }
         };
         self.transaction.change([change]);

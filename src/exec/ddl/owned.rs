@@ -4,8 +4,8 @@
 use super::Ddl;
 use crate::{
     catalog::{
-        Catalog, Change, Database, Model, Role, Schema, Sequence, Table, View, Webhook,
-        privileges::Grants,
+        Catalog, Change, Database, Domain, Model, Role, Schema, Sequence, Table, UserType, View,
+        Webhook, privileges::Grants,
     },
     error::{Error, Result, SqlState},
     ids::Oid,
@@ -71,9 +71,14 @@ impl Ddl<'_> {
     /// Schemas and what is in them first, then what lies in the schemas of others.
     async fn drop_owned_by(&mut self, role: Oid, cascade: bool) -> Result<()> {
         let database = self.env.context.database();
-        for object in
-            [ObjectKind::View, ObjectKind::Table, ObjectKind::Sequence, ObjectKind::Schema]
-        {
+        for object in [
+            ObjectKind::View,
+            ObjectKind::Table,
+            ObjectKind::Sequence,
+            ObjectKind::Domain,
+            ObjectKind::Type,
+            ObjectKind::Schema,
+        ] {
             let catalog = self.catalog();
             let named = |schema: Oid, name: &str| {
                 let schema = catalog.schema(schema).filter(|s| s.database == Some(database))?;
@@ -92,6 +97,14 @@ impl Ddl<'_> {
                     let own = catalog.sequences().filter(|s| s.owner == role);
                     own.filter_map(|sequence| named(sequence.schema, &sequence.name)).collect()
                 }
+                ObjectKind::Domain => {
+                    let own = catalog.domains().filter(|domain| domain.owner == role);
+                    own.filter_map(|domain| named(domain.schema, &domain.name)).collect()
+                }
+                ObjectKind::Type => {
+                    let own = catalog.types().filter(|made| made.owner == role);
+                    own.filter_map(|made| named(made.schema, made.name())).collect()
+                }
                 _ => {
                     let own = catalog.schemas().filter(|schema| schema.owner == role);
                     let own = own.filter(|schema| schema.database == Some(database));
@@ -106,6 +119,8 @@ impl Ddl<'_> {
                     Name { schema: None, name, .. } => {
                         self.catalog().schema_named(database, name).is_some()
                     }
+                    // One that is gone is passed over by IF EXISTS.
+                    _ if matches!(object, ObjectKind::Type | ObjectKind::Domain) => true,
                     name => self.find(name)?.is_some(),
                 };
                 if is_there {
@@ -171,8 +186,10 @@ fn is_here(catalog: &Catalog, database: Oid, id: Oid) -> bool {
     let in_schema = |schema: Oid| {
         catalog.schema(schema).is_some_and(|s| s.database.is_none_or(|own| own == database))
     };
-    match catalog.relation(id) {
-        Some(relation) => in_schema(catalog.schema_of(&relation)),
+    let of_type = catalog.type_(id).map(|made| made.schema);
+    let schema = of_type.or_else(|| catalog.domain(id).map(|domain| domain.schema));
+    match catalog.relation(id).map(|relation| catalog.schema_of(&relation)).or(schema) {
+        Some(schema) => in_schema(schema),
         None => catalog.database(id).is_some() || in_schema(id) || catalog.schema(id).is_none(),
     }
 }
@@ -191,6 +208,12 @@ fn handed_over(catalog: &Catalog, database: Oid, from: Oid, to: Oid) -> Vec<Chan
     }
     for s in catalog.sequences().filter(|s| s.owner == from && in_here(s.schema)) {
         changes.push(Change::Sequence(Arc::new(Sequence { owner: to, ..Sequence::clone(s) })));
+    }
+    for t in catalog.types().filter(|t| t.owner == from && in_here(t.schema)) {
+        changes.push(Change::Type(Arc::new(UserType { owner: to, ..UserType::clone(t) })));
+    }
+    for d in catalog.domains().filter(|d| d.owner == from && in_here(d.schema)) {
+        changes.push(Change::Domain(Arc::new(Domain { owner: to, ..Domain::clone(d) })));
     }
     for s in catalog.schemas().filter(|s| s.owner == from && s.database == Some(database)) {
         changes.push(Change::Schema(Arc::new(Schema { owner: to, ..Schema::clone(s) })));
@@ -214,6 +237,8 @@ fn dependent(catalog: &Catalog, role: Oid) -> Vec<String> {
     catalog.tables().filter(|t| t.owner == role).for_each(|t| owned("table", &t.name));
     catalog.views().filter(|v| v.owner == role).for_each(|v| owned("view", &v.name));
     catalog.sequences().filter(|s| s.owner == role).for_each(|s| owned("sequence", &s.name));
+    catalog.types().filter(|t| t.owner == role).for_each(|t| owned("type", t.name()));
+    catalog.domains().filter(|d| d.owner == role).for_each(|d| owned("type", &d.name));
     catalog.schemas().filter(|s| s.owner == role).for_each(|s| owned("schema", &s.name));
     catalog.databases().filter(|d| d.owner == role).for_each(|d| owned("database", &d.name));
     catalog.webhooks().filter(|w| w.owner == role).for_each(|w| owned("webhook", &w.name));

@@ -65,11 +65,13 @@ impl Ddl<'_> {
         table.next_column = ColumnId(id.0.checked_add(1).ok_or_else(|| {
             Error::new(SqlState::new(b"54011"), "a table cannot have had so many columns")
         })?);
+        let kind = self.kind_of(&definition.kind).await?;
         let mut column = Column {
+            domain: self.domain_named(&definition.kind).map(|domain| domain.id),
             not_null: definition.not_null,
             default: definition.default.clone(),
             generated: definition.generated.clone(),
-            ..Column::new(id, &definition.name, definition.kind.clone())
+            ..Column::new(id, &definition.name, kind)
         };
         self.settle_models(&mut column).await?;
         let mut sequence = None;

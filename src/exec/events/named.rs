@@ -62,6 +62,20 @@ impl Named {
                 let v = before.view(*id)?;
                 gone(named("view", true, &v.name, Some(v.schema), None))
             }
+            Change::Type(t) => {
+                named("type", before.type_(t.id()).is_some(), t.name(), Some(t.schema), None)
+            }
+            Change::DropType(id) => {
+                let t = before.type_(*id)?;
+                gone(named("type", true, t.name(), Some(t.schema), None))
+            }
+            Change::Domain(d) => {
+                named("domain", before.domain(d.id).is_some(), &d.name, Some(d.schema), None)
+            }
+            Change::DropDomain(id) => {
+                let d = before.domain(*id)?;
+                gone(named("domain", true, &d.name, Some(d.schema), None))
+            }
             Change::Sequence(s) => {
                 named("sequence", before.sequence(s.id).is_some(), &s.name, Some(s.schema), None)
             }

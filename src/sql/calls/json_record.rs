@@ -13,7 +13,7 @@ use crate::{
             call::{Body, Call, call},
             json::record,
         },
-        tokens::{fold, pg_type},
+        tokens::fold,
         typed::Typed,
         utility::Name,
     },
@@ -98,7 +98,7 @@ impl Binder<'_> {
         let mut fields = Vec::new();
         for column in columns {
             let Some(data_type) = &column.data_type else { continue };
-            let kind = pg_type(data_type).map_err(|error| self.at(error, span))?;
+            let kind = self.data_type(data_type, span)?;
             fields.push((fold(&column.name), kind));
         }
         Ok(fields)

@@ -1,10 +1,10 @@
 //! ALTER.
 
 use super::{
-    alter_table, grant,
+    alter_table, domain, grant,
     role::{owner, role_options},
     sequence::sequence_options,
-    webhook,
+    user_type, webhook,
 };
 use crate::{
     error::Result,
@@ -110,6 +110,8 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Utility> {
             let version = if cursor.accept("TO") { Some(cursor.value()?) } else { None };
             Utility::AlterExtension { name, version }
         }
+        "TYPE" => user_type::alter(cursor)?,
+        "DOMAIN" => domain::alter(cursor)?,
         "WEBHOOK" => webhook::alter(cursor)?,
         "" => return Err(start.unexpected()),
         other => return Err(start.unsupported(&format!("ALTER {other}"))),
@@ -130,7 +132,7 @@ fn alter_model(cursor: &mut Cursor<'_>) -> Result<AlterModel> {
     })
 }
 
-fn alter_relation(cursor: &mut Cursor<'_>) -> Result<AlterRelation> {
+pub(super) fn alter_relation(cursor: &mut Cursor<'_>) -> Result<AlterRelation> {
     Ok(if cursor.accept("RENAME TO") {
         AlterRelation::Rename(cursor.identifier()?)
     } else if cursor.accept("OWNER TO") {

@@ -126,7 +126,7 @@ fn alter_column(cursor: &mut Cursor<'_>, column: String) -> Result<Option<AlterT
         let (identity, options) = identity(cursor)?;
         AlterTableAction::AddIdentity { column, identity, options }
     } else if cursor.accept("SET DATA TYPE") || cursor.accept("TYPE") {
-        let kind = cursor.data_type()?;
+        let kind = cursor.type_name()?;
         if cursor.accept("COLLATE") {
             check_collation(&cursor.name()?.name)?;
         }

@@ -1,6 +1,9 @@
 //! CREATE.
 
-use super::{index::create_index, role::role_options, sequence::sequence_options, table, webhook};
+use super::{
+    domain, index::create_index, role::role_options, sequence::sequence_options, table, user_type,
+    webhook,
+};
 use crate::{
     catalog::PG_TEMP,
     error::{Error, Result, SqlState},
@@ -155,11 +158,8 @@ fn create_object(
                 .unsupported("CREATE MATERIALIZED VIEW")
                 .hint("Use CREATE VIEW, or CREATE TABLE … AS."));
         }
-        "TYPE" | "DOMAIN" => {
-            return Err(start
-                .unsupported(&format!("CREATE {word}"))
-                .hint("Use a built-in type with a CHECK constraint."));
-        }
+        "TYPE" => user_type::create(cursor)?,
+        "DOMAIN" => domain::create(cursor)?,
         _ if start.word().is_none() => return Err(start.unexpected()),
         _ => return Err(start.unsupported(&format!("CREATE {word}"))),
     };

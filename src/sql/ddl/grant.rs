@@ -14,13 +14,11 @@ use crate::{
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 /// Kinds of objects that everybody may use, whatever is granted.
-const OPEN: [&str; 11] = [
+const OPEN: [&str; 9] = [
     "FUNCTION",
     "PROCEDURE",
     "ROUTINE",
     "LANGUAGE",
-    "TYPE",
-    "DOMAIN",
     "TABLESPACE",
     "LARGE OBJECT",
     "PARAMETER",
@@ -66,15 +64,16 @@ pub(super) fn default_privileges(cursor: &mut Cursor<'_>) -> Result<Utility> {
     let options_only = revoke && cursor.accept("GRANT OPTION FOR");
     let privileges = privileges(cursor)?;
     cursor.expect("ON")?;
-    let class = match cursor.accept_one(&["TABLES", "SEQUENCES", "SCHEMAS"]) {
+    let class = match cursor.accept_one(&["TABLES", "SEQUENCES", "TYPES", "SCHEMAS"]) {
         Some("TABLES") => Class::Relation,
         Some("SEQUENCES") => Class::Sequence,
+        Some("TYPES") => Class::Type,
         Some(_) => Class::Schema,
         None => {
             let what = format!("default privileges on {}", cursor.word().unwrap_or_default());
             return Err(cursor
                 .here(Error::unsupported(format!("{} are not supported", what.to_lowercase())))
-                .hint("Everybody may use functions and types."));
+                .hint("Everybody may use functions."));
         }
     };
     let Grantees { roles, with_option } = to(cursor, revoke)?;
@@ -166,16 +165,26 @@ fn on(cursor: &mut Cursor<'_>) -> Result<GrantOn> {
         GrantOn::Schemas(cursor.list(Cursor::identifier)?)
     } else if cursor.accept("DATABASE") {
         GrantOn::Databases(cursor.list(Cursor::identifier)?)
+    } else if is_of_types(cursor) {
+        cursor.skip();
+        GrantOn::Types(cursor.list(Cursor::name)?)
     } else {
         cursor.accept("TABLE");
         GrantOn::Tables(cursor.list(Cursor::name)?)
     })
 }
 
+/// `TYPE …` or `DOMAIN …`, rather than a table of that name.
+fn is_of_types(cursor: &Cursor<'_>) -> bool {
+    let mut ahead = cursor.clone();
+    ahead.accept_one(&["TYPE", "DOMAIN"]).is_some()
+        && !(ahead.sees("TO") || ahead.sees("FROM") || ahead.sees_token(&Token::Comma))
+}
+
 fn open(cursor: &Cursor<'_>) -> Error {
     let word = cursor.word().unwrap_or_default().to_lowercase();
     let message = format!("privileges on {word} are not supported");
-    cursor.here(Error::unsupported(message)).hint("Everybody may use functions and types.")
+    cursor.here(Error::unsupported(message)).hint("Everybody may use functions.")
 }
 
 struct Grantees {

@@ -5,18 +5,20 @@
 //!   create     CREATE of any kind            alter      ALTER of any kind
 //!   objects    what names objects by their kind: DROP, COMMENT, TRUNCATE
 //!   grant      who may what: GRANT, REVOKE, default privileges, what a role owns
-//!   table, alter_table, index, sequence, role, webhook      the kinds that have much to say
+//!   table, alter_table, index, sequence, user_type, domain, role, webhook      the kinds that have much to say
 //! ```
 
 mod alter;
 mod alter_table;
 mod create;
+mod domain;
 mod grant;
 mod index;
 mod objects;
 mod role;
 mod sequence;
 mod table;
+mod user_type;
 mod webhook;
 
 use crate::{

@@ -121,7 +121,7 @@ const KINDS: [(&str, ObjectKind); 14] = [
     ("EXTENSION", ObjectKind::Extension),
     ("MATERIALIZED VIEW", ObjectKind::MaterializedView),
     ("TYPE", ObjectKind::Type),
-    ("DOMAIN", ObjectKind::Type),
+    ("DOMAIN", ObjectKind::Domain),
     ("FUNCTION", ObjectKind::Function),
     ("PROCEDURE", ObjectKind::Function),
 ];

@@ -16,7 +16,7 @@ pub(super) fn sequence_options(
     let (mut options, mut restart) = (SequenceOptions::default(), None);
     loop {
         if cursor.accept("AS") {
-            options.kind = Some(cursor.data_type()?);
+            options.kind = Some(cursor.known_type()?);
         } else if cursor.accept("INCREMENT") {
             cursor.accept("BY");
             options.increment = Some(cursor.integer()?);

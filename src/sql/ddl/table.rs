@@ -12,7 +12,7 @@ use crate::{
         tokens::Source,
         utility::{
             ColumnDefinition, CreateTable, Like, SequenceOptions, TableConstraint,
-            TableConstraintKind, Utility,
+            TableConstraintKind, TypeName, Utility,
         },
     },
 };
@@ -264,8 +264,10 @@ pub(super) fn column(
     if cursor.is_done() || cursor.sees_token(&Token::Comma) || cursor.sees_token(&Token::RParen) {
         return Err(cursor.unexpected());
     }
-    let kind = cursor.data_type()?;
-    if matches!(kind, PgType::Unknown | PgType::Record | PgType::Composite(_) | PgType::Void) {
+    let kind = cursor.type_name()?;
+    if let TypeName::Known(kind) = &kind
+        && matches!(kind, PgType::Unknown | PgType::Record | PgType::Composite(_) | PgType::Void)
+    {
         return Err(place.here(Error::new(
             SqlState::INVALID_TABLE_DEFINITION,
             format!("column \"{name}\" has pseudo-type {kind}"),

@@ -49,7 +49,10 @@ impl Binder<'_> {
         let mut taken = HashSet::from([ROW_COLUMN.to_owned()]);
         for column in &table.columns {
             let expr = match new.iter().find(|(id, _)| *id == column.id) {
-                Some((_, typed)) => exact(typed.clone(), &column.kind),
+                Some((_, typed)) => {
+                    let typed = self.for_column(typed.clone(), column)?;
+                    exact(typed, &column.kind)
+                }
                 None => self.old_value(visible, column)?,
             };
             exprs.push(expr.alias(unique(&mut taken, &column.name)));

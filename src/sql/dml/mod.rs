@@ -50,6 +50,11 @@ impl Binder<'_> {
                 Some(typed) => self.assign(typed.clone(), column)?,
                 None => self.default(table, column)?,
             };
+            // What is generated is looked at once it is there.
+            let typed = match column.generated {
+                None => self.for_column(typed, column)?,
+                Some(_) => typed,
+            };
             exprs.push(exact(typed, &column.kind).alias(&column.name));
         }
         Ok(exprs)
@@ -86,12 +91,17 @@ impl Binder<'_> {
             return self.coerce(next, &column.kind, Reason::Assignment);
         }
         // What is generated is computed once the rest of the row is there.
-        let Some(text) = column.default.as_ref().filter(|_| column.generated.is_none()) else {
+        let of_domain = || {
+            let domain = self.catalog.domain(column.domain?)?;
+            self.catalog.default_of_domain(domain)
+        };
+        let text = column.default.clone().or_else(of_domain);
+        let Some(text) = text.filter(|_| column.generated.is_none()) else {
             let null = ScalarValue::try_from(&column.kind.arrow())
                 .map_err(crate::sql::error::from_datafusion)?;
             return Ok(Typed::literal(null, column.kind.clone()));
         };
-        let expr = parse_expression(text)?;
+        let expr = parse_expression(&text)?;
         let typed = self.apart(|binder| {
             let place = Place::plain("DEFAULT expressions");
             binder.in_place(place, |binder| binder.expr(&expr))
@@ -146,7 +156,7 @@ pub(crate) fn row_scope(table: &Table, visible: &str, places: &[Column]) -> Vec<
         .collect()
 }
 
-pub(crate) fn has_subquery(expr: &Expr) -> Result<bool> {
+pub(in crate::sql) fn has_subquery(expr: &Expr) -> Result<bool> {
     expr.exists(|part| {
         Ok(matches!(part, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)))
     })

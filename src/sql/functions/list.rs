@@ -2,8 +2,8 @@
 
 use super::{
     Implementation::{self, DataFusion, Distance, Own},
-    arithmetic, array, bit, bytes, call, carried, datetime, embed, hash, json, numbers, numeral,
-    sparsevec, text, to_char, uuid, vector_functions as vector,
+    arithmetic, array, bit, bytes, call, carried, datetime, embed, enumeration, hash, json,
+    numbers, numeral, sparsevec, text, uuid, vector_functions as vector,
 };
 use crate::vector::{Metric, Space};
 use datafusion::functions::{crypto, math, string, unicode};
@@ -240,6 +240,10 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ),
     ("unistr(text) -> text", Own(text::unistr)),
     ("pg_typeof(any) -> regtype", Own(text::type_of)),
+    ("enum_first(anyenum) -> anyenum stable", Own(enumeration::first)),
+    ("enum_last(anyenum) -> anyenum stable", Own(enumeration::last)),
+    ("enum_range(anyenum) -> anyarray stable", Own(enumeration::all)),
+    ("enum_range(anyenum, anyenum) -> anyarray stable", Own(enumeration::between)),
     ("num_nulls(variadic any) -> integer", Own(text::num_nulls)),
     ("num_nonnulls(variadic any) -> integer", Own(text::num_nonnulls)),
     // Numbers.

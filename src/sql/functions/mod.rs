@@ -16,7 +16,9 @@ pub(crate) mod cast;
 pub(crate) mod datetime;
 pub(crate) mod dense;
 pub mod distance;
+pub(crate) mod domain;
 pub(crate) mod embed;
+mod enumeration;
 mod hash;
 mod interval_fold;
 pub(crate) mod json;
@@ -63,6 +65,8 @@ pub(crate) enum Parameter {
     Element,
     /// `anyarray`
     Array,
+    /// `anyenum`
+    Enum,
     /// `"any"`
     Any,
 }
@@ -126,6 +130,12 @@ impl Signature {
             match self.parameter(at)? {
                 Parameter::Any => {}
                 Parameter::Element => {}
+                Parameter::Enum => match arg.kind {
+                    PgType::Enum(_) => exact += 1,
+                    // Another argument may tell which.
+                    PgType::Unknown if args.iter().any(|arg| !arg.is_unknown()) => {}
+                    _ => return None,
+                },
                 Parameter::Array => match arg.kind {
                     PgType::Array(_) | PgType::Int2vector | PgType::Oidvector => exact += 1,
                     PgType::Unknown => {}
@@ -160,7 +170,7 @@ impl Signature {
                 .find(|(at, _)| self.parameter(*at) == Some(wanted))
                 .map(|(_, kind)| kind)
         };
-        let element = || match find(&Parameter::Element) {
+        let element = || match find(&Parameter::Element).or_else(|| find(&Parameter::Enum)) {
             Some(kind) => kind.clone(),
             None => match find(&Parameter::Array) {
                 Some(PgType::Array(element)) => (**element).clone(),
@@ -227,6 +237,7 @@ fn parse(line: &'static str, implementation: Implementation) -> (&'static str, S
                 "any" => Parameter::Any,
                 "anyelement" => Parameter::Element,
                 "anyarray" => Parameter::Array,
+                "anyenum" => Parameter::Enum,
                 text => Parameter::Exact(PgType::parse(text).expect("a parameter's type")),
             }
         })
@@ -244,7 +255,7 @@ fn parse(line: &'static str, implementation: Implementation) -> (&'static str, S
     };
     let returns = match tail {
         "same" => Returns::First,
-        "anyelement" => Returns::Element,
+        "anyelement" | "anyenum" => Returns::Element,
         "anyarray" => Returns::Array,
         text => Returns::Exact(PgType::parse(text).expect("a result's type")),
     };

@@ -44,6 +44,8 @@ pub enum GrantOn {
     Schemas(Vec<String>),
     /// Databases.
     Databases(Vec<String>),
+    /// Types and domains.
+    Types(Vec<Name>),
     /// All that there are of a kind in some schemas.
     AllIn(Class, Vec<String>),
 }

@@ -31,7 +31,8 @@ pub(super) fn names(column: ColumnId) -> (String, String) {
 /// Types whose order in Arrow is their order in SQL: not floats, whose zeros differ in Arrow only.
 fn is_ordered(kind: &PgType) -> bool {
     use PgType as T;
-    let is_number = matches!(kind, T::Int2 | T::Int4 | T::Int8 | T::Numeric(_) | T::Oid);
+    let is_number =
+        matches!(kind, T::Int2 | T::Int4 | T::Int8 | T::Numeric(_) | T::Oid | T::Enum(_));
     let is_time = matches!(kind, T::Date | T::Time(_) | T::Timestamp(_) | T::Timestamptz(_));
     let is_text = matches!(kind, T::Text | T::Varchar(_) | T::Name);
     is_number || is_time || is_text || matches!(kind, T::Bool | T::Uuid)

@@ -1,7 +1,6 @@
 //! ALTER TABLE: what changes one column.
 
-use super::super::{Ddl, table::column_mut};
-
+use super::super::Ddl;
 use crate::{
     catalog::{Change, Column, ConstraintKind, Index, IndexKind, Replacement, Table},
     error::{Error, Result, SqlState},
@@ -12,7 +11,7 @@ use crate::{
         write::{over_rows, quote},
     },
     ids::{ColumnId, RowId},
-    pgtype::{self, PgType, precision, style::Style},
+    pgtype::{self, PgType, style::Style},
     sql::{self, Bound, utility::ColumnDefinition},
 };
 use arrow::array::{Array, RecordBatch, RecordBatchOptions, new_null_array};
@@ -45,13 +44,22 @@ impl Ddl<'_> {
             )
             .hint("Create a new table with the column and copy the rows."));
         }
-        if let Some(default) = column.default.clone().filter(|_| !is_owned) {
+        let catalog = self.catalog();
+        let domain = column.domain.and_then(|id| catalog.domain(id));
+        let of_domain = domain
+            .map(|domain| catalog.default_of_domain(domain).unwrap_or_else(|| "NULL".to_owned()));
+        let default = column.default.clone().or(of_domain.filter(|_| rows > 0));
+        if let Some(default) = default.filter(|_| !is_owned && column.generated.is_none()) {
             // Bound against the table as it was: a default names no column.
             let before = Arc::new(Table {
                 columns: table.columns[..table.columns.len() - 1].to_vec(),
                 ..table.clone()
             });
-            column.missing = self.value_of(&before, &default, &column.kind).await?;
+            let kind = match domain {
+                Some(domain) => catalog.domain_text(domain),
+                None => catalog.type_text(&column.kind),
+            };
+            column.missing = self.value_of(&before, &default, (&column.kind, &kind)).await?;
         }
         if column.generated.is_some() {
             let is_later = !column.models.is_empty()
@@ -90,11 +98,21 @@ impl Ddl<'_> {
 
     /// Writes each row anew, so that it has the value that its generated column has now.
     pub(super) async fn compute_again(&mut self, table: &Table, column: &str) -> Result<()> {
-        self.update_rows(table, &format!("{} = DEFAULT", quote(column))).await
+        self.update_all(table, column, "DEFAULT").await
+    }
+
+    /// Writes each row anew with another value of a column.
+    pub(super) async fn update_all(
+        &mut self,
+        table: &Table,
+        column: &str,
+        value: &str,
+    ) -> Result<()> {
+        self.update_rows(table, &format!("{} = {value}", quote(column))).await
     }
 
     /// Changes rows as UPDATE does: `SET` and what follows.
-    async fn update_rows(&mut self, table: &Table, set: &str) -> Result<()> {
+    pub(super) async fn update_rows(&mut self, table: &Table, set: &str) -> Result<()> {
         if self.transaction.snapshot().table(table.id).live_rows() == 0 {
             return Ok(());
         }
@@ -221,13 +239,14 @@ impl Ddl<'_> {
     }
 
     /// The value of a default as text; `None` is NULL.
-    pub(super) async fn value_of(
+    pub(in crate::exec::ddl) async fn value_of(
         &mut self,
         table: &Arc<Table>,
         default: &str,
-        kind: &PgType,
+        (kind, name): (&PgType, &str),
     ) -> Result<Option<String>> {
-        let text = format!("({default})::{kind}");
+        self.see_own_names();
+        let text = format!("({default})::{name}");
         let context = Arc::clone(&self.env.context);
         let (slot, plan) = over_rows(table, &text, &context)?;
         let schema = Arc::clone(slot.schema());
@@ -252,7 +271,7 @@ impl Ddl<'_> {
         pgtype::cast::text_of(kind, &value, 0, &Style::default())
     }
 
-    pub(super) fn drop_column(
+    pub(in crate::exec::ddl) fn drop_column(
         &mut self,
         table: &mut Table,
         name: &str,
@@ -364,86 +383,6 @@ impl Ddl<'_> {
         }
         Ok(())
     }
-
-    /// Writes the rows anew in which a column is to lose digits, while it is still of its old type.
-    async fn round_off(
-        &mut self,
-        table: &Table,
-        name: &str,
-        kind: &PgType,
-        using: Option<&str>,
-    ) -> Result<()> {
-        let column = quote(name);
-        let set = match using {
-            Some(using) => format!("{column} = ({using})::{kind}"),
-            // By their texts: intervals may be equal that differ.
-            None => {
-                format!(
-                    "{column} = {column}::{kind} WHERE {column}::text <> {column}::{kind}::text"
-                )
-            }
-        };
-        self.update_rows(table, &set).await
-    }
-
-    /// Only changes that leave stored values as they are, but for digits of the second that go.
-    pub(super) async fn alter_type(
-        &mut self,
-        table: &mut Table,
-        name: &str,
-        kind: &PgType,
-        using: Option<&str>,
-    ) -> Result<()> {
-        let column = table.expect_column(name)?.clone();
-        if let Some(other) = generated_from(table, name).next() {
-            return Err(Error::new(
-                SqlState::FEATURE_NOT_SUPPORTED,
-                "cannot alter type of a column used by a generated column",
-            )
-            .detail(format!("Column \"{name}\" is used by generated column \"{}\".", other.name)));
-        }
-        self.refuse_read_by_webhooks(table, name, "alter type of")?;
-        let widens = match (&column.kind, kind) {
-            (from, to) if from == to => true,
-            (PgType::Varchar(_) | PgType::Text, PgType::Text | PgType::Varchar(None)) => true,
-            (PgType::Varchar(Some(from)), PgType::Varchar(Some(to))) => to >= from,
-            (from, to) => precision::keeps(from, to) == Some(true),
-        };
-        // Both are laid out alike, and only digits go.
-        let rounds = !widens && precision::keeps(&column.kind, kind).is_some();
-        let is_empty = self.transaction.snapshot().table(table.id).live_rows() == 0;
-        if rounds && !is_empty {
-            self.round_off(table, name, kind, using).await?;
-        }
-        if !(rounds || widens && using.is_none() || is_empty) {
-            return Err(Error::unsupported(format!(
-                "changing column \"{name}\" from {} to {kind} is not supported",
-                column.kind
-            ))
-            .hint("Add a column of the new type, fill it by UPDATE, drop the old one, rename."));
-        }
-        if is_empty && !widens && !rounds {
-            // A new number, so that nothing of the old type is ever read under it.
-            let mut changed = Column { kind: kind.clone(), ..column.clone() };
-            changed.id = table.next_column;
-            table.next_column.0 += 1;
-            let in_key = table.keys().any(|(_, columns)| columns.contains(&column.id));
-            let catalog = self.catalog();
-            let indexed = catalog.indexes_of(table.id).next().is_some();
-            if in_key || indexed {
-                return Err(Error::unsupported(format!(
-                    "changing the type of column \"{name}\", which is in a key or an index, is not \
-                     supported"
-                ))
-                .hint("Drop the key or the index first."));
-            }
-            *column_mut(table, column.id) = changed;
-        } else {
-            column_mut(table, column.id).kind = kind.clone();
-        }
-        self.put(table);
-        self.check_expressions(&Arc::new(table.clone()))
-    }
 }
 
 /// The generated columns whose expressions name a column.
@@ -482,7 +421,7 @@ pub(super) fn no_generated(table: &Table, column: &str) -> Error {
 
 /// Whether an expression's text names an identifier. It may be so where it does not: a word of a
 /// literal, or in another case.
-pub(super) fn names_word(expression: &str, name: &str) -> bool {
+pub(in crate::exec::ddl) fn names_word(expression: &str, name: &str) -> bool {
     if expression.contains(&quote(name)) {
         return true;
     }

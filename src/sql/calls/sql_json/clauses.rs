@@ -7,7 +7,7 @@ use crate::{
     sql::{
         binder::Binder,
         functions::json::asked::{Behaviour, Question, Wrapper},
-        tokens::{pg_type, sql_json::CLAUSE},
+        tokens::sql_json::CLAUSE,
     },
 };
 use datafusion::sql::sqlparser::{
@@ -113,9 +113,7 @@ impl Binder<'_> {
     /// The type of `CAST(NULL AS type)`.
     pub(super) fn type_of(&self, cast: Option<&ast::Expr>, span: Span) -> Result<PgType> {
         match cast {
-            Some(ast::Expr::Cast { data_type, .. }) => {
-                pg_type(data_type).map_err(|error| self.at(error, span))
-            }
+            Some(ast::Expr::Cast { data_type, .. }) => self.data_type(data_type, span),
             _ => Err(self.malformed(span)),
         }
     }

@@ -22,6 +22,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
                 call.catalog.schema(object).and_then(|schema| schema.comment.clone())
             }
             Some("pg_database") => database(call, object),
+            Some("pg_type") => own_type(call, object),
             Some(_) => None,
         }
         .into())
@@ -46,6 +47,13 @@ fn relation(call: &Call<'_>, oid: Oid) -> Option<String> {
         Relation::View(view) => view.comment.clone(),
         Relation::Index(index) => index.comment.clone(),
         Relation::Sequence(_) | Relation::Key(..) => None,
+    }
+}
+
+fn own_type(call: &Call<'_>, oid: Oid) -> Option<String> {
+    match call.catalog.type_(oid) {
+        Some(made) => made.comment.clone(),
+        None => call.catalog.domain(oid)?.comment.clone(),
     }
 }
 

@@ -70,6 +70,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     })
     .optional_first(1),
     Function::new("has_type_privilege", &[ROLE, Object(RegKind::Type), Text], Bool, |call| {
+        let kind = call.oid(call.nth_last(1), RegKind::Type)?;
+        if call.catalog.object(kind).is_some_and(|object| object.class == Class::Type) {
+            let asked = asked(call, Class::Type, &[])?;
+            return of_object(call, role(call, 3)?, kind, &asked);
+        }
         open(call, call.nth_last(1), RegKind::Type, "USAGE")
     })
     .optional_first(1),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     catalog::pg::{functions, names},
-    pgtype::{RegKind, VECTOR_ARRAY_OID, VECTOR_OID},
+    pgtype::RegKind,
 };
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -19,12 +19,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(relation.map(|relation| call.scope.is_class_visible(oid, &relation)).into())
     }),
     Function::new("pg_type_is_visible", &[AnyOid], Bool, |call| {
-        let oid = call.oid(0, RegKind::Type)?;
-        Ok(Value::from(call.scope.type_name(oid, None).map(|_| {
-            let is_vector = matches!(oid.0, VECTOR_OID | VECTOR_ARRAY_OID);
-            let schema = names::vector_schema(call.catalog, call.scope.database);
-            !is_vector || call.scope.path.contains(&schema)
-        })))
+        Ok(call.scope.is_type_visible(call.oid(0, RegKind::Type)?).into())
     }),
     Function::new("pg_function_is_visible", &[AnyOid], Bool, |call| {
         let function = functions::known(call.oid(0, RegKind::Proc)?);
