@@ -168,6 +168,8 @@ files!(
     datestyle,
     ddl,
     dml,
+    domains,
+    enums,
     errors,
     expressions,
     functions,
