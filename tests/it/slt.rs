@@ -169,6 +169,8 @@ files!(
     datetime_functions,
     ddl,
     dml,
+    domains,
+    enums,
     errors,
     expressions,
     functions,
