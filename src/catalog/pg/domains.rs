@@ -2,9 +2,7 @@
 
 use super::{
     SystemRelation, View,
-    information_schema::{
-        data_type, maximum_length, numeric, octet_length, type_schema,
-    },
+    information_schema::{data_type, maximum_length, numeric, octet_length, type_schema},
     rows::Rows,
     user_types::domains as own,
 };
