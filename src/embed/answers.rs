@@ -3,17 +3,18 @@
 //! A run answers up to 32 askers, and each of them has work for the threads that serve clients:
 //! rows to write, the next statement to read. Were all told at once, whoever asks for a row then
 //! would stand behind all of them. So while the next run computes, and nobody's next text would run
-//! any sooner, they are told one after another; when nothing computes, at once.
+//! any sooner, they are told a few at a time; when nothing computes, at once.
 
 use super::job::Reply;
 use crate::error::{Error, Result};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::{collections::VecDeque, sync::Arc, thread::JoinHandle, time::Duration};
 
-/// Between two answers; about what it takes to serve one, several times over.
-const PAUSE_MAX: Duration = Duration::from_millis(1);
-/// So few answers are nobody's burden.
-const FEW: usize = 2;
+/// So many leave together. They are nobody's burden, and what is done for them is done on all cores at
+/// once, on which models compute in step.
+const TOGETHER: usize = 4;
+/// Between those and the next; several times what it takes to serve them.
+const PAUSE_MAX: Duration = Duration::from_millis(4);
 
 /// Hands answers out. Those that are left when it is dropped leave at once.
 pub(super) struct Answers {
@@ -30,7 +31,7 @@ struct Line {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Reply>,
-    /// After each of them.
+    /// After those that leave together.
     pause: Duration,
     is_closed: bool,
 }
@@ -50,14 +51,14 @@ impl Answers {
 
     /// Replies leave within so long, or sooner.
     pub(super) fn hand_out(&self, replies: Vec<Reply>, within: Duration) {
-        if replies.len() <= FEW {
+        if replies.len() <= TOGETHER {
             replies.into_iter().for_each(Reply::send);
             return;
         }
         let mut state = self.line.state.lock();
         state.waiting.extend(replies);
-        let count = u32::try_from(state.waiting.len()).unwrap_or(u32::MAX);
-        state.pause = (within / count).min(PAUSE_MAX);
+        let times = u32::try_from(state.waiting.len().div_ceil(TOGETHER)).unwrap_or(u32::MAX);
+        state.pause = (within / times).min(PAUSE_MAX);
         self.line.changed.notify_one();
     }
 
@@ -89,16 +90,18 @@ impl Line {
     fn hand_out(&self) {
         let mut state = self.state.lock();
         loop {
-            match state.waiting.pop_front() {
-                Some(reply) => {
-                    parking_lot::MutexGuard::unlocked(&mut state, || reply.send());
-                    let pause = state.pause;
-                    if !pause.is_zero() {
-                        self.changed.wait_for(&mut state, pause);
-                    }
+            let count = state.waiting.len().min(TOGETHER);
+            if count > 0 {
+                let next: Vec<Reply> = state.waiting.drain(..count).collect();
+                MutexGuard::unlocked(&mut state, || next.into_iter().for_each(Reply::send));
+                let pause = state.pause;
+                if !pause.is_zero() {
+                    self.changed.wait_for(&mut state, pause);
                 }
-                None if state.is_closed => return,
-                None => self.changed.wait(&mut state),
+            } else if state.is_closed {
+                return;
+            } else {
+                self.changed.wait(&mut state);
             }
         }
     }
@@ -122,7 +125,7 @@ mod tests {
     #[test]
     fn few_leave_on_the_spot() {
         let answers = Answers::start().unwrap();
-        let (replies, mut told) = replies(2);
+        let (replies, mut told) = replies(4);
         answers.hand_out(replies, Duration::from_secs(3600));
         assert!(told.iter_mut().all(|answer| answer.try_recv().is_ok()));
     }
