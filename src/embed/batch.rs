@@ -189,6 +189,7 @@ impl Runs {
         let took = self.clock.elapsed().saturating_sub(began);
         self.metrics.embed_run_seconds.observe(took.as_secs_f64());
         // Last, so that whoever has an answer finds it counted.
+        self.count();
         let done = |&(at, _): &(usize, usize)| self.waiting[at].reply_if_done();
         let replies: Vec<Reply> = chosen.iter().filter_map(done).collect();
         // Whoever is told within half of the next run has asked again before that ends.
