@@ -387,8 +387,8 @@ Hits search_hits(const spfresh::Search& search) {
   return hits;
 }
 
-uint64_t builder_sample_most(const Options& options, uint64_t rows) {
-  return spfresh::Builder::SampleMost(FromRust(options), rows);
+uint64_t builder_sample_rows(const Options& options, uint64_t rows, uint64_t bytes) {
+  return spfresh::Builder::SampleRows(FromRust(options), rows, bytes);
 }
 
 MadeBuilder builder_begin(const Options& options, uint64_t rows, uint64_t sample_rows) {

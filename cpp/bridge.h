@@ -100,7 +100,7 @@ Status search_wanted(spfresh::Search& search, rust::Vec<uint32_t>& numbers);
 Status search_score_records(spfresh::Search& search, const spfresh::Chunk& chunk, uint32_t number);
 Hits search_hits(const spfresh::Search& search);
 
-uint64_t builder_sample_most(const Options& options, uint64_t rows);
+uint64_t builder_sample_rows(const Options& options, uint64_t rows, uint64_t bytes);
 MadeBuilder builder_begin(const Options& options, uint64_t rows, uint64_t sample_rows);
 Status builder_add_sample(spfresh::Builder& builder, Floats vectors);
 Status builder_start(spfresh::Builder& builder);

@@ -13,14 +13,20 @@ namespace {
 constexpr size_t kSamplePerCentroid = 8;
 // More teach it little.
 constexpr size_t kSampleMost = 32;
+// Of the whole sample, however little memory there is.
+constexpr uint64_t kSampleLeast = 1024;
 
 }  // namespace
 
 struct Builder::Impl {
-  Impl(const Options& options, uint64_t rows_) : state(options), rows(rows_) {}
+  Impl(const Options& options, uint64_t rows_, uint64_t sample_rows_)
+      : state(options), rows(rows_), sample_rows(std::min(sample_rows_, rows_)) {
+    sample.reserve(sample_rows * state.space.stride());
+  }
 
   Version::State state;
   uint64_t rows;
+  uint64_t sample_rows;
   // As it came, each vector in the room of a placed one, until the training starts.
   std::vector<float> sample;
   std::unique_ptr<Trainer> trainer;
@@ -40,16 +46,15 @@ uint64_t Wanted(const Options& options, uint64_t rows) {
 
 }  // namespace
 
-uint64_t Builder::SampleMost(const Options& options, uint64_t rows) {
-  return std::min(rows, Wanted(options, rows) * kSampleMost);
+uint64_t Builder::SampleRows(const Options& options, uint64_t rows, uint64_t bytes) {
+  const uint64_t each = Space(options, 0).stride() * sizeof(float);
+  return std::min({rows, Wanted(options, rows) * kSampleMost, std::max(bytes / each, kSampleLeast)});
 }
 
 Status Builder::Begin(const Options& options, uint64_t rows, uint64_t sample_rows,
                       std::unique_ptr<Builder>* out) {
   if (Status status = options.Check(); !status.ok()) return status;
-  auto impl = std::make_unique<Impl>(options, rows);
-  impl->sample.reserve(std::min(sample_rows, rows) * impl->state.space.stride());
-  out->reset(new Builder(std::move(impl)));
+  out->reset(new Builder(std::make_unique<Impl>(options, rows, sample_rows)));
   return {};
 }
 
@@ -60,7 +65,9 @@ Status Builder::AddSample(std::span<const float> vectors) {
                             " floats is no number of vectors");
   }
   std::vector<float>& sample = impl_->sample;
-  for (size_t from = 0; from < vectors.size(); from += dims) {
+  const uint64_t room = impl_->sample_rows - sample.size() / stride;
+  const size_t taken = std::min<uint64_t>(vectors.size() / dims, room) * dims;
+  for (size_t from = 0; from < taken; from += dims) {
     sample.insert(sample.end(), vectors.data() + from, vectors.data() + from + dims);
     sample.resize(sample.size() + stride - dims);
   }

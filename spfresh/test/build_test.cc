@@ -73,6 +73,38 @@ TEST(Build, InsertsSideBySideMergeToThoseInARow) {
   EXPECT_EQ(merged->Loaded()->Serialize(), in_a_row->Loaded()->Serialize());
 }
 
+// Copies have the room of placed vectors, which are padded: of 20 dimensions to 64.
+TEST(Build, TheSampleFitsInItsMemory) {
+  Options options;
+  options.dims = kDims;
+  EXPECT_EQ(Builder::SampleRows(options, 1'000'000, 64 * sizeof(float) * 5000), 5000U);
+  EXPECT_EQ(Builder::SampleRows(options, 1'000'000, 0), 1024U);
+  EXPECT_EQ(Builder::SampleRows(options, 300, 0), 300U);
+  const uint64_t enough = Builder::SampleRows(options, 1'000'000, UINT64_MAX);
+  EXPECT_GT(enough, 100'000U);
+  EXPECT_LT(enough, 1'000'000U);
+}
+
+// What comes beyond its size would double the memory of all that came before.
+TEST(Build, TheSampleTakesNoMoreThanItSaid) {
+  const std::vector<float> vectors = Vectors();
+  const auto trained = [&](size_t given) {
+    Options options;
+    options.dims = kDims;
+    std::unique_ptr<Builder> builder;
+    test::Must(Builder::Begin(options, kRows, 1000, &builder));
+    test::Must(builder->AddSample({vectors.data(), given * kDims}));
+    test::Must(builder->AddSample({vectors.data() + given * kDims, 10 * size_t{kDims}}));
+    builder->Start();
+    while (builder->Train()) {
+    }
+    return builder->version()->Serialize();
+  };
+  EXPECT_EQ(trained(1000), trained(990));
+  EXPECT_EQ(trained(1000), trained(2500));
+  EXPECT_NE(trained(1000), trained(980));
+}
+
 TEST(Build, VersionsOfOtherCentroidsDoNotMerge) {
   const std::vector<float> vectors = Vectors();
   const std::shared_ptr<const Version> base = Trained(vectors);

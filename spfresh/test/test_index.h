@@ -36,7 +36,7 @@ class TestIndex {
   void Build(const float* vectors, size_t count, size_t threads = 1, size_t sample_most = 131'072) {
     const Options& options = version_->options();
     const size_t dims = options.dims;
-    sample_most = std::min<size_t>(sample_most, Builder::SampleMost(options, count));
+    sample_most = std::min<size_t>(sample_most, Builder::SampleRows(options, count, UINT64_MAX));
     const size_t step = (count + sample_most - 1) / sample_most;
     std::unique_ptr<Builder> builder;
     Must(Builder::Begin(options, count, sample_most, &builder));

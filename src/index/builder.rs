@@ -81,20 +81,21 @@ pub struct Training {
 }
 
 impl Training {
-    /// How many vectors make a good sample of so many rows: more teach little.
+    /// How many vectors make a good sample of so many rows, of those for which there is memory.
     #[must_use]
-    pub fn sample_most(options: &IndexOptions, rows: u64) -> u64 {
-        ffi::Builder::sample_most(options, rows)
+    pub fn sample_rows(options: &IndexOptions, rows: u64, bytes: u64) -> u64 {
+        ffi::Builder::sample_rows(options, rows, bytes)
     }
 
-    /// For about `rows` rows; of the sample, memory for `sample_rows` is taken at once.
+    /// For about `rows` rows; memory for a sample of `sample_rows` is taken at once.
     pub fn begin(options: IndexOptions, rows: u64, sample_rows: u64) -> Result<Self> {
         options.check()?;
         let core = ffi::Builder::begin(&options, rows, sample_rows)?;
         Ok(Self { options, core })
     }
 
-    /// Takes a copy of some vectors of the sample, which is to be drawn evenly.
+    /// Takes a copy of some vectors of the sample, which is to be drawn evenly. Those beyond its size
+    /// are left out.
     pub fn add_sample(&mut self, vectors: &[f32]) -> Result<()> {
         let odd = vectors.len() % self.options.dims as usize;
         if odd != 0 {

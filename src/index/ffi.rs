@@ -261,7 +261,7 @@ mod bridge {
         fn needed(self: &Search) -> u32;
         fn search_hits(search: &Search) -> Hits;
 
-        fn builder_sample_most(options: &Options, rows: u64) -> u64;
+        fn builder_sample_rows(options: &Options, rows: u64, bytes: u64) -> u64;
         fn builder_begin(options: &Options, rows: u64, sample_rows: u64) -> MadeBuilder;
         fn builder_add_sample(builder: Pin<&mut Builder>, vectors: &[f32]) -> Status;
         fn builder_start(builder: Pin<&mut Builder>) -> Status;

@@ -11,8 +11,6 @@ use async_trait::async_trait;
 use std::ops::ControlFlow;
 use tokio_util::sync::CancellationToken;
 
-/// Of the sample, so many vectors at least, however little memory there is.
-const SAMPLE_ROWS_MIN: u64 = 1024;
 /// Vectors of the sample that are read at a time.
 const SAMPLE_PIECE: usize = 4096;
 /// Steps of settling between two looks at what is in memory: a step that joins postings adds some
@@ -152,13 +150,16 @@ impl Work<'_> {
     async fn sample(&self) -> Result<Training> {
         let Source { rows, options, .. } = &self.source;
         let live = rows.live_rows();
-        let room = self.limits.sample_bytes() / (u64::from(options.dims) * 4);
-        let most = room.max(SAMPLE_ROWS_MIN).min(Training::sample_most(options, live)).max(1);
+        let most = Training::sample_rows(options, live, self.limits.sample_bytes()).max(1);
         let step = usize::try_from(live.div_ceil(most).max(1)).unwrap_or(1);
         let mut training = Training::begin(*options, live, most)?;
+        // Of the next group, the first place that is wanted.
+        let mut first = 0;
         for group in rows.groups() {
             let column = self.source.column(&group).await?;
-            for from in (0..group.len()).step_by(SAMPLE_PIECE * step) {
+            let begin = first;
+            first = begin + (begin..group.len()).step_by(step).len() * step - group.len();
+            for from in (begin..group.len()).step_by(SAMPLE_PIECE * step) {
                 self.poll()?;
                 let to = (from + SAMPLE_PIECE * step).min(group.len());
                 let piece = self.source.slice(&group, &column, from..to, step)?;

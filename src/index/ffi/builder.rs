@@ -20,8 +20,8 @@ impl Builder {
     }
 
     /// How many vectors make a good sample.
-    pub(in crate::index) fn sample_most(wanted: &IndexOptions, rows: u64) -> u64 {
-        bridge::builder_sample_most(&options(wanted), rows)
+    pub(in crate::index) fn sample_rows(wanted: &IndexOptions, rows: u64, bytes: u64) -> u64 {
+        bridge::builder_sample_rows(&options(wanted), rows, bytes)
     }
 
     pub(in crate::index) fn add_sample(&mut self, vectors: &[f32]) -> Result<()> {
