@@ -22,10 +22,10 @@ pub(super) struct Answers {
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Default)]
 struct Line {
     state: Mutex<State>,
     changed: Condvar,
+    pause_max: Duration,
 }
 
 #[derive(Default)]
@@ -38,7 +38,12 @@ struct State {
 
 impl Answers {
     pub(super) fn start() -> Result<Self> {
-        let line = Arc::new(Line::default());
+        Self::with(PAUSE_MAX)
+    }
+
+    fn with(pause_max: Duration) -> Result<Self> {
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        let line = Arc::new(Line { state, changed, pause_max });
         let thread = std::thread::Builder::new()
             .name("nearlake-answers".to_owned())
             .spawn({
@@ -58,7 +63,7 @@ impl Answers {
         let mut state = self.line.state.lock();
         state.waiting.extend(replies);
         let times = u32::try_from(state.waiting.len().div_ceil(TOGETHER)).unwrap_or(u32::MAX);
-        state.pause = (within / times).min(PAUSE_MAX);
+        state.pause = (within / times).min(self.line.pause_max);
         self.line.changed.notify_one();
     }
 
@@ -111,7 +116,9 @@ impl Line {
 mod tests {
     use super::*;
     use crate::embed::job::Answer;
-    use tokio::sync::oneshot::{self, Receiver};
+    use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
+
+    const HOUR: Duration = Duration::from_secs(3600);
 
     fn replies(count: u8) -> (Vec<Reply>, Vec<Receiver<Result<Answer>>>) {
         (0..count)
@@ -130,6 +137,23 @@ mod tests {
         assert!(told.iter_mut().all(|answer| answer.try_recv().is_ok()));
     }
 
+    /// Answers whose first are told and whose others wait for an hour.
+    fn begun() -> (Answers, Vec<Receiver<Result<Answer>>>) {
+        let answers = Answers::with(HOUR).unwrap();
+        let (replies, mut told) = replies(200);
+        answers.hand_out(replies, HOUR * 200);
+        let mut others = told.split_off(TOGETHER);
+        assert!(all_told(told));
+        let is_waiting =
+            |answer: &mut Receiver<_>| matches!(answer.try_recv(), Err(TryRecvError::Empty));
+        assert!(others.iter_mut().all(is_waiting));
+        (answers, others)
+    }
+
+    fn all_told(told: Vec<Receiver<Result<Answer>>>) -> bool {
+        told.into_iter().all(|answer| answer.blocking_recv().is_ok())
+    }
+
     #[test]
     fn many_leave_in_their_order_and_each_gets_its_own() {
         let answers = Answers::start().unwrap();
@@ -144,12 +168,16 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_left_waiting_when_it_ends() {
-        let answers = Answers::start().unwrap();
-        let (replies, told) = replies(200);
-        answers.hand_out(replies, Duration::from_secs(3600));
+    fn the_rest_leaves_when_nothing_computes_any_more() {
+        let (answers, others) = begun();
         answers.hurry();
+        assert!(all_told(others));
+    }
+
+    #[test]
+    fn nobody_is_left_waiting_when_it_ends() {
+        let (answers, others) = begun();
         drop(answers);
-        assert!(told.into_iter().all(|answer| answer.blocking_recv().is_ok()));
+        assert!(all_told(others));
     }
 }

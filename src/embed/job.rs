@@ -1,7 +1,12 @@
 //! What somebody asks of a model: texts, of which pieces run, and what is made of these.
 
 use super::{Asked, Embedding, model::Loaded};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    telemetry::Metrics,
+};
+use parking_lot::Mutex;
+use prometheus::{IntCounter, IntGauge};
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
@@ -36,19 +41,58 @@ pub(super) struct Job {
     pub(super) texts: Vec<Arc<str>>,
     /// The query whose documents the texts are.
     pub(super) query: Option<Arc<str>>,
+    progress: Mutex<Progress>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// How far a job is.
+struct Progress {
     /// The texts' places, by length; those before `next` are in pieces.
     order: Vec<usize>,
     next: usize,
-    /// Pieces that have not run yet.
+    /// Pieces that nobody has taken yet.
     ready: VecDeque<Piece>,
-    /// What those gave that have, by the place of their text, until it is all there.
+    /// What those gave that have run, by the place of their text, until it is all there.
     made: HashMap<usize, Vec<Option<Part>>>,
-    /// How many texts are done.
-    pub(super) finished: usize,
     vectors: Vec<Option<Embedding>>,
     scores: Vec<f32>,
+    left: Left,
     reply: Option<oneshot::Sender<Result<Answer>>>,
-    _room: OwnedSemaphorePermit,
+}
+
+/// How many texts are left, as the metrics have it too.
+struct Left {
+    texts: usize,
+    waiting: IntGauge,
+    done: IntCounter,
+}
+
+impl Left {
+    fn new(texts: usize, metrics: &Metrics) -> Self {
+        let waiting = metrics.embed_waiting_texts.clone();
+        waiting.add(i64::try_from(texts).unwrap_or(i64::MAX));
+        Self { texts, waiting, done: metrics.embed_texts.clone() }
+    }
+
+    /// One is done. A job that failed has none left.
+    fn finish_one(&mut self) {
+        if self.texts > 0 {
+            self.texts -= 1;
+            self.waiting.dec();
+            self.done.inc();
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.waiting.sub(i64::try_from(self.texts).unwrap_or(i64::MAX));
+        self.texts = 0;
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        self.give_up();
+    }
 }
 
 impl Job {
@@ -57,25 +101,22 @@ impl Job {
         model: Asked,
         (query, texts): (Option<Arc<str>>, Vec<Arc<str>>),
         room: OwnedSemaphorePermit,
+        metrics: &Metrics,
     ) -> (Self, oneshot::Receiver<Result<Answer>>) {
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|&at| texts[at].len());
         let (reply, answer) = oneshot::channel();
-        let job = Self {
-            model,
-            vectors: vec![None; texts.len()],
-            scores: vec![0.0; texts.len()],
-            texts,
-            query,
+        let progress = Progress {
             order,
             next: 0,
             ready: VecDeque::new(),
             made: HashMap::new(),
-            finished: 0,
+            vectors: vec![None; texts.len()],
+            scores: vec![0.0; texts.len()],
+            left: Left::new(texts.len(), metrics),
             reply: Some(reply),
-            _room: room,
         };
-        (job, answer)
+        (Self { model, texts, query, progress: Mutex::new(progress), _room: room }, answer)
     }
 
     pub(super) fn is_question(&self) -> bool {
@@ -84,31 +125,33 @@ impl Job {
 
     /// Whether nobody waits for it any more.
     pub(super) fn is_over(&self) -> bool {
-        self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
+        self.progress.lock().reply.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
-    pub(super) fn fail(&mut self, error: Error) {
-        if let Some(reply) = self.reply.take() {
+    pub(super) fn fail(&self, error: Error) {
+        let reply = {
+            let mut progress = self.progress.lock();
+            progress.left.give_up();
+            progress.reply.take()
+        };
+        if let Some(reply) = reply {
             let _ = reply.send(Err(error));
         }
     }
 
-    /// How many pieces there are to run, as far as is known: a text has at least one.
+    /// How many pieces there are to take, as far as is known: a text has at least one.
     pub(super) fn pieces_min(&self) -> usize {
-        self.ready.len() + self.order.len() - self.next
+        let progress = self.progress.lock();
+        progress.ready.len() + progress.order.len() - progress.next
     }
 
     /// Up to so many pieces, of texts that are prepared as it takes; adds to `cut` the texts that were
     /// cut.
-    pub(super) fn take(
-        &mut self,
-        most: usize,
-        model: &Loaded,
-        cut: &mut u64,
-    ) -> Result<Vec<Piece>> {
-        while self.ready.len() < most && self.next < self.order.len() {
-            let place = self.order[self.next];
-            self.next += 1;
+    pub(super) fn take(&self, most: usize, model: &Loaded, cut: &mut u64) -> Result<Vec<Piece>> {
+        let progress = &mut *self.progress.lock();
+        while progress.ready.len() < most && progress.next < progress.order.len() {
+            let place = progress.order[progress.next];
+            progress.next += 1;
             let text = &self.texts[place];
             let prepared = guarded(|| match &self.query {
                 Some(query) => model.prepare_pair(query, text),
@@ -117,54 +160,57 @@ impl Job {
             *cut += u64::from(prepared.is_cut);
             if prepared.pieces.is_empty() {
                 // It is made of what no tokenizer sees.
-                self.vectors[place] = Some(model.combined(&[]).into());
-                self.finished += 1;
+                progress.vectors[place] = Some(model.combined(&[]).into());
+                progress.left.finish_one();
                 continue;
             }
-            self.made.insert(place, vec![None; prepared.pieces.len()]);
+            progress.made.insert(place, vec![None; prepared.pieces.len()]);
             let pieces = prepared.pieces.into_iter().enumerate();
-            self.ready.extend(pieces.map(|(number, (range, tokens))| Piece {
+            progress.ready.extend(pieces.map(|(number, (range, tokens))| Piece {
                 place,
                 number,
                 range,
                 tokens,
             }));
         }
-        Ok(self.ready.drain(..most.min(self.ready.len())).collect())
+        let count = most.min(progress.ready.len());
+        Ok(progress.ready.drain(..count).collect())
     }
 
     /// Keeps what a piece gave, and the vector of its text once that is whole.
-    pub(super) fn keep(&mut self, piece: &Piece, made: Made, model: &Loaded) {
+    pub(super) fn keep(&self, piece: &Piece, made: Made, model: &Loaded) {
+        let progress = &mut *self.progress.lock();
         match made {
             Made::Score(score) => {
-                self.made.remove(&piece.place);
-                self.scores[piece.place] = score;
-                self.finished += 1;
+                progress.made.remove(&piece.place);
+                progress.scores[piece.place] = score;
+                progress.left.finish_one();
             }
             Made::Vector(vector) => {
-                let Some(parts) = self.made.get_mut(&piece.place) else { return };
+                let Some(parts) = progress.made.get_mut(&piece.place) else { return };
                 parts[piece.number] = Some((vector, piece.tokens));
                 if parts.iter().any(Option::is_none) {
                     return;
                 }
                 let parts: Vec<_> =
-                    self.made.remove(&piece.place).into_iter().flatten().flatten().collect();
-                self.vectors[piece.place] = Some(model.combined(&parts).into());
-                self.finished += 1;
+                    progress.made.remove(&piece.place).into_iter().flatten().flatten().collect();
+                progress.vectors[piece.place] = Some(model.combined(&parts).into());
+                progress.left.finish_one();
             }
         }
     }
 
     /// The reply, once every text has run.
-    pub(super) fn reply_if_done(&mut self) -> Option<Reply> {
-        if self.finished < self.texts.len() {
+    pub(super) fn reply_if_done(&self) -> Option<Reply> {
+        let progress = &mut *self.progress.lock();
+        if progress.left.texts > 0 {
             return None;
         }
-        let to = self.reply.take()?;
+        let to = progress.reply.take()?;
         let answer = if self.query.is_some() {
-            Answer::Scores(std::mem::take(&mut self.scores))
+            Answer::Scores(std::mem::take(&mut progress.scores))
         } else {
-            Answer::Vectors(self.vectors.drain(..).flatten().collect())
+            Answer::Vectors(progress.vectors.drain(..).flatten().collect())
         };
         Some(Reply { to, answer })
     }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  a statement ─┐
-//!  a statement ─┼─> queue (bounded) ─> one thread: runs of one model ─> vectors, each to its asker
-//!  a worker    ─┘        queue.rs        batch.rs, model.rs, runtime.rs
+//!  a statement ─┼─> queue (bounded) ─> two workers: runs of one model ─> vectors, each to its asker
+//!  upkeep      ─┘  queue.rs, waiting.rs    batch.rs, model.rs, runtime.rs      answers.rs
 //! ```
 //!
 //! - [`spec`]: what a model is, as the catalog keeps it.
@@ -11,13 +11,13 @@
 //! - [`hub`]: models by name, fetched into a folder.
 //! - `runtime`: finds ONNX Runtime and loads it, once, when a model is first used.
 //! - `model`: one model in memory; the only file that knows fastembed.
-//! - `queue`: where texts wait for their model; `job`: the texts of one asker, piece by piece.
+//! - `queue`: where texts go in to wait for their model; `waiting`: whose run next; `job`: the texts of
+//!   one asker, piece by piece.
 //! - `batch`: texts of many sessions in one run; `answers`: how what a run made leaves.
 //! - `cache`: vectors of texts that were asked for lately.
 //!
-//! Nothing here runs on the threads that serve clients: asking is a future, the model has a thread
-//! of its own, and ONNX Runtime computes on as many threads as the node may spend, none of which
-//! spins. A text becomes the same vector in whatever company it is asked for, up to the rounding
+//! Nothing here runs on the threads that serve clients: asking is a future, models have threads
+//! of their own, as many as the node may spend, none of which spins. A text becomes the same vector in whatever company it is asked for, up to the rounding
 //! of single precision.
 
 mod answers;
@@ -30,6 +30,7 @@ mod model;
 mod queue;
 mod runtime;
 pub mod spec;
+mod waiting;
 
 pub use hub::Hub;
 pub use spec::{Normalize, Overflow, Pooling, Purpose, Spec};
@@ -49,7 +50,7 @@ pub struct Options {
     pub runtime: Option<PathBuf>,
     /// How many threads compute.
     pub threads: usize,
-    /// Called by the thread that runs models as it begins: those that compute are made by it.
+    /// Called by each thread that runs models as it begins: those that compute are made by them.
     pub on_thread_start: fn(),
     /// How many texts of questions may wait, and how many of loads; who brings more waits before the
     /// queue.
@@ -58,7 +59,8 @@ pub struct Options {
     pub run_texts_max: usize,
     /// How many tokens one run takes, padding included.
     pub run_tokens_max: usize,
-    /// How many models stay in memory.
+    /// How many models stay in memory; each once, or where more is asked of it than one run does, once
+    /// for each of two.
     pub models_max: usize,
     /// How many bytes the vectors of texts that were asked for lately may take.
     pub cache_bytes_max: usize,
@@ -71,11 +73,24 @@ impl Default for Options {
             threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             on_thread_start: || {},
             queue_texts_max: 16_384,
-            run_texts_max: 32,
+            run_texts_max: 16,
             run_tokens_max: 16_384,
             models_max: 4,
             cache_bytes_max: 32 << 20,
         }
+    }
+}
+
+impl Options {
+    /// How many runs there are at a time: while the answers of one leave another computes. More would
+    /// take more copies of a model.
+    fn workers(&self) -> usize {
+        self.threads.clamp(1, 2)
+    }
+
+    /// Of the threads, each run's share.
+    fn threads_of_a_run(&self) -> usize {
+        (self.threads / self.workers()).max(1)
     }
 }
 

@@ -73,7 +73,8 @@ impl Loaded {
         let onnx = files.take(&spec.file).unwrap_or_default();
         let is_alone = contains(&onnx, b"DynamicQuantizeLinear");
         let tokenizer = tokenizer_files(&mut files, &spec);
-        // One run at a time computes on all threads, and between runs they sleep.
+        // Runs at a time share the threads, which sleep between runs.
+        let threads = options.threads_of_a_run();
         let spinning = ("session.intra_op.allow_spinning", "0");
         let max_length = spec.max_length as usize;
         let graph = match spec.purpose {
@@ -86,7 +87,7 @@ impl Loaded {
                 let options = InitOptionsUserDefined::new()
                     .with_environment(environment)
                     .with_max_length(max_length)
-                    .with_intra_threads(options.threads)
+                    .with_intra_threads(threads)
                     .with_session_config(spinning.0, spinning.1)
                     .with_auto_device(AutoDevicePolicy::PreferCPU);
                 let model = TextEmbedding::try_new_from_user_defined(model, options);
@@ -97,7 +98,7 @@ impl Loaded {
                 let options = RerankInitOptionsUserDefined::new()
                     .with_environment(environment)
                     .with_max_length(max_length)
-                    .with_intra_threads(options.threads)
+                    .with_intra_threads(threads)
                     .with_session_config(spinning.0, spinning.1)
                     .with_auto_device(AutoDevicePolicy::PreferCPU);
                 let model = TextRerank::try_new_from_user_defined(model, options);

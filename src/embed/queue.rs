@@ -1,11 +1,14 @@
-//! Where texts wait for their model: how many may, and which need not since their vectors are known.
+//! Where texts go in to wait for their model: how many may, and which need not since their vectors are
+//! known.
 
 use super::{
     Asked, Embedding, Options,
-    batch::{Runs, Shared, stopping},
+    answers::Answers,
+    batch::{Shared, Worker, stopping},
     cache::Recent,
     job::{Answer, Ask, Job, QUESTION_TEXTS_MAX},
     model::check_bytes,
+    waiting::Waiting,
 };
 use crate::{
     clock::SharedClock,
@@ -13,27 +16,26 @@ use crate::{
     ids::Oid,
     telemetry::Metrics,
 };
+use parking_lot::{Condvar, Mutex};
 use std::{fmt, sync::Arc, thread::JoinHandle};
 use tokio::sync::Semaphore;
 
 /// Only texts up to this size are remembered.
 const REMEMBERED_BYTES_MAX: usize = 2 << 10;
 
-/// Where texts wait, and the thread behind it.
+/// Where texts wait, and the workers behind it.
 pub(super) struct Queue {
     shared: Arc<Shared>,
     /// A room of their own, so that loads never keep questions out.
     room_of_questions: Arc<Semaphore>,
     room_of_loads: Arc<Semaphore>,
     recent: Recent,
-    options: Options,
-    metrics: Arc<Metrics>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Queue").field("options", &self.shared.options).finish_non_exhaustive()
     }
 }
 
@@ -45,26 +47,38 @@ impl Queue {
     ) -> Result<Self> {
         // Tokenizing is a fiftieth of the work; its own threads would come on top of the budget.
         tokenizers::utils::parallelism::set_parallelism(false);
-        let shared = Arc::new(Shared::default());
-        let runs = Runs::new(Arc::clone(&shared), options.clone(), Arc::clone(&metrics), clock)?;
-        let on_thread_start = options.on_thread_start;
-        let thread = std::thread::Builder::new()
-            .name("nearlake-embed".to_owned())
-            .stack_size(16 << 20)
-            .spawn(move || {
-                on_thread_start();
-                runs.work();
-            })
-            .map_err(|error| Error::internal("cannot start a thread").source(error))?;
-        Ok(Self {
-            shared,
+        let count = options.workers();
+        let shared = Arc::new(Shared {
+            waiting: Mutex::new(Waiting::new(count)),
+            changed: Condvar::new(),
+            answers: Answers::start()?,
+            options,
+            metrics,
+            clock,
+        });
+        let options = &shared.options;
+        let mut queue = Self {
             room_of_questions: Arc::new(Semaphore::new(options.queue_texts_max)),
             room_of_loads: Arc::new(Semaphore::new(options.queue_texts_max)),
             recent: Recent::new(options.cache_bytes_max),
-            options,
-            metrics,
-            thread: Some(thread),
-        })
+            shared: Arc::clone(&shared),
+            threads: Vec::new(),
+        };
+        for number in 0..count {
+            let worker = Worker::new(Arc::clone(&shared), number);
+            let on_thread_start = shared.options.on_thread_start;
+            let thread = std::thread::Builder::new()
+                .name("nearlake-embed".to_owned())
+                .stack_size(16 << 20)
+                .spawn(move || {
+                    on_thread_start();
+                    worker.work();
+                });
+            let started =
+                thread.map_err(|error| Error::internal("cannot start a thread").source(error))?;
+            queue.threads.push(started);
+        }
+        Ok(queue)
     }
 
     pub(super) async fn embed(
@@ -81,11 +95,12 @@ impl Queue {
             .map(|text| self.recent.vector(model.id, model.fingerprint, text))
             .collect();
         let missing: Vec<usize> = (0..texts.len()).filter(|&at| vectors[at].is_none()).collect();
-        self.metrics
+        self.shared
+            .metrics
             .embed_cache
             .with_label_values(&["hit"])
             .inc_by((texts.len() - missing.len()) as u64);
-        self.metrics.embed_cache.with_label_values(&["miss"]).inc_by(missing.len() as u64);
+        self.shared.metrics.embed_cache.with_label_values(&["miss"]).inc_by(missing.len() as u64);
         if !missing.is_empty() {
             let asked = missing.iter().map(|&at| Arc::clone(&texts[at])).collect();
             for (&at, vector) in missing.iter().zip(self.run(model, asked).await?) {
@@ -99,7 +114,7 @@ impl Queue {
     async fn run(&self, model: &Asked, texts: Vec<Arc<str>>) -> Result<Vec<Embedding>> {
         // More than the queue holds goes in by parts.
         let mut vectors = Vec::with_capacity(texts.len());
-        for part in texts.chunks(self.options.queue_texts_max) {
+        for part in texts.chunks(self.shared.options.queue_texts_max) {
             match self.ask(model, Ask::Embed(part.to_vec())).await? {
                 Answer::Vectors(more) => vectors.extend(more),
                 Answer::Scores(_) => return Err(Error::internal("scores are no vectors")),
@@ -122,33 +137,34 @@ impl Queue {
             });
         }
         texts.iter().try_for_each(|text| check_bytes(text))?;
-        let wanted = u32::try_from(texts.len().min(self.options.queue_texts_max)).unwrap_or(1);
+        let wanted =
+            u32::try_from(texts.len().min(self.shared.options.queue_texts_max)).unwrap_or(1);
         let is_question = texts.len() <= QUESTION_TEXTS_MAX;
         let room = if is_question { &self.room_of_questions } else { &self.room_of_loads };
         let room = Arc::clone(room).acquire_many_owned(wanted).await;
         let room = room.map_err(|_| stopping())?;
-        let (job, answer) = Job::new(model.clone(), (query, texts), room);
+        let (job, answer) = Job::new(model.clone(), (query, texts), room, &self.shared.metrics);
         {
-            let mut inbox = self.shared.inbox.lock();
-            if inbox.is_closed {
+            let mut waiting = self.shared.waiting.lock();
+            if waiting.is_closed {
                 return Err(stopping());
             }
-            inbox.jobs.push(job);
-            self.shared.arrived.notify_one();
+            waiting.add(Arc::new(job));
         }
+        self.shared.changed.notify_all();
         answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 
     pub(super) fn loaded(&self) -> Vec<Oid> {
-        self.shared.loaded.lock().clone()
+        self.shared.loaded()
     }
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        self.shared.inbox.lock().is_closed = true;
-        self.shared.arrived.notify_one();
-        if let Some(thread) = self.thread.take() {
+        self.shared.waiting.lock().close();
+        self.shared.changed.notify_all();
+        for thread in self.threads.drain(..) {
             // A run is over soon; it must not outlive the node.
             let _ = thread.join();
         }
