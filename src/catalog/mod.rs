@@ -10,6 +10,8 @@ mod index;
 mod model;
 pub mod pg;
 pub mod privileges;
+mod relation;
+mod role;
 mod table;
 mod temporary;
 mod user_type;
@@ -19,6 +21,8 @@ pub use domain::{Domain, DomainCheck};
 pub use index::{Index, IndexKind, RECALL_TARGET, RECALL_TARGET_OPTION};
 pub use model::Model;
 pub use privileges::{Grants, Membership, Privileges};
+pub use relation::{Relation, Sequence, View};
+pub use role::Role;
 pub use table::{
     Column, ColumnModel, Constraint, ConstraintKind, Identity, OnCommit, Replacement, Table,
     nearest,
@@ -28,7 +32,7 @@ pub use user_type::{UserType, no_type};
 pub use webhook::Webhook;
 
 use crate::{
-    error::{Error, Result, SqlState},
+    error::{Error, SqlState},
     ids::{FIRST_OID, IndexId, Lsn, Oid, TableId},
 };
 use serde::{Deserialize, Serialize};
@@ -92,68 +96,6 @@ pub struct Database {
     pub comment: Option<String>,
 }
 
-/// Who acts: a user, or a group of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Role {
-    /// Its oid.
-    pub id: Oid,
-    /// Its name.
-    pub name: String,
-    /// Whether every check is waived.
-    pub superuser: bool,
-    /// Whether it may connect.
-    pub login: bool,
-    /// The SCRAM-SHA-256 verifier of its password.
-    #[serde(default)]
-    pub verifier: Option<String>,
-    /// Hashes of the keys by which HTTP clients act as this role, by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub api_keys: BTreeMap<String, String>,
-    /// `ALTER ROLE … SET`.
-    #[serde(default)]
-    pub settings: BTreeMap<String, String>,
-    /// Whether it has what the roles have that it is taken into, where a grant is silent on it.
-    #[serde(default = "inherits", skip_serializing_if = "bool::clone")]
-    pub inherit: bool,
-    /// Whether it may make roles.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub create_role: bool,
-    /// Whether it may make databases.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub create_database: bool,
-    /// The roles that it is in.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub member_of: Vec<Membership>,
-    /// `ALTER DEFAULT PRIVILEGES`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub default_access: Vec<privileges::DefaultAccess>,
-}
-
-fn inherits() -> bool {
-    true
-}
-
-impl Role {
-    /// A role that may do nothing yet.
-    #[must_use]
-    pub fn new(id: Oid, name: impl Into<String>) -> Self {
-        Self {
-            id,
-            name: name.into(),
-            superuser: false,
-            login: false,
-            verifier: None,
-            api_keys: BTreeMap::new(),
-            settings: BTreeMap::new(),
-            inherit: true,
-            create_role: false,
-            create_database: false,
-            member_of: Vec::new(),
-            default_access: Vec::new(),
-        }
-    }
-}
-
 /// A schema: a space of names in a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schema {
@@ -168,75 +110,6 @@ pub struct Schema {
     /// `COMMENT ON SCHEMA`.
     #[serde(default)]
     pub comment: Option<String>,
-}
-
-/// A sequence. `last` is what was reserved durably: after a crash values between may be skipped,
-/// never given twice.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sequence {
-    /// Its oid.
-    pub id: Oid,
-    /// The schema it lies in.
-    pub schema: Oid,
-    /// Its name.
-    pub name: String,
-    /// The role that owns it.
-    pub owner: Oid,
-    /// The column that owns it, with which it goes.
-    pub owned_by: Option<(TableId, crate::ids::ColumnId)>,
-    /// The type of its values: smallint, integer or bigint.
-    pub kind: crate::pgtype::PgType,
-    /// The first value.
-    pub start: i64,
-    /// From one value to the next.
-    pub increment: i64,
-    /// The least value.
-    pub min: i64,
-    /// The greatest value.
-    pub max: i64,
-    /// Whether it begins anew at its end.
-    pub cycle: bool,
-    /// The last value reserved; `None` before the first.
-    pub last: Option<i64>,
-}
-
-/// A view: a query with a name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct View {
-    /// Its oid.
-    pub id: Oid,
-    /// The schema it lies in.
-    pub schema: Oid,
-    /// Its name.
-    pub name: String,
-    /// The role that owns it.
-    pub owner: Oid,
-    /// Column names and types.
-    pub columns: Vec<(String, crate::pgtype::PgType)>,
-    /// The query, as SQL text.
-    pub query: String,
-    /// The schemas in which the query's names are looked up, as they were when it was written;
-    /// nothing for views that are older than this list.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub path: Vec<Oid>,
-    /// `COMMENT ON VIEW`.
-    #[serde(default)]
-    pub comment: Option<String>,
-}
-
-/// What a relation's name can stand for.
-#[derive(Debug, Clone)]
-pub enum Relation {
-    /// A table of rows.
-    Table(Arc<Table>),
-    /// A view.
-    View(Arc<View>),
-    /// A sequence.
-    Sequence(Arc<Sequence>),
-    /// An index (of its table).
-    Index(Arc<Index>),
-    /// The index of a key: the table and the place of the constraint.
-    Key(Arc<Table>, usize),
 }
 
 /// One change of the catalog: an object as it is from now on, or its end.
@@ -618,54 +491,6 @@ impl Catalog {
         match nearest(name, tables.chain(views)) {
             Some(near) => error.hint(format!("did you mean \"{near}\"?")),
             None => error,
-        }
-    }
-}
-
-impl ConstraintKind {
-    /// Whether rows are told apart by it: a primary key or a unique constraint.
-    #[must_use]
-    pub fn is_key(&self) -> bool {
-        matches!(self, Self::PrimaryKey { .. } | Self::Unique { .. })
-    }
-}
-
-impl Relation {
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Table(table) => &table.name,
-            Self::View(view) => &view.name,
-            Self::Sequence(sequence) => &sequence.name,
-            Self::Index(index) => &index.name,
-            Self::Key(table, place) => &table.constraints[*place].name,
-        }
-    }
-
-    /// Its oid.
-    #[must_use]
-    pub fn id(&self) -> Oid {
-        match self {
-            Self::Table(table) => table.id,
-            Self::View(view) => view.id,
-            Self::Sequence(sequence) => sequence.id,
-            Self::Index(index) => index.id,
-            Self::Key(table, place) => table.constraints[*place].id,
-        }
-    }
-
-    /// The table, or 42809 when the name stands for something else.
-    ///
-    /// # Errors
-    /// 42809.
-    pub fn into_table(self) -> Result<Arc<Table>> {
-        match self {
-            Self::Table(table) => Ok(table),
-            other => Err(Error::new(
-                SqlState::WRONG_OBJECT_TYPE,
-                format!("\"{}\" is not a table", other.name()),
-            )),
         }
     }
 }

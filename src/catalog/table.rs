@@ -50,8 +50,12 @@ pub enum OnCommit {
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
-    /// Its number in the table (attnum).
+    /// What its values are stored under.
     pub id: ColumnId,
+    /// Its number in the table (attnum), where that is no longer its id: values of another type are
+    /// stored under another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<i16>,
     /// Its name.
     pub name: String,
     /// Its type with modifier.
@@ -89,11 +93,18 @@ pub struct Column {
 }
 
 impl Column {
+    /// Its number in the table.
+    #[must_use]
+    pub fn attnum(&self) -> i16 {
+        self.number.unwrap_or(self.id.0)
+    }
+
     /// A column that has a type, and nothing else.
     #[must_use]
     pub fn new(id: ColumnId, name: impl Into<String>, kind: PgType) -> Self {
         Self {
             id,
+            number: None,
             name: name.into(),
             kind,
             domain: None,
@@ -192,6 +203,14 @@ pub enum ConstraintKind {
     },
 }
 
+impl ConstraintKind {
+    /// Whether rows are told apart by it: a primary key or a unique constraint.
+    #[must_use]
+    pub fn is_key(&self) -> bool {
+        matches!(self, Self::PrimaryKey { .. } | Self::Unique { .. })
+    }
+}
+
 impl Table {
     /// The column of a name.
     #[must_use]
@@ -209,6 +228,15 @@ impl Table {
     #[must_use]
     pub fn column_by_id(&self, id: ColumnId) -> Option<&Column> {
         self.columns.iter().find(|column| column.id == id)
+    }
+
+    /// The numbers of columns.
+    #[must_use]
+    pub fn attnums(&self, ids: &[ColumnId]) -> Vec<i64> {
+        ids.iter()
+            .filter_map(|id| self.column_by_id(*id))
+            .map(|found| found.attnum().into())
+            .collect()
     }
 
     /// The column of a name, or 42703 with the nearest name there is.

@@ -9,7 +9,7 @@ use super::{
     write::Env,
 };
 use crate::{
-    catalog::Table,
+    catalog::{Catalog, Table},
     error::{Error, Result, SqlState},
     sql::{Bound, CopyDirection},
 };
@@ -27,8 +27,11 @@ pub async fn hold(bound: &Bound, env: &Env, transaction: &Transaction) -> Result
     for table in targets(bound) {
         let granted = env.lock(Target::Table(table.id), Mode::Shared, transaction).await?;
         waited |= granted == Granted::AfterWait;
-        match transaction.newest_catalog().table(table.id) {
-            Some(now) if Arc::ptr_eq(now, table) || now == table => {}
+        let newest = transaction.newest_catalog();
+        match newest.table(table.id) {
+            Some(now)
+                if (Arc::ptr_eq(now, table) || now == table)
+                    && have_same_rules(table, transaction.glance().catalog(), &newest) => {}
             _ if !keeps_snapshot => return Ok(false),
             Some(_) => return Err(concurrent_update()),
             None => {
@@ -38,6 +41,14 @@ pub async fn hold(bound: &Bound, env: &Env, transaction: &Transaction) -> Result
         }
     }
     Ok(keeps_snapshot || !waited)
+}
+
+/// Whether the domains of a table's columns are in one catalog what they are in the other.
+fn have_same_rules(table: &Table, seen: &Catalog, newest: &Catalog) -> bool {
+    let lineage =
+        |catalog: &Catalog, domain| catalog.domain(domain).map(|own| catalog.lineage(own));
+    let mut domains = table.columns.iter().filter_map(|column| column.domain);
+    domains.all(|domain| lineage(seen, domain) == lineage(newest, domain))
 }
 
 fn targets(bound: &Bound) -> Vec<&Arc<Table>> {

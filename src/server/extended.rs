@@ -205,7 +205,7 @@ impl Connection {
     pub(super) fn close(&mut self, target: &Target) -> Result<(), Fault> {
         match target {
             Target::Statement(name) => {
-                self.session.lets_go(Some(name));
+                self.session.lets_go(name);
                 drop(self.statements.remove(name));
             }
             Target::Portal(name) => drop(self.portals.remove(name)),

@@ -4,7 +4,13 @@
 mod asked;
 mod live;
 
-use super::{Start, cancel::Canceller, engine::Engine, held::Held, settings::Settings};
+use super::{
+    Start,
+    cancel::Canceller,
+    engine::{Engine, Peer},
+    held::Held,
+    settings::Settings,
+};
 use crate::{
     catalog::Catalog,
     error::Error,
@@ -35,6 +41,8 @@ pub(super) struct SessionContext {
     /// Whose the session's locks are.
     pub(super) party: Party,
     pub(super) canceller: Canceller,
+    /// The next that [`Context::ascending`] may give.
+    ascending: Mutex<u64>,
     snapshot: ArcSwap<Snapshot>,
     state: Mutex<State>,
     /// The style of values, and of when it is.
@@ -107,6 +115,7 @@ impl SessionContext {
             began_micros: now,
             party: Party::next(),
             canceller: Canceller::default(),
+            ascending: Mutex::default(),
             snapshot,
             state: Mutex::new(state),
             style: Mutex::new(None),
@@ -199,6 +208,12 @@ impl SessionContext {
     pub(super) fn lock_timeout(&self) -> Option<Duration> {
         self.with_settings(|settings| settings.duration("lock_timeout"))
     }
+}
+
+impl Peer for SessionContext {
+    fn role(&self) -> Oid {
+        self.user()
+    }
 
     fn activity_row(&self) -> ActivityRow {
         let state = self.state.lock();
@@ -218,6 +233,10 @@ impl SessionContext {
             state: state.activity.to_owned(),
             query: state.query.to_string(),
         }
+    }
+
+    fn cancel(&self) {
+        self.canceller.cancel();
     }
 }
 

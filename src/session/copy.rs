@@ -99,7 +99,7 @@ impl Session {
                         name: column.name.clone(),
                         kind: column.kind.clone(),
                         table: table.id.0,
-                        column: column.id.0,
+                        column: column.attnum(),
                     }
                 };
                 Ok(Outcome::CopyIn(Box::new(CopyIn {

@@ -1,10 +1,8 @@
 //! What all sessions of a node share.
 
-use super::{
-    context::SessionContext, embedding::Progress, sequence::Sequences, statements::Statements,
-};
+use super::{embedding::Progress, sequence::Sequences, statements::Statements};
 use crate::{
-    catalog::Catalog,
+    catalog::{Catalog, pg::ActivityRow},
     clock::SharedClock,
     embed::{Embedder, Hub},
     error::{Error, Result, SqlState},
@@ -18,7 +16,7 @@ use crate::{
         spill::Spill,
         state::States,
     },
-    sql::Context,
+    ids::Oid,
     telemetry::Metrics,
 };
 use parking_lot::Mutex;
@@ -29,6 +27,16 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
+
+/// A session as the others see it.
+pub(super) trait Peer: std::fmt::Debug + Send + Sync {
+    /// Whose rights it has at present.
+    fn role(&self) -> Oid;
+    /// Its row of `pg_stat_activity`.
+    fn activity_row(&self) -> ActivityRow;
+    /// Ends the statement that it runs.
+    fn cancel(&self);
+}
 
 /// The shared part of all sessions: state, locks, the commit task, where plans run.
 #[derive(Debug)]
@@ -46,7 +54,7 @@ pub struct Engine {
     pub(super) embedding: Progress,
     /// Whether a superuser had a password at any time since the start.
     has_password: AtomicBool,
-    sessions: Mutex<BTreeMap<i32, Weak<SessionContext>>>,
+    sessions: Mutex<BTreeMap<i32, Weak<dyn Peer>>>,
 }
 
 /// What sessions ask of a node beside plans and commits.
@@ -185,15 +193,17 @@ impl Engine {
         self.sessions.lock().len()
     }
 
-    pub(super) fn enter(&self, context: &Arc<SessionContext>) {
-        self.sessions.lock().insert(Context::process_id(context.as_ref()), Arc::downgrade(context));
+    pub(super) fn enter(&self, process_id: i32, session: Weak<dyn Peer>) {
+        self.sessions.lock().insert(process_id, session);
     }
 
     pub(super) fn leave(&self, process_id: i32) {
         self.sessions.lock().remove(&process_id);
     }
 
-    pub(super) fn sessions(&self) -> Vec<Arc<SessionContext>> {
-        self.sessions.lock().values().filter_map(Weak::upgrade).collect()
+    /// All sessions by their process ids.
+    pub(super) fn sessions(&self) -> BTreeMap<i32, Arc<dyn Peer>> {
+        let sessions = self.sessions.lock();
+        sessions.iter().filter_map(|(&id, session)| Some((id, session.upgrade()?))).collect()
     }
 }

@@ -14,7 +14,8 @@ use std::{collections::BTreeMap, sync::Arc};
 /// Prepared statements and cursors by name.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    prepared: Mutex<BTreeMap<String, PreparedRow>>,
+    /// Those of PREPARE and those of the protocol may have the same names.
+    prepared: Mutex<BTreeMap<(String, bool), PreparedRow>>,
     cursors: Mutex<BTreeMap<String, CursorRow>>,
 }
 
@@ -52,7 +53,7 @@ impl Session {
                 .map(|columns| columns.iter().map(|column| oid(&column.kind)).collect()),
             from_sql,
         };
-        self.context.held.prepared.lock().insert(row.name.clone(), row);
+        self.context.held.prepared.lock().insert((row.name.clone(), from_sql), row);
     }
 
     /// The transport holds a statement that a message prepared.
@@ -60,11 +61,16 @@ impl Session {
         self.hold(name, prepared, prepared.text().into(), false);
     }
 
+    /// One that a message prepared is gone.
+    pub fn lets_go(&self, name: &str) {
+        self.forgets(Some(name), false);
+    }
+
     /// A prepared statement is gone; `None`: all of them.
-    pub fn lets_go(&self, name: Option<&str>) {
+    pub(super) fn forgets(&self, name: Option<&str>, from_sql: bool) {
         let mut prepared = self.context.held.prepared.lock();
         match name {
-            Some(name) => drop(prepared.remove(name)),
+            Some(name) => drop(prepared.remove(&(name.to_owned(), from_sql))),
             None => prepared.clear(),
         }
     }

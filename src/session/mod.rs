@@ -241,7 +241,7 @@ impl Engine {
         let names = ((database.id, database.name.clone()), (role.id, role.name.clone()));
         let context = SessionContext::new(Arc::clone(self), &start, names.0, names.1, settings);
         refused.into_iter().for_each(|refused| context.notice(refused));
-        self.enter(&context);
+        self.enter(start.process_id, Arc::<SessionContext>::downgrade(&context));
         let mut session = Session {
             engine: Arc::clone(self),
             stamp: context.stamp(),

@@ -511,12 +511,14 @@ impl Session {
     }
 
     fn deallocate(&mut self, name: Option<&str>) -> Result<()> {
-        self.lets_go(name);
-        match name {
-            Some(name) if self.prepared.remove(name).is_some() => return Ok(()),
-            // One that the protocol prepared is known to the transport only.
-            Some(_) => {}
-            None => self.prepared.clear(),
+        let from_sql = name.is_some_and(|name| self.prepared.remove(name).is_some());
+        self.forgets(name, from_sql);
+        if from_sql {
+            return Ok(());
+        }
+        // One that the protocol prepared is known to the transport only.
+        if name.is_none() {
+            self.prepared.clear();
         }
         self.events.push(Event::Deallocate(name.map(str::to_owned)));
         Ok(())

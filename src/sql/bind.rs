@@ -1,9 +1,9 @@
 //! From a parsed statement to a bound one.
 
 use crate::{
-    catalog::{PG_TEMP, Privileges},
+    catalog::{Column, PG_TEMP, Privileges},
     error::{Error, Result, SqlState},
-    ids::Oid,
+    ids::{ColumnId, Oid},
     pgtype::{
         PgType,
         copy::{self, CopyOptions},
@@ -241,6 +241,10 @@ impl Binder<'_> {
 
     /// Rows as the client sees them: columns of just the Arrow types that their types have.
     pub(crate) fn output(&mut self, rows: Rows) -> Result<(LogicalPlan, Vec<OutputColumn>)> {
+        let attnum = |(table, column): (Oid, ColumnId)| {
+            let found = self.catalog.table(table).and_then(|table| table.column_by_id(column));
+            found.map_or(column.0, Column::attnum)
+        };
         let columns: Vec<OutputColumn> = rows
             .columns
             .iter()
@@ -248,7 +252,7 @@ impl Binder<'_> {
                 name: column.name.clone(),
                 kind: column.kind.clone(),
                 table: column.origin.map_or(0, |(table, _)| table.0),
-                column: column.origin.map_or(0, |(_, column)| column.0),
+                column: column.origin.map_or(0, attnum),
             })
             .collect();
         let schema = Arc::clone(rows.plan.schema());

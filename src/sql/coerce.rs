@@ -11,7 +11,7 @@ use crate::{
             call::{Call, call},
             cast,
         },
-        typed::{Typed, bare, unmodified},
+        typed::{Typed, bare, same, unmodified},
     },
 };
 use arrow::datatypes::{DataType, Field};
@@ -52,11 +52,6 @@ pub(crate) fn numeric(scale: i8) -> PgType {
     } else {
         PgType::Numeric(Some((38, scale)))
     }
-}
-
-/// Whether two types are the same but for their modifiers.
-pub(crate) fn same(a: &PgType, b: &PgType) -> bool {
-    a.oid() == b.oid()
 }
 
 fn rank(kind: &PgType) -> Option<u8> {

@@ -96,7 +96,10 @@ impl Binder<'_> {
                 self.cast(expr, data_type, span)
             }
             power if is_power(power) => self.powers(power, span),
-            A::BinaryOp { left, op, right } => self.binary_expr(left, op, right, span),
+            A::BinaryOp { left, op, right } => match tested(left, op, right) {
+                Some(test) => self.expr(&test),
+                None => self.binary_expr(left, op, right, span),
+            },
             A::UnaryOp { op, expr } => self.unary(*op, expr, span),
             A::IsNull(inner) => self.is_null(inner, false),
             A::IsNotNull(inner) => self.is_null(inner, true),
@@ -445,4 +448,29 @@ fn left_depth(expr: &ast::Expr) -> usize {
         }
     }
     std::iter::successors(Some(expr), left).count()
+}
+
+/// `a < b IS DISTINCT FROM c` and `a = b IS JSON` test the comparison. They stand there as RLIKE, which
+/// binds closer.
+fn tested(left: &ast::Expr, op: &BinaryOperator, right: &ast::Expr) -> Option<ast::Expr> {
+    use BinaryOperator as B;
+    if !matches!(op, B::Eq | B::NotEq | B::Lt | B::LtEq | B::Gt | B::GtEq) {
+        return None;
+    }
+    let mut test = right.clone();
+    if !matches!(test, ast::Expr::RLike { .. }) {
+        return None;
+    }
+    // What is tested twice is compared first.
+    let mut value = &mut test;
+    while let ast::Expr::RLike { expr, .. } = value {
+        value = expr;
+    }
+    let compared = std::mem::replace(value, ast::Expr::Value(ast::Value::Null.into()));
+    *value = ast::Expr::BinaryOp {
+        left: Box::new(left.clone()),
+        op: op.clone(),
+        right: Box::new(compared),
+    };
+    Some(test)
 }

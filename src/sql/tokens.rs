@@ -243,7 +243,7 @@ impl Source {
                     }
                     _ => glued.push(token.clone()),
                 },
-                Token::Word(word) if is(word, "ONLY") && before_relation(glued.last()) => {}
+                Token::Word(word) if is(word, "ONLY") && before_relation(&glued) => {}
                 // `TRIM(LEADING FROM x)`: sqlparser wants to be told that spaces go.
                 Token::Word(word) if is(word, "FROM") && trims(&glued) => {
                     let space = Token::SingleQuotedString(" ".into());
@@ -425,9 +425,12 @@ fn ends_with(before: &[TokenWithSpan], keywords: &[&str]) -> bool {
             .all(|(token, keyword)| matches!(&token.token, Token::Word(word) if is(word, keyword)))
 }
 
-fn before_relation(token: Option<&TokenWithSpan>) -> bool {
-    let Some(TokenWithSpan { token: Token::Word(word), .. }) = token else { return false };
-    ["FROM", "JOIN", "UPDATE", "TABLE"].iter().any(|keyword| is(word, keyword))
+fn before_relation(tokens: &[TokenWithSpan]) -> bool {
+    let last = tokens.len().saturating_sub(1);
+    ["FROM", "JOIN", "UPDATE", "TABLE", "USING"]
+        .iter()
+        .any(|keyword| sees(tokens, last, &[keyword]))
+        || sees(tokens, last.saturating_sub(1), &["MERGE", "INTO"])
 }
 
 pub(super) fn is(word: &Word, keyword: &str) -> bool {

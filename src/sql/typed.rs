@@ -37,6 +37,11 @@ pub(crate) fn unmodified(kind: &PgType) -> PgType {
     if plain.arrow() == kind.arrow() { plain } else { kind.clone() }
 }
 
+/// Whether two types are the same but for their modifiers.
+pub(crate) fn same(a: &PgType, b: &PgType) -> bool {
+    a.oid() == b.oid()
+}
+
 /// An expression and its type. [`PgType::Unknown`] is the type of a string without one, of NULL,
 /// and of a parameter before something tells.
 #[derive(Debug, Clone)]

@@ -134,7 +134,10 @@ fn columns<'v>(table: &'v Table, attributes: &mut Vec<Attribute<'v>>) {
         .flatten()
         .collect();
     for number in 1..table.next_column.0 {
-        let Some(column) = table.column_by_id(ColumnId(number)) else {
+        let Some(column) = table.columns.iter().find(|column| column.attnum() == number) else {
+            if table.column_by_id(ColumnId(number)).is_some() {
+                continue;
+            }
             let name = format!("........pg.dropped.{number}........");
             let dropped = Attribute::new(table.id, number.into(), name, &PgType::Unknown);
             attributes.push(Attribute { kind: Oid(0), base: Oid(0), is_dropped: true, ..dropped });
@@ -194,8 +197,10 @@ fn batch(
         .set("attisdropped", |column| column.is_dropped)
         .set("attislocal", |_| true)
         .set("attacl", |column| {
-            let number = i16::try_from(column.number).ok()?;
-            access::shown_of_column(&view?.catalog, column.relation, ColumnId(number))
+            let catalog = &view?.catalog;
+            let mut own = catalog.table(column.relation)?.columns.iter();
+            let found = own.find(|own| i64::from(own.attnum()) == column.number)?;
+            access::shown_of_column(catalog, column.relation, found.id)
         })
         .set("attcollation", |column| fact(column).map_or(Oid(0), |known| known.collation))
         .finish()
@@ -230,7 +235,7 @@ pub(super) fn pg_attrdef(relation: &'static SystemRelation, view: &View) -> Resu
     Rows::of(relation, &rows)
         .set("oid", |(table, column)| default_oid(table.id, column.id))
         .set("adrelid", |(table, _)| table.id)
-        .set("adnum", |(_, column)| column.id)
+        .set("adnum", |(_, column)| i64::from(column.attnum()))
         .set("adbin", |(_, column)| deparse::default_expression(&scope, column))
         .finish()
 }

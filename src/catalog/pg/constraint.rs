@@ -103,9 +103,11 @@ pub(super) fn pg_constraint(relation: &'static SystemRelation, view: &View) -> R
         .set("connoinherit", |(_, constraint)| {
             !matches!(constraint.kind, ConstraintKind::Check { .. })
         })
-        .set("conkey", |(table, constraint)| columns(table, constraint))
+        .set("conkey", |(table, constraint)| table.attnums(&columns(table, constraint)))
         .set("confkey", |(_, constraint)| match &constraint.kind {
-            ConstraintKind::ForeignKey { referenced, .. } => Some(referenced.clone()),
+            ConstraintKind::ForeignKey { references, referenced, .. } => {
+                view.catalog.table(*references).map(|other| other.attnums(referenced))
+            }
             _ => None,
         })
         .set("conbin", |(_, constraint)| match &constraint.kind {

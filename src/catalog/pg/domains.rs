@@ -2,8 +2,8 @@
 
 use super::{
     SystemRelation, View,
-    information_schema::{data_type, maximum_length, numeric, octet_length, type_schema},
     rows::Rows,
+    standard_types::{data_type, maximum_length, numeric, octet_length, type_schema},
     user_types::domains as own,
 };
 use crate::{

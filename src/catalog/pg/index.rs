@@ -181,7 +181,7 @@ pub(super) fn pg_index(relation: &'static SystemRelation, view: &View) -> Result
         .set("indisready", |_| true)
         .set("indislive", |_| true)
         .set("indkey", |entry| {
-            let number = |key: &Key<'_>| key.column.map_or(0, |column| column.id.0.into());
+            let number = |key: &Key<'_>| key.column.map_or(0, |column| column.attnum().into());
             entry.keys.iter().map(number).collect::<Vec<i64>>()
         })
         .set("indcollation", |entry| {

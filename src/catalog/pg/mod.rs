@@ -28,6 +28,7 @@ pub(crate) mod rows;
 mod sequence;
 mod settings;
 mod shape;
+mod standard_types;
 mod stat;
 mod types;
 mod user_types;

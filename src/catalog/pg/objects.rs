@@ -99,7 +99,7 @@ fn comments<'v>(view: &'v View) -> Vec<Comment<'v>> {
     for table in catalog.tables().filter(|table| view.sees(table.schema)) {
         add(table.id, CLASS, 0, &table.comment);
         for column in &table.columns {
-            add(table.id, CLASS, column.id.0, &column.comment);
+            add(table.id, CLASS, column.attnum(), &column.comment);
         }
     }
     for made in catalog.views().filter(|made| view.sees(made.schema)) {
@@ -174,12 +174,15 @@ pub(super) fn pg_depend(relation: &'static SystemRelation, view: &View) -> Resul
 fn dependencies(view: &View) -> Vec<Dependency> {
     let catalog = &view.catalog;
     let mut all = Vec::new();
-    let of_column = |class, object, table, column: ColumnId, kind| Dependency {
+    let of_column = |class, object, table: Oid, column: ColumnId, kind| Dependency {
         class,
         object,
         on_class: CLASS,
         on: table,
-        on_column: column.0,
+        on_column: catalog
+            .table(table)
+            .and_then(|table| table.column_by_id(column))
+            .map_or(0, Column::attnum),
         kind,
     };
     for table in catalog.tables().filter(|table| view.sees(table.schema)) {

@@ -6,7 +6,7 @@
 use super::SystemRelation;
 use crate::{
     error::{Error, Result},
-    ids::{ColumnId, Oid},
+    ids::Oid,
     pgtype::PgType,
 };
 use arrow::{
@@ -50,11 +50,9 @@ value_from! {
     i64, value => Self::Int(value);
     u32, value => Self::Int(value.into());
     Oid, Oid(value) => Self::Int(value.into());
-    ColumnId, ColumnId(value) => Self::Int(value.into());
     f64, value => Self::Float(value);
     String, value => Self::Text(value.into());
     Vec<i64>, value => Self::Ints(value);
-    Vec<ColumnId>, value => Self::Ints(value.into_iter().map(|id| id.0.into()).collect());
     Vec<Oid>, value => Self::Ints(value.into_iter().map(|id| id.0.into()).collect());
     Vec<String>, value => Self::Texts(value);
 }

@@ -5,10 +5,10 @@ mod column_type;
 mod global;
 mod relation;
 
-pub(super) use self::column::names_word;
 use self::column::{complete_embedding, no_generated, refuse_generated};
 use super::{
     Ddl,
+    kept::names_word,
     table::{column_mut, duplicate_column, no_constraint, owned_sequences, table_options},
 };
 use crate::{
@@ -236,6 +236,7 @@ impl Ddl<'_> {
                 }
                 self.lock_name(schema, &table.name).await?;
                 self.refuse_taken(schema, &table.name)?;
+                self.refuse_taken_by_type(schema, &table.name)?;
                 table.schema = schema;
                 let indexes: Vec<Change> = self
                     .catalog()

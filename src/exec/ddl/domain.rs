@@ -1,11 +1,6 @@
 //! CREATE, ALTER and DROP DOMAIN.
 
-use super::{
-    Ddl,
-    alter::names_word,
-    joined_name,
-    user_type::{kept, refused},
-};
+use super::{Ddl, joined_name, kept::refused};
 use crate::{
     catalog::{Change, Domain, DomainCheck, Table, no_type, privileges::Class},
     error::{Error, Result, SqlState},
@@ -170,9 +165,8 @@ impl Ddl<'_> {
             domain.owner = owner;
             return Ok(());
         }
-        let catalog = self.catalog();
-        if let Some(kept) = kept(&catalog).iter().find(|kept| names_word(kept.text, &domain.name)) {
-            return Err(refused(&format!("domain {}", domain.name), &kept.what));
+        if let Some(what) = self.kept_naming(domain.schema, &domain.name) {
+            return Err(refused(&format!("domain {}", domain.name), &what));
         }
         match action {
             AlterRelation::Rename(to) => {
@@ -269,31 +263,28 @@ impl Ddl<'_> {
             .columns_of_domain(id)
             .map(|(table, column)| (Arc::clone(table), column.name.clone()))
             .collect();
-        let views: Vec<_> =
-            catalog.views().filter(|view| names_word(&view.query, &domain.name)).collect();
         let is_below = |other: &&Arc<Domain>| {
             other.id != id && catalog.lineage(other).iter().any(|above| above.id == id)
         };
         let below: Vec<Arc<Domain>> = catalog.domains().filter(is_below).cloned().collect();
-        let is_idle = columns.is_empty() && views.is_empty() && below.is_empty();
+        let is_idle = columns.is_empty() && below.is_empty();
         if !cascade && !is_idle {
             let columns = columns.iter().map(|(table, column)| {
                 format!("column {column} of table {} depends on type {shown}", table.name)
             });
             let below = below.iter().map(|d| format!("type {} depends on type {shown}", d.name));
-            let views = views.iter().map(|v| format!("view {} depends on type {shown}", v.name));
             let message = format!("cannot drop type {shown} because other objects depend on it");
             return Err(Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
-                .detail(columns.chain(below).chain(views).collect::<Vec<_>>().join("\n"))
+                .detail(columns.chain(below).collect::<Vec<_>>().join("\n"))
                 .hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
-        self.transaction.change(views.iter().map(|view| Change::DropView(view.id)));
         for (table, column) in columns {
             self.notice(format!("drop cascades to column {column} of table {}", table.name));
             let mut table = Table::clone(&*self.lock_table(&table).await?);
             self.drop_column(&mut table, &column, true, true)?;
         }
         self.transaction.change(below.iter().map(|domain| Change::DropDomain(domain.id)));
+        self.refuse_named((domain.schema, &domain.name), &shown)?;
         self.transaction.change([Change::DropDomain(id)]);
         Ok(())
     }

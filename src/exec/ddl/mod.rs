@@ -10,6 +10,7 @@ mod domain;
 mod drop;
 mod grant;
 mod index;
+mod kept;
 mod membership;
 mod model;
 mod object;

@@ -4,11 +4,13 @@
 //! their tables. What the catalog keeps as text (defaults, checks, views) names types and labels: a
 //! default follows where it is a label and nothing more, anything else stands in the way of another name.
 
-use super::{Ddl, alter::names_word};
+use super::{
+    Ddl,
+    kept::{names_word, refused},
+};
 use crate::{
     catalog::{
-        Catalog, Change, Column, ConstraintKind, Domain, IndexKind, Privileges, Table, UserType,
-        no_type, pg::names, privileges::Class,
+        Change, Column, Domain, Privileges, Table, UserType, no_type, pg::names, privileges::Class,
     },
     error::{Error, Result, SqlState},
     exec::locks::{Mode, Target},
@@ -269,28 +271,6 @@ impl Ddl<'_> {
         Ok(())
     }
 
-    /// Refuses a change that would make a text untrue which the catalog keeps, but for defaults of columns of the type.
-    fn refuse_kept(
-        &mut self,
-        made: &UserType,
-        what: &str,
-        says: impl Fn(&str) -> bool,
-    ) -> Result<()> {
-        let catalog = self.catalog();
-        let concerned: Vec<&Arc<Table>> =
-            catalog.columns_of_type(made.id()).map(|(table, _)| table).collect();
-        let speaks_of_it = |kept: &Kept<'_>| match kept.place {
-            Place::Default(kind) if kind.element() == &made.kind => false,
-            Place::Table(id) if concerned.iter().any(|table| table.id == id) => true,
-            Place::View if concerned.iter().any(|table| names_word(kept.text, &table.name)) => true,
-            _ => names_word(kept.text, made.name()),
-        };
-        match kept(&catalog).into_iter().find(|kept| says(kept.text) && speaks_of_it(kept)) {
-            Some(kept) => Err(refused(what, &kept.what)),
-            None => Ok(()),
-        }
-    }
-
     pub(super) async fn drop_type(&mut self, name: &Name, statement: &Drop) -> Result<()> {
         let is_domain =
             self.domain_named(&TypeName::Named { name: name.clone(), is_array: false }).is_some();
@@ -326,8 +306,6 @@ impl Ddl<'_> {
             .map(|(table, column)| (Arc::clone(table), column.name.clone()))
             .collect();
         let mut views: Vec<_> = catalog.view_columns_of_type(id).map(|(view, _)| view).collect();
-        let naming = catalog.views().filter(|view| names_word(&view.query, made.name()));
-        views.extend(naming);
         views.sort_by_key(|view| view.id);
         views.dedup_by_key(|view| view.id);
         let of_it = |domain: &&Arc<Domain>| domain.base.element() == &made.kind;
@@ -348,6 +326,9 @@ impl Ddl<'_> {
                 .detail(columns.chain(domains).chain(views).collect::<Vec<_>>().join("\n"))
                 .hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
+        for view in &views {
+            self.notice(format!("drop cascades to view {}", view.name));
+        }
         let views: Vec<Change> = views.iter().map(|view| Change::DropView(view.id)).collect();
         self.transaction.change(views);
         for (table, column) in columns {
@@ -355,7 +336,10 @@ impl Ddl<'_> {
             let mut table = Table::clone(&*self.lock_table(&table).await?);
             self.drop_column(&mut table, &column, true, true)?;
         }
-        self.transaction.change(domains.iter().map(|domain| Change::DropDomain(domain.id)));
+        for domain in &domains {
+            self.drop_found_domain(domain, true).await?;
+        }
+        self.refuse_named((made.schema, made.name()), &shown)?;
         self.transaction.change([Change::DropType(id)]);
         Ok(())
     }
@@ -376,64 +360,6 @@ impl Ddl<'_> {
     }
 }
 
-/// An expression that the catalog keeps as text.
-pub(super) struct Kept<'c> {
-    /// What has it.
-    pub(super) what: String,
-    pub(super) text: &'c str,
-    place: Place<'c>,
-}
-
-/// Where a kept expression stands.
-enum Place<'c> {
-    /// The default of a column of this type.
-    Default(&'c PgType),
-    /// A check, a generated column or an index of this table.
-    Table(Oid),
-    View,
-    Domain,
-}
-
-/// Every expression that the catalog keeps.
-pub(super) fn kept<'c>(catalog: &'c Catalog) -> Vec<Kept<'c>> {
-    let mut all = Vec::new();
-    let mut add = |what: &str, name: &str, text: &'c str, place: Place<'c>| {
-        all.push(Kept { what: format!("{what} \"{name}\""), text, place });
-    };
-    for table in catalog.tables() {
-        for constraint in &table.constraints {
-            if let ConstraintKind::Check { expression } = &constraint.kind {
-                add("constraint", &constraint.name, expression, Place::Table(table.id));
-            }
-        }
-        for column in &table.columns {
-            if let Some(text) = &column.generated {
-                add("column", &column.name, text, Place::Table(table.id));
-            }
-            if let Some(text) = &column.default {
-                add("default of column", &column.name, text, Place::Default(&column.kind));
-            }
-        }
-        for index in catalog.indexes_of(table.id) {
-            if let IndexKind::Recorded { keys, predicate, .. } = &index.kind {
-                for text in keys.iter().chain(predicate) {
-                    add("index", &index.name, text, Place::Table(table.id));
-                }
-            }
-        }
-    }
-    for view in catalog.views() {
-        add("view", &view.name, &view.query, Place::View);
-    }
-    for domain in catalog.domains() {
-        let checks = domain.checks.iter().map(|check| &check.expression);
-        for text in checks.chain(&domain.default) {
-            add("domain", &domain.name, text, Place::Domain);
-        }
-    }
-    all
-}
-
 fn enumeration(made: &mut UserType) -> Result<&mut Enum> {
     match &mut made.kind {
         PgType::Enum(kind) => Ok(Arc::make_mut(kind)),
@@ -447,10 +373,4 @@ fn not_an_enum(kind: &PgType) -> Error {
 
 fn taken(name: &str) -> Error {
     Error::new(SqlState::DUPLICATE_OBJECT, format!("type \"{name}\" already exists"))
-}
-
-/// The catalog keeps expressions as text: what they name cannot take another name.
-pub(super) fn refused(what: &str, by: &str) -> Error {
-    Error::unsupported(format!("cannot rename {what} since {by} uses it"))
-        .hint("Drop what uses it first, and make it again afterwards.")
 }

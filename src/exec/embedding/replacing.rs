@@ -219,7 +219,7 @@ pub fn replaced(table: &Table, column: &Column, replacement: &Replacement) -> Ta
         ..column.clone()
     };
     if changed.kind != column.kind {
-        changed.id = new.next_column;
+        (changed.id, changed.number) = (new.next_column, Some(column.attnum()));
         new.next_column.0 += 1;
     }
     if let Some(place) = table.position(column.id) {

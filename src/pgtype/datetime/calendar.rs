@@ -51,12 +51,12 @@ pub(super) fn days_of_month(year: i64, month: u32) -> u32 {
 }
 
 /// A day as a `date` carries it, if it is one.
-pub(super) fn date_in_range(days: i64) -> Option<i32> {
+pub fn date_in_range(days: i64) -> Option<i32> {
     // The last date that PostgreSQL knows is 5874897-12-31.
     (-JULIAN..2_147_483_494 - JULIAN).contains(&days).then(|| i32::try_from(days).ok())?
 }
 
 /// A microsecond as a `timestamp` carries it, if it is one.
-pub(super) fn timestamp_in_range(micros: i64) -> Option<i64> {
+pub fn timestamp_in_range(micros: i64) -> Option<i64> {
     (FIRST..i64::MAX).contains(&micros).then_some(micros)
 }

@@ -21,7 +21,8 @@ pub mod zone;
 
 use super::style::Style;
 use crate::error::{Error, Result, SqlState};
-use calendar::{DAY, EPOCH_DAYS, date_in_range, days_of, timestamp_in_range};
+use calendar::{DAY, EPOCH_DAYS, days_of};
+pub use calendar::{date_in_range, timestamp_in_range};
 use decode::{Decoder, Moment};
 
 /// Reads a `date`, as days from 1970-01-01.

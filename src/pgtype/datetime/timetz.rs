@@ -75,7 +75,7 @@ impl Timetz {
     /// The bytes that a column carries.
     #[must_use]
     pub fn carried(self) -> [u8; 12] {
-        let (utc, west) = (self.utc().cast_unsigned() ^ SIGN_64, -self.offset);
+        let (utc, west) = (self.utc().cast_unsigned() ^ SIGN_64, self.offset.wrapping_neg());
         let west = west.cast_unsigned() ^ SIGN_32;
         let mut bytes = [0; 12];
         bytes[..8].copy_from_slice(&utc.to_be_bytes());
@@ -111,7 +111,7 @@ impl Timetz {
     /// Writes the binary form.
     pub(in crate::pgtype) fn write_binary(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.micros.to_be_bytes());
-        out.extend_from_slice(&(-self.offset).to_be_bytes());
+        out.extend_from_slice(&self.offset.wrapping_neg().to_be_bytes());
     }
 }
 

@@ -222,7 +222,8 @@ pub(super) fn offset_of_year(zone: Tz) -> Option<i32> {
 
 /// How far east of UTC a zone is when its clocks show a local time. Where clocks went forward
 /// the offset before counts, where they went back the one after.
-pub(super) fn offset_at_local(zone: Tz, local_seconds: i64) -> i32 {
+#[must_use]
+pub fn offset_at_local(zone: Tz, local_seconds: i64) -> i32 {
     let local = instant(local_seconds);
     match zone.offset_from_local_datetime(&local) {
         LocalResult::Single(offset) => offset.fix().local_minus_utc(),

@@ -204,8 +204,11 @@ pub(super) fn traditional(
                 // What is reversed must say what it is.
                 let counted = unit.or((!ago).then_some(Unit::unnamed(fields)));
                 let (count, part, counted) = number(text, counted)?;
-                let (count, part) =
-                    if all_negative { (-count.abs(), -part.abs()) } else { (count, part) };
+                let (count, part) = match all_negative {
+                    true if count > 0 => (-count, -part.abs()),
+                    true => (count, -part.abs()),
+                    false => (count, part),
+                };
                 span.add(count, part, counted)?;
                 unit = Some(if counted == Unit::Time(HOUR) { DAYS } else { counted });
                 unit_waits = false;

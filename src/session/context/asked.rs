@@ -167,6 +167,13 @@ impl Context for SessionContext {
         self.engine.clock.now_micros()
     }
 
+    fn ascending(&self, at_least: u64, count: u64) -> u64 {
+        let mut next = self.ascending.lock();
+        let first = at_least.max(*next);
+        *next = first.saturating_add(count);
+        first
+    }
+
     fn random(&self) -> u64 {
         self.engine.clock.random()
     }
@@ -212,7 +219,7 @@ impl Context for SessionContext {
     }
 
     fn activity(&self) -> Vec<ActivityRow> {
-        self.engine.sessions().iter().map(|session| session.activity_row()).collect()
+        self.engine.sessions().values().map(|session| session.activity_row()).collect()
     }
 
     fn relation_size(&self, relation: Oid) -> u64 {
@@ -267,18 +274,17 @@ impl Context for SessionContext {
 
     fn cancel_backend(&self, process_id: i32) -> Result<bool> {
         let sessions = self.engine.sessions();
-        let found = sessions.iter().find(|session| session.process_id == process_id);
-        let Some(session) = found else { return Ok(false) };
+        let Some(session) = sessions.get(&process_id) else { return Ok(false) };
         let (catalog, user) = (self.catalog(), self.user());
-        if !catalog.has_privileges_of(user, session.user())
-            || catalog.is_superuser(session.user()) && !catalog.is_superuser(user)
+        if !catalog.has_privileges_of(user, session.role())
+            || catalog.is_superuser(session.role()) && !catalog.is_superuser(user)
         {
             let message = "permission denied to cancel query";
             return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).detail(
                 "Only roles with privileges of the role whose query is being canceled may cancel it.",
             ));
         }
-        session.canceller.cancel();
+        session.cancel();
         Ok(true)
     }
 

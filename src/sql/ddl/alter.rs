@@ -2,6 +2,7 @@
 
 use super::{
     alter_table, domain, grant,
+    relation::alter_relation,
     role::{owner, role_options},
     sequence::sequence_options,
     user_type, webhook,
@@ -11,9 +12,7 @@ use crate::{
     sql::{
         commands,
         cursor::Cursor,
-        utility::{
-            AlterDatabase, AlterModel, AlterRelation, AlterRole, AlterSequence, SetValue, Utility,
-        },
+        utility::{AlterDatabase, AlterModel, AlterRole, AlterSequence, SetValue, Utility},
     },
 };
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -127,22 +126,6 @@ fn alter_model(cursor: &mut Cursor<'_>) -> Result<AlterModel> {
         AlterModel::Rename(cursor.identifier()?)
     } else if cursor.accept("OWNER TO") {
         AlterModel::Owner(owner(cursor)?)
-    } else {
-        return Err(cursor.unexpected());
-    })
-}
-
-pub(super) fn alter_relation(cursor: &mut Cursor<'_>) -> Result<AlterRelation> {
-    Ok(if cursor.accept("RENAME TO") {
-        AlterRelation::Rename(cursor.identifier()?)
-    } else if cursor.accept("OWNER TO") {
-        AlterRelation::Owner(owner(cursor)?)
-    } else if cursor.accept("SET SCHEMA") {
-        AlterRelation::SetSchema(cursor.identifier()?)
-    } else if cursor.accept("SET") {
-        AlterRelation::SetOptions(cursor.options()?)
-    } else if cursor.accept("RESET") {
-        AlterRelation::ResetOptions(cursor.identifiers()?)
     } else {
         return Err(cursor.unexpected());
     })

@@ -1,6 +1,6 @@
 //! CREATE DOMAIN and ALTER DOMAIN.
 
-use super::{alter::alter_relation, table::default};
+use super::{relation::alter_relation, table::default};
 use crate::{
     error::{Error, Result, SqlState},
     sql::{
@@ -35,7 +35,10 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Utility> {
         let name = if cursor.accept("CONSTRAINT") { Some(cursor.identifier()?) } else { None };
         if cursor.accept("CHECK") {
             domain.checks.push((name, cursor.expression_in_parentheses()?));
-            cursor.accept("NO INHERIT");
+            if cursor.accept("NO INHERIT") {
+                let message = "check constraints for domains cannot be marked NO INHERIT";
+                return Err(place.here(Error::new(SqlState::new(b"42P17"), message)));
+            }
             continue;
         }
         let refuses = match cursor.accept_one(&["NOT NULL", "NULL"]) {

@@ -15,6 +15,7 @@ mod domain;
 mod grant;
 mod index;
 mod objects;
+mod relation;
 mod role;
 mod sequence;
 mod table;

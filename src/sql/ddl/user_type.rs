@@ -1,6 +1,6 @@
 //! CREATE TYPE and ALTER TYPE.
 
-use super::alter::alter_relation;
+use super::relation::alter_relation;
 use crate::{
     error::Result,
     pgtype::enumeration::Position,

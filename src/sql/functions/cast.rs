@@ -128,6 +128,9 @@ pub(crate) fn convert(
         (T::Int2vector, T::Array(b)) => elements(array, &T::Int2, b, style, too_long),
         (T::Oidvector, T::Array(b)) => elements(array, &T::Oid, b, style, too_long),
         // What pads a `character(n)` is no part of its text.
+        (T::Bpchar(_), T::Interval(Some(_))) => {
+            times::intervals(&to_text(from, array, style)?, to, style)
+        }
         (T::Bpchar(_), to) if !matches!(to, T::Bpchar(_)) => {
             from_text(to, &to_text(from, array, style)?, style, too_long)
         }

@@ -14,12 +14,12 @@ use crate::{
     error::{Error, Result, SqlState},
     pgtype::{
         PgType,
-        datetime::{timetz::Timetz, zone::Zone},
+        datetime::{timestamp_in_range, timetz::Timetz, zone::Zone},
         interval::is_infinite,
     },
     sql::functions::{
         call::Arguments,
-        cast::{micros_date, times_with_zone},
+        cast::{date_micros, micros_date, times_with_zone},
         zone::{offset_at, to_local, to_utc},
     },
 };
@@ -38,6 +38,16 @@ const SECOND: i64 = 1_000_000;
 
 pub(crate) fn out_of_range(what: &str) -> Error {
     Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("{what} out of range"))
+}
+
+/// No time of day is moved by an infinity.
+fn refuse_infinite(span: IntervalMonthDayNano, sign: i64) -> Result<()> {
+    if !is_infinite(span) {
+        return Ok(());
+    }
+    let what =
+        if sign > 0 { "add infinite interval to" } else { "subtract infinite interval from" };
+    Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("cannot {what} time")))
 }
 
 /// A value for each row without a NULL.
@@ -91,7 +101,17 @@ fn add(local: i64, span: IntervalMonthDayNano, sign: i64) -> Result<i64> {
     let days = i64::from(span.days).checked_mul(DAY);
     let rest = days.and_then(|days| days.checked_add(span.nanoseconds / 1000));
     let rest = rest.and_then(|rest| rest.checked_mul(sign));
-    rest.and_then(|rest| micros.checked_add(rest)).ok_or_else(fault)
+    let made = rest.and_then(|rest| micros.checked_add(rest));
+    made.and_then(timestamp_in_range).ok_or_else(fault)
+}
+
+/// A time of a day. The infinities stay.
+fn moment_of(day: i32, time: i64) -> Result<i64> {
+    if [i32::MAX, i32::MIN].contains(&day) {
+        return Ok(date_micros(day));
+    }
+    let moment = i64::from(day).checked_mul(DAY).and_then(|day| day.checked_add(time));
+    moment.and_then(timestamp_in_range).ok_or_else(|| out_of_range("timestamp"))
 }
 
 /// A moment plus or minus an interval: in a zone months and days go by the clock on the wall, hours by
@@ -118,6 +138,12 @@ pub(crate) fn naive(micros: i64) -> Option<NaiveDateTime> {
 }
 
 // Now.
+
+/// The clock's time plus the interval that is the first argument.
+pub(super) fn shifted_now(args: &Arguments<'_>, row: usize) -> Result<i64> {
+    let zone = args.context.time_zone().into();
+    moved(Some(zone), args.context.clock_micros(), spans(args, 0).value(row), 1)
+}
 
 /// `now()`
 pub(crate) fn now(args: &Arguments<'_>) -> Result<ArrayRef> {
@@ -222,8 +248,9 @@ pub(crate) fn series(args: &Arguments<'_>) -> Result<ArrayRef> {
         if !args.is_null(row) {
             let (start, stop, step) =
                 (stamps(args, 0).value(row), stamps(args, 1).value(row), spans(args, 2).value(row));
-            let up = step.months > 0 || step.days > 0 || step.nanoseconds > 0;
-            if step == IntervalMonthDayNano::new(0, 0, 0) {
+            let length = parts::micros_of(step);
+            let up = length > 0;
+            if length == 0 {
                 return Err(Error::new(
                     SqlState::INVALID_PARAMETER_VALUE,
                     "step size cannot equal zero",

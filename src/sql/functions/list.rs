@@ -510,7 +510,7 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("gen_random_uuid() -> uuid volatile", Own(uuid::random)),
     ("uuidv4() -> uuid volatile", Own(uuid::random)),
     ("uuid_generate_v4() -> uuid volatile", Own(uuid::random)),
-    ("uuidv7() -> uuid volatile", Own(uuid::timed)),
+    ("uuidv7([interval]) -> uuid volatile", Own(uuid::timed)),
     ("uuid_extract_version(uuid) -> smallint", Own(uuid::version)),
     ("uuid_extract_timestamp(uuid) -> timestamptz", Own(uuid::timestamp)),
     ("hashtext(text) -> integer", Own(hash::text)),

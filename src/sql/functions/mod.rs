@@ -45,8 +45,8 @@ pub use array::quantified::as_any_of;
 use crate::{
     pgtype::PgType,
     sql::{
-        coerce::{Reason, castable, same},
-        typed::Typed,
+        coerce::{Reason, castable},
+        typed::{Typed, same},
     },
     vector::{Metric, Space},
 };

@@ -1,6 +1,6 @@
 //! Universally unique identifiers: made by chance, and by the time.
 
-use super::lists;
+use super::{datetime::shifted_now, lists};
 use crate::{
     error::Result,
     sql::{error::from_arrow, functions::call::Arguments},
@@ -30,21 +30,38 @@ pub(crate) fn random(args: &Arguments<'_>) -> Result<ArrayRef> {
     column(args, &(0..args.rows).map(one).collect::<Vec<_>>())
 }
 
-/// `uuidv7()`: milliseconds, and twelve bits for the parts of one, by which those of a statement are in
-/// the order in which they were made.
+/// `uuidv7([interval])`: milliseconds, and twelve bits for the parts of one, by which those of a session
+/// are in the order in which they were made; all of it later or earlier by the interval.
 pub(crate) fn timed(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let micros = u64::try_from(args.context.clock_micros()).unwrap_or(0);
-    let begun = micros / 1000 * 4096 + micros % 1000 * 4096 / 1000;
-    let one = |ticks: u64| {
+    let micros = args.context.clock_micros();
+    let ticks_of =
+        |micros: i64| micros.div_euclid(1000) * 4096 + micros.rem_euclid(1000) * 4096 / 1000;
+    let now = u64::try_from(ticks_of(micros)).unwrap_or(0);
+    let begun = args.context.ascending(now, args.rows as u64);
+    let one = |(row, ticks): (usize, u64)| {
+        if args.is_null(row) {
+            return Ok(None);
+        }
+        let ticks = match args.arrays.first() {
+            Some(_) => {
+                ticks.wrapping_add_signed(ticks_of(shifted_now(args, row)?) - ticks_of(micros))
+            }
+            None => ticks,
+        };
         let mut bytes = chance(args);
         bytes[..6].copy_from_slice(&(ticks / 4096).to_be_bytes()[2..]);
         let [.., high, low] = (ticks % 4096).to_be_bytes();
         bytes[6] = 0x70 | high;
         bytes[7] = low;
         bytes[8] = 0x80 | bytes[8] & 0x3f;
-        bytes
+        Ok(Some(bytes))
     };
-    column(args, &(begun..).take(args.rows).map(one).collect::<Vec<_>>())
+    let made = (0..args.rows).zip(begun..).map(one).collect::<Result<Vec<_>>>()?;
+    if made.iter().all(Option::is_none) {
+        return Ok(lists::nulls(args));
+    }
+    let made = FixedSizeBinaryArray::try_from_sparse_iter_with_size(made.into_iter(), 16);
+    Ok(Arc::new(made.map_err(from_arrow)?))
 }
 
 /// The version of an identifier whose layout tells it.

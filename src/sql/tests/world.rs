@@ -95,6 +95,10 @@ impl Context for World {
     fn clock_micros(&self) -> i64 {
         NOW
     }
+    fn ascending(&self, at_least: u64, _: u64) -> u64 {
+        at_least
+    }
+
     fn random(&self) -> u64 {
         4
     }

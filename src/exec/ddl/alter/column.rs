@@ -1,6 +1,6 @@
 //! ALTER TABLE: what changes one column.
 
-use super::super::Ddl;
+use super::super::{Ddl, kept::names_word};
 use crate::{
     catalog::{Change, Column, ConstraintKind, Index, IndexKind, Replacement, Table},
     error::{Error, Result, SqlState},
@@ -417,14 +417,4 @@ pub(super) fn no_generated(table: &Table, column: &str) -> Error {
         SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("column \"{column}\" of relation \"{}\" is not a generated column", table.name),
     )
-}
-
-/// Whether an expression's text names an identifier. It may be so where it does not: a word of a
-/// literal, or in another case.
-pub(in crate::exec::ddl) fn names_word(expression: &str, name: &str) -> bool {
-    if expression.contains(&quote(name)) {
-        return true;
-    }
-    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
-    expression.split(|c: char| !is_part(c)).any(|word| word.eq_ignore_ascii_case(name))
 }

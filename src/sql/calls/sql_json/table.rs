@@ -102,18 +102,23 @@ impl Binder<'_> {
     ) -> Result<Level> {
         crate::pgtype::jsonpath::normalise(path).map_err(|error| self.at(error, span))?;
         let mut level = Level { path: path.to_owned(), ..Level::default() };
+        // A level's own columns come before those of what is nested in it, wherever that stands.
+        let mut nested = Vec::new();
         for column in columns {
             let Some(column) = expression(column) else { return Err(self.malformed(span)) };
             if let Some(args) = arguments_of(column, NESTED) {
-                let Some((path, columns)) = args.split_first() else {
-                    return Err(self.malformed(span));
-                };
-                let path = expression(path).and_then(text).unwrap_or_default();
-                level.nested.push(self.json_level(path, columns.iter(), fails, made, span)?);
+                nested.push(args);
                 continue;
             }
             let Some(args) = arguments_of(column, COLUMN) else { return Err(self.malformed(span)) };
             level.columns.push(self.json_column(args, fails, made, span)?);
+        }
+        for args in nested {
+            let Some((path, columns)) = args.split_first() else {
+                return Err(self.malformed(span));
+            };
+            let path = expression(path).and_then(text).unwrap_or_default();
+            level.nested.push(self.json_level(path, columns.iter(), fails, made, span)?);
         }
         Ok(level)
     }

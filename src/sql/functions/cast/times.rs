@@ -6,7 +6,7 @@ use crate::{
         PgType, cast::from_text, datetime::timetz::Timetz, interval::is_infinite, precision,
         string::TooLong, style::Style,
     },
-    sql::{coerce::same, functions::zone},
+    sql::{functions::zone, typed::same},
 };
 use arrow::{
     array::{ArrayRef, AsArray, BinaryArray, PrimitiveArray},

@@ -156,7 +156,7 @@ fn shifted(args: &Arguments<'_>, sign: i64) -> Result<ArrayRef> {
     Ok(typed(made, args))
 }
 
-/// `overlaps(start, end, start, end)`: a NULL bound of a period is as far as it may be.
+/// `overlaps(start, end, start, end)`: where a NULL bound may decide, nobody knows.
 pub(crate) fn overlaps(args: &Arguments<'_>) -> Result<ArrayRef> {
     let value = |at: usize, row: usize| -> Option<i64> {
         let array = &args.arrays[at];
@@ -170,13 +170,13 @@ pub(crate) fn overlaps(args: &Arguments<'_>) -> Result<ArrayRef> {
         let first = period(value(0, row), value(1, row))?;
         let second = period(value(2, row), value(3, row))?;
         let (early, late) = if first.0 <= second.0 { (first, second) } else { (second, first) };
+        let both_end = early.1.is_some() && late.1.is_some();
         if early.0 == late.0 {
-            return Some(true);
+            return both_end.then_some(true);
         }
-        match early.1 {
-            Some(end) if late.0 < end => Some(true),
-            Some(_) if late.1.is_none() || early.1.is_some() => Some(false),
-            _ => None,
+        match early.1? {
+            end if late.0 < end => Some(true),
+            _ => both_end.then_some(false),
         }
     });
     Ok(Arc::new(rows.collect::<BooleanArray>()))

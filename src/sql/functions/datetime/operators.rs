@@ -1,16 +1,19 @@
 //! `+`, `-`, `*`, `/` between dates, times and intervals.
 
-use super::{DAY, dates, moved, out_of_range, rows, spans, stamps, times, timetz, typed};
+use super::{
+    DAY, dates, moment_of, moved, out_of_range, refuse_infinite, rows, spans, stamps, times,
+    timetz, typed,
+};
 use crate::{
     error::{Error, Result, SqlState},
     pgtype::{
         PgType,
+        datetime::date_in_range,
         interval::{infinity, is_infinite},
     },
     sql::functions::{
         arithmetic::division_by_zero,
         call::{Arguments, Body},
-        cast::date_micros,
     },
 };
 use arrow::{
@@ -122,6 +125,7 @@ pub(super) fn days(args: &Arguments<'_>, date: usize, count: usize, sign: i32) -
             .value(row)
             .checked_mul(sign)
             .and_then(|n| day.checked_add(n))
+            .and_then(|day| date_in_range(day.into()))
             .ok_or_else(|| out_of_range("date"))
     })?;
     Ok(typed(made, args))
@@ -143,11 +147,7 @@ pub(super) fn between_dates(args: &Arguments<'_>) -> Result<ArrayRef> {
 
 fn at_time(args: &Arguments<'_>, date: usize, time: usize) -> Result<ArrayRef> {
     let made = rows::<TimestampMicrosecondType>(args, |row| {
-        let day = date_micros(dates(args, date).value(row));
-        match day {
-            i64::MAX | i64::MIN => Ok(day),
-            _ => Ok(day.saturating_add(times(args, time).value(row))),
-        }
+        moment_of(dates(args, date).value(row), times(args, time).value(row))
     })?;
     Ok(typed(made, args))
 }
@@ -202,16 +202,6 @@ fn shift_time(args: &Arguments<'_>, time: usize, span: usize, sign: i64) -> Resu
         Ok(moved.rem_euclid(DAY))
     })?;
     Ok(typed(made, args))
-}
-
-/// No time of day is moved by an infinity.
-pub(super) fn refuse_infinite(span: IntervalMonthDayNano, sign: i64) -> Result<()> {
-    if !is_infinite(span) {
-        return Ok(());
-    }
-    let what =
-        if sign > 0 { "add infinite interval to" } else { "subtract infinite interval from" };
-    Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("cannot {what} time")))
 }
 
 pub(super) fn between_times(args: &Arguments<'_>) -> Result<ArrayRef> {

@@ -375,15 +375,16 @@ fn calendar(a: i64, b: i64) -> Result<IntervalMonthDayNano> {
     Ok(IntervalMonthDayNano::new(months * sign, days * sign, micros * 1000 * i64::from(sign)))
 }
 
+/// How long an interval is: a day has 24 hours, a month 30 days.
+pub(super) fn micros_of(span: IntervalMonthDayNano) -> i128 {
+    let days = i128::from(span.months) * 30 + i128::from(span.days);
+    days * i128::from(DAY) + i128::from(span.nanoseconds) / 1000
+}
+
 /// The length of an interval in microseconds: a day has 24 hours, a month 30 days.
 pub(crate) fn length(args: &Arguments<'_>) -> Result<ArrayRef> {
     let spans = args.arrays[0].as_primitive::<IntervalMonthDayNanoType>();
-    let lengths = spans.iter().map(|span| {
-        span.map(|span| {
-            let days = i128::from(span.months) * 30 + i128::from(span.days);
-            days * i128::from(DAY) + i128::from(span.nanoseconds) / 1000
-        })
-    });
+    let lengths = spans.iter().map(|span| span.map(micros_of));
     let lengths = lengths.collect::<Decimal128Array>().with_precision_and_scale(38, 0);
     Ok(Arc::new(lengths.map_err(from_arrow)?))
 }

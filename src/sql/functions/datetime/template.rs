@@ -138,6 +138,25 @@ const WORDS: &[(&str, Field, bool)] = {
 };
 
 impl Field {
+    /// Whether `TH` behind it means something: it is a number.
+    fn takes_ordinal(self) -> bool {
+        !matches!(
+            self,
+            Self::Half(..)
+                | Self::Era(..)
+                | Self::Zone(_)
+                | Self::ZoneHour
+                | Self::ZoneMinute
+                | Self::Offset
+                | Self::Month(_)
+                | Self::ShortMonth(_)
+                | Self::Roman(_)
+                | Self::Day(_)
+                | Self::ShortDay(_)
+                | Self::Exact
+        )
+    }
+
     /// The field of a word in lower case.
     fn lowered(self) -> Self {
         let lower = Case::Lower;

@@ -1,15 +1,12 @@
 //! Arithmetic of `time with time zone`.
 
-use super::{DAY, dates, out_of_range, rows, spans, typed};
+use super::{DAY, dates, moment_of, refuse_infinite, rows, spans, typed};
 use crate::{
     error::Result,
     pgtype::datetime::timetz::Timetz,
     sql::{
         error::from_arrow,
-        functions::{
-            call::Arguments,
-            cast::{date_micros, times_with_zone},
-        },
+        functions::{call::Arguments, cast::times_with_zone},
     },
 };
 use arrow::{
@@ -27,7 +24,7 @@ pub(super) fn zoned(args: &Arguments<'_>, at: usize, row: usize) -> Timetz {
 pub(super) fn shift(args: &Arguments<'_>, time: usize, span: usize, sign: i64) -> Result<ArrayRef> {
     let one = |row| {
         let (at, span) = (zoned(args, time, row), spans(args, span).value(row));
-        super::operators::refuse_infinite(span, sign)?;
+        refuse_infinite(span, sign)?;
         let moved = at.micros + sign * (span.nanoseconds / 1000 % DAY);
         Ok(Timetz { micros: moved.rem_euclid(DAY), ..at })
     };
@@ -38,13 +35,7 @@ pub(super) fn shift(args: &Arguments<'_>, time: usize, span: usize, sign: i64) -
 /// A date at a time: a moment. The infinities stay.
 pub(super) fn at_time(args: &Arguments<'_>, date: usize, time: usize) -> Result<ArrayRef> {
     let made = rows::<TimestampMicrosecondType>(args, |row| {
-        let day = dates(args, date).value(row);
-        if [i32::MAX, i32::MIN].contains(&day) {
-            return Ok(date_micros(day));
-        }
-        let moment = i64::from(day).checked_mul(DAY);
-        let moment = moment.and_then(|day| day.checked_add(zoned(args, time, row).utc()));
-        moment.ok_or_else(|| out_of_range("timestamp"))
+        moment_of(dates(args, date).value(row), zoned(args, time, row).utc())
     })?;
     Ok(typed(made, args))
 }

@@ -2,6 +2,7 @@
 
 mod items;
 mod methods;
+mod numbers;
 mod predicates;
 
 use self::items::Walk;

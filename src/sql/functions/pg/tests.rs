@@ -103,6 +103,10 @@ impl Context for Fake {
         3
     }
 
+    fn ascending(&self, at_least: u64, _: u64) -> u64 {
+        at_least
+    }
+
     fn random(&self) -> u64 {
         4
     }

@@ -280,22 +280,7 @@ impl<'a> Reader<'a> {
                 set(&mut self.found.julian, day, piece)?;
             }
         }
-        let is_word = matches!(
-            piece.field,
-            Field::Half(..)
-                | Field::Era(..)
-                | Field::Zone(_)
-                | Field::Offset
-                | Field::ZoneHour
-                | Field::ZoneMinute
-                | Field::Month(_)
-                | Field::ShortMonth(_)
-                | Field::Roman(_)
-                | Field::Day(_)
-                | Field::ShortDay(_)
-                | Field::Exact
-        );
-        if piece.ordinal.is_some() && !is_word {
+        if piece.ordinal.is_some() && piece.field.takes_ordinal() {
             self.step();
             self.step();
         }

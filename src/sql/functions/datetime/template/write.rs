@@ -93,7 +93,8 @@ impl Shown {
                 Node::Field(piece) => {
                     let start = out.len();
                     self.field(&piece, &mut out)?;
-                    if let Some(case) = piece.ordinal.filter(|_| takes_ordinal(piece.field)) {
+                    let is_number = piece.field.takes_ordinal() && out.len() > start;
+                    if let Some(case) = piece.ordinal.filter(|_| is_number) {
                         let ending = ordinal(&out[start..])?;
                         out.push_str(&cased(ending, case));
                     }
@@ -249,7 +250,7 @@ impl Shown {
     /// The last digits of a year, or all of it.
     fn year(&self, year: i64, digits: u8, piece: &Piece<'_>, out: &mut String) {
         let value = if digits == 4 { year } else { year % 10_i64.pow(digits.into()) };
-        let sign = usize::from(digits == 4 && value < 0);
+        let sign = usize::from(digits > 1 && year < 0);
         let width = if piece.fill { 0 } else { usize::from(digits) + sign };
         let _ = write!(out, "{value:0width$}");
     }
@@ -275,25 +276,6 @@ fn cased(word: &str, case: Case) -> String {
         Case::Title => word.to_owned(),
         Case::Lower => word.to_lowercase(),
     }
-}
-
-/// Fields behind which `TH` means something.
-fn takes_ordinal(field: Field) -> bool {
-    !matches!(
-        field,
-        Field::Half(..)
-            | Field::Era(..)
-            | Field::Zone(_)
-            | Field::ZoneHour
-            | Field::ZoneMinute
-            | Field::Offset
-            | Field::Month(_)
-            | Field::ShortMonth(_)
-            | Field::Roman(_)
-            | Field::Day(_)
-            | Field::ShortDay(_)
-            | Field::Exact
-    )
 }
 
 /// What makes a number an ordinal.

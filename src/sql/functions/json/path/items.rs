@@ -1,9 +1,12 @@
 //! The items that a path leads to, from one step to the next.
 
-use super::{methods, predicates};
+use super::{
+    methods,
+    numbers::{calculated, fault, number, signed, truncated},
+};
 use crate::{
     error::{Error, Result, SqlState},
-    pgtype::jsonpath::{Arithmetic, Expr, Path, Sign, Step},
+    pgtype::jsonpath::{Arithmetic, Expr, Path, Step},
 };
 use serde_json::{Map, Number, Value};
 
@@ -17,10 +20,6 @@ pub(super) struct Walk<'w> {
     current: &'w Value,
     /// What `last` is.
     last: Option<usize>,
-}
-
-pub(super) fn fault(state: &'static [u8; 5], message: impl Into<String>) -> Error {
-    Error::new(SqlState::new(state), message)
 }
 
 impl<'w> Walk<'w> {
@@ -78,7 +77,7 @@ impl<'w> Walk<'w> {
                 let left = self.operand(left, *op, "left")?;
                 vec![calculated(*op, &left, &self.operand(right, *op, "right")?)?]
             }
-            predicate => vec![match predicates::holds(self, predicate)? {
+            predicate => vec![match self.holds(predicate)? {
                 Some(value) => Value::Bool(value),
                 None => Value::Null,
             }],
@@ -136,7 +135,7 @@ impl<'w> Walk<'w> {
                         other => std::slice::from_ref(other),
                     };
                     for item in list {
-                        if predicates::holds(self.at(item), condition)? == Some(true) {
+                        if self.at(item).holds(condition)? == Some(true) {
                             found.push(item.clone());
                         }
                     }
@@ -244,12 +243,6 @@ impl<'w> Walk<'w> {
     }
 }
 
-/// The whole part of a number, where it fits.
-#[expect(clippy::cast_possible_truncation, reason = "the bounds are checked")]
-pub(super) fn truncated(value: f64) -> Option<i64> {
-    (value.abs() < 9e18).then(|| value.trunc() as i64)
-}
-
 fn descend(
     item: &Value,
     level: u32,
@@ -273,69 +266,4 @@ fn descend(
         }
         _ => {}
     }
-}
-
-/// A number as it was written.
-pub(super) fn number(digits: &str) -> Result<Value> {
-    let digits = digits.trim();
-    if let Ok(whole) = digits.parse::<i64>() {
-        return Ok(Value::from(whole));
-    }
-    let value = digits.parse::<f64>().ok().and_then(Number::from_f64);
-    value.map(Value::Number).ok_or_else(|| {
-        Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format")
-    })
-}
-
-/// A number that was computed: whole where it can be.
-pub(super) fn computed(value: f64) -> Result<Value> {
-    if let Some(whole) = truncated(value)
-        && value.fract() == 0.0
-    {
-        return Ok(Value::from(whole));
-    }
-    Number::from_f64(value).map(Value::Number).ok_or_else(|| {
-        Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format")
-    })
-}
-
-fn signed(sign: Sign, item: Value) -> Result<Value> {
-    let Value::Number(number) = &item else {
-        let sign = if sign == Sign::Minus { '-' } else { '+' };
-        let what = format!("operand of unary jsonpath operator {sign} is not a numeric value");
-        return Err(fault(b"2203B", what));
-    };
-    match (sign, number.as_i64()) {
-        (Sign::Plus, _) => Ok(item),
-        (Sign::Minus, Some(whole)) if whole != i64::MIN => Ok(Value::from(-whole)),
-        (Sign::Minus, _) => computed(-number.as_f64().unwrap_or(f64::NAN)),
-    }
-}
-
-fn calculated(op: Arithmetic, left: &Number, right: &Number) -> Result<Value> {
-    let by_zero = || Error::new(SqlState::DIVISION_BY_ZERO, "division by zero");
-    if let (Some(a), Some(b)) = (left.as_i64(), right.as_i64()) {
-        let whole = match op {
-            Arithmetic::Add => a.checked_add(b),
-            Arithmetic::Subtract => a.checked_sub(b),
-            Arithmetic::Multiply => a.checked_mul(b),
-            Arithmetic::Divide | Arithmetic::Modulo if b == 0 => return Err(by_zero()),
-            Arithmetic::Divide if a.checked_rem(b) == Some(0) => a.checked_div(b),
-            Arithmetic::Divide => None,
-            Arithmetic::Modulo => a.checked_rem(b),
-        };
-        if let Some(whole) = whole {
-            return Ok(Value::from(whole));
-        }
-    }
-    let float = |number: &Number| number.as_f64().unwrap_or(f64::NAN);
-    let (a, b) = (float(left), float(right));
-    computed(match op {
-        Arithmetic::Add => a + b,
-        Arithmetic::Subtract => a - b,
-        Arithmetic::Multiply => a * b,
-        Arithmetic::Divide | Arithmetic::Modulo if b == 0.0 => return Err(by_zero()),
-        Arithmetic::Divide => a / b,
-        Arithmetic::Modulo => a % b,
-    })
 }

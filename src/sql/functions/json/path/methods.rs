@@ -1,6 +1,6 @@
 //! What is computed of an item: `.size()`, `.double()` …
 
-use super::items::{computed, fault, number, truncated};
+use super::numbers::{computed, fault, number, truncated};
 use crate::{
     error::{Error, Result},
     pgtype::jsonpath::Method,

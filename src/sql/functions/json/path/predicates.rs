@@ -9,63 +9,65 @@ use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 use std::cmp::Ordering;
 
-/// Whether a predicate holds; `None`: unknown.
-pub(super) fn holds(walk: Walk<'_>, predicate: &Expr) -> Result<Option<bool>> {
-    Ok(match predicate {
-        Expr::And(left, right) => match holds(walk, left)? {
-            Some(false) => Some(false),
-            left => match holds(walk, right)? {
-                Some(true) => left,
-                right => right,
+impl Walk<'_> {
+    /// Whether a predicate holds; `None`: unknown.
+    pub(super) fn holds(self, predicate: &Expr) -> Result<Option<bool>> {
+        Ok(match predicate {
+            Expr::And(left, right) => match self.holds(left)? {
+                Some(false) => Some(false),
+                left => match self.holds(right)? {
+                    Some(true) => left,
+                    right => right,
+                },
             },
-        },
-        Expr::Or(left, right) => match holds(walk, left)? {
-            Some(true) => Some(true),
-            left => match holds(walk, right)? {
-                Some(false) => left,
-                right => right,
+            Expr::Or(left, right) => match self.holds(left)? {
+                Some(true) => Some(true),
+                left => match self.holds(right)? {
+                    Some(false) => left,
+                    right => right,
+                },
             },
-        },
-        Expr::Not(inner) => holds(walk, inner)?.map(|value| !value),
-        Expr::IsUnknown(inner) => Some(holds(walk, inner)?.is_none()),
-        Expr::Exists(inner) => items_of(walk, inner)?.map(|items| !items.is_empty()),
-        Expr::Compare(op, left, right) => {
-            let (left, right) = (unwrapped(walk, left)?, unwrapped(walk, right)?);
-            let (Some(left), Some(right)) = (left, right) else { return Ok(None) };
-            any(walk, &left, |left| any(walk, &right, |right| Ok(compare(*op, left, right))))?
-        }
-        Expr::StartsWith(whole, start) => {
-            let (whole, start) = (unwrapped(walk, whole)?, items_of(walk, start)?);
-            let (Some(whole), Some(start)) = (whole, start) else { return Ok(None) };
-            any(walk, &whole, |whole| {
-                any(walk, &start, |start| {
-                    Ok(whole
-                        .as_str()
-                        .zip(start.as_str())
-                        .map(|(whole, start)| whole.starts_with(start)))
-                })
-            })?
-        }
-        Expr::LikeRegex(inner, pattern, flags) => {
-            let Some(items) = unwrapped(walk, inner)? else { return Ok(None) };
-            let regex = regex_of(pattern, flags)?;
-            any(walk, &items, |item| Ok(item.as_str().map(|text| regex.is_match(text))))?
-        }
-        _ => return Err(Error::internal("items are no predicate")),
-    })
-}
-
-/// The items of an operand; nothing where the path does not fit.
-fn items_of(walk: Walk<'_>, expr: &Expr) -> Result<Option<Vec<Value>>> {
-    match walk.items(expr) {
-        Ok(items) => Ok(Some(items)),
-        Err(error) if is_suppressible(&error) => Ok(None),
-        Err(error) => Err(error),
+            Expr::Not(inner) => self.holds(inner)?.map(|value| !value),
+            Expr::IsUnknown(inner) => Some(self.holds(inner)?.is_none()),
+            Expr::Exists(inner) => self.items_of(inner)?.map(|items| !items.is_empty()),
+            Expr::Compare(op, left, right) => {
+                let (left, right) = (self.unwrapped_of(left)?, self.unwrapped_of(right)?);
+                let (Some(left), Some(right)) = (left, right) else { return Ok(None) };
+                any(self, &left, |left| any(self, &right, |right| Ok(compare(*op, left, right))))?
+            }
+            Expr::StartsWith(whole, start) => {
+                let (whole, start) = (self.unwrapped_of(whole)?, self.items_of(start)?);
+                let (Some(whole), Some(start)) = (whole, start) else { return Ok(None) };
+                any(self, &whole, |whole| {
+                    any(self, &start, |start| {
+                        Ok(whole
+                            .as_str()
+                            .zip(start.as_str())
+                            .map(|(whole, start)| whole.starts_with(start)))
+                    })
+                })?
+            }
+            Expr::LikeRegex(inner, pattern, flags) => {
+                let Some(items) = self.unwrapped_of(inner)? else { return Ok(None) };
+                let regex = regex_of(pattern, flags)?;
+                any(self, &items, |item| Ok(item.as_str().map(|text| regex.is_match(text))))?
+            }
+            _ => return Err(Error::internal("items are no predicate")),
+        })
     }
-}
 
-fn unwrapped(walk: Walk<'_>, expr: &Expr) -> Result<Option<Vec<Value>>> {
-    Ok(items_of(walk, expr)?.map(|items| walk.unwrapped(items)))
+    /// The items of an operand; nothing where the path does not fit.
+    fn items_of(self, expr: &Expr) -> Result<Option<Vec<Value>>> {
+        match self.items(expr) {
+            Ok(items) => Ok(Some(items)),
+            Err(error) if is_suppressible(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn unwrapped_of(self, expr: &Expr) -> Result<Option<Vec<Value>>> {
+        Ok(self.items_of(expr)?.map(|items| self.unwrapped(items)))
+    }
 }
 
 /// Whether a test holds for any item: in lax mode the first that it holds for decides, in strict mode
