@@ -81,13 +81,16 @@ impl Queue {
         Ok(queue)
     }
 
+    pub(super) fn remembers(text: &str) -> bool {
+        text.len() <= REMEMBERED_BYTES_MAX
+    }
+
     pub(super) async fn embed(
         &self,
         model: &Asked,
         texts: Vec<Arc<str>>,
     ) -> Result<Vec<Embedding>> {
-        let remembers = |text: &Arc<str>| text.len() <= REMEMBERED_BYTES_MAX;
-        if texts.len() > QUESTION_TEXTS_MAX || !texts.iter().all(remembers) {
+        if texts.len() > QUESTION_TEXTS_MAX || !texts.iter().all(|text| Self::remembers(text)) {
             return self.run(model, texts).await;
         }
         let mut vectors: Vec<Option<Embedding>> = texts

@@ -132,3 +132,135 @@ impl Waiting {
 fn is_like(job: &Job, other: &Job) -> bool {
     key(&job.model) == key(&other.model) && job.query == other.query
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        embed::{
+            Spec,
+            job::Answer,
+            spec::{Normalize, Overflow, Pooling, Purpose},
+        },
+        error::Result,
+        telemetry::Metrics,
+    };
+    use tokio::sync::{Semaphore, oneshot::Receiver};
+
+    /// What waits for two workers, and whoever asked.
+    struct Room {
+        waiting: Waiting,
+        metrics: Metrics,
+        askers: Vec<Receiver<Result<Answer>>>,
+    }
+
+    impl Room {
+        fn new() -> Self {
+            let (waiting, metrics) = (Waiting::new(2), Metrics::default());
+            Self { waiting, metrics, askers: Vec::new() }
+        }
+
+        fn ask(&mut self, model: u32, texts: usize) {
+            let spec = Spec {
+                purpose: Purpose::Embedding,
+                folder: "/models".into(),
+                hub: None,
+                file: "model.onnx".to_owned(),
+                pooling: Pooling::Mean,
+                normalize: Normalize::L2,
+                max_length: 256,
+                dims: 384,
+                overflow: Overflow::Error,
+                files: Vec::new(),
+            };
+            let model = Asked {
+                id: Oid(model),
+                fingerprint: 1,
+                name: format!("model {model}"),
+                spec: Arc::new(spec),
+            };
+            let texts = (0..texts).map(|n| format!("text {n}").into()).collect();
+            let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+            let (job, asker) = Job::new(model, (None, texts), room, &self.metrics);
+            self.waiting.add(Arc::new(job));
+            self.askers.push(asker);
+        }
+
+        /// Model and number of texts of the next run, which is over at once and takes nothing of a
+        /// load.
+        fn run(&mut self, worker: usize) -> Option<(u32, usize)> {
+            let chosen = self.waiting.choose(worker, &Options::default());
+            let (first, _) = chosen.first()?;
+            let told = (first.model.id.0, chosen.iter().map(|(_, pieces)| pieces).sum());
+            self.waiting.loaded[worker].push(key(&first.model));
+            self.waiting.end(worker);
+            for (job, _) in chosen {
+                if !job.is_question() {
+                    self.waiting.give_back(job);
+                }
+            }
+            Some(told)
+        }
+    }
+
+    #[test]
+    fn a_run_takes_texts_of_one_model_from_whoever_waits() {
+        let mut room = Room::new();
+        for _ in 0..20 {
+            room.ask(1, 1);
+            room.ask(2, 1);
+        }
+        let runs: Vec<_> = std::iter::from_fn(|| room.run(0)).collect();
+        assert_eq!(runs, [(1, 16), (2, 16), (1, 4), (2, 4)]);
+    }
+
+    #[test]
+    fn questions_go_first_but_of_four_runs_one_is_a_loads() {
+        let mut room = Room::new();
+        room.ask(1, 1000);
+        (0..160).for_each(|_| room.ask(2, 1));
+        let models: Vec<u32> = (0..8).map(|_| room.run(0).unwrap().0).collect();
+        assert_eq!(models, [2, 2, 2, 1, 2, 2, 2, 1]);
+    }
+
+    #[test]
+    fn loads_take_turns() {
+        let mut room = Room::new();
+        room.ask(1, 1000);
+        room.ask(2, 1000);
+        let models: Vec<u32> = (0..4).map(|_| room.run(0).unwrap().0).collect();
+        assert_eq!(models, [1, 2, 1, 2]);
+    }
+
+    #[test]
+    fn a_second_copy_of_a_model_is_for_more_than_one_run() {
+        let mut room = Room::new();
+        room.ask(1, 1);
+        // While the first reads it.
+        assert_eq!(room.waiting.choose(0, &Options::default()).len(), 1);
+        (0..16).for_each(|_| room.ask(1, 1));
+        assert_eq!(room.run(1), None);
+        room.waiting.end(0);
+        room.waiting.loaded[0].push((Oid(1), 1));
+        assert_eq!(room.run(1), None);
+        room.ask(1, 1);
+        assert_eq!(room.run(1), Some((1, 16)));
+        // Now both have it.
+        room.ask(1, 1);
+        assert_eq!(room.run(1), Some((1, 2)));
+        // Another is free to be read.
+        room.ask(2, 1);
+        assert_eq!(room.run(1), Some((2, 1)));
+    }
+
+    #[test]
+    fn whoever_stopped_waiting_is_passed_over_and_counted_no_more() {
+        let mut room = Room::new();
+        room.ask(1, 3);
+        room.ask(1, 2);
+        assert_eq!(room.metrics.embed_waiting_texts.get(), 5);
+        room.askers.remove(0);
+        assert_eq!(room.run(0), Some((1, 2)));
+        assert_eq!(room.metrics.embed_waiting_texts.get(), 0);
+    }
+}

@@ -204,14 +204,24 @@ fn is_light(plan: &dyn ExecutionPlan) -> bool {
         && plan.children().into_iter().all(|child| is_light(child.as_ref()))
 }
 
+/// Whether this is a call of a model whose vector is there before a query runs.
+fn is_asked_ahead(function: &ScalarFunctionExpr) -> bool {
+    let is_given = |arg: &Arc<dyn PhysicalExpr>| {
+        let arg: &dyn Any = arg.as_ref();
+        let function = arg.downcast_ref::<ScalarFunctionExpr>();
+        arg.is::<Literal>() || function.is_some_and(|function| is_look_up(function.fun()))
+    };
+    function.name() == "embed" && function.args().iter().all(is_given)
+}
+
 fn is_expr_light(expr: &Arc<dyn PhysicalExpr>) -> bool {
     let heavy = expr.exists(|part| {
         let part: &dyn Any = part.as_ref();
         Ok(match part.downcast_ref::<ScalarFunctionExpr>() {
             Some(function) => {
-                !is_look_up(function.fun())
-                    && function.name() != "cast"
-                    && function.name() != "assign"
+                !(is_look_up(function.fun())
+                    || matches!(function.name(), "cast" | "assign")
+                    || is_asked_ahead(function))
             }
             None => {
                 !(part.is::<Column>()

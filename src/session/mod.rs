@@ -17,6 +17,7 @@
 //! - [`running`]: a statement until its last row: span, counters, the log of slow ones.
 //! - [`cursor`], [`copy`], [`explain`]: what their names say.
 
+mod ahead;
 mod api_key;
 mod cache;
 mod cancel;

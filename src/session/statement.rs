@@ -323,6 +323,7 @@ impl Session {
             let picture = update::lock_for_reading(locking, &env, transaction).await?;
             env = env.on(picture);
         }
+        self.ask_ahead(query, &env).await;
         let (_, stream) = env.run.stream(&query.plan, &env.parameters).await?;
         let columns = query.columns.clone().into();
         Ok(Rows::new(columns, stream, RowsTag::Counted("SELECT")))

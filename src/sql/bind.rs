@@ -99,7 +99,14 @@ pub fn bind_arguments(
     }
     let plan = build(LogicalPlanBuilder::from(one_row()).project(exprs))?;
     let plan = Plan::new(plan);
-    let query = Query { plan, columns, parameters: Vec::new(), tables: Vec::new(), locking: None };
+    let query = Query {
+        plan,
+        columns,
+        parameters: Vec::new(),
+        tables: Vec::new(),
+        locking: None,
+        questions: Vec::new(),
+    };
     Ok((query, binder.needs.all()))
 }
 
@@ -236,6 +243,7 @@ impl Binder<'_> {
             parameters: self.parameter_types(),
             tables: self.tables.iter().copied().collect(),
             locking,
+            questions: self.questions.clone(),
         })
     }
 

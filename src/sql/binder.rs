@@ -6,7 +6,7 @@ use crate::{
     ids::{Oid, TableId},
     pgtype::PgType,
     sql::{
-        Context, Part, Relations,
+        Context, Part, Question, Relations,
         needs::Gathered,
         tokens::{Overriding, Source, fold, too_deep},
         typed::{Hiding, Rows, ScopeColumn, Typed},
@@ -44,6 +44,7 @@ pub(crate) struct Binder<'a> {
     // Grown while binding.
     pub(crate) parameters: Vec<Option<PgType>>,
     pub(crate) tables: BTreeSet<TableId>,
+    pub(crate) questions: Vec<Question>,
     /// What FROM offers, the innermost query last.
     pub(crate) scopes: Vec<Vec<ScopeColumn>>,
     /// WITH, the innermost last.
@@ -130,6 +131,7 @@ impl<'a> Binder<'a> {
             system_functions: system.into_iter().map(|f| (f.name().to_owned(), f)).collect(),
             parameters: parameters.to_vec(),
             tables: BTreeSet::new(),
+            questions: Vec::new(),
             scopes: Vec::new(),
             ctes: Vec::new(),
             parts: Vec::new(),

@@ -88,6 +88,26 @@ pub struct Query {
     pub tables: Vec<TableId>,
     /// `FOR UPDATE`, `FOR SHARE` …
     pub locking: Option<Locking>,
+    /// What it asks of models whatever its rows are.
+    pub questions: Vec<Question>,
+}
+
+/// A text of which the vector is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The name of the model.
+    pub model: String,
+    /// The text.
+    pub text: QuestionText,
+}
+
+/// Where the text of a question is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QuestionText {
+    /// In the statement.
+    Known(Arc<str>),
+    /// In a parameter: its number.
+    Parameter(usize),
 }
 
 /// `FOR UPDATE` and kin: rows of one table are locked before they are read.

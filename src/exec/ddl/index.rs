@@ -346,6 +346,7 @@ impl Ddl<'_> {
         test: &str,
         error: impl Fn() -> Error,
     ) -> Result<()> {
+        self.see_own_names();
         let table = Arc::new(table.clone());
         let context = Arc::clone(&self.env.context);
         let (slot, plan) = over_rows(&table, test, &context)?;

@@ -26,7 +26,8 @@ use crate::{
     sql::{ActivityRow, AdvisoryLock, Context, IndexCheck, MeasuredRecall, SettingRow},
     telemetry,
 };
-use std::sync::Arc;
+use futures::FutureExt as _;
+use std::{pin::pin, sync::Arc};
 
 impl Context for SessionContext {
     fn catalog(&self) -> Arc<Catalog> {
@@ -325,6 +326,10 @@ impl SessionContext {
     /// Waits in a function of a running plan, until the statement is cancelled. The thread leaves
     /// the runtime meanwhile, which goes on with another in its place.
     fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = pin!(work);
+        if let Some(done) = work.as_mut().now_or_never() {
+            return done;
+        }
         let cancel = self.canceller.token();
         tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {

@@ -6,7 +6,7 @@ use crate::{
     embed::Purpose,
     error::{Error, Result, SqlState},
     pgtype::PgType,
-    sql::functions::embed::NAMES,
+    sql::{Question, QuestionText, functions::embed::NAMES},
 };
 use datafusion::{common::ScalarValue, logical_expr::Expr};
 use std::sync::Arc;
@@ -35,16 +35,22 @@ impl Binder<'_> {
         if args.len() != most {
             return Ok(args);
         }
-        let Some(model) = named(args.last()) else {
+        let Some(model_name) = named(args.last()) else {
             let error = Error::unsupported(format!(
                 "{name}() takes the name of a model as a literal"
             ))
             .hint("Write the name in quotes, or leave it out and SET nearlake.embedding_model.");
             return Err(self.at(error, span));
         };
-        let model = self.catalog.expect_model(&model);
+        let model = self.catalog.expect_model(&model_name);
         let checked = model.and_then(|model| model.spec.expect(purpose, &model.name));
         checked.map_err(|error| self.at(error, span))?;
+        if let ("embed", Some(text)) = (name, question(&args[0])) {
+            let question = Question { model: model_name, text };
+            if !self.questions.contains(&question) {
+                self.questions.push(question);
+            }
+        }
         Ok(args)
     }
 
@@ -77,6 +83,20 @@ impl Binder<'_> {
         let model: &Arc<Model> = self.catalog.model_named(&named(Some(model))?)?;
         let kind = PgType::Vector(Some(model.spec.dims));
         Some(if matches!(texts.kind, PgType::Array(_)) { kind.array() } else { kind })
+    }
+}
+
+/// The text of a call that is the same for all rows.
+fn question(text: &Typed) -> Option<QuestionText> {
+    match &text.expr {
+        Expr::Literal(ScalarValue::Utf8(Some(text)), _) => {
+            Some(QuestionText::Known(text.as_str().into()))
+        }
+        Expr::Placeholder(placeholder) => {
+            let number = placeholder.id.strip_prefix('$')?.parse().ok()?;
+            Some(QuestionText::Parameter(number))
+        }
+        _ => None,
     }
 }
 

@@ -111,7 +111,9 @@ fn moment_of(day: i32, time: i64) -> Result<i64> {
         return Ok(date_micros(day));
     }
     let moment = i64::from(day).checked_mul(DAY).and_then(|day| day.checked_add(time));
-    moment.and_then(timestamp_in_range).ok_or_else(|| out_of_range("timestamp"))
+    moment.and_then(timestamp_in_range).ok_or_else(|| {
+        Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "date out of range for timestamp")
+    })
 }
 
 /// A moment plus or minus an interval: in a zone months and days go by the clock on the wall, hours by
