@@ -230,6 +230,12 @@ impl Table {
         self.columns.iter().find(|column| column.id == id)
     }
 
+    /// The column of a number that clients know.
+    #[must_use]
+    pub fn column_numbered(&self, attnum: i64) -> Option<&Column> {
+        self.columns.iter().find(|column| i64::from(column.attnum()) == attnum)
+    }
+
     /// The numbers of columns.
     #[must_use]
     pub fn attnums(&self, ids: &[ColumnId]) -> Vec<i64> {

@@ -134,7 +134,7 @@ fn columns<'v>(table: &'v Table, attributes: &mut Vec<Attribute<'v>>) {
         .flatten()
         .collect();
     for number in 1..table.next_column.0 {
-        let Some(column) = table.columns.iter().find(|column| column.attnum() == number) else {
+        let Some(column) = table.column_numbered(number.into()) else {
             if table.column_by_id(ColumnId(number)).is_some() {
                 continue;
             }
@@ -198,8 +198,7 @@ fn batch(
         .set("attislocal", |_| true)
         .set("attacl", |column| {
             let catalog = &view?.catalog;
-            let mut own = catalog.table(column.relation)?.columns.iter();
-            let found = own.find(|own| i64::from(own.attnum()) == column.number)?;
+            let found = catalog.table(column.relation)?.column_numbered(column.number)?;
             access::shown_of_column(catalog, column.relation, found.id)
         })
         .set("attcollation", |column| fact(column).map_or(Oid(0), |known| known.collation))

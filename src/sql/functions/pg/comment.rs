@@ -7,11 +7,7 @@ use super::{
         Kind::{Int4, Object, Oid as AnyOid, Text},
     },
 };
-use crate::{
-    catalog::Relation,
-    ids::{ColumnId, Oid},
-    pgtype::RegKind,
-};
+use crate::{catalog::Relation, ids::Oid, pgtype::RegKind};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("obj_description", &[AnyOid, Text], Text, |call| {
@@ -34,9 +30,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(is_database.then(|| database(call, object)).flatten().into())
     }),
     Function::new("col_description", &[Object(RegKind::Class), Int4], Text, |call| {
-        let number = call.int(1).and_then(|number| i16::try_from(number).ok());
         let table = call.catalog.table(call.relation(0)?);
-        let column = number.and_then(|number| table?.column_by_id(ColumnId(number)));
+        let column = call.int(1).and_then(|number| table?.column_numbered(number));
         Ok(Value::from(column.and_then(|column| column.comment.clone())))
     }),
 ];

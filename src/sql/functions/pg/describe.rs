@@ -235,8 +235,7 @@ fn relation(call: &Call<'_>, oid: Oid, column: i64) -> Option<String> {
     if column == 0 {
         return Some(format!("{kind} {name}"));
     }
-    let id = crate::ids::ColumnId(i16::try_from(column).ok()?);
-    let column = call.catalog.table(oid)?.column_by_id(id)?.name.clone();
+    let column = call.catalog.table(oid)?.column_numbered(column)?.name.clone();
     Some(format!("column {column} of {kind} {name}"))
 }
 

@@ -224,7 +224,10 @@ fn of_column(call: &Call<'_>) -> Result<Value<'static>> {
             Error::new(SqlState::UNDEFINED_COLUMN, message)
         })?,
         Value::Int(number) => {
-            let column = i16::try_from(*number).map(ColumnId).ok();
+            let column = match call.catalog.table(relation) {
+                Some(table) => table.column_numbered(*number).map(|column| column.id),
+                None => i16::try_from(*number).map(ColumnId).ok(),
+            };
             let is_there = |id: &ColumnId| call.catalog.column_name(relation, *id).is_some();
             match column.filter(is_there) {
                 Some(column) => column,
