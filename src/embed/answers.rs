@@ -1,6 +1,6 @@
 //! How the answers of a run leave.
 //!
-//! A run answers up to 32 askers, and each of them has work for the threads that serve clients:
+//! A run answers up to 16 askers, and each of them has work for the threads that serve clients:
 //! rows to write, the next statement to read. Were all told at once, whoever asks for a row then
 //! would stand behind all of them. So while the next run computes, and nobody's next text would run
 //! any sooner, they are told a few at a time; when nothing computes, at once.
@@ -10,8 +10,7 @@ use crate::error::{Error, Result};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::{collections::VecDeque, sync::Arc, thread::JoinHandle, time::Duration};
 
-/// So many leave together. They are nobody's burden, and what is done for them is done on all cores at
-/// once, on which models compute in step.
+/// So many leave together: whoever asks for a row meanwhile waits for what is done for them.
 const TOGETHER: usize = 4;
 /// Between those and the next; several times what it takes to serve them.
 const PAUSE_MAX: Duration = Duration::from_millis(4);

@@ -15,7 +15,7 @@ use super::{
     answers::Answers,
     job::{Job, Made, Piece, Reply, guarded},
     model::Loaded,
-    waiting::{Chosen, Key, Waiting, key},
+    waiting::{Chosen, Key, Next, Waiting, key},
 };
 use crate::{
     clock::SharedClock,
@@ -28,23 +28,74 @@ use std::sync::Arc;
 
 /// Between askers and workers.
 pub(super) struct Shared {
-    pub(super) waiting: Mutex<Waiting>,
-    /// There may be something for a worker to do.
-    pub(super) changed: Condvar,
+    /// Askers hold this lock alone, which nobody keeps: workers may have to wait for a core.
+    inbox: Mutex<Inbox>,
+    changed: Condvar,
+    waiting: Mutex<Waiting>,
     pub(super) options: Options,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: SharedClock,
-    pub(super) answers: Answers,
+    answers: Answers,
+}
+
+#[derive(Default)]
+struct Inbox {
+    jobs: Vec<Arc<Job>>,
+    /// How often there came something for a worker to look at.
+    changes: u64,
+    is_closed: bool,
 }
 
 impl Shared {
+    pub(super) fn new(options: Options, metrics: Arc<Metrics>, clock: SharedClock) -> Result<Self> {
+        Ok(Self {
+            inbox: Mutex::default(),
+            changed: Condvar::new(),
+            waiting: Mutex::new(Waiting::new(options.workers())),
+            answers: Answers::start()?,
+            options,
+            metrics,
+            clock,
+        })
+    }
+
+    /// Adds what was asked.
+    pub(super) fn ask(&self, job: Job) -> Result<()> {
+        let mut inbox = self.inbox.lock();
+        if inbox.is_closed {
+            return Err(stopping());
+        }
+        inbox.jobs.push(Arc::new(job));
+        self.tell(&mut inbox);
+        Ok(())
+    }
+
+    /// Workers end, and nobody is answered any more.
+    pub(super) fn close(&self) {
+        let mut inbox = self.inbox.lock();
+        inbox.is_closed = true;
+        inbox.jobs.clear();
+        self.tell(&mut inbox);
+        drop(inbox);
+        self.waiting.lock().clear();
+    }
+
     /// The models in memory.
     pub(super) fn loaded(&self) -> Vec<Oid> {
-        let waiting = self.waiting.lock();
-        let mut oids: Vec<Oid> = waiting.loaded.iter().flatten().map(|(id, _)| *id).collect();
-        oids.sort_unstable();
-        oids.dedup();
-        oids
+        self.waiting.lock().loaded()
+    }
+
+    fn tell(&self, inbox: &mut Inbox) {
+        inbox.changes += 1;
+        self.changed.notify_all();
+    }
+
+    fn tell_others(&self) {
+        self.tell(&mut self.inbox.lock());
+    }
+
+    fn is_closed(&self) -> bool {
+        self.inbox.lock().is_closed
     }
 }
 
@@ -81,21 +132,44 @@ impl Worker {
         }
     }
 
-    /// Waits for something to do; none when all is over.
-    fn next(&self) -> Option<Chosen> {
-        let mut waiting = self.shared.waiting.lock();
+    /// Waits for something to run; none when all is over.
+    fn next(&mut self) -> Option<Chosen> {
+        let shared = Arc::clone(&self.shared);
         loop {
-            if waiting.is_closed {
-                return None;
+            let mut waiting = shared.waiting.lock();
+            let changes = {
+                let mut inbox = shared.inbox.lock();
+                if inbox.is_closed {
+                    return None;
+                }
+                waiting.add(inbox.jobs.drain(..));
+                inbox.changes
+            };
+            self.models.retain(|(key, _)| !waiting.is_stale(self.number, *key));
+            waiting.set_loaded(self.number, self.keys());
+            match waiting.choose(self.number, &shared.options) {
+                Next::Run(chosen) => return Some(chosen),
+                Next::Read(model) => {
+                    drop(waiting);
+                    let read = self.model(&model);
+                    let mut waiting = shared.waiting.lock();
+                    if let Err(error) = read {
+                        tracing::warn!(%error, model = model.name, "a second copy cannot be read");
+                        waiting.refuse(self.number, key(&model));
+                    }
+                    waiting.end(self.number);
+                }
+                Next::Wait => {
+                    if waiting.is_idle() {
+                        shared.answers.hurry();
+                    }
+                    drop(waiting);
+                    let mut inbox = shared.inbox.lock();
+                    if inbox.changes == changes {
+                        shared.changed.wait(&mut inbox);
+                    }
+                }
             }
-            let chosen = waiting.choose(self.number, &self.shared.options);
-            if !chosen.is_empty() {
-                return Some(chosen);
-            }
-            if waiting.is_idle() {
-                self.shared.answers.hurry();
-            }
-            self.shared.changed.wait(&mut waiting);
         }
     }
 
@@ -105,10 +179,7 @@ impl Worker {
         let jobs: Vec<Arc<Job>> = chosen.iter().map(|(job, _)| Arc::clone(job)).collect();
         match self.model(&jobs[0].model) {
             Ok(()) => self.run_loaded(chosen),
-            Err(error) => {
-                self.shared.metrics.embed_failures.inc();
-                jobs.iter().for_each(|job| job.fail(again(&error)));
-            }
+            Err(error) => jobs.iter().for_each(|job| self.fail(job, again(&error))),
         }
         let took = self.shared.clock.elapsed().saturating_sub(began);
         self.shared.metrics.embed_run_seconds.observe(took.as_secs_f64());
@@ -116,6 +187,12 @@ impl Worker {
         let replies: Vec<Reply> = jobs.iter().filter_map(|job| job.reply_if_done()).collect();
         // Whoever is told within half of the next run has asked again before that ends.
         self.shared.answers.hand_out(replies, took / 2);
+    }
+
+    fn fail(&self, job: &Job, error: Error) {
+        if job.fail(error) {
+            self.shared.metrics.embed_failures.inc();
+        }
     }
 
     /// Takes pieces of jobs, gives back the jobs that have more, and runs the pieces on the model that
@@ -128,14 +205,11 @@ impl Worker {
                     let item = |piece| Item { job: Arc::clone(&job), piece };
                     items.extend(pieces.into_iter().map(item));
                 }
-                Err(error) => {
-                    self.shared.metrics.embed_failures.inc();
-                    job.fail(error);
-                }
+                Err(error) => self.fail(&job, error),
             }
             if job.pieces_min() > 0 {
-                self.shared.waiting.lock().give_back(job);
-                self.shared.changed.notify_all();
+                self.shared.waiting.lock().give_back(job, &self.shared.options);
+                self.shared.tell_others();
             }
         }
         self.shared.metrics.embed_truncated.inc_by(cut);
@@ -156,8 +230,7 @@ impl Worker {
             let own: Vec<Item> = items.iter().filter(is_own).cloned().collect();
             let failed = if jobs.len() > 1 { self.compute(&own).err() } else { Some(again(error)) };
             if let Some(error) = failed {
-                self.shared.metrics.embed_failures.inc();
-                job.fail(error);
+                self.fail(job, error);
             }
         }
     }
@@ -170,7 +243,7 @@ impl Worker {
         let mut made: Vec<(&Item, Made)> = Vec::with_capacity(items.len());
         let mut rest: Vec<&Item> = items.iter().collect();
         loop {
-            if self.shared.waiting.lock().is_closed {
+            if self.shared.is_closed() {
                 return Err(stopping());
             }
             rest.retain(|item| !item.job.is_over());
@@ -227,11 +300,18 @@ impl Worker {
         loaded.map(drop)
     }
 
+    fn keys(&self) -> Vec<Key> {
+        self.models.iter().map(|(key, _)| *key).collect()
+    }
+
     fn tell_loaded(&self) {
-        let keys = self.models.iter().map(|(key, _)| *key).collect();
-        self.shared.waiting.lock().loaded[self.number] = keys;
-        let count = self.shared.loaded().len();
+        let count = {
+            let mut waiting = self.shared.waiting.lock();
+            waiting.set_loaded(self.number, self.keys());
+            waiting.loaded().len()
+        };
         self.shared.metrics.embed_models.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.shared.tell_others();
     }
 }
 

@@ -128,15 +128,18 @@ impl Job {
         self.progress.lock().reply.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
-    pub(super) fn fail(&self, error: Error) {
+    /// Tells its asker, unless that has been told before.
+    pub(super) fn fail(&self, error: Error) -> bool {
         let reply = {
             let mut progress = self.progress.lock();
             progress.left.give_up();
             progress.reply.take()
         };
+        let is_first = reply.is_some();
         if let Some(reply) = reply {
             let _ = reply.send(Err(error));
         }
+        is_first
     }
 
     /// How many pieces there are to take, as far as is known: a text has at least one.
@@ -146,18 +149,25 @@ impl Job {
     }
 
     /// Up to so many pieces, of texts that are prepared as it takes; adds to `cut` the texts that were
-    /// cut.
+    /// cut. One at a time takes pieces of a job; others may keep theirs meanwhile.
     pub(super) fn take(&self, most: usize, model: &Loaded, cut: &mut u64) -> Result<Vec<Piece>> {
-        let progress = &mut *self.progress.lock();
-        while progress.ready.len() < most && progress.next < progress.order.len() {
-            let place = progress.order[progress.next];
-            progress.next += 1;
+        loop {
+            let place = {
+                let progress = &mut *self.progress.lock();
+                if progress.ready.len() >= most || progress.next == progress.order.len() {
+                    let count = most.min(progress.ready.len());
+                    return Ok(progress.ready.drain(..count).collect());
+                }
+                progress.next += 1;
+                progress.order[progress.next - 1]
+            };
             let text = &self.texts[place];
             let prepared = guarded(|| match &self.query {
                 Some(query) => model.prepare_pair(query, text),
                 None => model.prepare(text),
             })?;
             *cut += u64::from(prepared.is_cut);
+            let progress = &mut *self.progress.lock();
             if prepared.pieces.is_empty() {
                 // It is made of what no tokenizer sees.
                 progress.vectors[place] = Some(model.combined(&[]).into());
@@ -173,8 +183,6 @@ impl Job {
                 tokens,
             }));
         }
-        let count = most.min(progress.ready.len());
-        Ok(progress.ready.drain(..count).collect())
     }
 
     /// Keeps what a piece gave, and the vector of its text once that is whole.

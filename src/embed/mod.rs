@@ -133,13 +133,6 @@ impl Embedder {
         self.queue.embed(model, texts).await
     }
 
-    /// Whether the vector of a text is kept for a while after it was asked for, as long as there are not
-    /// too many.
-    #[must_use]
-    pub fn remembers(&self, text: &str) -> bool {
-        Queue::remembers(text)
-    }
-
     /// How well documents answer a query, in their order: the model's logits, more is better.
     ///
     /// # Errors

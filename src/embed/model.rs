@@ -196,6 +196,10 @@ impl Loaded {
             })
         });
         let mut vectors = pooled.map_err(|error| self.failed(&error))?;
+        if vectors.len() != pieces.len() {
+            let (made, given) = (vectors.len(), pieces.len());
+            return Err(self.failed(&format!("it gives {made} vectors for {given} texts")));
+        }
         for vector in &mut vectors {
             if vector.len() != usize::from(self.spec.dims) {
                 return Err(Error::new(

@@ -3,12 +3,10 @@
 
 use super::{
     Asked, Embedding, Options,
-    answers::Answers,
     batch::{Shared, Worker, stopping},
     cache::Recent,
     job::{Answer, Ask, Job, QUESTION_TEXTS_MAX},
     model::check_bytes,
-    waiting::Waiting,
 };
 use crate::{
     clock::SharedClock,
@@ -16,7 +14,6 @@ use crate::{
     ids::Oid,
     telemetry::Metrics,
 };
-use parking_lot::{Condvar, Mutex};
 use std::{fmt, sync::Arc, thread::JoinHandle};
 use tokio::sync::Semaphore;
 
@@ -47,15 +44,7 @@ impl Queue {
     ) -> Result<Self> {
         // Tokenizing is a fiftieth of the work; its own threads would come on top of the budget.
         tokenizers::utils::parallelism::set_parallelism(false);
-        let count = options.workers();
-        let shared = Arc::new(Shared {
-            waiting: Mutex::new(Waiting::new(count)),
-            changed: Condvar::new(),
-            answers: Answers::start()?,
-            options,
-            metrics,
-            clock,
-        });
+        let shared = Arc::new(Shared::new(options, metrics, clock)?);
         let options = &shared.options;
         let mut queue = Self {
             room_of_questions: Arc::new(Semaphore::new(options.queue_texts_max)),
@@ -64,7 +53,7 @@ impl Queue {
             shared: Arc::clone(&shared),
             threads: Vec::new(),
         };
-        for number in 0..count {
+        for number in 0..shared.options.workers() {
             let worker = Worker::new(Arc::clone(&shared), number);
             let on_thread_start = shared.options.on_thread_start;
             let thread = std::thread::Builder::new()
@@ -81,16 +70,13 @@ impl Queue {
         Ok(queue)
     }
 
-    pub(super) fn remembers(text: &str) -> bool {
-        text.len() <= REMEMBERED_BYTES_MAX
-    }
-
     pub(super) async fn embed(
         &self,
         model: &Asked,
         texts: Vec<Arc<str>>,
     ) -> Result<Vec<Embedding>> {
-        if texts.len() > QUESTION_TEXTS_MAX || !texts.iter().all(|text| Self::remembers(text)) {
+        let remembers = |text: &Arc<str>| text.len() <= REMEMBERED_BYTES_MAX;
+        if texts.len() > QUESTION_TEXTS_MAX || !texts.iter().all(remembers) {
             return self.run(model, texts).await;
         }
         let mut vectors: Vec<Option<Embedding>> = texts
@@ -147,14 +133,7 @@ impl Queue {
         let room = Arc::clone(room).acquire_many_owned(wanted).await;
         let room = room.map_err(|_| stopping())?;
         let (job, answer) = Job::new(model.clone(), (query, texts), room, &self.shared.metrics);
-        {
-            let mut waiting = self.shared.waiting.lock();
-            if waiting.is_closed {
-                return Err(stopping());
-            }
-            waiting.add(Arc::new(job));
-        }
-        self.shared.changed.notify_all();
+        self.shared.ask(job)?;
         answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 
@@ -165,8 +144,7 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        self.shared.waiting.lock().close();
-        self.shared.changed.notify_all();
+        self.shared.close();
         for thread in self.threads.drain(..) {
             // A run is over soon; it must not outlive the node.
             let _ = thread.join();

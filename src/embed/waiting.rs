@@ -23,100 +23,168 @@ pub(super) fn key(model: &Asked) -> Key {
 /// What waits, and what the workers have.
 pub(super) struct Waiting {
     jobs: VecDeque<Arc<Job>>,
+    workers: Vec<Has>,
+}
+
+/// What a worker has.
+#[derive(Clone, Default)]
+struct Has {
+    /// The models in memory.
+    loaded: Vec<Key>,
+    /// The model that it runs or reads.
+    running: Option<Key>,
+    /// Models that it could not read although another has them.
+    refused: Vec<Key>,
     questions_in_a_row: usize,
-    /// Of each worker, the models that it has in memory.
-    pub(super) loaded: Vec<Vec<Key>>,
-    /// Of each worker, the model that it runs or reads.
-    running: Vec<Option<Key>>,
-    pub(super) is_closed: bool,
 }
 
 /// The jobs of a run with the number of pieces that each may bring.
 pub(super) type Chosen = Vec<(Arc<Job>, usize)>;
 
+/// What a worker is to do next.
+pub(super) enum Next {
+    Run(Chosen),
+    /// To read a model that another has, with no job in hand.
+    Read(Asked),
+    Wait,
+}
+
 impl Waiting {
     pub(super) fn new(workers: usize) -> Self {
-        Self {
-            jobs: VecDeque::new(),
-            questions_in_a_row: 0,
-            loaded: vec![Vec::new(); workers],
-            running: vec![None; workers],
-            is_closed: false,
-        }
+        Self { jobs: VecDeque::new(), workers: vec![Has::default(); workers] }
     }
 
     /// Adds what was asked.
-    pub(super) fn add(&mut self, job: Arc<Job>) {
-        self.jobs.push_back(job);
+    pub(super) fn add(&mut self, jobs: impl IntoIterator<Item = Arc<Job>>) {
+        self.jobs.extend(jobs);
     }
 
-    /// Takes back what has pieces left: a load after the others, a question before them.
-    pub(super) fn give_back(&mut self, job: Arc<Job>) {
-        match job.is_question() {
+    /// Takes back what has pieces left: a question before the others, but what is longer than a run takes
+    /// its turns.
+    pub(super) fn give_back(&mut self, job: Arc<Job>, options: &Options) {
+        match job.is_question() && job.pieces_min() <= options.run_texts_max {
             true => self.jobs.push_front(job),
             false => self.jobs.push_back(job),
         }
     }
 
-    /// Nothing runs any more, and nobody waits.
-    pub(super) fn close(&mut self) {
-        self.is_closed = true;
+    /// Nobody waits any more.
+    pub(super) fn clear(&mut self) {
         self.jobs.clear();
     }
 
     /// A worker's run is over.
     pub(super) fn end(&mut self, worker: usize) {
-        self.running[worker] = None;
+        self.workers[worker].running = None;
     }
 
     /// Whether no model runs.
     pub(super) fn is_idle(&self) -> bool {
-        self.running.iter().all(Option::is_none)
+        self.workers.iter().all(|worker| worker.running.is_none())
     }
 
-    /// The jobs of the next run of a worker, which begins; none when there is nothing for it to do.
-    pub(super) fn choose(&mut self, worker: usize, options: &Options) -> Chosen {
+    /// These models a worker has in memory.
+    pub(super) fn set_loaded(&mut self, worker: usize, models: Vec<Key>) {
+        self.workers[worker].loaded = models;
+    }
+
+    /// A worker could not read a model that another has.
+    pub(super) fn refuse(&mut self, worker: usize, model: Key) {
+        self.workers[worker].refused.push(model);
+    }
+
+    /// The models in memory, each once.
+    pub(super) fn loaded(&self) -> Vec<Oid> {
+        let all = self.workers.iter().flat_map(|worker| &worker.loaded);
+        let mut oids: Vec<Oid> = all.map(|(id, _)| *id).collect();
+        oids.sort_unstable();
+        oids.dedup();
+        oids
+    }
+
+    /// Whether another worker has a model as it is by another fingerprint.
+    pub(super) fn is_stale(&self, worker: usize, model: Key) -> bool {
+        let is_newer = |(id, fingerprint): &Key| *id == model.0 && *fingerprint != model.1;
+        let waits = self.jobs.iter().any(|job| key(&job.model) == model);
+        !waits && self.others(worker).flat_map(|other| &other.loaded).any(is_newer)
+    }
+
+    fn others(&self, worker: usize) -> impl Iterator<Item = &Has> {
+        self.workers.iter().enumerate().filter(move |(at, _)| *at != worker).map(|(_, has)| has)
+    }
+
+    /// What a worker is to do next, which begins.
+    pub(super) fn choose(&mut self, worker: usize, options: &Options) -> Next {
         self.jobs.retain(|job| !job.is_over());
-        let first_of = |question: bool| {
-            let mut jobs = self.jobs.iter();
-            jobs.position(|job| {
-                job.is_question() == question && self.is_for(worker, job, options.run_texts_max)
-            })
+        let mut known: Vec<(Key, bool)> = Vec::new();
+        let mut first = [None; 2];
+        for (at, job) in self.jobs.iter().enumerate() {
+            let place = &mut first[usize::from(job.is_question())];
+            let key = key(&job.model);
+            if place.is_some() {
+                continue;
+            }
+            let is_for = match known.iter().find(|(known, _)| *known == key) {
+                Some((_, is_for)) => *is_for,
+                None => {
+                    let is_for = self.is_for(worker, key, options.run_texts_max);
+                    known.push((key, is_for));
+                    is_for
+                }
+            };
+            if is_for {
+                *place = Some(at);
+            }
+        }
+        let in_a_row = self.workers[worker].questions_in_a_row;
+        let (first, is_question) = match first {
+            [None, None] => return Next::Wait,
+            [Some(load), None] => (load, false),
+            [Some(load), Some(_)] if in_a_row >= QUESTIONS_IN_A_ROW => (load, false),
+            [_, Some(question)] => (question, true),
         };
-        let (question, load) = (first_of(true), first_of(false));
-        let (first, question) = match (question, load) {
-            (Some(first), None) => (first, true),
-            (Some(first), _) if self.questions_in_a_row < QUESTIONS_IN_A_ROW => (first, true),
-            (_, Some(first)) => (first, false),
-            (None, None) => return Vec::new(),
-        };
-        self.questions_in_a_row = if question { self.questions_in_a_row + 1 } else { 0 };
-        let chosen = self.gather(first, question, options.run_texts_max);
-        self.running[worker] = Some(key(&chosen[0].0.model));
-        chosen
+        let model = &self.jobs[first].model;
+        let key = key(model);
+        let is_elsewhere = self.others(worker).any(|other| other.loaded.contains(&key));
+        let has = &mut self.workers[worker];
+        has.running = Some(key);
+        if is_elsewhere && !has.loaded.contains(&key) {
+            return Next::Read(model.clone());
+        }
+        has.refused.retain(|refused| *refused != key);
+        has.questions_in_a_row = if is_question { has.questions_in_a_row + 1 } else { 0 };
+        Next::Run(self.gather(first, options.run_texts_max))
     }
 
-    /// Whether a worker should run a job. It reads a model that another has only where that one has
+    /// Whether a worker should run jobs of a model. One that another has it reads only where there is
     /// more to do than one run.
-    fn is_for(&self, worker: usize, job: &Job, run_texts_max: usize) -> bool {
-        let key = key(&job.model);
-        let mut known = self.loaded.iter().flatten().chain(self.running.iter().flatten());
-        if self.loaded[worker].contains(&key) || known.all(|other| *other != key) {
+    fn is_for(&self, worker: usize, model: Key, run_texts_max: usize) -> bool {
+        let has = &self.workers[worker];
+        let is_with = |other: &Has| other.running == Some(model) || other.loaded.contains(&model);
+        if has.loaded.contains(&model) || !self.others(worker).any(is_with) {
             return true;
         }
-        let like = self.jobs.iter().filter(|other| is_like(other, job));
-        like.map(|other| other.pieces_min()).sum::<usize>() > run_texts_max
+        if has.refused.contains(&model) {
+            return false;
+        }
+        let mut jobs = self.jobs.iter().filter(|job| key(&job.model) == model);
+        let Some(first) = jobs.next() else { return false };
+        let mut pieces = first.pieces_min();
+        pieces > run_texts_max
+            || jobs.any(|job| {
+                pieces += job.pieces_min();
+                pieces > run_texts_max || !is_like(job, first)
+            })
     }
 
     /// Takes out the first job and others like it, as many as fit.
-    fn gather(&mut self, first: usize, question: bool, mut room: usize) -> Chosen {
+    fn gather(&mut self, first: usize, mut room: usize) -> Chosen {
         let lead = self.jobs.remove(first).expect("the place was found");
         let pieces = room.min(lead.pieces_min());
         room -= pieces;
         let mut chosen = vec![(lead, pieces)];
-        let jobs = std::mem::take(&mut self.jobs);
-        for job in jobs {
-            if room == 0 || job.is_question() != question || !is_like(&job, &chosen[0].0) {
+        for job in std::mem::take(&mut self.jobs) {
+            if room == 0 || !is_like(&job, &chosen[0].0) {
                 self.jobs.push_back(job);
                 continue;
             }
@@ -130,7 +198,9 @@ impl Waiting {
 
 /// Whether two jobs can run together.
 fn is_like(job: &Job, other: &Job) -> bool {
-    key(&job.model) == key(&other.model) && job.query == other.query
+    key(&job.model) == key(&other.model)
+        && job.query == other.query
+        && job.is_question() == other.is_question()
 }
 
 #[cfg(test)]
@@ -182,22 +252,28 @@ mod tests {
             let texts = (0..texts).map(|n| format!("text {n}").into()).collect();
             let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
             let (job, asker) = Job::new(model, (None, texts), room, &self.metrics);
-            self.waiting.add(Arc::new(job));
+            self.waiting.add([Arc::new(job)]);
             self.askers.push(asker);
         }
 
         /// Model and number of texts of the next run, which is over at once and takes nothing of a
-        /// load.
+        /// load. A model that is to be read first is there at once.
         fn run(&mut self, worker: usize) -> Option<(u32, usize)> {
-            let chosen = self.waiting.choose(worker, &Options::default());
-            let (first, _) = chosen.first()?;
-            let told = (first.model.id.0, chosen.iter().map(|(_, pieces)| pieces).sum());
-            self.waiting.loaded[worker].push(key(&first.model));
-            self.waiting.end(worker);
-            for (job, _) in chosen {
-                if !job.is_question() {
-                    self.waiting.give_back(job);
+            let options = Options::default();
+            let chosen = match self.waiting.choose(worker, &options) {
+                Next::Wait => return None,
+                Next::Read(model) => {
+                    self.waiting.set_loaded(worker, vec![key(&model)]);
+                    return self.run(worker);
                 }
+                Next::Run(chosen) => chosen,
+            };
+            let model = &chosen[0].0.model;
+            let told = (model.id.0, chosen.iter().map(|(_, pieces)| pieces).sum());
+            self.waiting.set_loaded(worker, vec![key(model)]);
+            self.waiting.end(worker);
+            for (job, _) in chosen.into_iter().filter(|(job, _)| !job.is_question()) {
+                self.waiting.give_back(job, &options);
             }
             Some(told)
         }
@@ -237,11 +313,11 @@ mod tests {
         let mut room = Room::new();
         room.ask(1, 1);
         // While the first reads it.
-        assert_eq!(room.waiting.choose(0, &Options::default()).len(), 1);
+        assert!(matches!(room.waiting.choose(0, &Options::default()), Next::Run(_)));
         (0..16).for_each(|_| room.ask(1, 1));
         assert_eq!(room.run(1), None);
         room.waiting.end(0);
-        room.waiting.loaded[0].push((Oid(1), 1));
+        room.waiting.set_loaded(0, vec![(Oid(1), 1)]);
         assert_eq!(room.run(1), None);
         room.ask(1, 1);
         assert_eq!(room.run(1), Some((1, 16)));
@@ -251,6 +327,49 @@ mod tests {
         // Another is free to be read.
         room.ask(2, 1);
         assert_eq!(room.run(1), Some((2, 1)));
+    }
+
+    #[test]
+    fn who_cannot_read_a_copy_leaves_the_jobs_to_the_other() {
+        let mut room = Room::new();
+        room.waiting.set_loaded(0, vec![(Oid(1), 1)]);
+        room.ask(1, 100);
+        let next = room.waiting.choose(1, &Options::default());
+        assert!(matches!(next, Next::Read(model) if model.id == Oid(1)));
+        room.waiting.refuse(1, (Oid(1), 1));
+        room.waiting.end(1);
+        assert_eq!(room.run(1), None);
+        assert_eq!(room.run(0), Some((1, 16)));
+        // Once nobody has it, whoever reads it tells what is wrong.
+        room.waiting.set_loaded(0, Vec::new());
+        assert!(matches!(room.waiting.choose(1, &Options::default()), Next::Run(_)));
+    }
+
+    #[test]
+    fn a_question_longer_than_a_run_takes_its_turns() {
+        let mut room = Room::new();
+        room.ask(1, 8);
+        room.ask(1, 1);
+        let Next::Run(chosen) = room.waiting.choose(0, &Options::default()) else {
+            panic!("a run")
+        };
+        assert_eq!(chosen.len(), 2);
+        let options = Options { run_texts_max: 4, ..Options::default() };
+        chosen.into_iter().for_each(|(job, _)| room.waiting.give_back(job, &options));
+        let Next::Run(chosen) = room.waiting.choose(0, &options) else { panic!("a run") };
+        let texts: Vec<usize> = chosen.iter().map(|(job, _)| job.texts.len()).collect();
+        assert_eq!(texts, [1, 8]);
+    }
+
+    #[test]
+    fn a_model_that_another_has_anew_is_stale() {
+        let mut room = Room::new();
+        room.waiting.set_loaded(0, vec![(Oid(1), 1)]);
+        room.waiting.set_loaded(1, vec![(Oid(1), 2), (Oid(2), 1)]);
+        assert!(room.waiting.is_stale(0, (Oid(1), 1)));
+        assert!(!room.waiting.is_stale(1, (Oid(2), 1)));
+        room.ask(1, 1);
+        assert!(!room.waiting.is_stale(0, (Oid(1), 1)));
     }
 
     #[test]

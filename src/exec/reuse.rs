@@ -12,6 +12,7 @@ use super::{
     values::ValuesExec,
 };
 use crate::ids::TableId;
+use arrow::datatypes::DataType;
 use datafusion::{
     common::{
         ScalarValue,
@@ -70,6 +71,8 @@ pub(super) struct Ready {
     pub(super) parameters: Arc<Parameters>,
     /// Whether it does so little that it may run where its rows are wanted.
     pub(super) is_light: bool,
+    /// Whether it calls a model, of which it is light only where the vectors are there before it runs.
+    pub(super) asks: bool,
     known: Vec<(usize, ScalarValue)>,
     rows: Vec<u64>,
 }
@@ -133,7 +136,8 @@ impl Reusable {
         snapshot: &Snapshot,
     ) -> Ready {
         let is_light = is_light(plan.as_ref());
-        Ready { plan, parameters, is_light, known, rows: self.rows(snapshot) }
+        let asks = is_light && asks(plan.as_ref());
+        Ready { plan, parameters, is_light, asks, known, rows: self.rows(snapshot) }
     }
 
     /// Takes a plan back whose run has ended, unless it is of a kind that runs once.
@@ -141,7 +145,7 @@ impl Reusable {
         if self.is_custom() || !may_run_again(&ready.plan) {
             return;
         }
-        let Ready { plan, parameters, is_light, known, rows } = ready;
+        let Ready { plan, parameters, is_light, asks, known, rows } = ready;
         let Ok(plan) = reset_plan_states(plan) else { return };
         parameters.set(&[]);
         let mut variants = self.variants.lock();
@@ -155,7 +159,7 @@ impl Reusable {
         });
         let variant = &mut variants[place];
         if variant.rows == rows && variant.idle.len() < IDLE_MAX {
-            variant.idle.push(Ready { plan, parameters, is_light, known, rows });
+            variant.idle.push(Ready { plan, parameters, is_light, asks, known, rows });
         }
     }
 
@@ -204,14 +208,29 @@ fn is_light(plan: &dyn ExecutionPlan) -> bool {
         && plan.children().into_iter().all(|child| is_light(child.as_ref()))
 }
 
-/// Whether this is a call of a model whose vector is there before a query runs.
-fn is_asked_ahead(function: &ScalarFunctionExpr) -> bool {
+/// Whether a light plan calls a model.
+fn asks(plan: &dyn ExecutionPlan) -> bool {
+    let mut asks = plan.children().into_iter().any(|child| asks(child.as_ref()));
+    let is_call = |part: &Arc<dyn PhysicalExpr>| {
+        let part: &dyn Any = part.as_ref();
+        Ok(part.downcast_ref::<ScalarFunctionExpr>().is_some_and(is_own_question))
+    };
+    let _ = plan.apply_expressions(&mut |expr| {
+        asks |= expr.exists(is_call)?;
+        Ok(TreeNodeRecursion::Continue)
+    });
+    asks
+}
+
+/// Whether this is a call of a model of which the text is a query's own.
+fn is_own_question(function: &ScalarFunctionExpr) -> bool {
     let is_given = |arg: &Arc<dyn PhysicalExpr>| {
         let arg: &dyn Any = arg.as_ref();
         let function = arg.downcast_ref::<ScalarFunctionExpr>();
         arg.is::<Literal>() || function.is_some_and(|function| is_look_up(function.fun()))
     };
-    function.name() == "embed" && function.args().iter().all(is_given)
+    let gives_one = !matches!(function.return_type(), DataType::List(_));
+    function.name() == "embed" && gives_one && function.args().iter().all(is_given)
 }
 
 fn is_expr_light(expr: &Arc<dyn PhysicalExpr>) -> bool {
@@ -221,7 +240,7 @@ fn is_expr_light(expr: &Arc<dyn PhysicalExpr>) -> bool {
             Some(function) => {
                 !(is_look_up(function.fun())
                     || matches!(function.name(), "cast" | "assign")
-                    || is_asked_ahead(function))
+                    || is_own_question(function))
             }
             None => {
                 !(part.is::<Column>()

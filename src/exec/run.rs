@@ -69,6 +69,8 @@ pub struct Run {
     config: SessionConfig,
     cancel: CancellationToken,
     shown: Option<PlanSlot>,
+    /// Whether models have answered to what the statement asks of them whatever its rows are.
+    is_answered: bool,
 }
 
 /// Where a plan that ran is put, for whoever wants to look at it.
@@ -132,7 +134,7 @@ impl Runner {
             .with_extension(Arc::clone(&self.metrics))
             .with_extension(Arc::clone(&self.recall))
             .with_extension(Arc::clone(&self.answers));
-        Run { runner: self.clone(), config, cancel, shown: None }
+        Run { runner: self.clone(), config, cancel, shown: None, is_answered: false }
     }
 
     /// What is known of recall.
@@ -160,13 +162,19 @@ impl Run {
     pub fn on(&self, snapshot: Arc<Snapshot>) -> Self {
         let config = self.config.clone().with_extension(snapshot);
         let (runner, cancel) = (self.runner.clone(), self.cancel.clone());
-        Self { runner, config, cancel, shown: self.shown.clone() }
+        Self { runner, config, cancel, shown: self.shown.clone(), is_answered: self.is_answered }
     }
 
     /// The same, which puts the first plan that it runs where it can be looked at.
     #[must_use]
     pub fn showing(self, plan: PlanSlot) -> Self {
         Self { shown: Some(plan), ..self }
+    }
+
+    /// The same, once models have answered to a statement's own texts.
+    #[must_use]
+    pub fn answered(self) -> Self {
+        Self { is_answered: true, ..self }
     }
 
     /// The memory that plans have.
@@ -296,7 +304,7 @@ impl Run {
             // Those that follow belong to the same statement, and the first tells most.
             let _ = shown.set(Arc::clone(&physical));
         }
-        let is_light = ready.is_light;
+        let is_light = ready.is_light && (self.is_answered || !ready.asks);
         let ended_well = move || reusable.give_back(ready);
         Ok((
             schema,

@@ -6,6 +6,7 @@ mod live;
 
 use super::{
     Start,
+    ahead::Answered,
     cancel::Canceller,
     engine::{Engine, Peer},
     held::Held,
@@ -41,6 +42,8 @@ pub(super) struct SessionContext {
     /// Whose the session's locks are.
     pub(super) party: Party,
     pub(super) canceller: Canceller,
+    /// What models answered to the statement's own texts.
+    answered: Mutex<Answered>,
     /// The next that [`Context::ascending`] may give.
     ascending: Mutex<u64>,
     snapshot: ArcSwap<Snapshot>,
@@ -115,6 +118,7 @@ impl SessionContext {
             began_micros: now,
             party: Party::next(),
             canceller: Canceller::default(),
+            answered: Mutex::default(),
             ascending: Mutex::default(),
             snapshot,
             state: Mutex::new(state),
@@ -141,6 +145,11 @@ impl SessionContext {
     /// Reads settings.
     pub(super) fn with_settings<T>(&self, read: impl FnOnce(&Settings) -> T) -> T {
         read(&self.state.lock().settings)
+    }
+
+    /// Keeps what models answered to the statement that begins, and forgets what was before.
+    pub(super) fn keep_answers(&self, answered: Answered) {
+        *self.answered.lock() = answered;
     }
 
     /// Whether the role that acts is one.

@@ -317,13 +317,17 @@ impl Session {
     /// The rows of a query.
     pub(super) async fn run_query(&mut self, query: &Query, env: &Env) -> Result<Rows> {
         let mut env = env.clone();
+        let answered = self.ask_ahead(query, &env).await;
+        if answered.is_some() {
+            env.run = env.run.answered();
+        }
+        self.context.keep_answers(answered.unwrap_or_default());
         if let Some(locking) = &query.locking {
             let transaction = self.transaction.as_mut().expect("a statement has a transaction");
             transaction.check_writable("SELECT FOR UPDATE")?;
             let picture = update::lock_for_reading(locking, &env, transaction).await?;
             env = env.on(picture);
         }
-        self.ask_ahead(query, &env).await;
         let (_, stream) = env.run.stream(&query.plan, &env.parameters).await?;
         let columns = query.columns.clone().into();
         Ok(Rows::new(columns, stream, RowsTag::Counted("SELECT")))

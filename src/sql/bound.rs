@@ -88,9 +88,12 @@ pub struct Query {
     pub tables: Vec<TableId>,
     /// `FOR UPDATE`, `FOR SHARE` …
     pub locking: Option<Locking>,
-    /// What it asks of models whatever its rows are.
+    /// What it asks of models whatever its rows are; more than [`QUESTIONS_MAX`] are not all told.
     pub questions: Vec<Question>,
 }
+
+/// So many questions of a query are asked before it runs.
+pub const QUESTIONS_MAX: usize = 8;
 
 /// A text of which the vector is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]

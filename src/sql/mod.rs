@@ -78,8 +78,8 @@ pub use crate::catalog::pg::{ActivityRow, SettingRow};
 pub use bind::{bind, bind_arguments, bind_given};
 pub use bound::{
     Bound, ConflictAction, Copy, CopyDirection, Delete, Insert, LockWait, Locking, Merge,
-    MergeAction, MergeKind, OnConflict, OutputColumn, Part, Query, Question, QuestionText,
-    Returning, Slot, Update, With,
+    MergeAction, MergeKind, OnConflict, OutputColumn, Part, QUESTIONS_MAX, Query, Question,
+    QuestionText, Returning, Slot, Update, With,
 };
 pub use calls::model::MODEL_SETTING;
 pub use coerce::is_assignable;

@@ -6,7 +6,7 @@ use crate::{
     embed::Purpose,
     error::{Error, Result, SqlState},
     pgtype::PgType,
-    sql::{Question, QuestionText, functions::embed::NAMES},
+    sql::{QUESTIONS_MAX, Question, QuestionText, functions::embed::NAMES},
 };
 use datafusion::{common::ScalarValue, logical_expr::Expr};
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Binder<'_> {
         checked.map_err(|error| self.at(error, span))?;
         if let ("embed", Some(text)) = (name, question(&args[0])) {
             let question = Question { model: model_name, text };
-            if !self.questions.contains(&question) {
+            if self.questions.len() <= QUESTIONS_MAX && !self.questions.contains(&question) {
                 self.questions.push(question);
             }
         }

@@ -151,6 +151,49 @@ async fn a_text_of_many_pieces_takes_turns() {
     node.stop().await;
 }
 
+/// Models are asked before a query runs for the texts that it holds itself: nothing else is to show it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_that_is_asked_ahead_is_that_of_the_call() {
+    let tiny = Tiny::new(77, 8);
+    let (node, client, folder) = taught(&[]).await;
+    run(&client, &tiny_model(folder.path(), "m", &tiny, ", normalize = none")).await;
+    let other = Tiny::new(78, 8);
+    run(&client, &tiny_model(folder.path(), "other", &other, ", normalize = none")).await;
+    let (ask, both) = (
+        "SELECT embed($1, 'm')::text, embed($2, 'other')::text, embed('sea', 'm')::text",
+        "SELECT embed($1, 'm')::text UNION ALL SELECT embed($1 || ' dog', 'm')::text",
+    );
+    let (ask, both) = (client.prepare(ask).await.unwrap(), client.prepare(both).await.unwrap());
+    for (first, second) in [("cat", Some("dog")), ("dog", None), ("boat", Some("cat"))] {
+        let row = client.query_one(&ask, &[&first, &second]).await.unwrap();
+        near(&numbers(row.get(0)), &tiny.mean(first));
+        near(&numbers(row.get(2)), &tiny.mean("sea"));
+        match (row.get::<_, Option<&str>>(1), second) {
+            (Some(vector), Some(second)) => near(&numbers(vector), &other.mean(second)),
+            (vector, second) => assert_eq!((vector, second), (None, None)),
+        }
+        let rows = client.query(&both, &[&first]).await.unwrap();
+        near(&numbers(rows[0].get(0)), &tiny.mean(first));
+        near(&numbers(rows[1].get(0)), &tiny.mean(&format!("{first} dog")));
+    }
+    // More than are asked ahead.
+    let nine = tiny::WORDS[..9].iter().map(|word| format!("('{word}', embed('{word}', 'm'))"));
+    let nine = nine.collect::<Vec<String>>().join(", ");
+    let nine = format!("SELECT v::text FROM (VALUES {nine}) AS t (w, v)");
+    for (made, word) in column(&client, &nine).await.iter().zip(tiny::WORDS) {
+        near(&numbers(made.as_ref().unwrap()), &tiny.mean(word));
+    }
+    // What is never evaluated is never told, however often it was asked.
+    let long = "cat ".repeat(40);
+    let never =
+        format!("SELECT CASE WHEN n > 9 THEN embed('{long}', 'm') END FROM (VALUES (1)) AS t (n)");
+    assert_eq!(column(&client, &never).await, [None]);
+    let (code, ..) = refused(&client, &format!("SELECT embed('{long}', 'm')")).await;
+    assert_eq!(code, "54000");
+    assert_eq!(metric(&node, "nearlake_embed_waiting_texts").await, 0.0);
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_sessions_ask_at_once_and_each_gets_its_own() {
     let tiny = Tiny::new(12, 8);
