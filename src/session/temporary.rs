@@ -45,6 +45,8 @@ impl Session {
     /// The client is gone: what was open is rolled back, what was temporary ends. What cannot be
     /// written any more ends at the next start.
     pub async fn close(&mut self) {
+        // A function may still wait in a plan whose rows nobody reads any more.
+        self.context.canceller.cancel();
         self.abandon();
         let changes = self.end_of_temporary(&self.engine.catalog());
         if let Err(error) = self.engine.commit_changes(changes).await {

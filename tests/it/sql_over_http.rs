@@ -274,6 +274,15 @@ async fn a_client_that_goes_away_leaves_nothing_behind() {
         until(&client, running, 0).await;
         until(&client, "SELECT count(*) FROM pg_class WHERE relname = 'mine'", 0).await;
     }
+    // Whenever it goes: before the statement runs, between its head and its first row, in a function.
+    let body = json!({ "sql": "SELECT pg_sleep(60)", "stream": true });
+    let clock: SharedClock = SystemClock::shared();
+    for delay in 0..60 {
+        let stream = sent_by(at, "/v1/sql", "POST", &body, "").await;
+        clock.sleep(Duration::from_micros(delay * 300)).await;
+        drop(stream);
+    }
+    until(&client, running, 0).await;
     // What is stopped goes too.
     let stream = sent(at, "/v1/sql", "POST", &json!({ "sql": "SELECT pg_sleep(60)" })).await;
     until(&client, running, 1).await;
