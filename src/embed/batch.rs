@@ -145,7 +145,7 @@ impl Worker {
                 waiting.add(inbox.jobs.drain(..));
                 inbox.changes
             };
-            self.models.retain(|(key, _)| !waiting.is_stale(self.number, *key));
+            self.models.retain(|(key, _)| !waiting.is_stale(*key));
             waiting.set_loaded(self.number, self.keys());
             match waiting.choose(self.number, &shared.options) {
                 Next::Run(chosen) => return Some(chosen),
@@ -293,6 +293,7 @@ impl Worker {
             let took = self.shared.clock.elapsed().saturating_sub(began);
             tracing::info!(model = asked.name, ?took, "model is in memory");
             self.models.push((key, model));
+            self.shared.waiting.lock().read(key);
             self.tell_loaded();
             return Ok(());
         }

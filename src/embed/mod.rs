@@ -17,8 +17,8 @@
 //! - `cache`: vectors of texts that were asked for lately.
 //!
 //! Nothing here runs on the threads that serve clients: asking is a future, models have threads
-//! of their own, as many as the node may spend, none of which spins. A text becomes the same vector in whatever company it is asked for, up to the rounding
-//! of single precision.
+//! of their own, as many as the node may spend, none of which spins. A text becomes the same vector in
+//! whatever company it is asked for, up to the rounding of single precision.
 
 mod answers;
 mod batch;

@@ -24,6 +24,8 @@ pub(super) fn key(model: &Asked) -> Key {
 pub(super) struct Waiting {
     jobs: VecDeque<Arc<Job>>,
     workers: Vec<Has>,
+    /// Each model as it was read last.
+    latest: Vec<Key>,
 }
 
 /// What a worker has.
@@ -51,7 +53,7 @@ pub(super) enum Next {
 
 impl Waiting {
     pub(super) fn new(workers: usize) -> Self {
-        Self { jobs: VecDeque::new(), workers: vec![Has::default(); workers] }
+        Self { jobs: VecDeque::new(), workers: vec![Has::default(); workers], latest: Vec::new() }
     }
 
     /// Adds what was asked.
@@ -102,11 +104,16 @@ impl Waiting {
         oids
     }
 
-    /// Whether another worker has a model as it is by another fingerprint.
-    pub(super) fn is_stale(&self, worker: usize, model: Key) -> bool {
-        let is_newer = |(id, fingerprint): &Key| *id == model.0 && *fingerprint != model.1;
-        let waits = self.jobs.iter().any(|job| key(&job.model) == model);
-        !waits && self.others(worker).flat_map(|other| &other.loaded).any(is_newer)
+    /// A worker has read a model.
+    pub(super) fn read(&mut self, model: Key) {
+        self.latest.retain(|(id, _)| *id != model.0);
+        self.latest.push(model);
+    }
+
+    /// Whether a model was read as something else since, and nobody waits for what it was.
+    pub(super) fn is_stale(&self, model: Key) -> bool {
+        let is_other = |(id, fingerprint): &Key| *id == model.0 && *fingerprint != model.1;
+        self.latest.iter().any(is_other) && !self.jobs.iter().any(|job| key(&job.model) == model)
     }
 
     fn others(&self, worker: usize) -> impl Iterator<Item = &Has> {
@@ -362,14 +369,16 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_another_has_anew_is_stale() {
+    fn a_model_that_was_read_anew_is_stale_as_it_was() {
         let mut room = Room::new();
-        room.waiting.set_loaded(0, vec![(Oid(1), 1)]);
-        room.waiting.set_loaded(1, vec![(Oid(1), 2), (Oid(2), 1)]);
-        assert!(room.waiting.is_stale(0, (Oid(1), 1)));
-        assert!(!room.waiting.is_stale(1, (Oid(2), 1)));
+        for model in [(Oid(1), 1), (Oid(2), 1), (Oid(1), 2)] {
+            room.waiting.read(model);
+        }
+        assert!(room.waiting.is_stale((Oid(1), 1)));
+        assert!(!room.waiting.is_stale((Oid(1), 2)));
+        assert!(!room.waiting.is_stale((Oid(2), 1)));
         room.ask(1, 1);
-        assert!(!room.waiting.is_stale(0, (Oid(1), 1)));
+        assert!(!room.waiting.is_stale((Oid(1), 1)));
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Ddl<'_> {
         if column.replacement.is_some() {
             let message = format!("column \"{name}\" is being embedded anew");
             return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
-                .hint("Wait until nearlake_embedding no longer shows it."));
+                .hint("Wait until nearlake_stat_embedding no longer shows it."));
         }
         if column.identity.is_some() && !matches!(kind, PgType::Int2 | PgType::Int4 | PgType::Int8)
         {
