@@ -337,6 +337,16 @@ Status search_next(spfresh::Search& search, uint32_t most, rust::Vec<uint32_t>& 
   });
 }
 
+Status search_next_likely(spfresh::Search& search, float depth, uint32_t most,
+                          rust::Vec<uint32_t>& postings) {
+  return Land([&] {
+    std::vector<uint32_t> named;
+    search.NextLikely(depth, most, &named);
+    Append(named, postings);
+    return spfresh::Status();
+  });
+}
+
 Status search_score(spfresh::Search& search, const spfresh::Chunk& chunk) {
   return Land([&] { return search.Score(chunk, nullptr); });
 }

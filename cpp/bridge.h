@@ -90,6 +90,8 @@ RebuildCounts rebuild_counts(const spfresh::Rebuild& rebuild);
 MadeSearch search_begin(const std::shared_ptr<spfresh::Version>& version, Floats query,
                         const Request& request);
 Status search_next(spfresh::Search& search, uint32_t most, rust::Vec<uint32_t>& postings);
+Status search_next_likely(spfresh::Search& search, float depth, uint32_t most,
+                          rust::Vec<uint32_t>& postings);
 Status search_score(spfresh::Search& search, const spfresh::Chunk& chunk);
 Status search_score_allowed(spfresh::Search& search, const spfresh::Chunk& chunk, uint64_t base,
                             Words words);

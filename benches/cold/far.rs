@@ -22,15 +22,15 @@ const P99_DEVIATIONS: f64 = 2.326;
 /// Bytes of one answer come at this rate.
 const BYTES_PER_SECOND: f64 = 80e6;
 
-/// What was asked since the last [`Far::take`].
+/// Requests that do not depend on each other: those that begin while others are under way.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Asked {
+pub(crate) struct Round {
     /// Requests.
     pub(crate) gets: u64,
     /// Bytes of their answers.
     pub(crate) bytes: u64,
-    /// How often requests began while none was under way: rounds that depend on each other.
-    pub(crate) rounds: u64,
+    /// From the first request to the last answer.
+    pub(crate) time: Duration,
 }
 
 /// The store.
@@ -42,7 +42,9 @@ pub(crate) struct Far {
 
 struct State {
     random: SmallRng,
-    asked: Asked,
+    rounds: Vec<Round>,
+    /// When the last round began.
+    begun: Duration,
     under_way: u64,
 }
 
@@ -50,20 +52,23 @@ impl Far {
     /// Over a folder; latencies follow from the seed.
     pub(crate) fn over(folder: LocalFileSystem, clock: SharedClock, seed: u64) -> Arc<Self> {
         let random = SmallRng::seed_from_u64(seed);
-        let state = Mutex::new(State { random, asked: Asked::default(), under_way: 0 });
-        Arc::new(Self { folder, clock, state })
+        let state = State { random, rounds: Vec::new(), begun: clock.elapsed(), under_way: 0 };
+        Arc::new(Self { folder, clock, state: Mutex::new(state) })
     }
 
     /// What was asked since the last time.
-    pub(crate) fn take(&self) -> Asked {
-        std::mem::take(&mut self.state.lock().asked)
+    pub(crate) fn take(&self) -> Vec<Round> {
+        std::mem::take(&mut self.state.lock().rounds)
     }
 
     fn begin(&self) -> Duration {
         let mut state = self.state.lock();
-        state.asked.gets += 1;
-        state.asked.rounds += u64::from(state.under_way == 0);
+        if state.under_way == 0 || state.rounds.is_empty() {
+            state.begun = self.clock.elapsed();
+            state.rounds.push(Round::default());
+        }
         state.under_way += 1;
+        state.round().gets += 1;
         let (a, b): (f64, f64) = (state.random.random(), state.random.random());
         let normal = (-2.0 * (1.0 - a).ln()).sqrt() * (std::f64::consts::TAU * b).cos();
         let sigma = (P99_MS / P50_MS).ln() / P99_DEVIATIONS;
@@ -72,8 +77,17 @@ impl Far {
 
     fn end(&self, bytes: u64) {
         let mut state = self.state.lock();
-        state.asked.bytes += bytes;
+        let time = self.clock.elapsed().saturating_sub(state.begun);
         state.under_way -= 1;
+        let round = state.round();
+        round.bytes += bytes;
+        round.time = time;
+    }
+}
+
+impl State {
+    fn round(&mut self) -> &mut Round {
+        self.rounds.last_mut().expect("a request begins a round where there is none")
     }
 }
 

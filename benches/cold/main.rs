@@ -16,7 +16,7 @@ mod data;
 mod far;
 
 use data::{Made, Mixture, columns, found_or_made};
-use far::{Asked, Far};
+use far::{Far, Round};
 use nearlake::{
     clock::{SharedClock, SystemClock},
     error::Result,
@@ -54,9 +54,13 @@ struct Arguments {
 /// What one search took.
 struct Took {
     time: Duration,
-    search: Asked,
-    rows: Asked,
+    /// From the first postings to exact distances.
+    search: Vec<Round>,
+    /// For a column of the rows found.
+    rows: Vec<Round>,
     found: f64,
+    /// Postings that were looked at, and that are when all are in memory.
+    probes: [usize; 2],
 }
 
 fn main() {
@@ -161,12 +165,15 @@ async fn cold(
     let search = far.take();
     let nearest: Vec<RowId> = found.rows.iter().map(|found| found.row).collect();
     rows.take(&nearest, std::slice::from_ref(&id)).await?;
+    let of_rows = far.take();
     let time = clock.elapsed().saturating_sub(begun);
+    let again = neighbours.by_index(&index, effort).await?.expect("the index answers");
+    let probes = [found.probes, again.probes];
 
     let right = nearest.iter().filter(|row| truth.contains(&row.0)).count();
     #[expect(clippy::cast_precision_loss, reason = "a few rows")]
     let found = right as f64 / K as f64;
-    Ok(Took { time, search, rows: far.take(), found })
+    Ok(Took { time, search, rows: of_rows, found, probes })
 }
 
 /// The true nearest rows of each query.
@@ -194,22 +201,31 @@ fn report(took: &mut [Took]) {
     took.sort_by_key(|took| took.time);
     let count = took.len().max(1) as f64;
     let mean = |of: &dyn Fn(&Took) -> f64| took.iter().map(of).sum::<f64>() / count;
-    let most = |of: &dyn Fn(&Took) -> u64| took.iter().map(of).max().unwrap_or(0);
     let at = |share: f64| {
         #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "in range")]
         let place = ((took.len() as f64 * share) as usize).min(took.len() - 1);
         took[place].time.as_millis()
     };
+    let sum = |rounds: &[Round], of: fn(&Round) -> u64| rounds.iter().map(of).sum::<u64>();
+    let line = |name: &str, of: &dyn Fn(&Took) -> u64| {
+        let most = took.iter().map(of).max().unwrap_or(0);
+        println!("| {name} | {:.1} | {most} |", mean(&|took| of(took) as f64));
+    };
     println!("| {} cold searches | mean | most |", took.len());
     println!("|---|---|---|");
-    let line = |name: &str, of: &dyn Fn(&Took) -> u64| {
-        println!("| {name} | {:.1} | {} |", mean(&|took| of(took) as f64), most(of));
-    };
-    line("rounds, postings to exact distances", &|took| took.search.rounds);
-    line("GETs of these", &|took| took.search.gets);
-    line("KiB of these", &|took| took.search.bytes >> 10);
-    line("rounds for a column of the rows found", &|took| took.rows.rounds);
-    line("GETs of these", &|took| took.rows.gets);
+    line("rounds, postings to exact distances", &|took| took.search.len() as u64);
+    line("GETs of these", &|took| sum(&took.search, |round| round.gets));
+    line("KiB of these", &|took| sum(&took.search, |round| round.bytes) >> 10);
+    for round in 0..took.iter().map(|took| took.search.len()).max().unwrap_or(0) {
+        let of = |took: &Took| took.search.get(round).copied().unwrap_or_default();
+        let name = |what: &str| format!("round {}: {what}", round + 1);
+        line(&name("GETs"), &|took| of(took).gets);
+        line(&name("KiB"), &|took| of(took).bytes >> 10);
+        line(&name("ms"), &|took| u64::try_from(of(took).time.as_millis()).unwrap_or(u64::MAX));
+    }
+    line("rounds for a column of the rows found", &|took| took.rows.len() as u64);
+    line("postings looked at", &|took| took.probes[0] as u64);
+    line("postings looked at, all in memory", &|took| took.probes[1] as u64);
     println!("| milliseconds, p50 and p90 | {} | {} |", at(0.5), at(0.9));
     println!("| recall@{K} | {:.3} | |", mean(&|took| took.found));
 }

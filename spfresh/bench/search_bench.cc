@@ -11,6 +11,8 @@
 // build;
 // "--churn" then deletes a tenth and updates three tenths of the rows, and calibrates when upkeep
 // says so.
+// "ahead" are the postings that a search would read at once to whom none is in memory, and "short"
+// the share of searches that need more of them.
 // "--targets=-" reads targets from the standard input, one a line, and answers each at once, so
 // that compare.py can take turns with other indexes.
 #include <iostream>
@@ -37,6 +39,17 @@ struct Questions {
   const spfresh::Allowed& allowed;
 };
 
+// How many postings would be read at once.
+uint32_t Ahead(const TestIndex& index, const float* query, const spfresh::Request& request) {
+  constexpr uint32_t kMost = 512;
+  std::unique_ptr<spfresh::Search> search;
+  spfresh::test::Must(spfresh::Search::Begin(
+      index.shared(), {query, index.version().options().dims}, request, &search));
+  std::vector<uint32_t> postings;
+  search->NextLikely(static_cast<float>(request.k), kMost, &postings);
+  return search->probes();
+}
+
 // Asks every question with this target and prints a line. The time holds what the database does
 // too: the exact distances of the hits, by which the k nearest are chosen.
 void Ask(const TestIndex& index, const Questions& on, const std::string& target) {
@@ -45,11 +58,13 @@ void Ask(const TestIndex& index, const Questions& on, const std::string& target)
   const spfresh::Request request{static_cast<uint32_t>(on.k), share > 1 ? 0.01F : share,
                                  share > 1 ? static_cast<uint32_t>(share) : 0, ~uint64_t{0} >> 1};
   const size_t count = on.queries.size() / on.dims;
-  uint64_t probes = 0, scanned = 0, refined = 0, hits = 0, right = 0;
+  uint64_t probes = 0, scanned = 0, refined = 0, hits = 0, right = 0, ahead = 0, short_of = 0;
   double seconds = 0;
   std::vector<double> distances;
   for (size_t q = 0; q < count; ++q) {
     const float* query = on.queries.data() + q * on.dims;
+    const uint64_t named = Ahead(index, query, request), before = probes;
+    ahead += named;
     const double start = CpuSeconds();
     const std::vector<spfresh::Hit> found =
         index.Search(query, request, &on.allowed, &probes, &scanned, &refined);
@@ -64,13 +79,15 @@ void Ask(const TestIndex& index, const Questions& on, const std::string& target)
                       distances.end());
     seconds += CpuSeconds() - start;
     hits += found.size();
+    short_of += probes - before > named ? 1 : 0;
     for (size_t i = 0; i < k; ++i) right += distances[i] <= on.kth[q] + 1e-6 ? 1 : 0;
   }
   const auto n = static_cast<double>(count);
-  std::printf("%8s %8.4f %8.1f %9.0f %9.1f %9.1f %9.1f\n", target.c_str(),
+  std::printf("%8s %8.4f %8.1f %9.0f %9.1f %9.1f %9.1f %9.1f %8.3f\n", target.c_str(),
               static_cast<double>(right) / (n * static_cast<double>(on.k)),
               static_cast<double>(probes) / n, static_cast<double>(scanned) / n,
-              static_cast<double>(refined) / n, static_cast<double>(hits) / n, seconds / n * 1e6);
+              static_cast<double>(refined) / n, static_cast<double>(hits) / n, seconds / n * 1e6,
+              static_cast<double>(ahead) / n, static_cast<double>(short_of) / n);
   std::fflush(stdout);
 }
 
@@ -176,8 +193,8 @@ int main(int argc, char** argv) {
   const spfresh::Allowed allowed{0, words};
   const auto kind = static_cast<spfresh::SqlDistance>(options.metric);
   const std::vector<double> kth = spfresh::bench::KthNearest(kind, queries, base, dims, k, allowed);
-  std::printf("%8s %8s %8s %9s %9s %9s %9s\n", "target", "recall", "probes", "scanned", "refined",
-              "hits", "us CPU");
+  std::printf("%8s %8s %8s %9s %9s %9s %9s %9s %8s\n", "target", "recall", "probes", "scanned",
+              "refined", "hits", "us CPU", "ahead", "short");
   std::fflush(stdout);
   const Questions questions{queries, k, dims, kind, base, kth, allowed};
   if (flags["targets"] == "-") {

@@ -33,6 +33,9 @@ constexpr size_t kEnough = 8;
 constexpr float kUsualMissMax = 0.1F, kUsualMissMin = 0.01F;
 // How sure the codes are that keep a row out of a query's truth.
 constexpr float kSure = 0.99F, kDeviations = 2.5F;
+// The share of the queries whose k-th hit shall lie within reach. A search by what is within reads
+// more than most need, and less than some.
+constexpr double kWithinReach = 0.8;
 // Of the allowed miss, what the sample may use up: all but so much, and at least this share. The
 // rest is for queries harder than it.
 constexpr double kMissSpare = 0.03;
@@ -158,7 +161,8 @@ double Aim(double miss) { return 1.0 - std::max(kMissShare * miss, miss - kMissS
 
 // With these thresholds for a bias.
 Stop::Rule RuleFor(const Ways& ways, float bias) {
-  Stop::Rule rule{bias, {}};
+  Stop::Rule rule;
+  rule.bias = bias;
   for (size_t m = 0; m < Stop::kMisses.size(); ++m) {
     rule.thresholds[m] = FindThreshold(ways, bias, Aim(Stop::kMisses[m]));
   }
@@ -181,6 +185,15 @@ Stop::Rule BestRule(const Ways& ways) {
     least = std::min(least, read);
   }
   return best;
+}
+
+// What most are at most.
+float Within(std::vector<float>* reaches) {
+  if (reaches->empty()) return 1;
+  const auto place =
+      static_cast<ptrdiff_t>(kWithinReach * static_cast<double>(reaches->size() - 1));
+  std::nth_element(reaches->begin(), reaches->begin() + place, reaches->end());
+  return (*reaches)[static_cast<size_t>(place)];
 }
 
 }  // namespace
@@ -331,6 +344,8 @@ std::shared_ptr<const Version> Calibrator::Finish() {
   // Each query's truth: its nearest rows in order, each with the rank of the first posting that has
   // it.
   std::array<Ways, Stop::kDepths.size()> replays;
+  // Of each query, the true k-th hit's squared distance in the nearest centroid's.
+  std::array<std::vector<float>, Stop::kDepths.size()> reaches;
   struct Ranked {
     float distance2;
     uint32_t posting;
@@ -404,6 +419,7 @@ std::shared_ptr<const Version> Calibrator::Finish() {
         replay.Add(step);
       }
       if (order.empty()) continue;
+      if (order[0].distance2 > 0) reaches[d].push_back(truth[k - 1].distance2 / order[0].distance2);
       replay.End();
       held += replay.steps.capacity() * sizeof(Replay::Step);
       replays[d][queries_[q].way].push_back(std::move(replay));
@@ -424,6 +440,7 @@ std::shared_ptr<const Version> Calibrator::Finish() {
     } else {
       rules[d] = BestRule(replays[d]);
     }
+    if (Enough(replays[d])) rules[d].reach = Within(&reaches[d]);
   }
   Version::State next = state;
   next.reshaped = follows() ? state.reshaped + state.changed : 0;

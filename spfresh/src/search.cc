@@ -114,13 +114,22 @@ Status Search::Begin(std::shared_ptr<const Version> version, std::span<const flo
   return {};
 }
 
-void Search::Next(uint32_t most, std::vector<uint32_t>* postings) {
+void Search::Next(uint32_t most, std::vector<uint32_t>* postings) { Name(most, nullptr, postings); }
+
+void Search::NextLikely(float depth, uint32_t most, std::vector<uint32_t>* postings) {
+  Name(most, &depth, postings);
+}
+
+void Search::Name(uint32_t most, const float* depth, std::vector<uint32_t>* postings) {
   if (request_.k == 0) return;
   for (uint32_t named = 0; named < most;) {
     const CentroidOrder::Near* nearest = order_->Nearest();
     if (nearest == nullptr) return;
     const CentroidOrder::Near next = *nearest;
-    if (probes_ >= request_.probes_min && Done(next.distance2) && !CameLate()) return;
+    if (probes_ >= request_.probes_min) {
+      if (Done(next.distance2) && !CameLate()) return;
+      if (depth != nullptr && LikelyDone(next.distance2, *depth)) return;
+    }
     order_->Pop();
     if (probes_ >= request_.probes_min && CannotHold(next.posting, next.distance2)) continue;
     postings->push_back(next.posting);
@@ -129,13 +138,6 @@ void Search::Next(uint32_t most, std::vector<uint32_t>* postings) {
     ++probes_;
     ++named;
   }
-}
-
-uint32_t Search::Needed() const {
-  const auto after = std::find_if(named2_.begin(), named2_.end(),
-                                  [&](float distance2) { return Done(distance2); });
-  const auto needed = static_cast<uint32_t>(after - named2_.begin());
-  return std::min(probes_, std::max(request_.probes_min, needed));
 }
 
 float Search::KthDistance2() const {
@@ -163,6 +165,14 @@ bool Search::Done(float next2) const {
                       static_cast<float>(std::max<uint64_t>(1, visible_count_));
   if (depth != limits_->depth) *limits_ = {depth, stop.At(request_.recall_target, depth)};
   const auto& both = limits_->both;
+  return both[0].Reached(next2, nearest2_, kth2) && both[1].Reached(next2, nearest2_, kth2);
+}
+
+bool Search::LikelyDone(float next2, float depth) const {
+  const Stop& stop = version_->state().stop;
+  if (request_.recall_target >= 1 || !stop.calibrated()) return false;
+  const float kth2 = stop.Kth2(depth, nearest2_);
+  const auto both = stop.At(request_.recall_target, depth);
   return both[0].Reached(next2, nearest2_, kth2) && both[1].Reached(next2, nearest2_, kth2);
 }
 

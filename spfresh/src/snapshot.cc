@@ -12,7 +12,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the formats are little-endian");
 
 constexpr uint32_t kMagic = 0x56'50'4C'4E;  // "NLPV"
-constexpr uint32_t kFormat = 5;
+constexpr uint32_t kFormat = 6;
 constexpr uint32_t kCapacityMax = 1U << 28;
 // More than can be: a level has twelve times as many nodes as the one above it, or more.
 constexpr uint32_t kLevelsMax = 16;
@@ -87,8 +87,9 @@ std::vector<uint8_t> Version::Serialize() const {
   w.Put(s.space.norm_bound());
   w.Put(s.options.seed);
   w.Put(s.stop.entries());
-  for (const auto& [bias, thresholds] : s.stop.rules()) {
+  for (const auto& [bias, reach, thresholds] : s.stop.rules()) {
     w.Put(bias);
+    w.Put(reach);
     w.PutAll(thresholds.data(), thresholds.size());
   }
   w.Put(s.changed);
@@ -160,11 +161,12 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
   o.seed = r.Get<uint64_t>();
   const auto stop_entries = r.Get<uint64_t>();
   Stop::Rules rules;
-  bool has_biases = true;
-  for (auto& [bias, thresholds] : rules) {
+  bool has_rules = true;
+  for (auto& [bias, reach, thresholds] : rules) {
     bias = r.Get<float>();
+    reach = r.Get<float>();
     r.GetAll(thresholds.data(), thresholds.size());
-    has_biases = has_biases && bias >= 0 && bias <= 1;
+    has_rules = has_rules && bias >= 0 && bias <= 1 && reach >= 0 && std::isfinite(reach);
   }
   const auto changed = r.Get<uint64_t>();
   const auto reshaped = r.Get<uint64_t>();
@@ -174,7 +176,7 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
   if (const Status status = o.Check(); !status.ok()) {
     return Status::Corrupt("an index version has bad options: " + status.message());
   }
-  if (!(norm_bound >= 0 && std::isfinite(norm_bound)) || !has_biases || changed > kChangedMax ||
+  if (!(norm_bound >= 0 && std::isfinite(norm_bound)) || !has_rules || changed > kChangedMax ||
       reshaped > kChangedMax) {
     return Status::Corrupt("an index version has numbers that cannot be");
   }

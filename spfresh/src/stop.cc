@@ -26,11 +26,14 @@ Place PlaceOn(const std::array<float, N>& scale, float x) {
   return {N - 1, N - 1, 0};
 }
 
+Place PlaceAt(float depth) { return PlaceOn(Stop::kDepths, std::max(1.0F, depth)); }
+
 }  // namespace
 
 Stop Stop::Toward(const Rules& rules, float part) const {
   Stop next = *this;
   for (size_t d = 0; d < rules.size(); ++d) {
+    next.rules_[d].reach = std::lerp(next.rules_[d].reach, rules[d].reach, part);
     for (size_t m = 0; m < kMisses.size(); ++m) {
       float& own = next.rules_[d].thresholds[m];
       own = std::lerp(own, rules[d].thresholds[m], part);
@@ -41,12 +44,17 @@ Stop Stop::Toward(const Rules& rules, float part) const {
 
 std::array<Stop::Limit, 2> Stop::At(float recall_target, float depth) const {
   const Place miss = PlaceOn(kMisses, std::max(1e-6F, 1 - recall_target));
-  const Place deep = PlaceOn(kDepths, std::max(1.0F, depth));
+  const Place deep = PlaceAt(depth);
   const auto of = [&](const Rule& rule) {
     const auto& thresholds = rule.thresholds;
     return Limit{rule.bias, std::lerp(thresholds[miss.low], thresholds[miss.high], miss.share)};
   };
   return {of(rules_[deep.low]), of(rules_[deep.high])};
+}
+
+float Stop::Kth2(float depth, float nearest2) const {
+  const Place deep = PlaceAt(depth);
+  return nearest2 * std::lerp(rules_[deep.low].reach, rules_[deep.high].reach, deep.share);
 }
 
 }  // namespace spfresh

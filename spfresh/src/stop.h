@@ -33,9 +33,11 @@ class Stop {
       return next2 - bias * nearest2 >= threshold * kth2;
     }
   };
-  // At one depth: the bias, and the threshold for each miss.
+  // At one depth: the bias, and the threshold for each miss. And how far the k-th hit of most
+  // queries lies at most: r^2 / d0^2.
   struct Rule {
     float bias = 0;
+    float reach = 1;
     std::array<float, kMisses.size()> thresholds{};
   };
   using Rules = std::array<Rule, kDepths.size()>;
@@ -54,13 +56,18 @@ class Stop {
     return calibrated() && entries <= entries_ + entries_ / 2 && entries >= entries_ / 2;
   }
 
-  // The same with each threshold moved a part of the way to that of rules with the same biases.
+  // The same with each threshold and reach moved a part of the way to those of rules with the same
+  // biases.
   Stop Toward(const Rules& rules, float part) const;
 
   // What a search has to reach whose k-th hit lies so deep: the limits of the depths below and
   // above it, both, since what is wanted between them need not lie between theirs: an answer is
   // then still in its cluster, or no longer. REQUIRES: calibrated()
   std::array<Limit, 2> At(float recall_target, float depth) const;
+
+  // The squared distance within which the k-th hit most likely is, when it lies so deep and the
+  // nearest centroid is so far.
+  float Kth2(float depth, float nearest2) const;
 
  private:
   uint64_t entries_ = 0;

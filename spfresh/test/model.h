@@ -30,6 +30,8 @@ class Model {
 
   explicit Model(const Case& what)
       : random_(what.seed), options_(OptionsOf(what, &random_)), index_(options_) {
+    // As long as a hundred of the other operations, and a few changes make it wanted.
+    index_.CalibrateEach(16);
     last_ = index_.Checkpoint();
   }
 
@@ -46,8 +48,7 @@ class Model {
     } else if (what == 20) {
       index_.Sweep();
     } else if (what == 21) {
-      // As long as a hundred of the others, and upkeep asks for more of them.
-      if (random_.Below(16) == 0) index_.Calibrate();
+      if (random_.Below(32) == 0) index_.Calibrate();
     } else if (what < 25) {
       for (uint64_t steps = random_.Below(4); steps > 0 && index_.Tend(); --steps) {
       }

@@ -133,6 +133,9 @@ class TestIndex {
   void SetWatermark(uint64_t watermark) { watermark_ = watermark; }
   uint64_t live_count() const { return watermark_ - dead_.size(); }
 
+  // Upkeep calibrates at each of so many times that it is asked for.
+  void CalibrateEach(uint32_t times) { calibrate_each_ = times; }
+
   // Does what the sizes of postings ask for, and makes one of too many chunks, as
   // src/index/upkeep.rs does. Returns how many steps it took.
   size_t Upkeep(size_t steps_max = ~size_t{0}) {
@@ -149,7 +152,7 @@ class TestIndex {
         Must(Status::Internal("upkeep does not come to an end"));
       }
     }
-    if (version_->WantsCalibration()) Calibrate();
+    if (version_->WantsCalibration() && ++wanted_ % calibrate_each_ == 0) Calibrate();
     return steps;
   }
 
@@ -347,6 +350,7 @@ class TestIndex {
   std::unordered_set<uint64_t> dead_;
   std::vector<uint64_t> left_out_;
   uint64_t watermark_ = 0;
+  uint32_t calibrate_each_ = 1, wanted_ = 0;
 };
 
 }  // namespace spfresh::test

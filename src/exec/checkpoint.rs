@@ -332,6 +332,10 @@ impl ObjectSource for IndexObjects {
 
     fn gap_max(&self) -> u64 {
         // A file is read in many places as quickly as in one.
-        if self.0.is_local().is_some() { 64 << 10 } else { 2 << 20 }
+        if self.0.is_local().is_some() { 64 << 10 } else { 3 << 20 }
+    }
+
+    fn ahead_max(&self) -> u64 {
+        if self.0.is_local().is_some() { 0 } else { 4 << 20 }
     }
 }

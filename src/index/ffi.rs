@@ -234,6 +234,12 @@ mod bridge {
             request: &Request,
         ) -> MadeSearch;
         fn search_next(search: Pin<&mut Search>, most: u32, postings: &mut Vec<u32>) -> Status;
+        fn search_next_likely(
+            search: Pin<&mut Search>,
+            depth: f32,
+            most: u32,
+            postings: &mut Vec<u32>,
+        ) -> Status;
         fn search_score(search: Pin<&mut Search>, chunk: &Chunk) -> Status;
         fn search_score_allowed(
             search: Pin<&mut Search>,
@@ -257,8 +263,6 @@ mod bridge {
         fn seen(self: &Search) -> u64;
         fn visible(self: &Search) -> u64;
         fn wants_all_records(self: &Search) -> bool;
-        #[cxx_name = "Needed"]
-        fn needed(self: &Search) -> u32;
         fn search_hits(search: &Search) -> Hits;
 
         fn builder_sample_rows(options: &Options, rows: u64, bytes: u64) -> u64;

@@ -85,9 +85,6 @@ struct Inner {
     store: Arc<OnceLock<Arc<PostingStore>>>,
     /// See [`Index::is_clean_of`].
     clean_of: u64,
-    /// How many postings searches need, so that a cold one asks for them at once. Shared by all
-    /// versions.
-    depth: Arc<search::Depth>,
     /// Shared by all versions.
     damaged: Arc<AtomicBool>,
     /// Shared by all versions.
@@ -108,7 +105,6 @@ impl Inner {
             left_out: Arc::default(),
             store: Arc::default(),
             clean_of: 0,
-            depth: Arc::default(),
             damaged: Arc::default(),
             costs: Arc::default(),
             tally: Arc::default(),

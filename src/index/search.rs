@@ -2,9 +2,9 @@
 //!
 //! The core names the postings to read next by what it has seen so far, and scores them. Where these
 //! are in memory it is asked for few at a time, so that it stops as soon as it may. Where they are not,
-//! rounds are what is dear, and a cold search takes two: the scan parts of as many postings as
-//! searches of late have needed, then the records of those that may hold a hit. When the stop rule then
-//! asks for more, their scan parts come with the records of what was seen already. A search sees its
+//! rounds are what is dear, and most cold searches take one: the scan parts of all postings that the
+//! answer most likely takes, with the records of the nearest. When it turns out to take more, or when
+//! records that are not there may hold a hit, these come in rounds of their own. A search sees its
 //! version alone.
 
 use super::{Index, Inner, costs::Costs, expected_dims, ffi, posting::Chunk, store::Want};
@@ -12,20 +12,15 @@ use crate::{
     error::{Error, Result, SqlState},
     ids::{RowId, RowSet},
 };
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
 /// Postings named at once while all are in memory: the fewer, the sooner the core may stop.
 const WARM: u32 = 2;
-/// Postings named at once in the first round of a cold search, at least and at most, and in others.
-const COLD_FIRST_MIN: u32 = 32;
-const COLD_FIRST_MAX: u32 = 512;
+/// Postings named at once while some are not in memory, at least, in the first round and those that
+/// follow; and at most.
+const COLD_FIRST: u32 = 16;
 const COLD: u32 = 32;
+const COLD_MAX: u32 = 512;
 /// Postings scored before others get a turn on this thread.
 const SLICE: usize = 64;
 
@@ -89,32 +84,6 @@ pub struct Found {
     pub gave_up: bool,
 }
 
-/// How many postings the searches of late needed: most of them no more. 0 = not known.
-#[derive(Debug, Default)]
-pub(super) struct Depth(AtomicU32);
-
-impl Depth {
-    /// How many to ask for at once, in an index of so many.
-    fn guess(&self, postings: u32) -> u32 {
-        let known = match self.0.load(Ordering::Relaxed) {
-            // The ball around a query grows much slower than the index.
-            0 => postings.isqrt() + postings.isqrt() / 2,
-            known => known,
-        };
-        known.clamp(COLD_FIRST_MIN, COLD_FIRST_MAX)
-    }
-
-    /// Goes up quickly and down slowly. A lost update does no harm.
-    fn learn(&self, postings: u32, needed: u32) {
-        let known = self.guess(postings);
-        let next = match needed.checked_sub(known) {
-            Some(more) => known + more / 4,
-            None => known - (known - needed) / 16,
-        };
-        self.0.store(next, Ordering::Relaxed);
-    }
-}
-
 impl Index {
     /// Finds the nearest rows. Waits only for postings that are not in memory.
     ///
@@ -146,18 +115,23 @@ impl Index {
         // The chunks that were scored by their scan part, by their numbers.
         let mut scanned: Vec<Arc<Chunk>> = Vec::new();
         let (mut batch, mut is_cold) = (WARM, false);
+        let ahead_max = index.store.get().map_or(0, |store| store.source().ahead_max());
         let (mut scored, mut gave_up, mut waited) = (0, false, false);
         let mut resident = 0;
         let mut forecast = Forecast::of(request);
         loop {
             near.clear();
             near.name(batch, &mut search, index, request.may_hold)?;
-            if !is_cold && near.chunks.iter().any(|chunk| !chunk.is_resident()) {
+            if is_cold {
+                // Whoever needs more than was likely may need much more.
+                batch = (2 * batch).min(COLD_MAX);
+            } else if near.chunks.iter().any(|chunk| !chunk.is_resident()) {
                 is_cold = true;
                 batch = COLD;
-                let first = index.depth.guess(index.core.postings());
-                near.name(first.saturating_sub(WARM), &mut search, index, request.may_hold)?;
+                near.name_likely(request, &mut search, index)?;
             }
+            // Bytes of records that are read before it is known which are wanted.
+            let mut ahead = if is_cold { ahead_max } else { 0 };
             let missing_before = missing.len();
             for &chunk in &near.chunks {
                 match chunk.resident() {
@@ -167,6 +141,10 @@ impl Index {
                         scanned.push(Arc::clone(chunk));
                     }
                     _ if all_records => missing.push(Want::whole(chunk)),
+                    None if ahead >= chunk.bytes() => {
+                        ahead -= chunk.bytes();
+                        missing.push(Want::whole(chunk));
+                    }
                     _ => missing.push(Want::scan(chunk)),
                 }
             }
@@ -207,10 +185,6 @@ impl Index {
         let seen = search.seen();
         if !gave_up {
             index.costs.learn(request.k, seen.visible, seen.entries);
-        }
-        // How many are passed over differs from filter to filter.
-        if near.passed == 0 && !gave_up {
-            index.depth.learn(index.core.postings(), search.needed());
         }
         let answer = search.answer()?;
         Ok(Found {
@@ -286,10 +260,40 @@ impl<'a> Near<'a> {
         index: &'a Inner,
         may_hold: Option<MayHold<'_>>,
     ) -> Result<()> {
+        self.name_by(most, search, index, may_hold, ffi::Search::next)
+    }
+
+    /// Adds those that the answer most likely takes.
+    fn name_likely(
+        &mut self,
+        request: &Search<'_>,
+        search: &mut ffi::Search,
+        index: &'a Inner,
+    ) -> Result<()> {
+        // A row has two entries at most.
+        let (rows, entries) = (request.allowed.map_or(u64::MAX, RowSet::len), index.core.entries());
+        let seldom = (entries / rows.saturating_mul(2).max(1)).max(1);
+        #[expect(clippy::cast_precision_loss, reason = "about how deep")]
+        let depth = request.k as f32 * seldom as f32;
+        self.name_by(COLD_MAX, search, index, request.may_hold, |search, left, named| {
+            search.next_likely(depth, left, named)
+        })?;
+        let few = COLD_FIRST.saturating_sub(u32::try_from(self.named).unwrap_or(u32::MAX));
+        self.name(few, search, index, request.may_hold)
+    }
+
+    fn name_by(
+        &mut self,
+        most: u32,
+        search: &mut ffi::Search,
+        index: &'a Inner,
+        may_hold: Option<MayHold<'_>>,
+        next: impl Fn(&mut ffi::Search, u32, &mut Vec<u32>) -> Result<()>,
+    ) -> Result<()> {
         let mut left = most;
         while left > 0 {
             self.postings.clear();
-            search.next(left, &mut self.postings)?;
+            next(search, left, &mut self.postings)?;
             if self.postings.is_empty() {
                 break;
             }

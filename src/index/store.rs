@@ -23,9 +23,10 @@ use std::{
 /// Two parts of an object that are no farther apart than this are read as one range.
 const GAP_MIN: u64 = 64 << 10;
 /// More ranges than this in a round, and those with the smallest gaps are read as one.
-const RANGES_WANTED: usize = 12;
-/// A range that is read at once is no longer than this, but for a single part.
-const RANGE_MAX: u64 = 8 << 20;
+const RANGES_WANTED: usize = 8;
+/// A range that is read at once is no longer than this, but for a single part: what the cache of
+/// objects asks for at once too.
+const RANGE_MAX: u64 = 6 << 20;
 /// Of the memory, the share that records may take from scans: one part in so many.
 const RECORDS_SHARE: u64 = 4;
 
@@ -59,7 +60,13 @@ pub trait ObjectSource: Send + Sync {
     /// How many bytes are read in vain rather than in a range of their own: what comes in about the
     /// time that a read takes to begin.
     fn gap_max(&self) -> u64 {
-        2 << 20
+        3 << 20
+    }
+
+    /// How many bytes a search reads in a round before it is known that it needs them, so that it need
+    /// not wait for them in a round of their own.
+    fn ahead_max(&self) -> u64 {
+        4 << 20
     }
 }
 

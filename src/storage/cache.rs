@@ -33,7 +33,7 @@ use std::{
 /// The unit that is cached: large enough that a request to the store is worth its latency.
 pub const BLOCK_BYTES: u64 = 256 << 10;
 /// Missing blocks that follow each other are read at once, up to this size.
-const FETCH_BYTES_MAX: u64 = 4 << 20;
+const FETCH_BYTES_MAX: u64 = 6 << 20;
 /// How many blocks one call reads from the disk tier at a time.
 const DISK_READS_MAX: usize = 32;
 /// The smallest disk tier that is worth its bookkeeping.

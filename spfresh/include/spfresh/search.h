@@ -63,6 +63,11 @@ class Search {
   // Appends to *postings those to read next, nearest first, at most "most". None: the answer is
   // complete.
   void Next(uint32_t most, std::vector<uint32_t>* postings);
+  // The same, but only those that the answer most likely takes, as far as that can be told before
+  // anything is scored: for who would rather read at once what he needs. "depth" is where the k-th
+  // hit lies among all rows: k, or under a filter k over the share that may be found. Where the
+  // index says nothing of it, as many as "most". None does not mean that the answer is complete.
+  void NextLikely(float depth, uint32_t most, std::vector<uint32_t>* postings);
 
   // Scores a chunk of a posting that Next named, with its records. "allowed" is null for all rows;
   // it must be the same set at every call. Corrupt for a chunk of no posting of this version, of
@@ -90,9 +95,6 @@ class Search {
   // among the k as far as their codes tell (certainly all when recall_target is 1), for exact
   // distances to decide. Never fewer than k when as many are allowed.
   std::vector<Hit> Hits() const;
-  // How many of the postings that Next named the stop rule asks for, now that the hits are known: a
-  // hint for how many to ask for at once in a search like this.
-  uint32_t Needed() const;
   // Postings that Next named, and entries whose codes or vectors were looked at.
   uint32_t probes() const { return probes_; }
   uint64_t scanned() const { return scanned_; }
@@ -107,6 +109,8 @@ class Search {
  private:
   Search(std::shared_ptr<const Version> version, const Request& request);
   bool Done(float next2) const;
+  bool LikelyDone(float next2, float depth) const;
+  void Name(uint32_t most, const float* depth, std::vector<uint32_t>* postings);
   bool CameLate();
   bool CannotHold(uint32_t posting, float distance2) const;
   float KthDistance2() const;

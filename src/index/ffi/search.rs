@@ -48,6 +48,16 @@ impl Search {
         checked(bridge::search_next(self.0.pin_mut(), most, postings))
     }
 
+    /// Those that the answer most likely takes, whose last hit lies so deep among all rows.
+    pub(in crate::index) fn next_likely(
+        &mut self,
+        depth: f32,
+        most: u32,
+        postings: &mut Vec<u32>,
+    ) -> Result<()> {
+        checked(bridge::search_next_likely(self.0.pin_mut(), depth, most, postings))
+    }
+
     pub(in crate::index) fn score(
         &mut self,
         chunk: &Chunk,
@@ -102,11 +112,6 @@ impl Search {
     /// Whether chunks are of no use without their records.
     pub(in crate::index) fn wants_all_records(&self) -> bool {
         self.0.wants_all_records()
-    }
-
-    /// How many postings it would have taken, had the answer been known.
-    pub(in crate::index) fn needed(&self) -> u32 {
-        self.0.needed()
     }
 
     pub(in crate::index) fn answer(&self) -> Result<Answer> {
