@@ -31,5 +31,6 @@ pub mod error;
 pub mod ids;
 pub mod pgtype;
 pub mod scram;
+pub mod text;
 pub mod tls;
 pub mod vector;

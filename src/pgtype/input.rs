@@ -11,7 +11,10 @@ use super::{
     style::Style,
     vector::{self, Element},
 };
-use crate::error::{Error, Result, SqlState};
+use crate::{
+    error::{Error, Result, SqlState},
+    text::{Configuration, Document, Query},
+};
 use arrow::{
     array::{
         ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
@@ -151,6 +154,8 @@ impl ColumnBuilder {
             | PgType::Json
             | PgType::Jsonb
             | PgType::Jsonpath
+            | PgType::Tsvector
+            | PgType::Tsquery
             | PgType::Unknown
             | PgType::Record
             | PgType::Composite(_) => Slot::Text(StringBuilder::new()),
@@ -365,6 +370,12 @@ impl ColumnBuilder {
                     }
                     append_text(builder, &self.kind, text_of_bytes(rest)?, self.too_long)?;
                 }
+                PgType::Tsvector => {
+                    builder.append_value(Document::read_binary(bytes)?.to_string());
+                }
+                PgType::Tsquery => {
+                    builder.append_value(Query::read_binary(bytes)?.to_string());
+                }
                 _ => append_text(builder, &self.kind, text_of_bytes(bytes)?, self.too_long)?,
             },
             Slot::Bytea(builder) => builder.append_value(bytes),
@@ -529,6 +540,8 @@ fn append_text(
         }
         PgType::Jsonb => builder.append_value(json::normalise(text)?),
         PgType::Jsonpath => builder.append_value(jsonpath::normalise(text)?),
+        PgType::Tsvector => builder.append_value(Document::parse(text)?.to_string()),
+        PgType::Tsquery => builder.append_value(Query::parse(text)?.to_string()),
         PgType::Record | PgType::Composite(_) => {
             return Err(Error::unsupported(
                 "input of anonymous composite types is not implemented",
@@ -563,6 +576,13 @@ fn parse_name(kind: RegKind, text: &str, style: &Style) -> Result<u32> {
         RegKind::Proc => (SqlState::UNDEFINED_FUNCTION, "function"),
         RegKind::Namespace => (SqlState::INVALID_SCHEMA_NAME, "schema"),
         RegKind::Role => (SqlState::UNDEFINED_OBJECT, "role"),
+        RegKind::Config => {
+            let name = text.strip_prefix("pg_catalog.").unwrap_or(text);
+            match Configuration::named(name) {
+                Some(found) => return Ok(found.oid()),
+                None => (SqlState::UNDEFINED_OBJECT, "text search configuration"),
+            }
+        }
         RegKind::Operator => {
             return Err(Error::new(
                 SqlState::UNDEFINED_FUNCTION,

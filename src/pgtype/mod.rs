@@ -99,6 +99,10 @@ pub enum PgType {
     Jsonb,
     /// `jsonpath`: a path into json.
     Jsonpath,
+    /// `tsvector`: the lexemes of a text.
+    Tsvector,
+    /// `tsquery`: which lexemes are looked for.
+    Tsquery,
     /// `oid`.
     Oid,
     /// `regclass`, `regtype` and kin: an oid that is written as a name.
@@ -148,6 +152,8 @@ pub enum RegKind {
     Operator,
     /// A role.
     Role,
+    /// A text search configuration.
+    Config,
 }
 
 /// Oids of the vector types: stable, above PostgreSQL's own range's start for extensions.
@@ -175,7 +181,7 @@ struct Row<'t>(&'t str, &'t str, u32, u32);
 
 impl PgType {
     /// Every type that is not an array, without modifiers.
-    pub const SCALARS: [Self; 41] = [
+    pub const SCALARS: [Self; 44] = [
         Self::Bool,
         Self::Bytea,
         Self::Char,
@@ -212,6 +218,9 @@ impl PgType {
         Self::Record,
         Self::Void,
         Self::Uuid,
+        Self::Tsvector,
+        Self::Tsquery,
+        Self::Reg(RegKind::Config),
         Self::Jsonb,
         Self::Jsonpath,
         Self::Vector(None),
@@ -261,6 +270,9 @@ impl PgType {
             Self::Record | Self::Composite(_) => Row("record", "record", 2249, 2287),
             Self::Void => Row("void", "void", 2278, 0),
             Self::Uuid => Row("uuid", "uuid", 2950, 2951),
+            Self::Tsvector => Row("tsvector", "tsvector", 3614, 3643),
+            Self::Tsquery => Row("tsquery", "tsquery", 3615, 3645),
+            Self::Reg(RegKind::Config) => Row("regconfig", "regconfig", 3734, 3735),
             Self::Jsonb => Row("jsonb", "jsonb", 3802, 3807),
             Self::Jsonpath => Row("jsonpath", "jsonpath", 4072, 4073),
             Self::Vector(_) => Row("vector", "vector", VECTOR_OID, VECTOR_ARRAY_OID),
@@ -468,6 +480,7 @@ impl PgType {
             Self::Array(_) | Self::Int2vector | Self::Oidvector => 'A',
             Self::Bit(_) | Self::Varbit(_) => 'V',
             Self::Bytea | Self::Uuid | Self::Json | Self::Jsonb | Self::Jsonpath | Self::Xid => 'U',
+            Self::Tsvector | Self::Tsquery => 'U',
             Self::Vector(_) | Self::Halfvec(_) | Self::Sparsevec(_) => 'U',
             Self::Enum(_) => 'E',
         }

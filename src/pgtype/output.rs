@@ -12,7 +12,10 @@ use super::{
     style::Style,
     vector,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    text::{Document, Query},
+};
 use arrow::{
     array::{
         Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Decimal128Array, FixedSizeBinaryArray,
@@ -53,6 +56,8 @@ enum Column {
     Text(StringArray),
     Char(StringArray),
     Jsonb(StringArray),
+    Tsvector(StringArray),
+    Tsquery(StringArray),
     Record(StringArray),
     Bytea(BinaryArray),
     Date(PrimitiveArray<Date32Type>),
@@ -133,6 +138,8 @@ impl Encoder {
             }
             PgType::Char => Column::Char(array.as_string().clone()),
             PgType::Jsonb | PgType::Jsonpath => Column::Jsonb(array.as_string().clone()),
+            PgType::Tsvector => Column::Tsvector(array.as_string().clone()),
+            PgType::Tsquery => Column::Tsquery(array.as_string().clone()),
             PgType::Record => Column::Record(array.as_string().clone()),
             PgType::Name
             | PgType::Text
@@ -214,6 +221,8 @@ impl Encoder {
             Column::Text(values)
             | Column::Char(values)
             | Column::Jsonb(values)
+            | Column::Tsvector(values)
+            | Column::Tsquery(values)
             | Column::Record(values) => out.extend_from_slice(values.value(row).as_bytes()),
             Column::Bytea(values) => {
                 bytea::write(values.value(row), self.style.bytea_escape, out);
@@ -330,6 +339,8 @@ impl Encoder {
                 out.push(1);
                 out.extend_from_slice(values.value(row).as_bytes());
             }
+            Column::Tsvector(values) => Document::parse(values.value(row))?.write_binary(out),
+            Column::Tsquery(values) => Query::parse(values.value(row))?.write_binary(out),
             Column::Record(_) => {
                 return Err(Error::unsupported("no binary output function for type record")
                     .hint("Ask for the result as text, or select the fields one by one."));

@@ -24,6 +24,7 @@ impl PgType {
                 DataType::Utf8
             }
             Self::Json | Self::Jsonb | Self::Jsonpath => DataType::Utf8,
+            Self::Tsvector | Self::Tsquery => DataType::Utf8,
             Self::Unknown | Self::Record => DataType::Utf8,
             Self::Date => DataType::Date32,
             Self::Time(_) => DataType::Time64(TimeUnit::Microsecond),

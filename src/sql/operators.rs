@@ -2,6 +2,7 @@
 
 mod collection;
 pub(crate) mod number;
+mod text_search;
 
 use self::number::among_floats;
 use crate::{
@@ -69,6 +70,9 @@ impl Binder<'_> {
         right: Typed,
         span: Span,
     ) -> Result<Typed> {
+        if text_search::is_of_text(op, &left, &right) {
+            return self.text_search_operator(op, left, right, span);
+        }
         match op {
             "=" | "<>" | "<" | "<=" | ">" | ">=" => self.comparison(op, left, right, span),
             "+" | "-" | "*" | "/" | "%" | "^" => self.arithmetic(op, left, right, span),

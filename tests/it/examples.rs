@@ -54,6 +54,7 @@ examples! {
     filters "04_filters",
     upserts "05_upserts",
     index "06_index",
+    text_and_vectors "08_text_and_vectors",
     webhooks "09_webhooks",
 }
 

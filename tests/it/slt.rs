@@ -202,6 +202,7 @@ files!(
     sql_json,
     subscripts,
     temporary,
+    text_search,
     ties_and_locks,
     time_precision,
     timetz,

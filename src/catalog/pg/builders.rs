@@ -2,8 +2,8 @@
 
 use super::{
     SystemRelation, View, access, attribute, class, constraint, extension, functions, index,
-    information_schema, models, objects, roles, rows::Rows, sequence, settings, stat, types,
-    user_types, views, webhooks,
+    information_schema, models, objects, roles, rows::Rows, sequence, settings, stat, text_search,
+    types, user_types, views, webhooks,
 };
 use crate::error::Result;
 use arrow::array::RecordBatch;
@@ -50,6 +50,7 @@ fn build_of(schema: &str, name: &str) -> Build {
         ("pg_catalog", "pg_collation") => types::pg_collation,
         ("pg_catalog", "pg_proc") => functions::pg_proc,
         ("pg_catalog", "pg_aggregate") => functions::pg_aggregate,
+        ("pg_catalog", "pg_ts_config") => text_search::pg_ts_config,
         ("pg_catalog", "pg_language") => functions::pg_language,
         ("pg_catalog", "pg_extension") => extension::pg_extension,
         ("pg_catalog", "pg_available_extensions") => extension::pg_available_extensions,

@@ -30,6 +30,7 @@ mod settings;
 mod shape;
 mod standard_types;
 mod stat;
+mod text_search;
 mod types;
 mod user_types;
 mod views;

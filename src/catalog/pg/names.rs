@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Result, SqlState},
     ids::Oid,
     pgtype::{PgType, RegKind, style::Names},
+    text::Configuration,
 };
 use std::{
     borrow::Cow,
@@ -103,6 +104,16 @@ impl<'c> Scope<'c> {
                 [name] => Ok(self.catalog.role_named(name).map(|role| role.id)),
                 _ => Err(invalid_name(text)),
             },
+            RegKind::Config => {
+                let parts = parts(text)?;
+                let name = match parts.as_slice() {
+                    [name] => Some(name),
+                    [schema, name] if schema == "pg_catalog" => Some(name),
+                    _ => None,
+                };
+                let found = name.and_then(|name| Configuration::named(name.as_str()));
+                Ok(found.map(|found| Oid(found.oid())))
+            }
         }
     }
 
@@ -132,6 +143,10 @@ impl<'c> Scope<'c> {
             }
             RegKind::Namespace => {
                 (SqlState::INVALID_SCHEMA_NAME, format!("schema \"{shown}\" does not exist"))
+            }
+            RegKind::Config => {
+                let message = format!("text search configuration \"{shown}\" does not exist");
+                (SqlState::UNDEFINED_OBJECT, message)
             }
             RegKind::Role => {
                 (SqlState::UNDEFINED_OBJECT, format!("role \"{shown}\" does not exist"))
@@ -173,6 +188,9 @@ impl<'c> Scope<'c> {
             }),
             RegKind::Namespace => {
                 self.catalog.schema(oid).map(|schema| quote_ident(&schema.name).into_owned())
+            }
+            RegKind::Config => {
+                Configuration::of_oid(oid.0).map(|configuration| configuration.name().to_owned())
             }
             RegKind::Role => {
                 self.catalog.role(oid).map(|role| quote_ident(&role.name).into_owned())

@@ -57,6 +57,10 @@ impl Binder<'_> {
                 let typed = self.expr(inner)?;
                 self.call_named("bitnot", vec![typed], span)
             }
+            UnaryOperator::PGPrefixFactorial => {
+                let typed = self.expr(inner)?;
+                self.call_named("tsquery_not", vec![typed], span)
+            }
             UnaryOperator::PGAbs => {
                 let typed = self.expr(inner)?;
                 self.call_named("abs", vec![typed], span)

@@ -20,7 +20,7 @@ use arrow::{
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-fn read(text: &str) -> Result<Value> {
+pub(super) fn read(text: &str) -> Result<Value> {
     serde_json::from_str(text).map_err(|_| {
         Error::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type json")
     })

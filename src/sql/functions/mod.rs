@@ -33,6 +33,7 @@ pub mod points;
 pub(crate) mod row;
 pub(crate) mod sparsevec;
 pub(crate) mod text;
+pub(crate) mod text_search;
 mod uuid;
 pub mod vector;
 mod vector_fold;

@@ -1,0 +1,106 @@
+//! Phrases: where the parts of a query stand, and whether these places follow each other.
+
+use super::{
+    matching::Found,
+    query::{Node, Operand},
+};
+
+/// Where a part of a phrase matches: at these places, or everywhere but there.
+struct Matches {
+    /// The last positions of the matches, ascending.
+    ends: Vec<u32>,
+    /// Words between the first and the last position of a match.
+    width: u32,
+    is_elsewhere: bool,
+}
+
+impl Matches {
+    fn nowhere() -> Self {
+        Self { ends: Vec::new(), width: 0, is_elsewhere: false }
+    }
+
+    fn is_possible(&self) -> bool {
+        self.is_elsewhere || !self.ends.is_empty()
+    }
+}
+
+/// Whether a phrase stands somewhere.
+pub(super) fn matches(node: &Node, find: &impl Fn(&Operand) -> Found) -> bool {
+    places(node, find).is_possible()
+}
+
+fn places(node: &Node, find: &impl Fn(&Operand) -> Found) -> Matches {
+    match node {
+        Node::Word(operand) => match find(operand) {
+            // Nobody knows where: no phrase can be seen.
+            Found::No | Found::Somewhere => Matches::nowhere(),
+            Found::At(positions) => {
+                let ends = positions.into_iter().map(u32::from).collect();
+                Matches { ends, width: 0, is_elsewhere: false }
+            }
+        },
+        Node::Not(inner) => {
+            let inner = places(inner, find);
+            Matches { is_elsewhere: !inner.is_elsewhere, ..inner }
+        }
+        Node::Phrase(left, right, distance) => {
+            let (left, right) = (places(left, find), places(right, find));
+            let shift = u32::from(*distance) + right.width;
+            let width = left.width + shift;
+            both(&left, &right, (shift, 0), width)
+        }
+        Node::And(left, right) => {
+            let (left, right) = (places(left, find), places(right, find));
+            let width = left.width.max(right.width);
+            both(&left, &right, (width - left.width, width - right.width), width)
+        }
+        Node::Or(left, right) => {
+            let (left, right) = (places(left, find), places(right, find));
+            let width = left.width.max(right.width);
+            let shifts = (width - left.width, width - right.width);
+            // Not (not a and not b), where a place is meant by what it is not.
+            let (ends, is_elsewhere) = match (left.is_elsewhere, right.is_elsewhere) {
+                (true, true) => (merged(&left, &right, shifts, |a, b| a && b), true),
+                (true, false) => (merged(&left, &right, shifts, |a, b| a && !b), true),
+                (false, true) => (merged(&left, &right, shifts, |a, b| b && !a), true),
+                (false, false) => (merged(&left, &right, shifts, |a, b| a || b), false),
+            };
+            Matches { ends, width, is_elsewhere }
+        }
+    }
+}
+
+/// Where both match, each moved so far.
+fn both(left: &Matches, right: &Matches, shifts: (u32, u32), width: u32) -> Matches {
+    let (ends, is_elsewhere) = match (left.is_elsewhere, right.is_elsewhere) {
+        (true, true) => (merged(left, right, shifts, |a, b| a || b), true),
+        (true, false) => (merged(left, right, shifts, |a, b| b && !a), false),
+        (false, true) => (merged(left, right, shifts, |a, b| a && !b), false),
+        (false, false) => (merged(left, right, shifts, |a, b| a && b), false),
+    };
+    Matches { ends, width, is_elsewhere }
+}
+
+/// The positions that are to be kept, by whether they are among the left and the right.
+fn merged(
+    left: &Matches,
+    right: &Matches,
+    shifts: (u32, u32),
+    is_kept: impl Fn(bool, bool) -> bool,
+) -> Vec<u32> {
+    let mut a = left.ends.iter().map(|end| end + shifts.0).peekable();
+    let mut b = right.ends.iter().map(|end| end + shifts.1).peekable();
+    let mut kept = Vec::new();
+    loop {
+        let next = match (a.peek(), b.peek()) {
+            (None, None) => return kept,
+            (Some(&a), None) => a,
+            (None, Some(&b)) => b,
+            (Some(&a), Some(&b)) => a.min(b),
+        };
+        let (in_a, in_b) = (a.next_if_eq(&next).is_some(), b.next_if_eq(&next).is_some());
+        if is_kept(in_a, in_b) {
+            kept.push(next);
+        }
+    }
+}
