@@ -1,16 +1,74 @@
 //! Whether a query matches a document.
 
 use super::{
-    document::{Document, Place},
+    document::Place,
     phrase,
     query::{Node, Operand, Query},
+    written::{self, Written},
 };
+use crate::error::Result;
 
-impl Query {
-    /// Whether a document has what this asks for; one that asks for nothing matches nothing.
+/// A query, made ready to be asked of many documents.
+#[derive(Debug)]
+pub struct Matcher {
+    query: Query,
+    /// Those of the query, each once, ascending: first all that are whole words.
+    operands: Vec<Operand>,
+    /// How many of them are whole words.
+    whole: usize,
+}
+
+impl Matcher {
+    /// Of a query.
     #[must_use]
-    pub fn matches(&self, document: &Document) -> bool {
-        self.0.as_ref().is_some_and(|node| matches(node, &|operand| found(document, operand)))
+    pub fn new(query: Query) -> Self {
+        let mut operands: Vec<Operand> = query.words().into_iter().cloned().collect();
+        operands.sort_unstable_by(|a, b| (a.is_prefix, a).cmp(&(b.is_prefix, b)));
+        operands.dedup();
+        let whole = operands.partition_point(|operand| !operand.is_prefix);
+        Self { query, operands, whole }
+    }
+
+    /// Whether a document has what the query asks for, of which `text` is the written form; a query that asks
+    /// for nothing matches nothing.
+    ///
+    /// # Errors
+    /// 42601 for a text that is not as documents are written.
+    pub fn matches(&self, text: &str) -> Result<bool> {
+        let Some(root) = &self.query.0 else { return Ok(false) };
+        let found = self.found(text)?;
+        let find = |operand: &Operand| {
+            let by = |one: &Operand| (one.is_prefix, one).cmp(&(operand.is_prefix, operand));
+            self.operands.binary_search_by(by).map_or(&Found::No, |at| &found[at])
+        };
+        Ok(matches(root, &find))
+    }
+
+    /// What the document knows of each operand. Lexemes ascend, as operands do, so that one pass finds all.
+    fn found(&self, text: &str) -> Result<Vec<Found>> {
+        let mut found = vec![Found::No; self.operands.len()];
+        let (whole, prefixes) = self.operands.split_at(self.whole);
+        let mut next = 0;
+        for lexeme in Written::of(text) {
+            let (word, places) = lexeme?;
+            let word: &str = &word;
+            while next < whole.len() && whole[next].word.as_str() < word {
+                next += 1;
+            }
+            if next == whole.len() && prefixes.is_empty() {
+                break;
+            }
+            let same = whole[next..].iter().take_while(|operand| operand.word == word);
+            for (at, operand) in (next..).zip(same) {
+                found[at].add(operand, places)?;
+            }
+            for (at, operand) in (self.whole..).zip(prefixes) {
+                if word.starts_with(&operand.word) {
+                    found[at].add(operand, places)?;
+                }
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -24,32 +82,46 @@ pub(super) enum Found {
     At(Vec<u16>),
 }
 
+impl Found {
+    /// Another lexeme that is the operand, with its places as they are written.
+    fn add(&mut self, operand: &Operand, places: &str) -> Result<()> {
+        if places.is_empty() {
+            // Who asks for a weight does not mean a place that nobody knows.
+            if operand.weights == 0 && *self == Self::No {
+                *self = Self::Somewhere;
+            }
+            return Ok(());
+        }
+        for place in written::places(places) {
+            let Place { position, weight } = place?;
+            if !operand.takes(weight) {
+                continue;
+            }
+            self.stand_at(position);
+        }
+        Ok(())
+    }
+
+    /// It stands there, too.
+    pub(super) fn stand_at(&mut self, position: u16) {
+        match self {
+            Self::At(positions) => {
+                if let Err(at) = positions.binary_search(&position) {
+                    positions.insert(at, position);
+                }
+            }
+            _ => *self = Self::At(vec![position]),
+        }
+    }
+}
+
 /// Whether a tree holds, of which `find` knows the leaves.
-pub(super) fn matches(node: &Node, find: &impl Fn(&Operand) -> Found) -> bool {
+pub(super) fn matches<'f>(node: &Node, find: &impl Fn(&Operand) -> &'f Found) -> bool {
     match node {
-        Node::Word(operand) => find(operand) != Found::No,
+        Node::Word(operand) => *find(operand) != Found::No,
         Node::Not(inner) => !matches(inner, find),
         Node::And(left, right) => matches(left, find) && matches(right, find),
         Node::Or(left, right) => matches(left, find) || matches(right, find),
         Node::Phrase(..) => phrase::matches(node, find),
     }
-}
-
-fn found(document: &Document, operand: &Operand) -> Found {
-    let lexemes = if operand.is_prefix {
-        document.starting_with(&operand.word)
-    } else {
-        document.find(&operand.word).map_or(&[][..], std::slice::from_ref)
-    };
-    // Who asks for a weight does not mean a place that nobody knows.
-    let is_somewhere = operand.weights == 0 && lexemes.iter().any(|l| l.places.is_empty());
-    let places = lexemes.iter().flat_map(|lexeme| &lexeme.places);
-    let fit = places.filter(|place: &&Place| operand.takes(place.weight));
-    let mut positions: Vec<u16> = fit.map(|place| place.position).collect();
-    if positions.is_empty() {
-        return if is_somewhere { Found::Somewhere } else { Found::No };
-    }
-    positions.sort_unstable();
-    positions.dedup();
-    Found::At(positions)
 }

@@ -3,7 +3,7 @@
 //!
 //! A text is cut into tokens ([`tokens`]); dictionaries of a configuration make lexemes of them or
 //! drop them ([`Configuration`]). What is left is a [`Document`]. A [`Query`] is a tree of lexemes; whether
-//! it matches a document is [`Query::matches`], and how well is [`rank`].
+//! it matches a document tells a [`Matcher`], and how well [`rank`].
 
 pub mod configuration;
 mod dictionary;
@@ -14,10 +14,12 @@ mod phrase;
 pub mod query;
 pub mod rank;
 pub mod tokens;
+mod written;
 
 #[cfg(test)]
 mod tests;
 
 pub use configuration::Configuration;
 pub use document::{Document, Place, Weight};
+pub use matching::Matcher;
 pub use query::Query;

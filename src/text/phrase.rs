@@ -25,17 +25,17 @@ impl Matches {
 }
 
 /// Whether a phrase stands somewhere.
-pub(super) fn matches(node: &Node, find: &impl Fn(&Operand) -> Found) -> bool {
+pub(super) fn matches<'f>(node: &Node, find: &impl Fn(&Operand) -> &'f Found) -> bool {
     places(node, find).is_possible()
 }
 
-fn places(node: &Node, find: &impl Fn(&Operand) -> Found) -> Matches {
+fn places<'f>(node: &Node, find: &impl Fn(&Operand) -> &'f Found) -> Matches {
     match node {
         Node::Word(operand) => match find(operand) {
             // Nobody knows where: no phrase can be seen.
             Found::No | Found::Somewhere => Matches::nowhere(),
             Found::At(positions) => {
-                let ends = positions.into_iter().map(u32::from).collect();
+                let ends = positions.iter().map(|&position| u32::from(position)).collect();
                 Matches { ends, width: 0, is_elsewhere: false }
             }
         },

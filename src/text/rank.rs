@@ -298,21 +298,15 @@ impl<'q> Covered<'q> {
 
     /// The first of some places at which the query holds of what was come by.
     fn holds_at(&self, places: impl Iterator<Item = usize>) -> Option<usize> {
-        let mut seen: Vec<Vec<u16>> = vec![Vec::new(); self.operands.len()];
+        let mut seen = vec![Found::No; self.operands.len()];
         for at in places {
             let Standing { place, words } = &self.places[at];
             for &word in words {
-                let positions = &mut seen[word];
-                if let Err(to) = positions.binary_search(&place.position) {
-                    positions.insert(to, place.position);
-                }
+                seen[word].stand_at(place.position);
             }
             let find = |operand: &Operand| {
                 let number = self.operands.iter().position(|one| *one == operand);
-                match number.map(|number| &seen[number]) {
-                    Some(positions) if !positions.is_empty() => Found::At(positions.clone()),
-                    _ => Found::No,
-                }
+                number.map_or(&Found::No, |number| &seen[number])
             };
             if matching::matches(self.root, &find) {
                 return Some(at);

@@ -1,6 +1,7 @@
 use super::{
-    Configuration, Document, Query,
+    Configuration, Document, Matcher, Query,
     tokens::{Kind, Tokens},
+    written::{Written, places},
 };
 use proptest::prelude::*;
 
@@ -102,6 +103,15 @@ proptest! {
             document.write_binary(&mut bytes);
             prop_assert_eq!(Document::read_binary(&bytes).unwrap(), document);
         }
+        if let Ok(document) = Document::parse(&text) {
+            let written = document.to_string();
+            let read = Written::of(&written).map(|lexeme| {
+                let (word, written) = lexeme.unwrap();
+                let places = Some(written).filter(|text| !text.is_empty()).map(places);
+                (word.into_owned(), places.into_iter().flatten().map(Result::unwrap).collect())
+            });
+            prop_assert_eq!(Document::of(read).unwrap(), document);
+        }
         if let Ok(query) = Query::parse(&text) {
             prop_assert_eq!(&Query::parse(&query.to_string()).unwrap(), &query);
             let mut bytes = Vec::new();
@@ -121,8 +131,9 @@ proptest! {
         let configuration = Configuration::named("english").unwrap();
         let document = configuration.document(&text).unwrap();
         for query in [configuration.plain_query(&text), configuration.phrase_query(&text)] {
-            let query = query.unwrap();
-            prop_assert_eq!(query.matches(&document), query.0.is_some(), "{} {}", document, query);
+            let (query, written) = (query.unwrap(), document.to_string());
+            let wanted = query.0.is_some();
+            prop_assert_eq!(Matcher::new(query).matches(&written).unwrap(), wanted, "{}", written);
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{call::Arguments, lists};
 use crate::{
     error::{Error, Result, SqlState},
     text::{
-        Configuration, Document, Query, Weight,
+        Configuration, Document, Matcher, Query, Weight,
         rank::{Weights, rank, rank_by_cover},
     },
 };
@@ -182,11 +182,8 @@ pub(super) fn no_headline(_: &Arguments<'_>) -> Result<ArrayRef> {
 /// `ts_match_vq(tsvector, tsquery)`, `@@`
 pub(crate) fn matches(args: &Arguments<'_>) -> Result<ArrayRef> {
     let (texts, asked) = (args.text(0), args.text(1));
-    let mut query = Last::new(Query::parse);
-    let found = rows(args, |row| {
-        let query = query.of(asked.value(row))?;
-        Ok(query.matches(&Document::parse(texts.value(row))?))
-    });
+    let mut matcher = Last::new(|text| Ok(Matcher::new(Query::parse(text)?)));
+    let found = rows(args, |row| matcher.of(asked.value(row))?.matches(texts.value(row)));
     Ok(Arc::new(found.collect::<Result<BooleanArray>>()?))
 }
 
