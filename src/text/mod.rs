@@ -8,6 +8,7 @@
 pub mod configuration;
 mod dictionary;
 pub mod document;
+pub mod headline;
 mod lexeme;
 mod matching;
 mod phrase;

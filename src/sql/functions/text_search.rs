@@ -7,6 +7,7 @@ use crate::{
     error::{Error, Result, SqlState},
     text::{
         Configuration, Document, Matcher, Query, Weight,
+        headline::{Options, headline},
         rank::{Weights, rank, rank_by_cover},
     },
 };
@@ -173,10 +174,17 @@ pub(super) fn web_to_query(args: &Arguments<'_>) -> Result<ArrayRef> {
     made_query(args, Configuration::web_query)
 }
 
-/// `ts_headline`
-pub(super) fn no_headline(_: &Arguments<'_>) -> Result<ArrayRef> {
-    Err(Error::unsupported("ts_headline is not supported")
-        .hint("Mark the words of the query where the text is shown."))
+/// `ts_headline([regconfig,] text, tsquery [, text])`
+pub(super) fn ts_headline(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let configured = Configured::of(args, 0)?;
+    let (texts, asked) = (args.text(configured.text), args.text(configured.text + 1));
+    let said = args.arrays.get(configured.text + 2).map(|said| said.as_string::<i32>().clone());
+    let (mut query, mut options) = (Last::new(Query::parse), Last::new(Options::parse));
+    args.texts(|row| {
+        let options = options.of(said.as_ref().map_or("", |said| said.value(row)))?;
+        let query = query.of(asked.value(row))?;
+        Ok(Some(headline(configured.at(row)?, texts.value(row), query, options)))
+    })
 }
 
 /// `ts_match_vq(tsvector, tsquery)`, `@@`
