@@ -4,7 +4,7 @@ use super::{
     dictionary::{LANGUAGES, Language},
     document::{Document, Place, Weight},
     lexeme::{BYTES_MAX, POSITION_MAX},
-    query::{Node, Operand, Query, Tree},
+    query::{NODES_MAX, Node, Operand, Query, Tree, too_large},
     tokens::{Kind, Token, Tokens},
 };
 use crate::error::Result;
@@ -108,8 +108,13 @@ impl Configuration {
 
     /// The words of a text that say something.
     pub(super) fn words(self, text: &str) -> Vec<Word> {
+        self.words_behind(text, &mut 0)
+    }
+
+    /// The same with positions behind another text's, of which the last is moved on.
+    fn words_behind(self, text: &str, last: &mut usize) -> Vec<Word> {
         let mut words = Vec::new();
-        let mut position = 0;
+        let mut position = *last;
         for token in Tokens::of(text) {
             // Longer ones are not kept, nor counted.
             if token.text.len() > BYTES_MAX {
@@ -124,6 +129,7 @@ impl Configuration {
                 }
             }
         }
+        *last = position;
         words
     }
 
@@ -140,13 +146,11 @@ impl Configuration {
     /// # Errors
     /// 54000 for a text with too many words.
     pub fn document_from(self, text: &str, position: &mut usize) -> Result<Document> {
-        let from = *position;
-        let words = self.words(text).into_iter().map(|word| {
-            let at = from + word.position;
-            *position = (*position).max(at);
-            (word.lexeme, vec![Place { position: capped(at), weight: Weight::D }])
+        let words = self.words_behind(text, position).into_iter().map(|word| {
+            let place = Place { position: capped(word.position), weight: Weight::D };
+            (word.lexeme, vec![place])
         });
-        Document::of(words.collect::<Vec<_>>())
+        Document::of(words)
     }
 
     /// `to_tsquery`: operators between operands, each of which may be several words.
@@ -155,9 +159,10 @@ impl Configuration {
     /// 42601 for what is no query, 54000 for one that is too large.
     pub fn query(self, text: &str) -> Result<Query> {
         Query::parse_with(text, |word, is_prefix, weights| {
-            let tree = self.operand(&word, is_prefix, weights, Join::Phrase);
+            let tree = self.operand(&word, is_prefix, weights, Join::Phrase)?;
             Ok(tree.without_gaps().node)
-        })
+        })?
+        .checked()
     }
 
     /// `plainto_tsquery`: all words.
@@ -165,7 +170,7 @@ impl Configuration {
     /// # Errors
     /// 54000 for one that is too large.
     pub fn plain_query(self, text: &str) -> Result<Query> {
-        Query(self.operand(text, false, 0, Join::And).without_gaps().node).checked()
+        Query(self.operand(text, false, 0, Join::And)?.without_gaps().node).checked()
     }
 
     /// `phraseto_tsquery`: all words, one after the other.
@@ -173,7 +178,7 @@ impl Configuration {
     /// # Errors
     /// 54000 for one that is too large.
     pub fn phrase_query(self, text: &str) -> Result<Query> {
-        Query(self.operand(text, false, 0, Join::Phrase).without_gaps().node).checked()
+        Query(self.operand(text, false, 0, Join::Phrase)?.without_gaps().node).checked()
     }
 
     /// `websearch_to_tsquery`: words, "phrases", `or` and `-`, and no error whatever is written.
@@ -183,7 +188,11 @@ impl Configuration {
     pub fn web_query(self, text: &str) -> Result<Query> {
         let mut either: Option<Tree> = None;
         let mut all: Option<Tree> = None;
-        for item in web_items(text) {
+        let items = web_items(text);
+        if items.len() > NODES_MAX {
+            return Err(too_large());
+        }
+        for item in items {
             let (words, negations) = match item {
                 WebItem::Or => {
                     // Between operands alone it is one.
@@ -194,7 +203,7 @@ impl Configuration {
                 }
                 WebItem::Words { text, negations } => (text, negations),
             };
-            let mut tree = self.operand(words, false, 0, Join::Phrase);
+            let mut tree = self.operand(words, false, 0, Join::Phrase)?;
             for _ in 0..negations {
                 tree = Tree::Not(Box::new(tree));
             }
@@ -207,11 +216,19 @@ impl Configuration {
     }
 
     /// The words of an operand; with a gap for each between two of them that says nothing.
-    fn operand(self, text: &str, is_prefix: bool, weights: u8, join: Join) -> Tree {
+    ///
+    /// # Errors
+    /// 54000 for too many words: what is made of them is as deep as they are many.
+    fn operand(self, text: &str, is_prefix: bool, weights: u8, join: Join) -> Result<Tree> {
         let mut tree: Option<Tree> = None;
+        let mut count = 0;
         let mut last = None;
         for Word { lexeme, position } in self.words(text) {
             let gaps = last.map_or(0, |last| position - last - 1);
+            count += gaps + 1;
+            if count > NODES_MAX {
+                return Err(too_large());
+            }
             last = Some(position);
             let word = Tree::Leaf(Node::Word(Operand { word: lexeme, is_prefix, weights }));
             let leaves = std::iter::repeat_with(|| Tree::Gap).take(gaps).chain([word]);
@@ -222,7 +239,7 @@ impl Configuration {
                 }));
             }
         }
-        tree.unwrap_or(Tree::Gap)
+        Ok(tree.unwrap_or(Tree::Gap))
     }
 }
 
@@ -245,7 +262,8 @@ enum WebItem<'t> {
 
 fn web_items(text: &str) -> Vec<WebItem<'_>> {
     // Operators of other queries stand between words here.
-    let is_between = |c: char| c.is_whitespace() || matches!(c, '!' | '&' | '|' | '(' | ')' | ':');
+    let is_between =
+        |c: char| c.is_whitespace() || matches!(c, '!' | '&' | '|' | '(' | ')' | ':' | '<');
     let mut items = Vec::new();
     let mut rest = text.trim_start_matches(is_between);
     while !rest.is_empty() {

@@ -40,6 +40,9 @@ pub(super) static LANGUAGES: [Language; 18] = [
     language("turkish", Algorithm::Turkish, "tr"),
 ];
 
+/// Bytes of the longest word that is stemmed.
+const STEMMED_MAX: usize = 1000;
+
 /// What lists have taken up since PostgreSQL took its own; of English what is left of contractions that
 /// are cut at their apostrophe.
 const ADDED: &[(&str, &[&str])] = &[
@@ -77,11 +80,16 @@ impl Language {
         if word.is_empty() || STOPS[place].contains(word) {
             return None;
         }
+        if word.len() > STEMMED_MAX {
+            return Some(word.to_owned());
+        }
         let stem = Stemmer::create(self.algorithm).stem(word).into_owned();
         // As later versions of the algorithm have it, words of three letters keep their double one.
         let kept = ["add", "egg", "off"].into_iter().find(|kept| kept[..2] == stem);
         match kept.filter(|kept| self.name == "english" && word.starts_with(kept)) {
             Some(kept) => Some(kept.to_owned()),
+            // Endings alone stay as they are.
+            None if stem.is_empty() => Some(word.to_owned()),
             None => Some(stem),
         }
     }

@@ -231,6 +231,9 @@ impl Document {
             let places = u16::from_be_bytes(take(&mut bytes)?);
             let mut read = || {
                 let packed = u16::from_be_bytes(take(&mut bytes)?);
+                if packed & POSITION_MAX == 0 {
+                    return Err(not_binary("tsvector"));
+                }
                 let weight = Weight::ALL[usize::from(packed >> 14)];
                 Ok(Place { position: packed & POSITION_MAX, weight })
             };
@@ -255,6 +258,9 @@ pub(super) fn take_word(bytes: &mut &[u8]) -> Result<String> {
     let end = bytes.iter().take(BYTES_MAX + 1).position(|&byte| byte == 0);
     let end = end.ok_or_else(|| not_binary("lexeme"))?;
     let word = std::str::from_utf8(&bytes[..end]).map_err(|_| not_binary("lexeme"))?;
+    if word.is_empty() {
+        return Err(not_binary("lexeme"));
+    }
     *bytes = &bytes[end + 1..];
     Ok(word.to_owned())
 }

@@ -7,6 +7,7 @@ use super::{
     tokens::{Kind, Token, Tokens},
 };
 use crate::error::{Error, Result, SqlState};
+use std::ops::RangeInclusive;
 
 /// How it is to look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +48,9 @@ impl Options {
         let mut options = Self::default();
         let mut rest = text.trim();
         while !rest.is_empty() {
-            let (name, behind) = rest
-                .split_once('=')
-                .ok_or_else(|| refused(format!("invalid parameter list format: \"{text}\"")))?;
+            let (name, behind) = rest.split_once('=').ok_or_else(|| bad_list(text))?;
             let (value, behind) = value(behind.trim_start());
-            rest = behind.trim_start().strip_prefix(',').unwrap_or(behind).trim_start();
+            rest = behind.trim_start_matches(|c: char| c == ',' || c.is_whitespace());
             let number = || {
                 value.trim().parse().map_err(|_| {
                     let message = format!("invalid input syntax for type integer: \"{value}\"");
@@ -88,22 +87,29 @@ impl Options {
     }
 }
 
-/// A value up to the next comma, or in double quotes.
+fn bad_list(text: &str) -> Error {
+    let message = format!("invalid parameter list format: \"{text}\"");
+    Error::new(SqlState::SYNTAX_ERROR, message)
+}
+
+/// A value up to the next comma or space, or in quotes of either kind, which are doubled within.
 fn value(text: &str) -> (String, &str) {
-    if let Some(quoted) = text.strip_prefix('"') {
-        let mut value = String::new();
-        let mut chars = quoted.char_indices().peekable();
-        while let Some((at, c)) = chars.next() {
-            match c {
-                '"' if chars.next_if(|(_, next)| *next == '"').is_some() => value.push('"'),
-                '"' => return (value, &quoted[at + 1..]),
-                _ => value.push(c),
-            }
+    let Some(quote) = text.chars().next().filter(|c| matches!(c, '"' | '\'')) else {
+        let end = text.find(|c: char| c == ',' || c.is_whitespace()).unwrap_or(text.len());
+        return (text[..end].to_owned(), &text[end..]);
+    };
+    let mut value = String::new();
+    let mut chars = text.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        if c != quote {
+            value.push(c);
+        } else if chars.next_if(|(_, next)| *next == quote).is_some() {
+            value.push(quote);
+        } else {
+            return (value, &text[at + 1..]);
         }
-        return (value, "");
     }
-    let end = text.find(',').unwrap_or(text.len());
-    (text[..end].trim_end().to_owned(), &text[end..])
+    (value, "")
 }
 
 /// A piece of the text: a token, or what stands between two.
@@ -141,12 +147,16 @@ impl Piece<'_> {
 struct Text<'t> {
     pieces: Vec<Piece<'t>>,
     operands: Vec<(Operand, Vec<u32>)>,
+    /// The places of the query's words with the numbers of their pieces, both ascending.
+    wanted: Vec<(u32, usize)>,
 }
 
 impl<'t> Text<'t> {
     fn of(configuration: Configuration, text: &'t str, query: &Query) -> Self {
         let mut operands: Vec<(Operand, Vec<u32>)> =
             query.words().into_iter().map(|operand| (operand.clone(), Vec::new())).collect();
+        operands.sort_unstable();
+        operands.dedup();
         let (mut pieces, mut end, mut place) = (Vec::new(), 0, 0);
         for token in Tokens::of(text) {
             if token.start > end {
@@ -176,26 +186,29 @@ impl<'t> Text<'t> {
         if end < text.len() {
             pieces.push(Piece { text: &text[end..], kind: None, wanted: None, is_in: false });
         }
-        Self { pieces, operands }
+        let numbered = pieces.iter().enumerate();
+        let wanted = numbered.filter_map(|(at, piece)| Some((piece.wanted?, at))).collect();
+        Self { pieces, operands, wanted }
+    }
+
+    fn places(&self, operand: &Operand) -> &[u32] {
+        let found = self.operands.binary_search_by(|(one, _)| one.cmp(operand));
+        found.map_or(&[], |at| &self.operands[at].1)
     }
 
     /// Where each part of the query stands that has to be there.
     fn locations(&self, query: &Query) -> Vec<phrase::Location> {
-        let find = |operand: &Operand| {
-            let found = self.operands.iter().find(|(one, _)| one == operand);
-            found.map(|(_, places)| places.clone()).unwrap_or_default()
-        };
+        let find = |operand: &Operand| self.places(operand).to_vec();
         query.0.as_ref().and_then(|node| phrase::locations(node, &find)).unwrap_or_default()
     }
 
-    /// Whether the query holds in some pieces alone.
-    fn holds_in(&self, query: &Query, first: usize, last: usize) -> bool {
-        let places = self.pieces[first..=last].iter().filter_map(|piece| piece.wanted);
-        let (Some(from), Some(to)) = (places.clone().min(), places.max()) else { return false };
+    /// Whether the query holds by the words at some places alone.
+    fn holds_in(&self, query: &Query, places: RangeInclusive<u32>) -> bool {
         let find = |operand: &Operand| {
-            let found = self.operands.iter().find(|(one, _)| one == operand);
-            let places = found.map(|(_, places)| places.as_slice()).unwrap_or_default();
-            places.iter().copied().filter(|place| (from..=to).contains(place)).collect()
+            let all = self.places(operand);
+            let from = all.partition_point(|place| place < places.start());
+            let to = all.partition_point(|place| place <= places.end());
+            all[from..to].to_vec()
         };
         query.0.as_ref().is_some_and(|node| phrase::locations(node, &find).is_some())
     }
@@ -210,24 +223,22 @@ impl<'t> Text<'t> {
         let mut from = *next;
         loop {
             // The first of each from there on; of these the last ends it.
-            let firsts = locations.iter().map(|at| at.ends.iter().find(|end| **end >= from));
-            let end = *firsts.collect::<Option<Vec<_>>>()?.into_iter().max()?;
-            // The last of each up to there; of these the first begins it.
-            let begin = locations.iter().filter_map(|at| {
-                let begins = at.ends.iter().rev().map(|end| end.saturating_sub(at.width));
-                begins.into_iter().find(|begin| *begin <= end)
-            });
-            let begin = begin.min()?.max(from);
-            let is_within = |piece: &Piece<'_>| {
-                piece.wanted.is_some_and(|place| (begin..=end).contains(&place))
+            let first_of = |at: &phrase::Location| {
+                at.ends.get(at.ends.partition_point(|end| *end < from)).copied()
             };
-            let first = self.pieces.iter().position(is_within);
-            let last = self.pieces.iter().rposition(is_within);
-            if let (Some(first), Some(last)) = (first, last)
-                && self.holds_in(query, first, last)
-            {
+            let end = locations.iter().map(first_of).collect::<Option<Vec<_>>>()?;
+            let end = end.into_iter().max()?;
+            // The last of each that begins up to there; of these the first begins it.
+            let last_of = |at: &phrase::Location| {
+                let count = at.ends.partition_point(|one| one.saturating_sub(at.width) <= end);
+                Some(at.ends[count.checked_sub(1)?].saturating_sub(at.width))
+            };
+            let begin = locations.iter().filter_map(last_of).min()?.max(from);
+            let first = self.wanted.partition_point(|(place, _)| *place < begin);
+            let behind = self.wanted.partition_point(|(place, _)| *place <= end);
+            if first < behind && self.holds_in(query, begin..=end) {
                 *next = begin + 1;
-                return Some((first, last));
+                return Some((self.wanted[first].1, self.wanted[behind - 1].1));
             }
             from = begin + 1;
         }

@@ -58,7 +58,7 @@ impl<'t> Reader<'t> {
             while let Some(&c) = self.rest.peek() {
                 // In a document a colon may begin a lexeme, though it cannot go on with one.
                 let is_first = word.is_empty() && self.kind == DOCUMENT;
-                if c.is_whitespace() || (c == ':' && !is_first) || c == '\'' || ends(c) {
+                if c.is_whitespace() || (c == ':' && !is_first) || ends(c) {
                     break;
                 }
                 self.rest.next();

@@ -86,8 +86,8 @@ impl Found {
     /// Another lexeme that is the operand, with its places as they are written.
     fn add(&mut self, operand: &Operand, places: &str) -> Result<()> {
         if places.is_empty() {
-            // Who asks for a weight does not mean a place that nobody knows.
-            if operand.weights == 0 && *self == Self::No {
+            // Its weight is not known, so that any that is asked for will do.
+            if *self == Self::No {
                 *self = Self::Somewhere;
             }
             return Ok(());

@@ -10,7 +10,7 @@ use std::fmt;
 /// The most distant that the parts of a phrase may be.
 pub(super) const DISTANCE_MAX: u16 = POSITION_MAX + 1;
 /// Nodes of the largest query: what follows a tree goes down it by calls.
-const NODES_MAX: usize = 8192;
+pub(super) const NODES_MAX: usize = 8192;
 
 /// A lexeme that a document is to have.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -248,11 +248,16 @@ impl Query {
         if left > 0 || !bytes.is_empty() {
             return Err(not_binary("tsquery"));
         }
-        Ok(Self(root))
+        // What comes in has to be read again as it is written.
+        let query = Self(root);
+        if Self::parse(&query.to_string())? != query {
+            return Err(not_binary("tsquery"));
+        }
+        Ok(query)
     }
 }
 
-fn too_large() -> Error {
+pub(super) fn too_large() -> Error {
     Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "tsquery is too large")
         .detail(format!("It may have {NODES_MAX} lexemes and operators."))
 }
@@ -395,13 +400,13 @@ impl<F: Fn(String, bool, u8) -> Result<Option<Node>>> Parser<'_, F> {
     }
 
     fn unary(&mut self) -> Result<Tree> {
-        self.count()?;
         self.reader.skip_spaces();
         self.depth += 1;
         if self.depth > NODES_MAX / 8 {
             return Err(too_large());
         }
         let tree = if self.reader.skip('!') {
+            self.count()?;
             Tree::Not(Box::new(self.unary()?))
         } else if self.reader.skip('(') {
             let inner = self.binary(1)?;
@@ -411,6 +416,7 @@ impl<F: Fn(String, bool, u8) -> Result<Option<Node>>> Parser<'_, F> {
             }
             inner
         } else {
+            self.count()?;
             let ends = |c| matches!(c, '!' | '&' | '|' | '(' | ')' | '<');
             let Some(word) = self.reader.lexeme(ends)? else {
                 if self.reader.rest.peek().is_some() {

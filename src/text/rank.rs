@@ -58,7 +58,7 @@ mod by {
 }
 
 /// Where a lexeme without places stands.
-const UNKNOWN: [Place; 1] = [Place { position: POSITION_MAX - 1, weight: Weight::D }];
+const UNKNOWN: [Place; 1] = [Place { position: POSITION_MAX, weight: Weight::D }];
 
 /// Places of one lexeme.
 #[derive(Clone, Copy)]
@@ -261,7 +261,9 @@ struct Extent {
 
 impl<'q> Covered<'q> {
     fn of(document: &Document, query: &'q Query, root: &'q Node) -> Self {
-        let operands = query.words();
+        let mut operands = query.words();
+        operands.sort_unstable();
+        operands.dedup();
         let mut all: Vec<(Place, usize)> = Vec::new();
         for (number, operand) in operands.iter().enumerate() {
             let lexemes = entries(document, operand).iter();
@@ -305,7 +307,7 @@ impl<'q> Covered<'q> {
                 seen[word].stand_at(place.position);
             }
             let find = |operand: &Operand| {
-                let number = self.operands.iter().position(|one| *one == operand);
+                let number = self.operands.binary_search(&operand);
                 number.map_or(&Found::No, |number| &seen[number])
             };
             if matching::matches(self.root, &find) {

@@ -1,5 +1,6 @@
 use super::{
     Configuration, Document, Matcher, Query,
+    headline::{Options, headline},
     tokens::{Kind, Tokens},
     written::{Written, places},
 };
@@ -81,6 +82,20 @@ fn every_configuration_has_a_name_and_an_oid_of_its_own() {
         assert_eq!(Configuration::of_oid(configuration.oid()).unwrap().name(), name);
     }
     assert!(Configuration::named("klingon").is_none());
+}
+
+#[test]
+fn a_long_text_takes_no_square_of_its_length() {
+    let english = Configuration::named("english").unwrap();
+    for part in ["a_", "1-", "a.", "1.a ", "a/", "<!--", "<a '", "a@", "-", "&a", "\"-"] {
+        let text = part.repeat((1 << 17) / part.len()) + "é";
+        let end = Tokens::of(&text).map(|token| token.start + token.text.len()).max();
+        assert!(end.unwrap_or(0) <= text.len());
+    }
+    let cats = "cat ".repeat(20_000);
+    let query = english.query("cat & !dog").unwrap();
+    let shown = headline(english, &cats, &query, &Options::default());
+    assert!(shown.starts_with("<b>cat</b> <b>cat</b>"), "{shown}");
 }
 
 proptest! {

@@ -211,6 +211,19 @@ fn is_of_word(c: char) -> bool {
     c.is_alphabetic() || is_digit()
 }
 
+/// Bytes within which what has a shape of its own ends; looking farther for each of a text's tokens would take
+/// the square of its length.
+const SHAPE_MAX: usize = 2048;
+/// The same for tags, which may hold pictures.
+const TAG_MAX: usize = 64 << 10;
+/// The same for hosts and what stands before their `@`.
+const HOST_MAX: usize = 512;
+
+/// So many bytes of the start of a text, at most.
+fn head(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes.min(text.len()))]
+}
+
 /// How many bytes at the start are such.
 fn span(text: &str, is_such: impl Fn(char) -> bool) -> usize {
     text.find(|c| !is_such(c)).unwrap_or(text.len())
@@ -226,7 +239,7 @@ fn digits(text: &str) -> usize {
 
 /// `<b>`, `</b>`, `<a href="x>y">`, `<!-- c -->`
 fn tag(text: &str) -> Option<usize> {
-    let inner = &text[1..];
+    let inner = &head(text, TAG_MAX)[1..];
     if let Some(comment) = inner.strip_prefix("!--") {
         return comment.find("-->").map(|end| 1 + 3 + end + 3);
     }
@@ -275,7 +288,8 @@ fn protocol(text: &str) -> Option<usize> {
 
 /// `ann@example.com`
 fn email(text: &str) -> Option<usize> {
-    let local = span(text, |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    let local =
+        span(head(text, HOST_MAX), |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
     let rest = text[local..].strip_prefix('@')?;
     let host = host(rest)?;
     // A port is none of it.
@@ -285,6 +299,7 @@ fn email(text: &str) -> Option<usize> {
 
 /// `www.example.com`, with a port where there is one: the last of its names has letters alone.
 fn host(text: &str) -> Option<usize> {
+    let text = head(text, HOST_MAX);
     let is_within = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     let is_first = |c: char| c.is_ascii_alphanumeric();
     let (mut last, mut end) = (0, 0);
@@ -308,6 +323,7 @@ fn host(text: &str) -> Option<usize> {
 
 /// `/usr/lib`, `~/.config`, `src/main.rs`, `v1.2`
 fn file(text: &str) -> Option<usize> {
+    let text = head(text, SHAPE_MAX);
     let is_word = |c: char| c.is_ascii_alphanumeric();
     // These are of names behind the first alone: in it they stand between words.
     let is_name = |c: char| is_word(c) || matches!(c, '-' | '_');

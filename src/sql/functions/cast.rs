@@ -67,6 +67,8 @@ pub(crate) fn volatility(from: &PgType, to: &PgType) -> Volatility {
                 | PgType::Varbit(_)
                 | PgType::Json
                 | PgType::Jsonb
+                | PgType::Tsvector
+                | PgType::Tsquery
         )
     };
     // What depends on no zone.

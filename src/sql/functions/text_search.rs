@@ -18,7 +18,7 @@ use arrow::{
     datatypes::{Float32Type, Int32Type, UInt32Type},
 };
 use serde_json::Value;
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 /// What was read last: mostly it is the same for all rows.
 struct Last<T> {
@@ -118,11 +118,13 @@ pub(super) fn json_to_document(args: &Arguments<'_>) -> Result<ArrayRef> {
     ) -> Result<()> {
         match value {
             Value::String(text) => {
-                // No phrase reaches from one to the next.
-                if !all.is_empty() {
-                    *position += 1;
+                let document = configuration.document_from(text, position)?;
+                if document.lexemes().is_empty() {
+                    return Ok(());
                 }
-                all.push(configuration.document_from(text, position)?);
+                // No phrase reaches from one to the next.
+                *position += 1;
+                all.push(document);
                 Ok(())
             }
             Value::Array(values) => {
@@ -274,8 +276,8 @@ pub(super) fn set_weight(args: &Arguments<'_>) -> Result<ArrayRef> {
         if args.arrays.len() < 3 {
             return Ok(document.weighted(weight, |_| true));
         }
-        let picked = words(args, 2, row)?;
-        Ok(document.weighted(weight, |word| picked.iter().any(|one| one == word)))
+        let picked: HashSet<String> = words(args, 2, row)?.into_iter().collect();
+        Ok(document.weighted(weight, |word| picked.contains(word)))
     })
 }
 
@@ -287,11 +289,11 @@ pub(super) fn strip(args: &Arguments<'_>) -> Result<ArrayRef> {
 /// `ts_delete(tsvector, text)` and of `text[]`
 pub(super) fn delete(args: &Arguments<'_>) -> Result<ArrayRef> {
     each_document(args, |row, document| {
-        let gone = match args.arrays[1].as_string_opt::<i32>() {
-            Some(one) => vec![one.value(row).to_owned()],
-            None => words(args, 1, row)?,
+        let gone: HashSet<String> = match args.arrays[1].as_string_opt::<i32>() {
+            Some(one) => HashSet::from([one.value(row).to_owned()]),
+            None => words(args, 1, row)?.into_iter().collect(),
         };
-        Ok(document.kept(|word| !gone.iter().any(|one| one == word)))
+        Ok(document.kept(|word| !gone.contains(word)))
     })
 }
 

@@ -20,7 +20,9 @@ pub(super) fn is_of_text(op: &str, left: &Typed, right: &Typed) -> bool {
     let is = |typed: &Typed| matches!(typed.kind, PgType::Tsvector | PgType::Tsquery);
     let are_texts = left.kind.is_textual() && is_text(right);
     match op {
-        "||" | "&&" | "<->" | "@>" | "<@" => is(left) || is(right),
+        // With a text it is one of texts, with an array one of arrays.
+        "||" => (is(left) && (is(right) || right.is_unknown())) || (is(right) && left.is_unknown()),
+        "&&" | "<->" | "@>" | "<@" => is(left) || is(right),
         "@@" => is(left) || is(right) || are_texts,
         _ => false,
     }
