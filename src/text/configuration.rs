@@ -3,8 +3,9 @@
 use super::{
     dictionary::{LANGUAGES, Language},
     document::{Document, Place, Weight},
+    gaps::Tree,
     lexeme::{BYTES_MAX, POSITION_MAX},
-    query::{NODES_MAX, Node, Operand, Query, Tree, too_large},
+    query::{NODES_MAX, Node, Operand, Query, too_large},
     tokens::{Kind, Token, Tokens},
 };
 use crate::error::Result;

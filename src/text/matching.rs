@@ -2,7 +2,7 @@
 
 use super::{
     document::Place,
-    phrase,
+    phrase::{self, Found},
     query::{Node, Operand, Query},
     written::{self, Written},
 };
@@ -72,16 +72,6 @@ impl Matcher {
     }
 }
 
-/// What is known of an operand: not there, there, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Found {
-    No,
-    /// There, at places that nobody knows.
-    Somewhere,
-    /// At these positions, ascending.
-    At(Vec<u16>),
-}
-
 impl Found {
     /// Another lexeme that is the operand, with its places as they are written.
     fn add(&mut self, operand: &Operand, places: &str) -> Result<()> {
@@ -100,18 +90,6 @@ impl Found {
             self.stand_at(position);
         }
         Ok(())
-    }
-
-    /// It stands there, too.
-    pub(super) fn stand_at(&mut self, position: u16) {
-        match self {
-            Self::At(positions) => {
-                if let Err(at) = positions.binary_search(&position) {
-                    positions.insert(at, position);
-                }
-            }
-            _ => *self = Self::At(vec![position]),
-        }
     }
 }
 

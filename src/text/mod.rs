@@ -8,9 +8,11 @@
 pub mod configuration;
 mod dictionary;
 pub mod document;
+mod gaps;
 pub mod headline;
 mod lexeme;
 mod matching;
+mod parse;
 mod phrase;
 pub mod query;
 pub mod rank;

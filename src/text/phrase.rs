@@ -1,9 +1,30 @@
 //! Phrases: where the parts of a query stand, and whether these places follow each other.
 
-use super::{
-    matching::Found,
-    query::{Node, Operand},
-};
+use super::query::{Node, Operand};
+
+/// What is known of an operand: not there, there, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Found {
+    No,
+    /// There, at places that nobody knows.
+    Somewhere,
+    /// At these positions, ascending.
+    At(Vec<u16>),
+}
+
+impl Found {
+    /// It stands there, too.
+    pub(super) fn stand_at(&mut self, position: u16) {
+        match self {
+            Self::At(positions) => {
+                if let Err(at) = positions.binary_search(&position) {
+                    positions.insert(at, position);
+                }
+            }
+            _ => *self = Self::At(vec![position]),
+        }
+    }
+}
 
 /// Where a part of a phrase matches: at these places, or everywhere but there.
 struct Matches {

@@ -2,7 +2,7 @@
 
 use super::{
     document::{Weight, not_binary, take, take_word},
-    lexeme::{POSITION_MAX, Quoted, Reader, short_enough},
+    lexeme::{POSITION_MAX, Quoted, short_enough},
 };
 use crate::error::{Error, Result, SqlState};
 use std::fmt;
@@ -86,35 +86,6 @@ impl Node {
 pub struct Query(pub Option<Node>);
 
 impl Query {
-    /// Of what `Display` writes, and of what people do.
-    ///
-    /// # Errors
-    /// 42601 for what is none, 54000 for one that is too large.
-    pub fn parse(text: &str) -> Result<Self> {
-        Self::parse_with(text, |word, is_prefix, weights| {
-            Ok(Some(Node::Word(Operand { word, is_prefix, weights })))
-        })
-    }
-
-    /// The same where every operand stands for what `operand` makes of it: `None` for one that says
-    /// nothing, which goes away with its operator.
-    pub(super) fn parse_with(
-        text: &str,
-        operand: impl Fn(String, bool, u8) -> Result<Option<Node>>,
-    ) -> Result<Self> {
-        let reader = Reader::new(text, "tsquery");
-        let mut parser = Parser { reader, text, operand, nodes: 0, depth: 0 };
-        parser.reader.skip_spaces();
-        if parser.reader.rest.peek().is_none() {
-            return Ok(Self(None));
-        }
-        let tree = parser.binary(1)?;
-        if parser.reader.rest.peek().is_some() {
-            return Err(parser.reader.syntax_error());
-        }
-        Ok(Self(tree.without_gaps().node))
-    }
-
     /// Both of them.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -262,196 +233,11 @@ pub(super) fn too_large() -> Error {
         .detail(format!("It may have {NODES_MAX} lexemes and operators."))
 }
 
-fn bad_distance() -> Error {
+pub(super) fn bad_distance() -> Error {
     let message = format!(
         "distance in phrase operator must be an integer value between zero and {DISTANCE_MAX} inclusive"
     );
     Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
-}
-
-/// A tree in which operands may be missing.
-pub(super) enum Tree {
-    Gap,
-    Leaf(Node),
-    Not(Box<Tree>),
-    And(Box<Tree>, Box<Tree>),
-    Or(Box<Tree>, Box<Tree>),
-    Phrase(Box<Tree>, Box<Tree>, u16),
-}
-
-/// What is left of a tree, and by how many words it grew on both sides.
-pub(super) struct Left {
-    pub(super) node: Option<Node>,
-    before: u16,
-    behind: u16,
-}
-
-impl Tree {
-    pub(super) fn of(node: Option<Node>) -> Self {
-        node.map_or(Self::Gap, Self::Leaf)
-    }
-
-    /// Without what is missing: operators that lack an operand go, and phrases keep their distances.
-    pub(super) fn without_gaps(self) -> Left {
-        let kept = |node| Left { node: Some(node), before: 0, behind: 0 };
-        match self {
-            Self::Gap => Left { node: None, before: 0, behind: 0 },
-            Self::Leaf(node) => kept(node),
-            Self::Not(inner) => {
-                let Left { node, before, behind } = inner.without_gaps();
-                Left { node: node.map(|node| Node::Not(Box::new(node))), before, behind }
-            }
-            Self::And(left, right) => joined(*left, *right, Node::And),
-            Self::Or(left, right) => joined(*left, *right, Node::Or),
-            Self::Phrase(left, right, distance) => {
-                let (left, right) = (left.without_gaps(), right.without_gaps());
-                let sum = |parts: [u16; 3]| {
-                    parts.into_iter().fold(0, u16::saturating_add).min(DISTANCE_MAX)
-                };
-                match (left.node, right.node) {
-                    (None, None) => {
-                        let all = sum([left.before, distance, right.before]);
-                        Left { node: None, before: all, behind: all }
-                    }
-                    (None, node) => {
-                        let before = sum([left.before, distance, right.before]);
-                        Left { node, before, behind: right.behind }
-                    }
-                    (node, None) => {
-                        let behind = sum([left.behind, distance, right.behind]);
-                        Left { node, before: left.before, behind }
-                    }
-                    (Some(first), Some(second)) => {
-                        let distance = sum([distance, left.behind, right.before]);
-                        let node = Node::Phrase(Box::new(first), Box::new(second), distance);
-                        Left { node: Some(node), before: left.before, behind: right.behind }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn joined(left: Tree, right: Tree, join: fn(Box<Node>, Box<Node>) -> Node) -> Left {
-    let (left, right) = (left.without_gaps(), right.without_gaps());
-    match (left.node, right.node) {
-        (None, None) => {
-            let most = left.before.max(right.before);
-            Left { node: None, before: most, behind: most }
-        }
-        (None, node) => Left { node, before: right.before, behind: right.behind },
-        (node, None) => Left { node, before: left.before, behind: left.behind },
-        (Some(first), Some(second)) => {
-            let node = join(Box::new(first), Box::new(second));
-            Left { node: Some(node), before: 0, behind: 0 }
-        }
-    }
-}
-
-struct Parser<'t, F> {
-    reader: Reader<'t>,
-    text: &'t str,
-    operand: F,
-    nodes: usize,
-    depth: usize,
-}
-
-impl<F: Fn(String, bool, u8) -> Result<Option<Node>>> Parser<'_, F> {
-    /// Operators that bind at least so strongly.
-    fn binary(&mut self, strength: u8) -> Result<Tree> {
-        let mut left = self.unary()?;
-        loop {
-            self.reader.skip_spaces();
-            let own = match self.reader.rest.peek() {
-                Some('|') => 1,
-                Some('&') => 2,
-                Some('<') => 3,
-                _ => return Ok(left),
-            };
-            if own < strength {
-                return Ok(left);
-            }
-            self.reader.rest.next();
-            let distance = if own == 3 { self.distance()? } else { 0 };
-            self.count()?;
-            let right = Box::new(self.binary(own + 1)?);
-            left = match own {
-                1 => Tree::Or(Box::new(left), right),
-                2 => Tree::And(Box::new(left), right),
-                _ => Tree::Phrase(Box::new(left), right, distance),
-            };
-        }
-    }
-
-    /// What follows a `<`: `->` or `2>`.
-    fn distance(&mut self) -> Result<u16> {
-        let distance = match self.reader.rest.peek() {
-            Some('-') => {
-                self.reader.rest.next();
-                1
-            }
-            _ => self.reader.number().ok_or_else(|| self.reader.syntax_error())?,
-        };
-        if !self.reader.skip('>') {
-            return Err(self.reader.syntax_error());
-        }
-        let distance = u16::try_from(distance).ok().filter(|&distance| distance <= DISTANCE_MAX);
-        distance.ok_or_else(bad_distance)
-    }
-
-    fn unary(&mut self) -> Result<Tree> {
-        self.reader.skip_spaces();
-        self.depth += 1;
-        if self.depth > NODES_MAX / 8 {
-            return Err(too_large());
-        }
-        let tree = if self.reader.skip('!') {
-            self.count()?;
-            Tree::Not(Box::new(self.unary()?))
-        } else if self.reader.skip('(') {
-            let inner = self.binary(1)?;
-            self.reader.skip_spaces();
-            if !self.reader.skip(')') {
-                return Err(self.reader.syntax_error());
-            }
-            inner
-        } else {
-            self.count()?;
-            let ends = |c| matches!(c, '!' | '&' | '|' | '(' | ')' | '<');
-            let Some(word) = self.reader.lexeme(ends)? else {
-                if self.reader.rest.peek().is_some() {
-                    return Err(self.reader.syntax_error());
-                }
-                let message = format!("no operand in tsquery: \"{}\"", self.text);
-                return Err(Error::new(SqlState::SYNTAX_ERROR, message));
-            };
-            let (is_prefix, weights) = self.flags();
-            Tree::of((self.operand)(word, is_prefix, weights)?)
-        };
-        self.depth -= 1;
-        Ok(tree)
-    }
-
-    /// What follows a lexeme: `:*AB`.
-    fn flags(&mut self) -> (bool, u8) {
-        let (mut is_prefix, mut weights) = (false, 0);
-        if self.reader.skip(':') {
-            while let Some(&c) = self.reader.rest.peek() {
-                match Weight::of_letter(c) {
-                    Some(weight) => weights |= 1 << weight as u8,
-                    None if c == '*' => is_prefix = true,
-                    None => break,
-                }
-                self.reader.rest.next();
-            }
-        }
-        (is_prefix, weights)
-    }
-
-    fn count(&mut self) -> Result<()> {
-        self.nodes += 1;
-        if self.nodes > NODES_MAX { Err(too_large()) } else { Ok(()) }
-    }
 }
 
 impl fmt::Display for Query {

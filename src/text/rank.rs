@@ -5,7 +5,8 @@
 use super::{
     document::{Document, Lexeme, Place, Weight},
     lexeme::POSITION_MAX,
-    matching::{self, Found},
+    matching,
+    phrase::Found,
     query::{Node, Operand, Query},
 };
 use crate::error::{Error, Result, SqlState};
