@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -48,7 +49,7 @@ void MeasureAll(size_t dims) {
   spfresh::Random random(dims);
   const std::vector<float> query = Draw(&random, dims);
   const std::vector<float> vectors = Draw(&random, kVectors * dims);
-  std::vector<float> out(kVectors), norms(kVectors);
+  std::vector<float> out(kVectors), norms(kVectors), errors(kVectors);
   const spfresh::Rows rows{vectors.data(), kVectors, dims, dims};
   Measure("f32 l2", dims, [&] { spfresh::L2Squared(query.data(), rows, out.data()); });
   Measure("f32 dot", dims, [&] { spfresh::Dot(query.data(), rows, out.data()); });
@@ -69,14 +70,16 @@ void MeasureAll(size_t dims) {
         codec.Encode(vectors.data() + i * dims, centroid.data(), 0, records.data() + i * bytes);
       }
     });
+    std::vector<spfresh::Record> placed(kVectors);
+    for (size_t i = 0; i < kVectors; ++i) placed[i] = codec.At(records.data(), i);
     std::vector<float> decoded(dims);
     Measure(("decode" + of).c_str(), dims, [&] {
       for (size_t i = 0; i < kVectors; ++i) {
-        codec.Decode(records.data() + i * bytes, centroid.data(), decoded.data());
+        codec.Decode(placed[i], centroid.data(), decoded.data());
       }
     });
     const std::vector<uint64_t> words(kVectors);
-    const auto chunk = spfresh::Chunk::Make({0, options.dims, bits}, words, records);
+    const auto chunk = spfresh::Chunk::Make({0, options.dims, bits}, words, placed);
     const spfresh::QueryCode code(codec, options.metric, query.data(), 0.95F);
     const auto beside = code.PlaceBeside(centroid.data(), 1);
     if (bits == 8) {
@@ -87,13 +90,12 @@ void MeasureAll(size_t dims) {
     Measure(("refine" + of).c_str(), dims, [&] {
       for (uint32_t i = 0; i < kVectors; ++i) out[i] = code.Refine(beside, chunk->record(i)).score;
     });
+    const auto refiner = code.RefinerOf(beside, *chunk);
+    std::vector<uint32_t> entries(kVectors);
+    std::iota(entries.begin(), entries.end(), 0U);
     Measure(("four" + of).c_str(), dims, [&] {
       for (uint32_t i = 0; i < kVectors; i += 4) {
-        const uint8_t* four[4];
-        spfresh::Estimate estimates[4];
-        for (uint32_t j = 0; j < 4; ++j) four[j] = chunk->record(i + j);
-        code.RefineFour(beside, four, estimates);
-        for (uint32_t j = 0; j < 4; ++j) out[i + j] = estimates[j].score;
+        refiner.Four(entries.data() + i, out.data() + i, errors.data() + i);
       }
     });
   }

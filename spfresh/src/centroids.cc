@@ -217,7 +217,7 @@ CentroidQuery::CentroidQuery(const Centroids& centroids, const float* place)
   offset_.resize(stride);
   for (size_t i = 0; i < stride; ++i) offset_[i] = place[i] - centroids.origin()[i];
   offset_sum_ = SumOf(offset_);
-  steps_ = InSteps(offset_.data(), stride);
+  steps_ = InSteps(offset_.data(), stride, StepBits::k16);
   Dot(offset_.data(), {offset_.data(), 1, stride, stride}, &offset2_);
 }
 

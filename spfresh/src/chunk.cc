@@ -17,7 +17,7 @@ static_assert(std::endian::native == std::endian::little, "the formats are littl
 namespace {
 
 constexpr uint32_t kMagic = 0x43'50'4C'4E;  // "NLPC"
-constexpr uint16_t kFormat = 3;
+constexpr uint16_t kFormat = 4;
 constexpr size_t kLine = 64;
 // Alone, a block with fewer entries than this is no faster than their records, and much larger.
 constexpr size_t kBlockMin = 4;
@@ -43,9 +43,13 @@ static_assert(sizeof(Header) == kLine);
 
 size_t RoundUp(size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
 
-size_t RecordPart(size_t size, const Chunk::Kind& kind) {
-  return RoundUp(size * Codec::RecordBytes(kind.stride, kind.bits));
-}
+// Where the factors of the record part begin, and its end: each at a line.
+struct RecordPart {
+  RecordPart(size_t size, const Chunk::Kind& kind)
+      : factors(RoundUp(size * Codec::CodeBytes(kind.stride, kind.bits))),
+        end(factors + RoundUp(size * Codec::FactorBytes(kind.bits))) {}
+  size_t factors, end;
+};
 
 // Where what the scan part consists of begins: each at a line.
 struct ScanPart {
@@ -74,14 +78,13 @@ Header HeaderOf(const uint8_t* scan) {
 }
 
 // What a scan reads of coded entries: written into "scan", what is common to all into *header.
-void Transpose(const Chunk::Kind& kind, size_t size, std::span<const uint8_t> records,
-               const ScanPart& part, Header* header, uint8_t* scan) {
-  const size_t code_bytes = Codec::CodeBytes(kind.stride, kind.bits);
-  const size_t record_bytes = Codec::RecordBytes(kind.stride, kind.bits);
+void Transpose(const Chunk::Kind& kind, std::span<const Record> records, const ScanPart& part,
+               Header* header, uint8_t* scan) {
+  const size_t size = records.size();
   std::vector<Factors> factors(size);
   float high = 0, farthest = 0;
   for (size_t i = 0; i < size; ++i) {
-    factors[i] = Codec::FactorsOf(records.data() + i * record_bytes, code_bytes);
+    factors[i] = Codec::FactorsOf(records[i]);
     const float add = factors[i].scan_add;
     header->add_low = i == 0 ? add : std::min(header->add_low, add);
     high = i == 0 ? add : std::max(high, add);
@@ -100,7 +103,7 @@ void Transpose(const Chunk::Kind& kind, size_t size, std::span<const uint8_t> re
     for (size_t i = 0; i < kScanBlock && block * kScanBlock + i < size; ++i) {
       const size_t entry = block * kScanBlock + i;
       uint8_t* to = steps.data() + i * kind.stride;
-      Codec::Steps(records.data() + entry * record_bytes, kind.stride, kind.bits, to);
+      Codec::Steps(records[entry].code, kind.stride, kind.bits, to);
       signs[i] = to;
       const Factors& f = factors[entry];
       float place = 0, share = 0;
@@ -129,8 +132,7 @@ Chunk::Chunk(uint32_t size, const Kind& kind, std::shared_ptr<const Lines> scan,
       kind_(kind),
       words_(nullptr, 0, false, 0),
       view_{},
-      record_(records == nullptr ? nullptr : records->data()->bytes),
-      record_size_(Codec::RecordBytes(kind.stride, kind.bits)),
+      records_view_{},
       scan_(std::move(scan)),
       records_(std::move(records)) {
   const uint8_t* from = scan_->data()->bytes;
@@ -145,6 +147,10 @@ Chunk::Chunk(uint32_t size, const Kind& kind, std::shared_ptr<const Lines> scan,
            header.add_step,
            header.rescale_step,
            header.spread};
+  if (records_ == nullptr) return;
+  const uint8_t* codes = records_->data()->bytes;
+  records_view_ = {codes, Codec::CodeBytes(kind_.stride, kind_.bits),
+                   codes + RecordPart(size_, kind_).factors, Codec::FactorBytes(kind_.bits)};
 }
 
 std::span<const uint8_t> Chunk::scan_bytes() const {
@@ -156,12 +162,12 @@ std::span<const uint8_t> Chunk::record_bytes() const {
   return {records_->data()->bytes, records_->size() * kLine};
 }
 
-size_t Chunk::record_part_size() const { return RecordPart(size_, kind_); }
+size_t Chunk::record_part_size() const { return RecordPart(size_, kind_).end; }
 
 std::shared_ptr<const Chunk> Chunk::Make(const Kind& kind, std::span<const uint64_t> words,
-                                         std::span<const uint8_t> records) {
+                                         std::span<const Record> records) {
   assert(!words.empty() && CanBe(kind));
-  assert(records.size() == words.size() * Codec::RecordBytes(kind.stride, kind.bits));
+  assert(records.size() == words.size());
   uint64_t base = kRowEnd, last = 0;
   for (const uint64_t word : words) {
     base = std::min(base, RowOf(word));
@@ -190,11 +196,19 @@ std::shared_ptr<const Chunk> Chunk::Make(const Kind& kind, std::span<const uint6
       std::memcpy(to + kLine + i * sizeof(word), &word, sizeof(word));
     }
   }
-  if (kind.bits != kWholeBits) Transpose(kind, size, records, part, &header, to);
+  if (kind.bits != kWholeBits) Transpose(kind, records, part, &header, to);
   std::memcpy(to, &header, sizeof(header));
 
-  auto kept = std::make_shared<Lines>(RecordPart(size, kind) / kLine);
-  std::memcpy(kept->data()->bytes, records.data(), records.size());
+  const RecordPart behind(size, kind);
+  auto kept = std::make_shared<Lines>(behind.end / kLine);
+  auto* code = reinterpret_cast<uint8_t*>(kept->data());
+  uint8_t* factors = code + behind.factors;
+  const size_t code_bytes = Codec::CodeBytes(kind.stride, kind.bits);
+  const size_t factor_bytes = Codec::FactorBytes(kind.bits);
+  for (const Record& record : records) {
+    code = std::copy_n(record.code, code_bytes, code);
+    factors = std::copy_n(record.factors, factor_bytes, factors);
+  }
   return std::shared_ptr<const Chunk>(new Chunk(size, kind, std::move(scan), std::move(kept)));
 }
 
@@ -203,8 +217,10 @@ std::shared_ptr<const Chunk> Chunk::Join(const Chunk& first, const Chunk& second
   const Words a = first.words(), b = second.words();
   std::vector<uint64_t> words(a.begin(), a.end());
   words.insert(words.end(), b.begin(), b.end());
-  std::vector<uint8_t> records(first.records().begin(), first.records().end());
-  records.insert(records.end(), second.records().begin(), second.records().end());
+  std::vector<Record> records;
+  for (const Chunk* chunk : {&first, &second}) {
+    for (uint32_t i = 0; i < chunk->size(); ++i) records.push_back(chunk->record(i));
+  }
   return Make(first.kind_, words, records);
 }
 

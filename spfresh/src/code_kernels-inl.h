@@ -204,8 +204,12 @@ float DotBytesKernel(const float* HWY_RESTRICT query, const uint8_t* HWY_RESTRIC
   return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
 }
 
-// Steps by the largest coordinate, and not so many that a sum with codes could overflow.
-float StepsPerUnitKernel(const float* HWY_RESTRICT query, size_t dims) {
+// Whether kernels are to use AVX-512.
+bool UsesAvx512() { return (HWY_TARGET & (HWY_AVX3 | HWY_AVX3_DL)) != 0; }
+
+// Steps by the largest coordinate, which gets "steps_most", and not so many that a sum with codes
+// could overflow.
+float StepsPerUnitKernel(const float* HWY_RESTRICT query, float steps_most, size_t dims) {
   const hn::CappedTag<float, 16> d;
   auto most = hn::Zero(d), sum = hn::Zero(d);
   for (size_t i = 0; i < dims; i += hn::Lanes(d)) {
@@ -215,7 +219,7 @@ float StepsPerUnitKernel(const float* HWY_RESTRICT query, size_t dims) {
   }
   const float widest = hn::GetLane(hn::MaxOfLanes(d, most));
   const float all = hn::GetLane(hn::SumOfLanes(d, sum));
-  const float by_width = 32767 / widest, by_sum = 8388607 / all;
+  const float by_width = steps_most / widest, by_sum = 8388607 / all;
   return by_width < by_sum ? by_width : by_sum;
 }
 
@@ -239,9 +243,9 @@ int32_t DotStepsKernel(const int16_t* HWY_RESTRICT steps, const uint8_t* HWY_RES
   return sum;
 }
 
-void DotFourStepsKernel(const int16_t* HWY_RESTRICT steps, const uint8_t* const* codes, size_t dims,
-                        int32_t* HWY_RESTRICT sums) {
-  for (size_t i = 0; i < 4; ++i) sums[i] = DotStepsKernel(steps, codes[i], dims);
+void SumFourKernel(const int16_t* HWY_RESTRICT steps, size_t dims, const Records& records,
+                   const uint32_t* entries, int32_t* HWY_RESTRICT sums) {
+  for (size_t i = 0; i < 4; ++i) sums[i] = DotStepsKernel(steps, records[entries[i]].code, dims);
 }
 
 int32_t DotHalfStepsKernel(const int16_t* HWY_RESTRICT steps, const uint8_t* HWY_RESTRICT codes,
@@ -300,8 +304,10 @@ int32_t DotStepsKernel(const int16_t* HWY_RESTRICT steps, const uint8_t* HWY_RES
 }
 
 // Four at once: the query is loaded once for all, and what a call costs is shared.
-void DotFourStepsKernel(const int16_t* HWY_RESTRICT steps, const uint8_t* const* codes, size_t dims,
-                        int32_t* HWY_RESTRICT sums) {
+void SumFourKernel(const int16_t* HWY_RESTRICT steps, size_t dims, const Records& records,
+                   const uint32_t* entries, int32_t* HWY_RESTRICT sums) {
+  const uint8_t* const codes[] = {records[entries[0]].code, records[entries[1]].code,
+                                  records[entries[2]].code, records[entries[3]].code};
   const Steps d;
   StepSums<Steps> a, b, c, e;
   size_t i = 0;

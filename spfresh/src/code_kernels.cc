@@ -1,7 +1,10 @@
 #include "code_kernels.h"
 
+#include <cmath>
 #include <cstring>
 #include <limits>
+
+#include "byte_products.h"
 
 // Compiles code_kernels-inl.h once for each instruction set.
 #undef HWY_TARGET_INCLUDE
@@ -27,10 +30,11 @@ HWY_EXPORT(WidestLookupKernel);
 HWY_EXPORT(FillTableKernel);
 HWY_EXPORT(DotBytesKernel);
 HWY_EXPORT(StepsPerUnitKernel);
+HWY_EXPORT(UsesAvx512);
 HWY_EXPORT(RoundKernel);
 HWY_EXPORT(DotStepsKernel);
-HWY_EXPORT(DotFourStepsKernel);
 HWY_EXPORT(DotHalfStepsKernel);
+HWY_EXPORT(SumFourKernel);
 HWY_EXPORT(ResidualKernel);
 HWY_EXPORT(QuantizeKernel);
 HWY_EXPORT(ReconstructKernel);
@@ -59,8 +63,9 @@ float DotBytes(const float* query, const uint8_t* codes, size_t dims) {
   return HWY_DYNAMIC_DISPATCH(DotBytesKernel)(query, codes, dims);
 }
 
-SteppedQuery InSteps(const float* query, size_t dims) {
-  const float per_unit = HWY_DYNAMIC_DISPATCH(StepsPerUnitKernel)(query, dims);
+SteppedQuery InSteps(const float* query, size_t dims, StepBits bits) {
+  const float most = bits == StepBits::k8 ? 127 : 32767;
+  const float per_unit = HWY_DYNAMIC_DISPATCH(StepsPerUnitKernel)(query, most, dims);
   SteppedQuery to;
   to.steps.resize(dims);
   // Nothing but zeros, or so little that its inverse is none.
@@ -72,6 +77,9 @@ SteppedQuery InSteps(const float* query, size_t dims) {
   HWY_DYNAMIC_DISPATCH(RoundKernel)(query, per_unit, dims, to.steps.data());
   for (const int16_t steps : to.steps) to.sum += steps;
   to.step = 1 / per_unit;
+  if (bits == StepBits::k8 && HWY_DYNAMIC_DISPATCH(UsesAvx512)() && byte_products::Here()) {
+    to.bytes.assign(to.steps.begin(), to.steps.end());
+  }
   return to;
 }
 
@@ -84,21 +92,36 @@ float Centred(const SteppedQuery& query, int64_t sum, int64_t twice_centre) {
 }  // namespace
 
 float DotBytes(const SteppedQuery& query, const uint8_t* codes, size_t dims, int64_t twice_centre) {
-  return Centred(query, HWY_DYNAMIC_DISPATCH(DotStepsKernel)(query.steps.data(), codes, dims),
-                 twice_centre);
+  const int32_t sum = query.bytes.empty()
+                          ? HWY_DYNAMIC_DISPATCH(DotStepsKernel)(query.steps.data(), codes, dims)
+                          : byte_products::Dot(query.bytes.data(), codes, dims);
+  return Centred(query, sum, twice_centre);
 }
 
-void DotFour(const SteppedQuery& query, const uint8_t* const* codes, size_t dims,
-             int64_t twice_centre, float* out) {
+void EstimateFour(const SteppedQuery& query, size_t dims, const EstimateLine& line,
+                  const Records& records, const uint32_t* entries, float* scores, float* errors) {
+  if (!query.bytes.empty()) {
+    byte_products::EstimateFour(query.bytes.data(), dims, line, records, entries, scores, errors);
+    return;
+  }
   int32_t sums[4];
-  HWY_DYNAMIC_DISPATCH(DotFourStepsKernel)(query.steps.data(), codes, dims, sums);
-  for (size_t i = 0; i < 4; ++i) out[i] = Centred(query, sums[i], twice_centre);
+  HWY_DYNAMIC_DISPATCH(SumFourKernel)(query.steps.data(), dims, records, entries, sums);
+  for (size_t i = 0; i < 4; ++i) {
+    float factors[4];
+    std::memcpy(factors, records[entries[i]].factors, sizeof(factors));
+    const float dot = line.half_step * static_cast<float>(2 * sums[i] - line.centre);
+    scores[i] = line.base + factors[0] + dot * factors[1];
+    errors[i] = std::hypot(line.share * factors[3], line.off);
+  }
 }
 
 float DotNibbles(const SteppedQuery& query, const uint8_t* codes, size_t dims,
                  int64_t twice_centre) {
-  return Centred(query, HWY_DYNAMIC_DISPATCH(DotHalfStepsKernel)(query.steps.data(), codes, dims),
-                 twice_centre);
+  const int32_t sum =
+      query.bytes.empty()
+          ? HWY_DYNAMIC_DISPATCH(DotHalfStepsKernel)(query.steps.data(), codes, dims)
+          : byte_products::DotNibbles(query.bytes.data(), codes, dims);
+  return Centred(query, sum, twice_centre);
 }
 
 ResidualSums Residual(const float* vector, const float* centroid, size_t dims, float* residual) {

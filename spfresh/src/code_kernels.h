@@ -14,6 +14,8 @@
 #include <span>
 #include <vector>
 
+#include "spfresh/chunk.h"
+
 namespace spfresh {
 
 inline constexpr size_t kScanBlock = 32;
@@ -72,23 +74,36 @@ void PackBlock(std::span<const uint8_t* const> signs, size_t dims, uint8_t* plan
 // Sum of query[i] * codes[i]. REQUIRES: dims is a multiple of kCodeAlign
 float DotBytes(const float* query, const uint8_t* codes, size_t dims);
 
-// A query in steps of whole numbers, so that products with codes are whole too. 16 bits leave so
-// little off that one plane of them does, and two products of them are summed by one instruction
-// everywhere; sums with any codes stay below 2^31.
+// A query in steps of whole numbers, so that products with codes are whole too; sums with any codes
+// stay below 2^31. Steps of 16 bits leave next to nothing off, and two products of them are summed
+// by one instruction everywhere. Those of 8 bits are off by as much as codes of 8 bits are, and
+// four products are where the machine has instructions for bytes.
 struct SteppedQuery {
   std::vector<int16_t> steps;
+  // The same as bytes, of 8 bits and where that is faster.
+  std::vector<int8_t> bytes;
   // A coordinate is this many times its steps, to half a step. No number when one of them is none.
   float step = 0;
   int64_t sum = 0;
 };
-SteppedQuery InSteps(const float* query, size_t dims);
+enum class StepBits : uint8_t { k8, k16 };
+SteppedQuery InSteps(const float* query, size_t dims, StepBits bits);
 
 // Sum of query[i] * (codes[i] - twice_centre / 2). REQUIRES: dims is a multiple of kCodeAlign
 float DotBytes(const SteppedQuery& query, const uint8_t* codes, size_t dims, int64_t twice_centre);
 
-// The same for four codes at once.
-void DotFour(const SteppedQuery& query, const uint8_t* const* codes, size_t dims,
-             int64_t twice_centre, float* out);
+// Of four records: score = base + factors[0] + half_step * (2 sum - centre) * factors[1], with sum
+// that of steps[i] * codes[i]; error = the root of (share * factors[3])^2 + off^2.
+struct EstimateLine {
+  float base;
+  float half_step;
+  int32_t centre;
+  float share;
+  float off;
+};
+// REQUIRES: steps of 8 bits
+void EstimateFour(const SteppedQuery& query, size_t dims, const EstimateLine& line,
+                  const Records& records, const uint32_t* entries, float* scores, float* errors);
 
 // The same over codes of 4 bits: the lower half of byte i is coordinate i, its upper half
 // coordinate dims / 2 + i.

@@ -28,14 +28,14 @@ float Length(const float* a, const float* b, size_t stride) {
 Codec::Codec(const Options& options, uint32_t stride)
     : stride_(stride), bits_(options.record_bits()), metric_(options.metric) {}
 
-void Codec::Steps(const uint8_t* record, size_t stride, size_t bits, uint8_t* steps) {
+void Codec::Steps(const uint8_t* code, size_t stride, size_t bits, uint8_t* steps) {
   if (bits == 8) {
-    std::memcpy(steps, record, stride);
+    std::memcpy(steps, code, stride);
     return;
   }
   for (size_t i = 0; i < stride / 2; ++i) {
-    steps[i] = static_cast<uint8_t>(record[i] << 4);
-    steps[stride / 2 + i] = record[i] & 0xF0;
+    steps[i] = static_cast<uint8_t>(code[i] << 4);
+    steps[stride / 2 + i] = code[i] & 0xF0;
   }
 }
 
@@ -96,20 +96,20 @@ void Codec::Encode(const float* vector, const float* centroid, float error, uint
   std::memcpy(record + CodeBytes(stride_, bits_), &f, sizeof(f));
 }
 
-float Codec::Decode(const uint8_t* record, const float* centroid, float* vector) const {
+float Codec::Decode(const Record& record, const float* centroid, float* vector) const {
   if (!coded()) {
-    std::memcpy(vector, record, record_bytes());
+    std::memcpy(vector, record.code, record_bytes());
     return 0;
   }
-  const Factors f = FactorsOf(record, CodeBytes(stride_, bits_));
+  const Factors f = FactorsOf(record);
   if (bits_ == 8) {
-    Reconstruct(record, f.step, half(), centroid, stride_, vector);
+    Reconstruct(record.code, f.step, half(), centroid, stride_, vector);
     return f.error;
   }
   std::vector<uint8_t> steps(stride_);
   for (size_t i = 0; i < stride_ / 2; ++i) {
-    steps[i] = record[i] & 15;
-    steps[stride_ / 2 + i] = record[i] >> 4;
+    steps[i] = record.code[i] & 15;
+    steps[stride_ / 2 + i] = record.code[i] >> 4;
   }
   Reconstruct(steps.data(), f.step, half(), centroid, stride_, vector);
   return f.error;

@@ -22,10 +22,12 @@ const float* VectorsOf(const Codec& codec, const Chunk& chunk, const float* cent
 std::shared_ptr<const Chunk> EncodeChunk(const Codec& codec, uint32_t posting,
                                          const float* centroid, std::span<const uint64_t> words,
                                          const float* vectors) {
-  std::vector<uint8_t> records(words.size() * codec.record_bytes());
+  std::vector<uint8_t> bytes(words.size() * codec.record_bytes());
+  std::vector<Record> records(words.size());
   for (size_t i = 0; i < words.size(); ++i) {
     codec.Encode(vectors + i * codec.stride(), centroid, 0,
-                 records.data() + i * codec.record_bytes());
+                 bytes.data() + i * codec.record_bytes());
+    records[i] = codec.At(bytes.data(), i);
   }
   return Chunk::Make({posting, codec.stride(), codec.bits()}, words, records);
 }
@@ -44,13 +46,15 @@ uint64_t Entries::AddLive(const Chunk& chunk, const float* centroid,
 
 void Entries::AddOne(const Chunk& chunk, uint32_t i, const float* centroid) {
   const size_t stride = codec_->stride();
-  const uint8_t* record = chunk.record(i);
+  const Record record = chunk.record(i);
   words_.push_back(chunk.words()[i]);
   vectors_.resize(vectors_.size() + stride);
   const float error = codec_->Decode(record, centroid, vectors_.data() + vectors_.size() - stride);
   if (!codec_->coded()) return;
   errors_.push_back(error);
-  records_.insert(records_.end(), record, record + codec_->record_bytes());
+  const size_t code_bytes = Codec::CodeBytes(stride, codec_->bits());
+  records_.insert(records_.end(), record.code, record.code + code_bytes);
+  records_.insert(records_.end(), record.factors, record.factors + sizeof(Factors));
   homes_.push_back(chunk.kind().posting);
 }
 
@@ -59,7 +63,8 @@ void Entries::Add(const Entries& from, size_t i, uint64_t word) {
   vectors_.insert(vectors_.end(), from.vector(i), from.vector(i) + codec_->stride());
   if (!codec_->coded()) return;
   errors_.push_back(from.errors_[i]);
-  records_.insert(records_.end(), from.record(i), from.record(i) + codec_->record_bytes());
+  records_.insert(records_.end(), from.record_bytes(i),
+                  from.record_bytes(i) + codec_->record_bytes());
   homes_.push_back(from.homes_[i]);
 }
 
@@ -70,7 +75,8 @@ void Entries::Move(size_t from, size_t to) {
   if (!codec_->coded()) return;
   errors_[to] = errors_[from];
   homes_[to] = homes_[from];
-  std::copy_n(record(from), codec_->record_bytes(), records_.data() + to * codec_->record_bytes());
+  std::copy_n(record_bytes(from), codec_->record_bytes(),
+              records_.data() + to * codec_->record_bytes());
 }
 
 void Entries::Shrink(size_t size) {
@@ -121,14 +127,16 @@ std::shared_ptr<const Chunk> Entries::ToChunk(uint32_t posting, const float* cen
   if (words_.empty()) return nullptr;
   const Chunk::Kind kind{posting, codec_->stride(), codec_->bits()};
   const size_t record_bytes = codec_->record_bytes();
-  std::vector<uint8_t> records(size() * record_bytes);
+  std::vector<uint8_t> anew(size() * record_bytes);
+  std::vector<Record> records(size());
   for (size_t i = 0; i < size(); ++i) {
-    uint8_t* to = records.data() + i * record_bytes;
     if (codec_->coded() && homes_[i] == posting && !moved) {
-      std::copy_n(record(i), record_bytes, to);
-    } else {
-      codec_->Encode(vector(i), centroid, codec_->coded() ? errors_[i] : 0.0F, to);
+      records[i] = codec_->At(records_.data(), i);
+      continue;
     }
+    const float error = codec_->coded() ? errors_[i] : 0.0F;
+    codec_->Encode(vector(i), centroid, error, anew.data() + i * record_bytes);
+    records[i] = codec_->At(anew.data(), i);
   }
   return Chunk::Make(kind, words_, records);
 }

@@ -51,15 +51,17 @@ class Entries {
   std::shared_ptr<const Chunk> ToChunk(uint32_t posting, const float* centroid, bool moved) const;
 
  private:
-  const uint8_t* record(size_t i) const { return records_.data() + i * codec_->record_bytes(); }
+  const uint8_t* record_bytes(size_t i) const {
+    return records_.data() + i * codec_->record_bytes();
+  }
   void Move(size_t from, size_t to);
   void Shrink(size_t size);
 
   const Codec* codec_;
   std::vector<uint64_t> words_;
   std::vector<float> vectors_;
-  // Empty for vectors that are kept whole: how far they may be off, their records, and the postings
-  // in which these are right.
+  // Empty for vectors that are kept whole: how far they may be off, their records one behind the
+  // other, and the postings in which these are right.
   std::vector<float> errors_;
   std::vector<uint8_t> records_;
   std::vector<uint32_t> homes_;

@@ -33,13 +33,13 @@ QueryCode::QueryCode(const Codec& codec, Metric metric, const float* place, floa
       scan_deviations_(DeviationsFor(recall_target)),
       place_(place),
       stride_(codec.stride()),
-      steps_(InSteps(place, stride_)),
-      code_bytes_(Codec::CodeBytes(stride_, codec.bits())) {
+      steps_(InSteps(place, stride_, certain_ ? StepBits::k16 : StepBits::k8)) {
   const auto dims = static_cast<float>(stride_);
-  refine_share_ = (is_product_ ? 1.0F : 2.0F) * kRefineDeviations / std::sqrt(dims);
-  // What a query in steps is off by goes with the code: by chance, or at most.
-  quantum_ = steps_.step * codec_.centre() *
-             (certain_ ? dims / 2 : kRefineDeviations * std::sqrt(dims / 12));
+  const float factor = is_product_ ? 1.0F : 2.0F;
+  refine_share_ = factor * kRefineDeviations / std::sqrt(dims);
+  // Each coordinate in steps is off by half of one at most, and by chance by the root of a twelfth.
+  stepped_share_ = certain_ ? steps_.step * codec_.centre() * dims / 2
+                            : factor * kRefineDeviations * steps_.step / std::sqrt(12.0F);
   Dot(place, {place, 1, stride_, stride_}, &norm_);
   norm_ = std::sqrt(norm_);
   if (certain_) return;
@@ -95,32 +95,43 @@ void QueryCode::ScanWithin(float deviations, const Beside& beside, const Chunk::
            low, within);
 }
 
-Estimate QueryCode::Refine(const Beside& beside, const uint8_t* record) const {
+Estimate QueryCode::Refine(const Beside& beside, const Record& record) const {
   return EstimateOf(beside, record,
-                    codec_.bits() == 8 ? DotBytes(steps_, record, stride_, 255)
-                                       : DotNibbles(steps_, record, stride_, 15));
+                    codec_.bits() == 8 ? DotBytes(steps_, record.code, stride_, 255)
+                                       : DotNibbles(steps_, record.code, stride_, 15));
 }
 
-void QueryCode::RefineFour(const Beside& beside, const uint8_t* const* records,
-                           Estimate* out) const {
-  if (codec_.bits() != 8) {
-    for (size_t i = 0; i < 4; ++i) out[i] = Refine(beside, records[i]);
+QueryCode::Refiner QueryCode::RefinerOf(const Beside& beside, const Chunk& chunk) const {
+  const EstimateLine line{beside.base, steps_.step / 2, 255 * static_cast<int32_t>(steps_.sum),
+                          beside.reach * refine_share_, beside.radius * stepped_share_};
+  return {*this, beside, line, chunk.records()};
+}
+
+void QueryCode::Refiner::Four(const uint32_t* entries, float* scores, float* errors) const {
+  if (code.codec_.bits() == 8) {
+    EstimateFour(code.steps_, code.stride_, line, records, entries, scores, errors);
     return;
   }
-  float dots[4];
-  DotFour(steps_, records, stride_, 255, dots);
-  for (size_t i = 0; i < 4; ++i) out[i] = EstimateOf(beside, records[i], dots[i]);
+  for (size_t i = 0; i < 4; ++i) {
+    const Estimate estimate = One(entries[i]);
+    scores[i] = estimate.score;
+    errors[i] = estimate.error;
+  }
 }
 
-Estimate QueryCode::EstimateOf(const Beside& beside, const uint8_t* record, float dot) const {
-  const Factors f = Codec::FactorsOf(record, code_bytes_);
+Estimate QueryCode::EstimateOf(const Beside& beside, const Record& record, float dot) const {
+  const Factors f = Codec::FactorsOf(record);
   const float score = beside.base + f.add + f.rescale * dot;
-  const float stepped = std::fabs(f.rescale) * quantum_;
-  if (!certain_) return {score, beside.reach * refine_share_ * f.error + stepped};
+  if (!certain_) {
+    // Independent of each other.
+    return {score,
+            std::hypot(beside.reach * refine_share_ * f.error, beside.radius * stepped_share_)};
+  }
   // |q - c| |e|, or with what earlier codes lost: | |q - x|^2 - |q - x'|^2 | <= e (2 |q - x'| + e).
-  const float rounding = stepped + kRounding * (std::fabs(beside.base) + std::fabs(f.add) +
-                                                std::fabs(f.rescale) * codec_.centre() * norm_ *
-                                                    std::sqrt(static_cast<float>(stride_)));
+  const float rounding = std::fabs(f.rescale) * stepped_share_ +
+                         kRounding * (std::fabs(beside.base) + std::fabs(f.add) +
+                                      std::fabs(f.rescale) * codec_.centre() * norm_ *
+                                          std::sqrt(static_cast<float>(stride_)));
   if (is_product_) return {score, beside.reach * f.error + rounding};
   return {score, f.error * (2 * (beside.reach + beside.radius) + f.error) + rounding};
 }

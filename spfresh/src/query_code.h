@@ -71,15 +71,25 @@ class QueryCode {
   Widths WidthsOf(const Beside& beside, const Chunk::Scan& scan) const;
 
   // By the whole code.
-  Estimate Refine(const Beside& beside, const uint8_t* record) const;
-  // Four at once, which takes half the time of one after the other.
-  void RefineFour(const Beside& beside, const uint8_t* const* records, Estimate* out) const;
+  Estimate Refine(const Beside& beside, const Record& record) const;
+  // The same for entries of a chunk, which must outlive it, as the query must.
+  struct Refiner {
+    Estimate One(uint32_t entry) const { return code.Refine(beside, records[entry]); }
+    // At once, which takes half the time of one after the other. REQUIRES: !certain()
+    void Four(const uint32_t* entries, float* scores, float* errors) const;
+
+    const QueryCode& code;
+    const Beside beside;
+    const EstimateLine line;
+    const Records& records;
+  };
+  Refiner RefinerOf(const Beside& beside, const Chunk& chunk) const;
 
   // Whether errors are to be certain. One bit is of no use then, and all is refined.
   bool certain() const { return certain_; }
 
  private:
-  Estimate EstimateOf(const Beside& beside, const uint8_t* record, float dot) const;
+  Estimate EstimateOf(const Beside& beside, const Record& record, float dot) const;
   // What a scan's sums may be off by, times an entry's rescale; and what the rounding of rescale
   // is.
   float Unsure(float deviations, const Beside& beside, const Chunk::Scan& scan) const;
@@ -92,11 +102,12 @@ class QueryCode {
   float scan_deviations_;
   const float* place_;
   size_t stride_;
-  // For Refine: the place, and what its error is of a record's error and of its rescale.
+  // For Refine: the place in steps, what an estimate's error is of a record's, and what it is
+  // because of the steps: of the length of its residual, or if errors are to be certain of its
+  // rescale.
   SteppedQuery steps_;
-  size_t code_bytes_;
   float refine_share_ = 0;
-  float quantum_ = 0;
+  float stepped_share_ = 0;
   float norm_;
   // Of a lookup's table: value = low + step * entry.
   std::vector<uint8_t> table_;

@@ -150,7 +150,6 @@ void Relocation::FindIn(size_t s) {
 void Relocation::FindByCodes(size_t s) {
   const Source& source = sources_[s];
   const std::vector<float> own = state_.centroids.centroid(source.posting);
-  const size_t code_bytes = Codec::CodeBytes(stride_, state_.codec.bits());
   std::vector<float> vector(stride_);
   const Rows row{vector.data(), 1, stride_, stride_};
   size_t before = 0;
@@ -172,7 +171,7 @@ void Relocation::FindByCodes(size_t s) {
       if (unread.live[i] == 0) continue;
       const size_t entry = before++;
       if (least[i] >= radius * radius || IsSpilled(words[i])) continue;
-      const Factors factors = Codec::FactorsOf(chunk.record(i), code_bytes);
+      const Factors factors = Codec::FactorsOf(chunk.record(i));
       if (least[i] >= kOwnSlack * factors.Residual2(stride_)) continue;
       state_.codec.Decode(chunk.record(i), own.data(), vector.data());
       const float to_after = ToNearest(after_, row)[0];

@@ -64,6 +64,7 @@ Status WithoutRecords(const Chunk& chunk) {
 
 void Prefetch(const uint8_t* from, size_t bytes) {
   for (size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(from + at);
+  __builtin_prefetch(from + bytes - 1);
 }
 
 }  // namespace
@@ -266,11 +267,12 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<
   }
   const QueryCode::Beside beside = PlaceBeside(state, *code_, posting, named_, named2_);
   const Words words = chunk.words();
-  const size_t record_bytes = state.codec.record_bytes();
-  const uint8_t* const records = open == nullptr ? chunk.records().data() : nullptr;
+  const size_t code_bytes = Codec::CodeBytes(chunk.stride(), chunk.kind().bits);
+  const bool refines = open == nullptr;
+  const QueryCode::Refiner refiner = code_->RefinerOf(beside, chunk);
   const auto refine = [&](uint32_t i) {
     ++refined_;
-    const Estimate estimate = code_->Refine(beside, records + i * record_bytes);
+    const Estimate estimate = refiner.One(i);
     candidates_->Offer(estimate.score, estimate.error, RowOf(words[i]), seen_);
   };
   uint32_t scanned = 0;
@@ -287,7 +289,10 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<
         // What fills up the last block may look near while there is no bound.
         if (i >= scanned || !MayBeFound(RowOf(words[i]), allowed)) continue;
         visible_.push_back(i);
-        if (records != nullptr) Prefetch(records + i * record_bytes, record_bytes);
+        if (!refines) continue;
+        const Record record = chunk.record(i);
+        Prefetch(record.code, code_bytes);
+        Prefetch(record.factors, sizeof(Factors));
       }
     }
     if (visible_.size() >= kSortedMin) {
@@ -297,7 +302,7 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<
     const QueryCode::Widths widths = code_->WidthsOf(beside, scan);
     // The bound falls between groups of four, which are refined together.
     size_t at = 0;
-    for (; records != nullptr && at + 4 <= visible_.size(); at += 4) {
+    for (; refines && at + 4 <= visible_.size(); at += 4) {
       const uint32_t* group = visible_.data() + at;
       const float bound = candidates_->bound();
       const auto open_still = [&](uint32_t i) { return scores_[i] <= bound; };
@@ -307,19 +312,17 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<
         }
         continue;
       }
-      const uint8_t* four[4];
-      Estimate estimates[4];
-      for (size_t i = 0; i < 4; ++i) four[i] = records + group[i] * record_bytes;
-      code_->RefineFour(beside, four, estimates);
+      float scores[4], errors[4];
+      refiner.Four(group, scores, errors);
       refined_ += 4;
       for (size_t i = 0; i < 4; ++i) {
-        candidates_->Offer(estimates[i].score, estimates[i].error, RowOf(words[group[i]]), seen_);
+        candidates_->Offer(scores[i], errors[i], RowOf(words[group[i]]), seen_);
       }
     }
     for (; at < visible_.size(); ++at) {
       const uint32_t i = visible_[at];
       if (!(scores_[i] <= candidates_->bound())) continue;
-      if (open == nullptr) {
+      if (refines) {
         refine(i);
       } else {
         open->push_back({scores_[i], i});
@@ -329,7 +332,7 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<
   }
   for (uint32_t i = scanned; i < words.size(); ++i) {
     if (!MayBeFound(RowOf(words[i]), allowed)) continue;
-    if (open == nullptr) {
+    if (refines) {
       refine(i);
     } else {
       open->push_back({-std::numeric_limits<float>::infinity(), i});

@@ -65,7 +65,7 @@ Status Verifier::AddChunk(uint32_t posting, const Chunk& chunk, std::span<const 
   for (uint32_t i = 0; i < chunk.size(); ++i) {
     float error = 0;
     if (state.codec.coded()) {
-      error = Codec::FactorsOf(chunk.record(i), Codec::CodeBytes(stride, state.codec.bits())).error;
+      error = Codec::FactorsOf(chunk.record(i)).error;
     }
     if (std::sqrt(distances2[i]) > kSlack * (radius + error) + 1e-6F) ++found_.outside;
     if (IsSpilled(chunk.words()[i])) continue;

@@ -12,14 +12,20 @@
 namespace spfresh {
 namespace {
 
-std::span<const uint8_t> AsBytes(const std::vector<float>& floats) {
-  return {reinterpret_cast<const uint8_t*>(floats.data()), floats.size() * sizeof(float)};
+// A chunk of posting 5 that keeps vectors of 3 coordinates whole.
+std::shared_ptr<const Chunk> Whole(const std::vector<uint64_t>& words,
+                                   const std::vector<float>& vectors) {
+  std::vector<Record> records;
+  for (size_t i = 0; i < words.size(); ++i) {
+    records.push_back({reinterpret_cast<const uint8_t*>(vectors.data() + i * 3), nullptr});
+  }
+  return Chunk::Make({5, 3, kWholeBits}, words, records);
 }
 
 std::shared_ptr<const Chunk> Some() {
   const std::vector<uint64_t> words = {7, 9 | kSpilled, 1000 | kAlone};
   const std::vector<float> vectors = {1, 2, 3, 4, 5, 6, 7, 8, 9};
-  return Chunk::Make({5, 3, kWholeBits}, words, AsBytes(vectors));
+  return Whole(words, vectors);
 }
 
 Codec CodecOf(uint32_t bits) {
@@ -125,8 +131,10 @@ TEST(Chunk, OfCodesJoinsToTheChunkOfAll) {
   ASSERT_EQ(joined->size(), 52U);
   std::vector<uint64_t> words(first->words().begin(), first->words().end());
   words.insert(words.end(), second->words().begin(), second->words().end());
-  std::vector<uint8_t> records(first->records().begin(), first->records().end());
-  records.insert(records.end(), second->records().begin(), second->records().end());
+  std::vector<Record> records;
+  for (const auto& chunk : {first, second}) {
+    for (uint32_t i = 0; i < chunk->size(); ++i) records.push_back(chunk->record(i));
+  }
   const auto all = Chunk::Make(first->kind(), words, records);
   EXPECT_TRUE(SameBytes(*all, *joined));
   EXPECT_EQ(joined->scan().blocks, 2U);
@@ -137,7 +145,7 @@ TEST(Chunk, KeepsWordsOfAnyRows) {
   const std::vector<float> vectors(9);
   for (const uint64_t last : {uint64_t{5}, uint64_t{1} << 30, kRowEnd - 1}) {
     const std::vector<uint64_t> words = {4 | kSpilled, last | kAlone, 4};
-    const auto chunk = Chunk::Make({5, 3, kWholeBits}, words, AsBytes(vectors));
+    const auto chunk = Whole(words, vectors);
     std::shared_ptr<const Chunk> back;
     ASSERT_TRUE(Back(*chunk, 3, &back).ok());
     EXPECT_EQ(std::vector<uint64_t>(back->words().begin(), back->words().end()), words);
@@ -150,7 +158,7 @@ TEST(Chunk, ScansFactorsFromBelow) {
     const auto chunk = Coded(bits, 100, 6);
     const Chunk::Scan scan = chunk->scan();
     for (uint32_t i = 0; i < 100; ++i) {
-      const Factors factors = Codec::FactorsOf(chunk->record(i), Codec::CodeBytes(80, bits));
+      const Factors factors = Codec::FactorsOf(chunk->record(i));
       const float add = scan.add_low + scan.add_step * static_cast<float>(scan.add[i]);
       EXPECT_LE(add, factors.scan_add);
       EXPECT_NEAR(add, factors.scan_add, 1.01F * scan.add_step);
@@ -190,10 +198,10 @@ TEST(Chunk, RefusesOrReadsAnyBytes) {
     EXPECT_EQ(chunk->WithRecords({}, &back).code(), Code::kCorrupt);
     // A format of the past.
     std::vector<uint8_t> old(chunk->scan_bytes().begin(), chunk->scan_bytes().end());
-    old[4] = 2;
+    old[4] = 3;
     const Status status = Chunk::Parse(old, stride, &back);
     EXPECT_EQ(status.code(), Code::kCorrupt);
-    EXPECT_NE(status.message().find("format 2"), std::string::npos) << status.message();
+    EXPECT_NE(status.message().find("format 3"), std::string::npos) << status.message();
   }
 }
 

@@ -96,40 +96,35 @@ TEST(CodeKernels, AgreeWithPlainLoops) {
     const double slack = 1e-4 * static_cast<double>(dims);
     test::ForEachTarget([&](const char* target) {
       EXPECT_NEAR(DotBytes(query.data(), codes.data(), dims), bytes, slack) << target;
-      const SteppedQuery stepped = InSteps(query.data(), dims);
-      double sum = 0, whole = 0, whole_nibbles = 0;
-      for (size_t i = 0; i < dims; ++i) {
-        const int steps = stepped.steps[i];
-        const size_t half = dims / 2;
-        sum += steps;
-        whole += steps * (codes[i] - 127.5);
-        whole_nibbles += steps * ((i < half ? codes[i] & 15 : codes[i - half] >> 4) - 7.5);
-        ASSERT_NEAR(static_cast<double>(stepped.step) * steps, query[i], 0.51 * stepped.step);
+      for (const StepBits bits : {StepBits::k8, StepBits::k16}) {
+        const SteppedQuery stepped = InSteps(query.data(), dims, bits);
+        double sum = 0, whole = 0, whole_nibbles = 0;
+        for (size_t i = 0; i < dims; ++i) {
+          const int steps = stepped.steps[i];
+          const size_t half = dims / 2;
+          sum += steps;
+          whole += steps * (codes[i] - 127.5);
+          whole_nibbles += steps * ((i < half ? codes[i] & 15 : codes[i - half] >> 4) - 7.5);
+          ASSERT_NEAR(static_cast<double>(stepped.step) * steps, query[i], 0.51 * stepped.step);
+        }
+        EXPECT_EQ(static_cast<double>(stepped.sum), sum) << target;
+        // Whole numbers: the same on every target.
+        const float half_step = stepped.step / 2;
+        EXPECT_EQ(DotBytes(stepped, codes.data(), dims, 255),
+                  half_step * static_cast<float>(2 * whole))
+            << target;
+        EXPECT_EQ(DotNibbles(stepped, codes.data(), dims, 15),
+                  half_step * static_cast<float>(2 * whole_nibbles))
+            << target;
+        double q = 0;
+        for (const float x : query) q += static_cast<double>(x);
+        // Errors of up to half a step, independent of each other.
+        const double off = 127.5 * stepped.step * std::sqrt(static_cast<double>(dims));
+        EXPECT_NEAR(DotBytes(stepped, codes.data(), dims, 255), bytes - 127.5 * q, slack + off)
+            << target;
+        EXPECT_NEAR(DotNibbles(stepped, codes.data(), dims, 15), nibbles - 7.5 * q, slack + off)
+            << target;
       }
-      EXPECT_EQ(static_cast<double>(stepped.sum), sum) << target;
-      // Whole numbers: the same on every target.
-      const float half_step = stepped.step / 2;
-      EXPECT_EQ(DotBytes(stepped, codes.data(), dims, 255),
-                half_step * static_cast<float>(2 * whole))
-          << target;
-      EXPECT_EQ(DotNibbles(stepped, codes.data(), dims, 15),
-                half_step * static_cast<float>(2 * whole_nibbles))
-          << target;
-      const std::vector<uint8_t> others = DrawBytes(&random, dims);
-      const uint8_t* four[] = {codes.data(), others.data(), codes.data(), others.data()};
-      float dots[4];
-      DotFour(stepped, four, dims, 255, dots);
-      for (size_t i = 0; i < 4; ++i) {
-        EXPECT_EQ(dots[i], DotBytes(stepped, four[i], dims, 255)) << target;
-      }
-      double q = 0;
-      for (const float x : query) q += static_cast<double>(x);
-      // Errors of up to half a step, independent of each other.
-      const double off = 127.5 * stepped.step * std::sqrt(static_cast<double>(dims));
-      EXPECT_NEAR(DotBytes(stepped, codes.data(), dims, 255), bytes - 127.5 * q, slack + off)
-          << target;
-      EXPECT_NEAR(DotNibbles(stepped, codes.data(), dims, 15), nibbles - 7.5 * q, slack + off)
-          << target;
       std::vector<float> residual(dims), again(dims);
       const ResidualSums r = Residual(vector.data(), query.data(), dims, residual.data());
       EXPECT_NEAR(r.norm2, norm2, slack) << target;
@@ -158,33 +153,73 @@ TEST(CodeKernels, AgreeWithPlainLoops) {
   }
 }
 
+// Of any four of some records, by whatever sums them.
+TEST(CodeKernels, EstimatesOfFourAreThoseOfEach) {
+  Random random(3);
+  for (const size_t dims : kDims) {
+    constexpr size_t kRecords = 7, kFactors = 7;
+    const std::vector<float> query = Draw(&random, dims), factors = Draw(&random, 7 * kFactors);
+    const std::vector<uint8_t> codes = DrawBytes(&random, kRecords * dims);
+    const Records records{codes.data(), dims, reinterpret_cast<const uint8_t*>(factors.data()),
+                          kFactors * sizeof(float)};
+    const uint32_t entries[] = {6, 0, 3, 3};
+    test::ForEachTarget([&](const char* target) {
+      const SteppedQuery stepped = InSteps(query.data(), dims, StepBits::k8);
+      const EstimateLine line{2, stepped.step / 2, 255 * static_cast<int32_t>(stepped.sum), 3, 5};
+      float scores[4], errors[4];
+      EstimateFour(stepped, dims, line, records, entries, scores, errors);
+      for (size_t i = 0; i < 4; ++i) {
+        const float* own = factors.data() + entries[i] * kFactors;
+        const float dot = DotBytes(stepped, records[entries[i]].code, dims, 255);
+        EXPECT_NEAR(scores[i], 2 + own[0] + dot * own[1], 1e-5F * (3 + std::fabs(dot))) << target;
+        EXPECT_NEAR(errors[i], std::hypot(3 * own[3], 5.0F), 1e-5F) << target;
+      }
+    });
+  }
+}
+
 TEST(CodeKernels, SumsOfStepsNeverOverflow) {
   for (const size_t dims : {size_t{64}, size_t{2000}, size_t{16'000}}) {
     const std::vector<uint8_t> codes(dims, 255), nothing(dims, 0);
     for (const float sign : {1.0F, -1.0F}) {
-      const SteppedQuery query = InSteps(std::vector<float>(dims, 0.3F * sign).data(), dims);
+      const std::vector<float> same(dims, 0.3F * sign);
+      const double wanted = 127.5 * 0.3 * static_cast<double>(sign) * static_cast<double>(dims);
+      const double slack = 1e-3 * std::fabs(wanted);
+      const std::vector<float> factors = {0, 1, 0, 0};
+      const auto* ones = reinterpret_cast<const uint8_t*>(factors.data());
       test::ForEachTarget([&](const char* target) {
-        const double wanted = 127.5 * 0.3 * static_cast<double>(sign) * static_cast<double>(dims);
-        const double slack = 1e-3 * std::fabs(wanted);
-        EXPECT_NEAR(DotBytes(query, codes.data(), dims, 255), wanted, slack) << target;
-        EXPECT_NEAR(DotBytes(query, nothing.data(), dims, 255), -wanted, slack) << target;
+        for (const StepBits bits : {StepBits::k8, StepBits::k16}) {
+          const SteppedQuery query = InSteps(same.data(), dims, bits);
+          EXPECT_NEAR(DotBytes(query, codes.data(), dims, 255), wanted, slack) << target;
+          EXPECT_NEAR(DotBytes(query, nothing.data(), dims, 255), -wanted, slack) << target;
+        }
+        const SteppedQuery query = InSteps(same.data(), dims, StepBits::k8);
+        const EstimateLine line{0, query.step / 2, 255 * static_cast<int32_t>(query.sum), 0, 0};
+        const uint32_t entries[] = {0, 0, 0, 0};
+        float scores[4], errors[4];
+        EstimateFour(query, dims, line, {codes.data(), 0, ones, 0}, entries, scores, errors);
+        EXPECT_NEAR(scores[3], wanted, slack) << target;
+        EstimateFour(query, dims, line, {nothing.data(), 0, ones, 0}, entries, scores, errors);
+        EXPECT_NEAR(scores[3], -wanted, slack) << target;
       });
     }
   }
 }
 
 TEST(CodeKernels, AQueryOfNoNumbersGivesNone) {
-  std::vector<float> query(64, 1.0F);
   const std::vector<uint8_t> codes(64, 200);
-  for (const float odd :
-       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-    query[5] = odd;
-    EXPECT_TRUE(std::isnan(DotBytes(InSteps(query.data(), 64), codes.data(), 64, 255)));
+  for (const StepBits bits : {StepBits::k8, StepBits::k16}) {
+    std::vector<float> query(64, 1.0F);
+    for (const float odd :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      query[5] = odd;
+      EXPECT_TRUE(std::isnan(DotBytes(InSteps(query.data(), 64, bits), codes.data(), 64, 255)));
+    }
+    query.assign(64, 0.0F);
+    EXPECT_EQ(DotBytes(InSteps(query.data(), 64, bits), codes.data(), 64, 255), 0.0F);
+    query.assign(64, 1e-42F);
+    EXPECT_EQ(DotBytes(InSteps(query.data(), 64, bits), codes.data(), 64, 255), 0.0F);
   }
-  query.assign(64, 0.0F);
-  EXPECT_EQ(DotBytes(InSteps(query.data(), 64), codes.data(), 64, 255), 0.0F);
-  query.assign(64, 1e-42F);
-  EXPECT_EQ(DotBytes(InSteps(query.data(), 64), codes.data(), 64, 255), 0.0F);
 }
 
 }  // namespace

@@ -132,9 +132,10 @@ TEST(RaBitQ, CertainBoundsHoldThroughAnyRecoding) {
           float radius2, lost2;
           L2Squared(vector, {centroid.data(), 1, kDims, kDims}, &radius2);
           const auto beside = code.PlaceBeside(centroid.data(), std::sqrt(radius2));
-          const Estimate estimate = code.Refine(beside, record.data());
+          const Estimate estimate = code.Refine(beside, scene.codec.At(record.data(), 0));
           ASSERT_LE(std::fabs(estimate.score - scene.scores[i]), estimate.error);
-          error = scene.codec.Decode(record.data(), centroid.data(), decoded.data());
+          error =
+              scene.codec.Decode(scene.codec.At(record.data(), 0), centroid.data(), decoded.data());
           L2Squared(vector, {decoded.data(), 1, kDims, kDims}, &lost2);
           ASSERT_LE(std::sqrt(lost2), error);
         }
@@ -150,7 +151,7 @@ TEST(RaBitQ, AVectorThatIsItsCentroidComesBackExactly) {
   std::vector<uint8_t> record(scene.codec.record_bytes());
   std::vector<float> decoded(kDims);
   scene.codec.Encode(scene.centroid.data(), scene.centroid.data(), 0, record.data());
-  scene.codec.Decode(record.data(), scene.centroid.data(), decoded.data());
+  scene.codec.Decode(scene.codec.At(record.data(), 0), scene.centroid.data(), decoded.data());
   EXPECT_EQ(decoded, scene.centroid);
 }
 
@@ -162,9 +163,9 @@ TEST(Entries, KeepTheirCodesAtHome) {
   EXPECT_EQ(entries.AddLive(*scene.chunk, scene.centroid.data(), live), 0U);
   const auto same = entries.ToChunk(3, scene.centroid.data(), false);
   EXPECT_TRUE(std::ranges::equal(same->scan_bytes(), scene.chunk->scan_bytes()));
-  EXPECT_TRUE(std::ranges::equal(same->records(), scene.chunk->records()));
+  EXPECT_TRUE(std::ranges::equal(same->record_bytes(), scene.chunk->record_bytes()));
   const auto moved = entries.ToChunk(3, scene.query.data(), true);
-  EXPECT_FALSE(std::ranges::equal(moved->records(), scene.chunk->records()));
+  EXPECT_FALSE(std::ranges::equal(moved->record_bytes(), scene.chunk->record_bytes()));
 }
 
 }  // namespace

@@ -141,7 +141,9 @@ TEST(TwoParts, WhatCannotBeScoredIsTold) {
   const auto& [posting, chunks] = *index.chunks().begin();
   const Chunk& chunk = *chunks[0];
   const std::vector<uint64_t> words(chunk.words().begin(), chunk.words().end());
-  const auto of = [&](Chunk::Kind kind) { return Chunk::Make(kind, words, chunk.records()); };
+  std::vector<Record> records(chunk.size());
+  for (uint32_t i = 0; i < chunk.size(); ++i) records[i] = chunk.record(i);
+  const auto of = [&](Chunk::Kind kind) { return Chunk::Make(kind, words, records); };
   const auto astray = of({index.version().capacity(), chunk.stride(), chunk.kind().bits});
   const Chunk& foreign = *other.chunks().begin()->second[0];
   for (const Chunk* wrong : {astray.get(), &foreign}) {

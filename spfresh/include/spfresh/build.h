@@ -23,14 +23,14 @@ namespace spfresh {
 
 class Builder {
  public:
-  // "rows" is how many vectors are expected in all, "sample_rows" how many of them the sample has at
-  // most: memory for so many is taken at once.
+  // "rows" is how many vectors are expected in all, "sample_rows" how many of them the sample has
+  // at most: memory for so many is taken at once.
   static Status Begin(const Options& options, uint64_t rows, uint64_t sample_rows,
                       std::unique_ptr<Builder>* out);
   ~Builder();
-  // How many vectors, evenly drawn, make a good sample of so many rows: more teach little, and half as
-  // many make an index that is somewhat worse. Their copies take no more than "bytes", unless these
-  // are too few for any sample.
+  // How many vectors, evenly drawn, make a good sample of so many rows: more teach little, and half
+  // as many make an index that is somewhat worse. Their copies take no more than "bytes", unless
+  // these are too few for any sample.
   static uint64_t SampleRows(const Options& options, uint64_t rows, uint64_t bytes);
 
   // Takes a copy of vectors of the sample, those beyond sample_rows left out.

@@ -5,7 +5,9 @@
 //   scan      a header of 64 bytes; the entries' words (the row, and two marks above it); where
 //             entries are coded, what a scan reads of them, in blocks of 32. Some 60 bytes an entry
 //             at 384 dimensions.
-//   records   the entries' records, one behind the other (src/codec.h). Some 400 bytes an entry.
+//   records   the entries' records (src/codec.h): all codes one behind the other, each at a line of
+//             64 bytes where there are as many coordinates, then their factors. Some 400 bytes an
+//             entry.
 // A chunk always has its scan part. A code is relative to its posting's centroid, so a chunk knows
 // its posting, and is good for the versions in which it belongs to it.
 //
@@ -102,6 +104,22 @@ class Words::Iterator {
 Words::Iterator Words::begin() const { return {*this, 0}; }
 Words::Iterator Words::end() const { return {*this, size_}; }
 
+// A record, wherever its two parts lie.
+struct Record {
+  // The code, or the vector where vectors are kept whole; those have no factors.
+  const uint8_t* code;
+  const uint8_t* factors;
+};
+
+// Records of which the codes lie one behind the other, and the factors too.
+struct Records {
+  Record operator[](size_t i) const { return {codes + i * code_bytes, factors + i * factor_bytes}; }
+  const uint8_t* codes;
+  size_t code_bytes;
+  const uint8_t* factors;
+  size_t factor_bytes;
+};
+
 class Chunk {
  public:
   // What the chunks of one posting have in common.
@@ -141,9 +159,9 @@ class Chunk {
   // The same chunk without them. Both share what they have in common.
   std::shared_ptr<const Chunk> WithoutRecords() const;
 
-  // A chunk of entries with these words and records, one behind the other.
+  // A chunk of entries with these words and records. REQUIRES: as many of both, and some
   static std::shared_ptr<const Chunk> Make(const Kind& kind, std::span<const uint64_t> words,
-                                           std::span<const uint8_t> records);
+                                           std::span<const Record> records);
 
   // The entries of both, "first" first. REQUIRES: one kind, and the records of both.
   static std::shared_ptr<const Chunk> Join(const Chunk& first, const Chunk& second);
@@ -154,14 +172,14 @@ class Chunk {
   // Valid as long as the chunk.
   Words words() const { return words_; }
   bool has_records() const { return records_ != nullptr; }
-  // The records of all entries, and of one. REQUIRES: has_records()
-  std::span<const uint8_t> records() const { return {record_, size_ * record_size_}; }
-  const uint8_t* record(uint32_t entry) const { return record_ + entry * record_size_; }
+  // The records of all entries, and one of them. REQUIRES: has_records()
+  const Records& records() const { return records_view_; }
+  Record record(uint32_t entry) const { return records_view_[entry]; }
   // REQUIRES: the entries are coded.
   const Scan& scan() const { return view_; }
   // REQUIRES: has_records(), and the entries are not coded. size() rows of stride() floats, aligned
   // to 64 bytes.
-  const float* vectors() const { return reinterpret_cast<const float*>(records().data()); }
+  const float* vectors() const { return reinterpret_cast<const float*>(records_view_.codes); }
 
   // The two parts as they are stored. Without records the second is empty.
   std::span<const uint8_t> scan_bytes() const;
@@ -184,8 +202,7 @@ class Chunk {
   // lies between.
   Words words_;
   Scan view_;
-  const uint8_t* record_;
-  size_t record_size_;
+  Records records_view_;
   std::shared_ptr<const Lines> scan_;
   // Null without records.
   std::shared_ptr<const Lines> records_;
