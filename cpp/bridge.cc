@@ -47,8 +47,9 @@ spfresh::Options FromRust(const Options& options) {
   o.posting_target = options.posting_target;
   o.posting_max = options.posting_max;
   o.posting_min = options.posting_min;
-  o.spill = options.spill;
+  o.spill = static_cast<spfresh::Spill>(options.spill);
   o.spill_lambda = options.spill_lambda;
+  o.code_bits = options.code_bits;
   o.seed = options.seed;
   return o;
 }

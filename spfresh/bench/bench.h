@@ -51,6 +51,10 @@ inline Metric MetricOf(const std::string& name) {
   return name == "ip" ? Metric::kInnerProduct : name == "cosine" ? Metric::kCosine : Metric::kL2;
 }
 
+inline Spill SpillOf(const std::string& name) {
+  return name == "none" ? Spill::kNone : name == "closure" ? Spill::kClosure : Spill::kSoar;
+}
+
 // The distance of the k-th nearest of the allowed rows to each query.
 inline std::vector<double> KthNearest(SqlDistance kind, const std::vector<float>& queries,
                                       const std::vector<float>& base, size_t dims, size_t k,

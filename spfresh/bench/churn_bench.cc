@@ -158,7 +158,7 @@ int main(int argc, char** argv) {
   Options options;
   options.dims = static_cast<uint32_t>(std::stoul(flags["dims"]));
   options.metric = bench::MetricOf(flags["metric"]);
-  if (flags.contains("nospill")) options.spill = false;
+  if (flags.contains("spill")) options.spill = spfresh::bench::SpillOf(flags.at("spill"));
   const size_t dims = options.dims;
   std::vector<float> base = Shifted(bench::ReadFile<float>(flags["base"]), dims);
   const std::vector<float> queries = bench::ReadFile<float>(flags["queries"]);

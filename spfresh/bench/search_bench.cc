@@ -2,6 +2,7 @@
 //
 //   search_bench --dims=384 --base=base.f32 --queries=queries.f32 [--k=10] [--metric=l2|ip|cosine]
 //                [--allowed=bytes.u8] [--inserts] [--churn] [--bits=8|4|32]
+//                [--spill=soar|closure|none] [--closure=0.15]
 //                [--targets=0.9,0.95,0.99,32] [--most=queries] [--threads=1] [--grow=0]
 //                [--sample=65536]
 //
@@ -107,7 +108,8 @@ int main(int argc, char** argv) {
   if (flags.contains("min")) options.posting_min = std::stoul(flags["min"]);
   if (flags.contains("max")) options.posting_max = std::stoul(flags["max"]);
   if (flags.contains("bits")) options.code_bits = std::stoul(flags["bits"]);
-  if (flags.contains("nospill")) options.spill = false;
+  if (flags.contains("spill")) options.spill = spfresh::bench::SpillOf(flags.at("spill"));
+  if (flags.contains("closure")) options.closure = std::stof(flags.at("closure"));
   const size_t dims = options.dims, k = std::stoul(flags["k"]);
   std::vector<float> base = ReadFile<float>(flags["base"]);
   std::vector<float> queries = ReadFile<float>(flags["queries"]);

@@ -23,10 +23,10 @@ struct Effort {
   float deviations;
 };
 
-Effort EffortOf(Spill spill, Care care) {
+Effort EffortOf(bool spills, Care care) {
   if (care == Care::kSure) return {1e9F, 4};
   // Where a second copy has more looked at, less is needed for the first.
-  if (spill == Spill::kYes) return {1.5F, 1.5F};
+  if (spills) return {1.5F, 1.5F};
   return {care == Care::kQuick ? 2.0F : 3.0F, 2};
 }
 
@@ -36,16 +36,17 @@ constexpr size_t kSpillCandidates = 32;
 // Finds the places of vectors, one after the other.
 class Assigner {
  public:
-  Assigner(const Centroids& centroids, Spill spill, float lambda, Care care)
-      : Assigner(centroids, EffortOf(spill, care), spill == Spill::kYes ? kSpillCandidates + 1 : 1,
-                 lambda) {}
+  Assigner(const Centroids& centroids, const SpillRule& rule, Care care)
+      : Assigner(centroids, EffortOf(rule.spill != Spill::kNone, care),
+                 rule.spill != Spill::kNone ? kSpillCandidates + 1 : 1, rule) {}
   // One that finds the nearest of all.
-  Assigner(const Centroids& centroids, Effort effort, size_t wanted, float lambda)
+  Assigner(const Centroids& centroids, Effort effort, size_t wanted, const SpillRule& rule)
       : centroids_(centroids),
         effort_(effort),
         wanted_(wanted),
-        lambda_(lambda),
+        rule_(rule),
         residual_(centroids.stride()),
+        primary_(centroids.stride()),
         other_(centroids.stride()) {}
 
   // A posting and how far it is, as one number: the bits of a float that is not negative are in the
@@ -80,7 +81,7 @@ class Assigner {
     return near_;
   }
 
-  Assignment Place(const float* vector, Spill spill) {
+  Assignment Place(const float* vector) {
     Assignment to;
     if (centroids_.tree().levels() == 0) return to;
     if (Nearest(vector).empty()) {
@@ -89,9 +90,13 @@ class Assigner {
       return to;
     }
     to.primary = near_[0].posting();
-    to.primary_distance2 = SureDistance2(near_[0], vector);
+    to.primary_distance2 = SureDistance2(to.primary, vector);
     // A vector that equals its centroid has no residual to be orthogonal to, and no copy.
-    if (spill == Spill::kYes && to.primary_distance2 > 0) PlaceSpill(vector, &to);
+    if (rule_.spill == Spill::kNone || !(to.primary_distance2 > 0)) return to;
+    centroids_.Read(to.primary, primary_.data());
+    if (rule_.spill == Spill::kSoar) PlaceSoar(vector, &to);
+    if (rule_.spill == Spill::kClosure) PlaceClosure(&to);
+    if (to.spill != kNowhere) to.spill_distance2 = SureDistance2(to.spill, vector);
     return to;
   }
 
@@ -151,18 +156,17 @@ class Assigner {
   }
 
   // To the precision of floats: a posting's radius must hold what is in it.
-  float SureDistance2(const Near& near, const float* vector) {
+  float SureDistance2(uint32_t posting, const float* vector) {
     const size_t stride = centroids_.stride();
-    centroids_.Read(near.posting(), residual_.data());
+    centroids_.Read(posting, other_.data());
     float distance2;
-    L2Squared(vector, {residual_.data(), 1, stride, stride}, &distance2);
+    L2Squared(vector, {other_.data(), 1, stride, stride}, &distance2);
     return distance2;
   }
 
-  void PlaceSpill(const float* vector, Assignment* to) {
+  void PlaceSoar(const float* vector, Assignment* to) {
     const size_t stride = centroids_.stride();
-    centroids_.Read(to->primary, residual_.data());
-    for (size_t i = 0; i < stride; ++i) residual_[i] = vector[i] - residual_[i];
+    for (size_t i = 0; i < stride; ++i) residual_[i] = vector[i] - primary_[i];
     const Rows residual{residual_.data(), 1, stride, stride};
     float along_vector;
     Dot(vector, residual, &along_vector);
@@ -173,26 +177,36 @@ class Assigner {
       Dot(other_.data(), residual, &along_other);
       const float parallel = along_vector - along_other;
       const float loss =
-          near_[i].distance2() + lambda_ * parallel * parallel / to->primary_distance2;
+          near_[i].distance2() + rule_.lambda * parallel * parallel / to->primary_distance2;
       if (loss >= best) continue;
       best = loss;
       to->spill = near_[i].posting();
-      to->spill_distance2 = near_[i].distance2();
     }
-    if (to->spill != kNowhere) {
-      centroids_.Read(to->spill, other_.data());
-      L2Squared(vector, {other_.data(), 1, stride, stride}, &to->spill_distance2);
+  }
+
+  void PlaceClosure(Assignment* to) {
+    const size_t stride = centroids_.stride();
+    const float within = 1 + rule_.closure;
+    const float most2 = within * within * to->primary_distance2;
+    for (size_t i = 1; i < near_.size() && near_[i].distance2() <= most2; ++i) {
+      centroids_.Read(near_[i].posting(), other_.data());
+      float apart2;
+      L2Squared(primary_.data(), {other_.data(), 1, stride, stride}, &apart2);
+      if (apart2 <= near_[i].distance2()) continue;
+      to->spill = near_[i].posting();
+      return;
     }
   }
 
   const Centroids& centroids_;
   const Effort effort_;
   const size_t wanted_;
-  const float lambda_;
+  const SpillRule rule_;
   // A heap of the nearest.
   std::vector<Near> near_;
   // Spare room.
   std::vector<float> residual_;
+  std::vector<float> primary_;
   std::vector<float> other_;
   std::vector<float> lows_;
   std::vector<uint32_t> within_;
@@ -202,28 +216,34 @@ class Assigner {
 }  // namespace
 
 float SpillLoss(const float* vector, const float* primary, const float* other, size_t stride,
-                float lambda) {
+                const SpillRule& rule) {
+  float length2, distance2;
+  L2Squared(vector, {primary, 1, stride, stride}, &length2);
+  L2Squared(vector, {other, 1, stride, stride}, &distance2);
+  if (rule.spill == Spill::kClosure) {
+    float apart2;
+    L2Squared(primary, {other, 1, stride, stride}, &apart2);
+    const float within = 1 + rule.closure;
+    return distance2 <= within * within * length2 && apart2 > distance2 ? distance2 : kInfinity;
+  }
   float parallel = 0;
   for (size_t i = 0; i < stride; ++i) parallel += (vector[i] - primary[i]) * (vector[i] - other[i]);
-  float length2, loss;
-  L2Squared(vector, {primary, 1, stride, stride}, &length2);
-  L2Squared(vector, {other, 1, stride, stride}, &loss);
-  return loss + (length2 > 0 ? lambda * parallel * parallel / length2 : 0.0F);
+  return distance2 + (length2 > 0 ? rule.lambda * parallel * parallel / length2 : 0.0F);
 }
 
-void Assign(const Centroids& centroids, const float* vectors, size_t count, Spill spill,
-            float lambda, std::vector<Assignment>* out, Care care) {
+void Assign(const Centroids& centroids, const float* vectors, size_t count, const SpillRule& rule,
+            std::vector<Assignment>* out, Care care) {
   out->resize(count);
-  Assigner assigner(centroids, spill, lambda, care);
+  Assigner assigner(centroids, rule, care);
   for (size_t i = 0; i < count; ++i) {
-    (*out)[i] = assigner.Place(vectors + i * centroids.stride(), spill);
+    (*out)[i] = assigner.Place(vectors + i * centroids.stride());
   }
 }
 
 std::vector<std::pair<uint32_t, float>> NearestPostings(const Centroids& centroids,
                                                         const float* place, size_t most) {
   std::vector<std::pair<uint32_t, float>> nearest;
-  Assigner assigner(centroids, EffortOf(Spill::kYes, Care::kUsual), most, 0);
+  Assigner assigner(centroids, EffortOf(true, Care::kUsual), most, {});
   for (const auto& near : assigner.Nearest(place)) {
     nearest.push_back({near.posting(), near.distance2()});
   }

@@ -40,7 +40,7 @@ Builder::~Builder() = default;
 namespace {
 
 uint64_t Wanted(const Options& options, uint64_t rows) {
-  const uint64_t entries = rows * (options.spill ? 2 : 1);
+  const uint64_t entries = rows * (options.spill == Spill::kSoar ? 2 : 1);
   return std::max<uint64_t>(1, (entries + options.posting_target - 1) / options.posting_target);
 }
 
@@ -48,7 +48,8 @@ uint64_t Wanted(const Options& options, uint64_t rows) {
 
 uint64_t Builder::SampleRows(const Options& options, uint64_t rows, uint64_t bytes) {
   const uint64_t each = Space(options, 0).stride() * sizeof(float);
-  return std::min({rows, Wanted(options, rows) * kSampleMost, std::max(bytes / each, kSampleLeast)});
+  return std::min(
+      {rows, Wanted(options, rows) * kSampleMost, std::max(bytes / each, kSampleLeast)});
 }
 
 Status Builder::Begin(const Options& options, uint64_t rows, uint64_t sample_rows,

@@ -27,6 +27,12 @@ Status Options::Check() const {
   if (!(spill_lambda >= 0.0F && spill_lambda <= 16.0F)) {
     return Status::Invalid("spill_lambda must be between 0 and 16");
   }
+  if (!(closure >= 0.0F && closure <= 16.0F)) {
+    return Status::Invalid("closure must be between 0 and 16");
+  }
+  if (spill > Spill::kClosure) {
+    return Status::Invalid("spill must be none, soar or closure");
+  }
   if (code_bits != 4 && code_bits != 8 && code_bits != kWholeBits) {
     return Status::Invalid("code_bits must be 4, 8 or 32, not " + std::to_string(code_bits));
   }

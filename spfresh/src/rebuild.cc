@@ -279,8 +279,7 @@ bool Rebuild::Mergeable() const {
   others.Remove(sources_[0].posting);
   others.Encode();
   std::vector<Assignment> assignments;
-  Assign(others, own.vectors(), own.size(), state.options.spill ? Spill::kYes : Spill::kNo,
-         state.options.spill_lambda, &assignments);
+  Assign(others, own.vectors(), own.size(), SpillRule::Of(state.options), &assignments);
   std::unordered_map<uint32_t, uint32_t> arrivals;
   const auto is_full = [&](uint32_t id) {
     return id != kNowhere &&

@@ -195,7 +195,7 @@ void Relocation::Leave(const At& at) {
 }
 
 void Relocation::FindCopies() {
-  if (!state_.options.spill || settlers_.empty()) return;
+  if (state_.options.spill == Spill::kNone || settlers_.empty()) return;
   std::unordered_set<uint64_t> rows;
   for (size_t i = 0; i < settling_.size(); ++i) rows.insert(RowOf(settling_.word(i)));
   const auto note = [&](uint64_t word, const At& at) {
@@ -222,7 +222,7 @@ bool Relocation::CopyMoves(const At& copy, const Assignment& to, const float* ve
   const std::vector<float> primary = next_.centroids.centroid(to.primary);
   const auto loss = [&](uint32_t posting) {
     return SpillLoss(vector, primary.data(), next_.centroids.centroid(posting).data(), stride_,
-                     state_.options.spill_lambda);
+                     SpillRule::Of(state_.options));
   };
   return loss(to.spill) < kWorthMoving * loss(now);
 }
@@ -231,9 +231,8 @@ void Relocation::Settle() {
   FindCopies();
   std::vector<Assignment> places;
   if (settling_.size() > 0 && next_.centroids.count() > 0) {
-    Assign(next_.centroids, settling_.vectors(), settling_.size(),
-           state_.options.spill ? Spill::kYes : Spill::kNo, state_.options.spill_lambda, &places,
-           layout_.all_look ? Care::kSure : Care::kUsual);
+    Assign(next_.centroids, settling_.vectors(), settling_.size(), SpillRule::Of(state_.options),
+           &places, layout_.all_look ? Care::kSure : Care::kUsual);
   }
   for (size_t s = 0; s < places.size(); ++s) {
     const At& from = settlers_[s];

@@ -12,7 +12,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the formats are little-endian");
 
 constexpr uint32_t kMagic = 0x56'50'4C'4E;  // "NLPV"
-constexpr uint32_t kFormat = 6;
+constexpr uint32_t kFormat = 7;
 constexpr uint32_t kCapacityMax = 1U << 28;
 // More than can be: a level has twelve times as many nodes as the one above it, or more.
 constexpr uint32_t kLevelsMax = 16;
@@ -83,6 +83,7 @@ std::vector<uint8_t> Version::Serialize() const {
   w.Put(s.options.posting_min);
   w.Put(static_cast<uint32_t>(s.options.spill));
   w.Put(s.options.spill_lambda);
+  w.Put(s.options.closure);
   w.Put(s.options.code_bits);
   w.Put(s.space.norm_bound());
   w.Put(s.options.seed);
@@ -154,8 +155,9 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
   o.posting_target = r.Get<uint32_t>();
   o.posting_max = r.Get<uint32_t>();
   o.posting_min = r.Get<uint32_t>();
-  o.spill = r.Get<uint32_t>() != 0;
+  o.spill = static_cast<Spill>(std::min(r.Get<uint32_t>(), 255U));
   o.spill_lambda = r.Get<float>();
+  o.closure = r.Get<float>();
   o.code_bits = r.Get<uint32_t>();
   const auto norm_bound = r.Get<float>();
   o.seed = r.Get<uint64_t>();

@@ -38,7 +38,7 @@ void Trainer::RunUnit(uint32_t unit) {
   }
   const size_t from = unit * kSlice, count = std::min(kSlice, sample_.count - from);
   std::vector<Assignment> places;
-  Assign(*tree_, sample_[from], count, Spill::kNo, 0, &places, Care::kQuick);
+  Assign(*tree_, sample_[from], count, {}, &places, Care::kQuick);
   for (size_t i = 0; i < count; ++i) cluster_of_[from + i] = places[i].primary;
 }
 

@@ -75,7 +75,7 @@ Status Verifier::AddChunk(uint32_t posting, const Chunk& chunk, std::span<const 
   }
   if (firsts.empty()) return {};
   std::vector<Assignment> to;
-  Assign(state.centroids, firsts.data(), firsts.size() / stride, Spill::kNo, 0, &to, Care::kSure);
+  Assign(state.centroids, firsts.data(), firsts.size() / stride, {}, &to, Care::kSure);
   for (size_t i = 0; i < to.size(); ++i) {
     ++found_.placed;
     if (to[i].primary == posting) continue;

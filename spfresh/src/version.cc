@@ -106,8 +106,8 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
       next.centroids.Encode();
     }
     std::vector<Assignment> assignments;
-    Assign(next.centroids, placed.vectors.data(), placed.rows.size(),
-           options().spill ? Spill::kYes : Spill::kNo, options().spill_lambda, &assignments);
+    Assign(next.centroids, placed.vectors.data(), placed.rows.size(), SpillRule::Of(options()),
+           &assignments);
 
     // By posting, then in the order given.
     struct Entry {
@@ -125,7 +125,7 @@ Status Version::Insert(std::span<const uint64_t> rows, std::span<const float> ve
       ++primary.added;
       ++primary.unrefined;
       ++primary.entries;
-      const bool alone = options().spill && to.spill == kNowhere;
+      const bool alone = options().spill != Spill::kNone && to.spill == kNowhere;
       entries.push_back({to.primary, i, alone ? kAlone : 0});
       if (to.spill == kNowhere) continue;
       Posting& spill = next.centroids.Change(to.spill);

@@ -19,7 +19,7 @@ using test::Examine;
 using test::Fault;
 using test::TestIndex;
 
-Options Small(uint32_t dims, bool spill = true) {
+Options Small(uint32_t dims, Spill spill = Spill::kSoar) {
   Options options;
   options.dims = dims;
   options.posting_target = 16;
@@ -124,7 +124,7 @@ uint64_t MoveToAndFro(TestIndex* index, uint32_t dims, int times) {
 // 3. A version of 7 bits for each vector wrapped around when it had moved often enough, and old
 // copies came back to life. More than 2^8 moves of one row, of 16 bits too.
 TEST(Hazard3, ARowMayMoveMoreThan256Times) {
-  Options options = Small(96, false);
+  Options options = Small(96, Spill::kNone);
   options.posting_target = 20;
   TestIndex index(options);
   EXPECT_GT(MoveToAndFro(&index, 96, 300), 256U);
@@ -135,7 +135,7 @@ TEST(Hazard3, ARowMayMoveMoreThan256Times) {
 }
 
 TEST(Hazard3, ARowMayMoveMoreThan65536Times) {
-  Options options = Small(1, false);
+  Options options = Small(1, Spill::kNone);
   options.posting_target = 20;
   TestIndex index(options);
   EXPECT_GT(MoveToAndFro(&index, 1, 66'000), 65'536U);
@@ -147,7 +147,7 @@ TEST(Hazard3, ARowMayMoveMoreThan65536Times) {
 // 4. A merge counted the live members and then went over as many of all: the tail behind dead ones
 // never moved.
 TEST(Hazard4, AMergeMovesTheTailBehindDeadRows) {
-  Options options = Small(1, false);
+  Options options = Small(1, Spill::kNone);
   options.posting_target = 20;
   options.posting_min = 8;
   TestIndex index(options);
@@ -192,7 +192,7 @@ TEST(Hazard5, TheScrubberFindsWhatANeighbourhoodMissesInAWideSpace) {
 // 5b. A 2-means that is balanced by force leaves members in the farther half, and the conditions
 // never look at them again. Members of a split go to the nearest part, whatever the balance.
 TEST(Hazard5, MembersOfASplitAreAllWithTheNearestSibling) {
-  TestIndex index(Small(1, false));
+  TestIndex index(Small(1, Spill::kNone));
   std::vector<float> values;
   for (int i = 0; i < 30; ++i) values.push_back(0.001F * static_cast<float>(i));
   for (int i = 0; i < 6; ++i) values.push_back(5 + 0.001F * static_cast<float>(i));

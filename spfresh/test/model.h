@@ -23,7 +23,7 @@ class Model {
   struct Case {
     Metric metric;
     uint64_t seed;
-    bool spill;
+    Spill spill;
     // 32: of few dimensions, kept whole.
     uint32_t bits;
   };

@@ -44,8 +44,9 @@ std::vector<Model::Case> Cases() {
   std::vector<Model::Case> cases;
   for (uint64_t seed = 1; seed <= 12; ++seed) {
     for (const Metric metric : {Metric::kL2, Metric::kInnerProduct, Metric::kCosine}) {
-      cases.push_back({metric, seed, seed % 3 != 0, kWholeBits});
-      if (seed <= 4) cases.push_back({metric, seed, seed % 3 != 0, seed % 2 == 0 ? 4U : 8U});
+      const auto spill = static_cast<Spill>(seed % 3);
+      cases.push_back({metric, seed, spill, kWholeBits});
+      if (seed <= 6) cases.push_back({metric, seed, spill, seed % 2 == 0 ? 4U : 8U});
     }
   }
   return cases;
@@ -53,8 +54,9 @@ std::vector<Model::Case> Cases() {
 
 std::string Name(const testing::TestParamInfo<Model::Case>& info) {
   constexpr const char* kMetrics[] = {"L2", "InnerProduct", "Cosine"};
+  constexpr const char* kSpills[] = {"", "Soar", "Closure"};
   return std::string(kMetrics[static_cast<int>(info.param.metric)]) +
-         std::to_string(info.param.seed) + (info.param.spill ? "Spill" : "") +
+         std::to_string(info.param.seed) + kSpills[static_cast<int>(info.param.spill)] +
          (info.param.bits == kWholeBits ? "" : "Bits" + std::to_string(info.param.bits));
 }
 

@@ -15,7 +15,7 @@ Options Line(uint32_t target, uint32_t max, uint32_t min) {
   options.posting_target = target;
   options.posting_max = max;
   options.posting_min = min;
-  options.spill = false;
+  options.spill = Spill::kNone;
   return options;
 }
 

@@ -65,7 +65,7 @@ TEST(Snapshot, OpensWhatAMassDeletionLeft) {
   options.posting_target = 8;
   options.posting_max = 16;
   options.posting_min = 2;
-  options.spill = false;
+  options.spill = Spill::kNone;
   Random random(11);
   constexpr size_t kRows = 20'000;
   std::vector<float> vectors(kRows * kDims);

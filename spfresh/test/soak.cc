@@ -35,7 +35,8 @@ uint64_t Flag(int argc, char** argv, const char* name, uint64_t otherwise) {
 bool Right(uint64_t seed, uint64_t operations, uint64_t live) {
   using namespace spfresh;
   const uint32_t bits = seed % 2 == 0 ? (seed % 4 == 0 ? 4 : 8) : kWholeBits;
-  test::Model model({static_cast<Metric>(seed % 3), seed, seed % 5 != 0, bits});
+  const Spill spill = seed % 5 == 0 ? Spill::kNone : seed % 5 == 1 ? Spill::kClosure : Spill::kSoar;
+  test::Model model({static_cast<Metric>(seed % 3), seed, spill, bits});
   for (uint64_t step = 0; step < operations; ++step) {
     std::string wrong = model.Step(live);
     if (wrong.empty() && step % 100 == 99) wrong = model.Check();

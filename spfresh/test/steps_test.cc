@@ -90,7 +90,7 @@ class Script {
     options.posting_target = static_cast<uint32_t>(knobs["target"]);
     options.posting_max = static_cast<uint32_t>(knobs["max"]);
     options.posting_min = static_cast<uint32_t>(knobs["min"]);
-    options.spill = knobs.contains("spill");
+    options.spill = knobs.contains("spill") ? Spill::kSoar : Spill::kNone;
     index_ = std::make_unique<test::TestIndex>(options);
     return "";
   }

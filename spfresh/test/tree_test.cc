@@ -159,7 +159,7 @@ TEST(Assign, FindsTheNearestAsSurelyAsItIsAsked) {
   }
   const auto wrong = [&](Spill spill, Care care) {
     std::vector<Assignment> places;
-    Assign(centroids, vectors.data(), kCount, spill, 1, &places, care);
+    Assign(centroids, vectors.data(), kCount, {spill, 1, 0}, &places, care);
     size_t count = 0;
     for (size_t i = 0; i < kCount; ++i) {
       const CentroidQuery query(centroids, vectors.data() + i * kDims);
@@ -173,10 +173,58 @@ TEST(Assign, FindsTheNearestAsSurelyAsItIsAsked) {
     }
     return count;
   };
-  EXPECT_EQ(wrong(Spill::kNo, Care::kSure), 0U);
-  EXPECT_EQ(wrong(Spill::kYes, Care::kSure), 0U);
-  EXPECT_LE(wrong(Spill::kYes, Care::kUsual), kCount / 50);
-  EXPECT_LE(wrong(Spill::kNo, Care::kQuick), kCount / 5);
+  EXPECT_EQ(wrong(Spill::kNone, Care::kSure), 0U);
+  EXPECT_EQ(wrong(Spill::kSoar, Care::kSure), 0U);
+  EXPECT_LE(wrong(Spill::kSoar, Care::kUsual), kCount / 50);
+  EXPECT_LE(wrong(Spill::kNone, Care::kQuick), kCount / 5);
+}
+
+// The nearest posting within the closure that the first one does not shadow.
+TEST(Assign, PlacesClosureCopiesByTheRuleOfRelativeNeighbourhoods) {
+  Random random(5);
+  Options options;
+  options.dims = 4;
+  const Codec whole(options, 4);
+  Centroids centroids(whole);
+  const auto draw = [&] {
+    return std::vector<float>{random.Unit(), random.Unit(), random.Unit(), random.Unit()};
+  };
+  for (uint32_t id = 0; id < 300; ++id) centroids.Place(id, draw().data());
+  centroids.Group(7);
+  centroids.Encode();
+  constexpr size_t kCount = 400;
+  std::vector<float> vectors;
+  for (size_t i = 0; i < kCount; ++i) {
+    const std::vector<float> vector = draw();
+    vectors.insert(vectors.end(), vector.begin(), vector.end());
+  }
+  const SpillRule rule{Spill::kClosure, 0, 0.5F};
+  std::vector<Assignment> places;
+  Assign(centroids, vectors.data(), kCount, rule, &places, Care::kSure);
+  size_t copies = 0;
+  for (size_t i = 0; i < kCount; ++i) {
+    const float* vector = vectors.data() + i * 4;
+    const std::vector<float> first = centroids.centroid(places[i].primary);
+    uint32_t best = kNowhere;
+    float best2 = 0;
+    for (uint32_t id = 0; id < 300; ++id) {
+      const std::vector<float> other = centroids.centroid(id);
+      float to_first2, to_other2, apart2;
+      L2Squared(vector, {first.data(), 1, 4, 4}, &to_first2);
+      L2Squared(vector, {other.data(), 1, 4, 4}, &to_other2);
+      L2Squared(first.data(), {other.data(), 1, 4, 4}, &apart2);
+      if (id == places[i].primary || to_other2 > 2.25F * to_first2 || apart2 <= to_other2) continue;
+      EXPECT_EQ(SpillLoss(vector, first.data(), other.data(), 4, rule), to_other2);
+      if (best != kNowhere && to_other2 >= best2) continue;
+      best = id;
+      best2 = to_other2;
+    }
+    EXPECT_EQ(places[i].spill, best);
+    copies += best == kNowhere ? 0 : 1;
+  }
+  // Both happen.
+  EXPECT_GT(copies, kCount / 10);
+  EXPECT_LT(copies, kCount - kCount / 10);
 }
 
 }  // namespace

@@ -11,6 +11,10 @@ use std::collections::BTreeMap;
 pub const RECALL_TARGET: f32 = 0.95;
 /// The option of a vector index by which it is said.
 pub const RECALL_TARGET_OPTION: &str = "recall_target";
+/// The option by which second copies are placed.
+pub const SPILL_OPTION: &str = "spill";
+/// The option of how many bits of each coordinate postings keep.
+pub const CODE_BITS_OPTION: &str = "code_bits";
 
 /// An index that CREATE INDEX made. (The index of a key belongs to its constraint.)
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,7 +18,9 @@ mod user_type;
 pub mod webhook;
 
 pub use domain::{Domain, DomainCheck};
-pub use index::{Index, IndexKind, RECALL_TARGET, RECALL_TARGET_OPTION};
+pub use index::{
+    CODE_BITS_OPTION, Index, IndexKind, RECALL_TARGET, RECALL_TARGET_OPTION, SPILL_OPTION,
+};
 pub use model::Model;
 pub use privileges::{Grants, Membership, Privileges};
 pub use relation::{Relation, Sequence, View};

@@ -61,8 +61,9 @@ mod bridge {
         posting_target: u32,
         posting_max: u32,
         posting_min: u32,
-        spill: bool,
+        spill: u8,
         spill_lambda: f32,
+        code_bits: u32,
         seed: u64,
     }
     struct Request {

@@ -45,7 +45,7 @@ pub use builder::{Slice, Stage, Training, Watch};
 pub use checkpoint::{IndexCheckpoint, ObjectRef, Summaries};
 pub use costs::Unit;
 pub use ffi::set_thread_slice;
-pub use options::{IndexOptions, indexed_metric};
+pub use options::{IndexOptions, Spill, indexed_metric};
 pub use posting::Hold;
 pub use search::{Found, Hit, MayHold, Search};
 pub use store::{ObjectSink, ObjectSource, PostingStore, Put};

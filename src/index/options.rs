@@ -3,6 +3,25 @@
 use crate::vector::{Metric, Space};
 use serde::{Deserialize, Serialize};
 
+/// Whether a vector has a second copy, and in which posting.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spill {
+    /// It has none: half the size, and twice the postings read by a search.
+    None,
+    /// Where SOAR's rule places it.
+    #[default]
+    Soar,
+    /// Where SPANN's closure places it, under the rule of relative neighbourhood graphs: few have one.
+    Closure,
+}
+
+impl Spill {
+    /// All, by the names that they have in SQL.
+    pub const ALL: [(&str, Self); 3] =
+        [("soar", Self::Soar), ("closure", Self::Closure), ("none", Self::None)];
+}
+
 /// What an index is of, and how its postings are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct IndexOptions {
@@ -16,10 +35,14 @@ pub struct IndexOptions {
     pub posting_max: u32,
     /// Fewer live entries than this, and a posting is merged into its neighbours.
     pub posting_min: u32,
-    /// Whether each vector has a copy in the posting that SOAR's rule chooses.
-    pub spill: bool,
+    /// How second copies are placed.
+    #[serde(default)]
+    pub spill_rule: Spill,
     /// SOAR's weight of the parallel part of the residual.
     pub spill_lambda: f32,
+    /// Bits that a posting keeps of each coordinate: 4 or 8.
+    #[serde(default = "default_code_bits")]
+    pub code_bits: u32,
     /// Every random choice follows from this.
     pub seed: u64,
 }
@@ -34,11 +57,16 @@ impl IndexOptions {
             posting_target: 128,
             posting_max: 256,
             posting_min: 32,
-            spill: true,
+            spill_rule: Spill::default(),
             spill_lambda: 1.0,
+            code_bits: default_code_bits(),
             seed: 0,
         }
     }
+}
+
+const fn default_code_bits() -> u32 {
+    8
 }
 
 /// The metric of an index that is searched through SPFresh; `None`: searches are exact.

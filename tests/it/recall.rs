@@ -344,3 +344,53 @@ async fn rows_that_an_index_cannot_hold_are_found() {
     assert_eq!(row[0].get::<_, i32>(0), 90_001);
     node.stop().await;
 }
+
+/// What the index holds: every row, and its second copies.
+async fn entries(client: &Client) -> usize {
+    let check = "SELECT detail FROM nearlake_verify_index('t_v') WHERE \"check\" = 'stale_entries'";
+    let detail: String = client.query_one(check, &[]).await.unwrap().get(0);
+    detail.split(' ').nth(2).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_an_index_keeps_its_rows_it_finds_them() {
+    let node = support::start().await;
+    let client = loaded(&node, "vector").await;
+    let soar = entries(&client).await;
+    assert!((2 * ROWS - ROWS / 10..=2 * ROWS).contains(&soar), "{soar} entries");
+    let refused = async |option: &str| {
+        let index = format!("CREATE INDEX ON t USING spfresh (v vector_l2_ops) WITH ({option})");
+        let error = client.batch_execute(&index).await.unwrap_err();
+        let error = error.as_db_error().unwrap();
+        format!("{}: {}", error.message(), error.detail().unwrap_or_default())
+    };
+    assert_eq!(
+        refused("spill = both").await,
+        "invalid value for enum option \"spill\": both: Valid values are \"soar\", \"closure\" and \"none\"."
+    );
+    assert_eq!(
+        refused("code_bits = 5").await,
+        "invalid value for enum option \"code_bits\": 5: Valid values are \"4\" and \"8\"."
+    );
+    // What is set holds from the next build on.
+    for (options, fewest, most) in [
+        ("spill = none, code_bits = 8", ROWS, ROWS),
+        ("spill = CLOSURE, code_bits = 4", ROWS, 2 * ROWS - ROWS / 10),
+        ("spill = 'soar', code_bits = 4", 2 * ROWS - ROWS / 10, 2 * ROWS),
+    ] {
+        let before = entries(&client).await;
+        client.batch_execute(&format!("ALTER INDEX t_v SET ({options})")).await.unwrap();
+        assert_eq!(entries(&client).await, before);
+        client.batch_execute("REINDEX INDEX t_v").await.unwrap();
+        let held = entries(&client).await;
+        assert!((fewest..=most).contains(&held), "{options}: {held} entries");
+        let found = recall(&client, "").await;
+        assert!(found >= 0.9, "{options}: recall {found}");
+        let moved = "UPDATE t SET v = v + (SELECT v FROM t WHERE id = 5) WHERE id % 40 = 7";
+        client.batch_execute(moved).await.unwrap();
+        support::verify_index(&client, "t_v").await;
+        let found = recall(&client, "").await;
+        assert!(found >= 0.9, "{options}, after changes: recall {found}");
+    }
+    node.stop().await;
+}

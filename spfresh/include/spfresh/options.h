@@ -15,6 +15,19 @@ inline constexpr uint32_t kDimsMax = 16'000;
 inline constexpr uint32_t kCodedDims = 64;
 inline constexpr uint32_t kWholeBits = 32;
 
+// Whether a vector has a second copy, and in which posting.
+enum class Spill : uint8_t {
+  kNone = 0,
+  // SOAR (NeurIPS'23): where |r'|^2 + lambda <r', r/|r|>^2 is least, r and r' being the residuals:
+  // a query that misses the first posting since r points away from it finds the second one, whose
+  // residual is orthogonal. It doubles the space and about halves what a search scans.
+  kSoar = 1,
+  // SPANN's closure (NeurIPS'21) with the rule of relative neighbourhood graphs: the nearest
+  // posting that is not much farther than the first, and nearer to the vector than to the first
+  // posting. Few vectors of many dimensions have one.
+  kClosure = 2,
+};
+
 struct Options {
   Metric metric = Metric::kL2;
   uint32_t dims = 0;
@@ -23,11 +36,12 @@ struct Options {
   uint32_t posting_target = 128;
   uint32_t posting_max = 256;
   uint32_t posting_min = 32;
-  // Whether each vector has a second copy in the posting that SOAR's rule chooses. It doubles the
-  // space and about halves what a search scans at equal recall.
-  bool spill = true;
+  Spill spill = Spill::kSoar;
   // SOAR's weight of the residual's parallel part.
   float spill_lambda = 1.0F;
+  // By which share of its distance to the first posting a vector may be farther from that of its
+  // closure copy.
+  float closure = 0.15F;
   // Bits that a posting keeps of each coordinate: 8, 4, or 32 for the whole vector. With 4 an index
   // has about half the size, and returns more candidates for their exact distances to decide.
   uint32_t code_bits = 8;

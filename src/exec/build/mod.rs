@@ -27,10 +27,10 @@ pub use shared::Builds;
 
 use super::table::column_specs;
 use crate::{
-    catalog::{Index as Entry, IndexKind, Table},
+    catalog::{CODE_BITS_OPTION, Index as Entry, IndexKind, SPILL_OPTION, Table},
     error::{Error, Result, SqlState},
     ids::RowId,
-    index::{Index, IndexOptions, Slice, indexed_metric},
+    index::{Index, IndexOptions, Slice, Spill, indexed_metric},
     pgtype::PgType,
     sql::functions::points::Points,
     storage::{
@@ -76,7 +76,12 @@ impl Source {
                 "column does not have dimensions",
             ));
         };
-        let options = IndexOptions::new(metric, u32::from(dims));
+        let mut options = IndexOptions::new(metric, u32::from(dims));
+        let said = |name: &str| entry.options.get(name).map(String::as_str);
+        let rule = Spill::ALL.iter().find(|(name, _)| said(SPILL_OPTION) == Some(*name));
+        options.spill_rule = rule.map_or(options.spill_rule, |(_, rule)| *rule);
+        let bits = said(CODE_BITS_OPTION).and_then(|bits| bits.parse().ok());
+        options.code_bits = bits.unwrap_or(options.code_bits);
         options.check()?;
         let column = column_specs(table)?.swap_remove(place);
         Ok(Some(Self { rows, column, space, options, end }))

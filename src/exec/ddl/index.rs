@@ -1,11 +1,13 @@
 //! CREATE INDEX, and constraints that are added to a table that has rows.
 
+pub(super) mod options;
+
 use super::{
     Ddl, joined_name,
     table::{key_columns, no_constraint},
 };
 use crate::{
-    catalog::{Change, Constraint, ConstraintKind, Index, IndexKind, RECALL_TARGET_OPTION, Table},
+    catalog::{Change, Constraint, ConstraintKind, Index, IndexKind, Table},
     error::{Error, Result, SqlState},
     exec::{
         build::{Limits, Source, Subject},
@@ -21,7 +23,7 @@ use crate::{
     vector::{Metric, Space},
 };
 use arrow::array::{Array, AsArray};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// Access methods that build an SPFresh index.
 const VECTOR_METHODS: [&str; 3] = ["spfresh", "hnsw", "ivfflat"];
@@ -99,7 +101,7 @@ impl Ddl<'_> {
         let column = column.clone();
         let metric = metric_of(table, key, &column.kind, method)?;
         let include: Vec<ColumnId> = key_columns(table, &create.include)?;
-        let options = index_options(method, &create.options)?;
+        let options = options::checked(method, &create.options)?;
         let index = Index {
             id: self.fresh_oid(),
             table: table.id,
@@ -200,7 +202,7 @@ impl Ddl<'_> {
                 keys: vec![format!("{} {}", key.text, space.operator_class(metric))],
                 predicate: create.predicate.clone(),
             },
-            options: index_options(&create.method, &create.options)?,
+            options: options::checked(&create.method, &create.options)?,
             comment: None,
         };
         let (what, instead) = match create.predicate {
@@ -455,74 +457,4 @@ fn no_default(kind: &PgType, method: &str) -> Error {
         SqlState::UNDEFINED_OBJECT,
         format!("data type {kind} has no default operator class for access method \"{method}\""),
     )
-}
-
-/// Checks the options of an index: ours, and pgvector's for the method asked for.
-pub(super) fn index_options(
-    method: &str,
-    options: &[(String, String)],
-) -> Result<BTreeMap<String, String>> {
-    let mut checked = BTreeMap::new();
-    for (name, value) in options {
-        let name = name.to_ascii_lowercase();
-        if name == RECALL_TARGET_OPTION {
-            checked.insert(name, recall_target(value)?);
-            continue;
-        }
-        let bounds: Option<(i64, i64)> = match (method, name.as_str()) {
-            ("hnsw", "m") => Some((2, 100)),
-            ("hnsw", "ef_construction") => Some((4, 1000)),
-            ("ivfflat", "lists") => Some((1, 32768)),
-            _ => None,
-        };
-        let Some((min, max)) = bounds else {
-            return Err(Error::new(
-                SqlState::INVALID_PARAMETER_VALUE,
-                format!("unrecognized parameter \"{name}\""),
-            ));
-        };
-        let number: i64 = value.parse().map_err(|_| {
-            Error::new(
-                SqlState::INVALID_PARAMETER_VALUE,
-                format!("invalid value for integer option \"{name}\": {value}"),
-            )
-        })?;
-        if !(min..=max).contains(&number) {
-            return Err(Error::new(
-                SqlState::INVALID_PARAMETER_VALUE,
-                format!("value {number} out of bounds for option \"{name}\""),
-            )
-            .detail(format!("Valid values are between \"{min}\" and \"{max}\".")));
-        }
-        checked.insert(name, number.to_string());
-    }
-    let of = |name: &str, default: i64| {
-        checked.get(name).and_then(|text: &String| text.parse().ok()).unwrap_or(default)
-    };
-    if method == "hnsw" && of("ef_construction", 64) < 2 * of("m", 16) {
-        return Err(Error::new(
-            SqlState::INVALID_PARAMETER_VALUE,
-            "ef_construction must be greater than or equal to 2 * m",
-        ));
-    }
-    Ok(checked)
-}
-
-/// The share of the nearest rows that an index's searches are to find, checked.
-fn recall_target(value: &str) -> Result<String> {
-    let name = RECALL_TARGET_OPTION;
-    let share: f64 = value.trim().parse().map_err(|_| {
-        Error::new(
-            SqlState::INVALID_PARAMETER_VALUE,
-            format!("invalid value for floating point option \"{name}\": {value}"),
-        )
-    })?;
-    if !(0.5..=1.0).contains(&share) {
-        return Err(Error::new(
-            SqlState::INVALID_PARAMETER_VALUE,
-            format!("value {value} out of bounds for option \"{name}\""),
-        )
-        .detail("Valid values are between \"0.500000\" and \"1.000000\"."));
-    }
-    Ok(share.to_string())
 }

@@ -1,6 +1,6 @@
 //! ALTER INDEX, VIEW, SEQUENCE and SCHEMA.
 
-use super::super::Ddl;
+use super::super::{Ddl, index::options};
 use crate::{
     catalog::{Change, Index, Relation, Schema, Sequence, Table, View},
     error::{Error, Result, SqlState},
@@ -40,9 +40,7 @@ impl Ddl<'_> {
             }
             (Relation::Index(index), AlterRelation::SetOptions(options)) => {
                 let mut index = Index::clone(&index);
-                index
-                    .options
-                    .extend(crate::exec::ddl::index::index_options(&index.method, options)?);
+                index.options.extend(options::checked(&index.method, options)?);
                 self.transaction.change([Change::Index(Arc::new(index))]);
             }
             (Relation::Index(index), AlterRelation::ResetOptions(names)) => {
