@@ -39,8 +39,9 @@ use tokio_util::sync::CancellationToken;
 const STORE_BYTES_MAX: u64 = 64 << 20;
 /// An answer for which fewer of the rows were read, one in so many, tells nothing.
 const READ_PARTS_MIN: u64 = 20;
-/// To aim at all would be to search exactly.
+/// To aim at all would be to search exactly, to aim at nothing would be none.
 const AIM_MAX: f32 = 0.9995;
+const AIM_MIN: f32 = 0.05;
 /// So many of the latest queries of an index are kept, to be asked again on demand.
 const RECENT: usize = 128;
 
@@ -116,7 +117,7 @@ impl Recall {
     pub fn aim(&self, index: IndexId, band: Band, target: f32) -> f32 {
         #[expect(clippy::cast_possible_truncation, reason = "a share")]
         let aim = self.windows.lock().aim(Key::new(index, band, target)) as f32;
-        aim.clamp(target.min(AIM_MAX), AIM_MAX)
+        aim.clamp(AIM_MIN, AIM_MAX)
     }
 
     /// The latest queries of an index that were taken, at most so many.
