@@ -20,6 +20,15 @@ impl Spill {
     /// All, by the names that they have in SQL.
     pub const ALL: [(&str, Self); 3] =
         [("soar", Self::Soar), ("closure", Self::Closure), ("none", Self::None)];
+
+    /// Entries of nearly every row.
+    #[must_use]
+    pub const fn entries_a_row(self) -> u64 {
+        match self {
+            Self::Soar => 2,
+            Self::None | Self::Closure => 1,
+        }
+    }
 }
 
 /// What an index is of, and how its postings are kept.

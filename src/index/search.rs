@@ -181,6 +181,10 @@ impl Index {
                     scanned.push(Arc::clone(&want.chunk));
                 }
             }
+            if forecast.is_too_dear(&search, &index.costs, index.core.entries()) {
+                gave_up = true;
+                break;
+            }
         }
         let seen = search.seen();
         if !gave_up {
@@ -270,9 +274,9 @@ impl<'a> Near<'a> {
         search: &mut ffi::Search,
         index: &'a Inner,
     ) -> Result<()> {
-        // A row has two entries at most.
         let (rows, entries) = (request.allowed.map_or(u64::MAX, RowSet::len), index.core.entries());
-        let seldom = (entries / rows.saturating_mul(2).max(1)).max(1);
+        let each = index.options.spill_rule.entries_a_row();
+        let seldom = (entries / rows.saturating_mul(each).max(1)).max(1);
         #[expect(clippy::cast_precision_loss, reason = "about how deep")]
         let depth = request.k as f32 * seldom as f32;
         self.name_by(COLD_MAX, search, index, request.may_hold, |search, left, named| {
