@@ -5,6 +5,7 @@
 //! stands between tokens.
 
 use std::collections::VecDeque;
+use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory as _};
 
 /// What a token is, as `ts_token_type` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,7 +83,13 @@ impl<'t> Tokens<'t> {
         let rest = self.rest();
         let unsigned = std::mem::take(&mut self.unsigned);
         match first {
-            '<' => tag(rest).map(|len| self.take(Kind::Tag, len)),
+            '<' => tag(rest).map(|len| {
+                let token = self.take(Kind::Tag, len);
+                if opens_code(token.text) {
+                    self.at += code_end(self.rest()).unwrap_or(self.rest().len());
+                }
+                token
+            }),
             '&' => entity(rest).map(|len| self.take(Kind::Entity, len)),
             '.' if !self.text[..self.at].ends_with('.') => {
                 parent(rest).map(|len| self.take(Kind::File, len))
@@ -229,38 +236,87 @@ fn span(text: &str, is_such: impl Fn(char) -> bool) -> usize {
     text.find(|c| !is_such(c)).unwrap_or(text.len())
 }
 
+/// Whether a word goes on with it: beside letters and digits what is set above, below or between these.
+fn is_within_word(c: char) -> bool {
+    is_of_word(c)
+        || !c.is_ascii()
+            && (c.general_category_group() == GeneralCategoryGroup::Mark
+                || c.general_category() == GeneralCategory::Format)
+}
+
 fn word(text: &str) -> usize {
-    span(text, is_of_word)
+    if text.starts_with(is_of_word) { span(text, is_within_word) } else { 0 }
 }
 
 fn digits(text: &str) -> usize {
     span(text, |c| c.is_ascii_digit())
 }
 
-/// `<b>`, `</b>`, `<a href="x>y">`, `<!-- c -->`
+/// `<b>`, `</b>`, `<a href="x>y">`, `<!-- c -->`, `<!DOCTYPE html>`, `<?xml version="1.0"?>`
 fn tag(text: &str) -> Option<usize> {
     let inner = &head(text, TAG_MAX)[1..];
     if let Some(comment) = inner.strip_prefix("!--") {
         return comment.find("-->").map(|end| 1 + 3 + end + 3);
     }
-    let named = inner.strip_prefix(['/', '!', '?']).unwrap_or(inner);
-    if !named.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        return None;
+    if let [b'!', b'd' | b'D', ..] | [b'?', b'x' | b'X', ..] = inner.as_bytes() {
+        return attributes(text, 2);
     }
+    let at = 1 + tag_name(inner)?;
+    match text[at..].chars().next()? {
+        '>' => Some(at + 1),
+        '/' if text[at + 1..].starts_with('>') => Some(at + 2),
+        c if c.is_whitespace() => attributes(text, at),
+        _ => None,
+    }
+}
+
+/// `b`, `/b`, `x:href`
+fn tag_name(inner: &str) -> Option<usize> {
+    let name = inner.strip_prefix('/').unwrap_or(inner);
+    let is_first =
+        |c: char| c.is_ascii_alphabetic() || (name.len() == inner.len() && matches!(c, ':' | '_'));
+    let is_within = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '.' | '-');
+    name.starts_with(is_first).then(|| inner.len() - name.len() + span(name, is_within))
+}
+
+/// Where a tag ends whose attributes begin there.
+fn attributes(text: &str, from: usize) -> Option<usize> {
     let mut quote = None;
-    for (at, c) in inner.char_indices() {
+    let mut chars = head(text, TAG_MAX)[from..].char_indices();
+    while let Some((at, c)) = chars.next() {
         match (quote, c) {
-            (None, '>') => return Some(1 + at + 1),
-            (None, '<') => return None,
+            (None, '>') => return Some(from + at + 1),
             (None, '"' | '\'') => quote = Some(c),
+            (None, c) if c.is_ascii_alphanumeric() || c.is_whitespace() => {}
+            (None, c) if "#%&-./:=?_~".contains(c) => {}
+            (None, _) => return None,
+            (Some(_), '\\') => _ = chars.next(),
             (Some(open), _) if open == c => quote = None,
-            (None, c) if !(is_of_word(c) || c.is_whitespace() || "=-_#/.&?%~!;".contains(c)) => {
-                return None;
-            }
             _ => {}
         }
     }
     None
+}
+
+/// Whether what follows a tag is no text but a script or a style.
+fn opens_code(tag: &str) -> bool {
+    tag_name(&tag[1..]).is_some_and(|len| is_code(&tag[1..], len))
+}
+
+/// Where the tag is that ends a script or a style.
+fn code_end(text: &str) -> Option<usize> {
+    let ends = |at: usize| {
+        let inner = text[at + 1..].strip_prefix('/')?;
+        let len = tag_name(inner)?;
+        (is_code(inner, len) && tag(&text[at..]).is_some()).then_some(at)
+    };
+    text.match_indices("</").find_map(|(at, _)| ends(at))
+}
+
+/// Whether a name of this length is one of those whose contents are no text.
+fn is_code(inner: &str, name: usize) -> bool {
+    let is_named = ["script", "style"].iter().any(|code| inner[..name].eq_ignore_ascii_case(code));
+    is_named && inner[name..].starts_with(|c: char| c == '>' || c.is_whitespace())
 }
 
 /// `&amp;`, `&#38;`, `&#x26;`
@@ -330,7 +386,8 @@ fn file(text: &str) -> Option<usize> {
     // A name, which may begin with a point where a path leads to it.
     let begins = |joint: char, behind: &str| {
         let name = if joint == '/' { behind.strip_prefix('.').unwrap_or(behind) } else { behind };
-        name.starts_with(is_name).then_some(behind.len() - name.len())
+        let is_first = |c: char| is_name(c) && c != '-';
+        name.starts_with(is_first).then_some(behind.len() - name.len())
     };
     let (mut at, mut joints) = match text.chars().next()? {
         '/' => (1 + begins('/', &text[1..])?, 1),
