@@ -16,7 +16,7 @@ use crate::{
         binder::{Binder, SetColumn},
         coerce::{Reason, numeric},
         error::from_datafusion,
-        expression::row::field_of,
+        expression::{row::field_of, text_literal},
         functions::{
             self, Implementation, Signature,
             aggregates::{self},
@@ -38,6 +38,16 @@ use datafusion::{
     },
 };
 use std::sync::Arc;
+
+/// `NFC` and kin, as `normalize` takes them: words, no strings.
+fn normal_form(arg: &FunctionArg) -> Option<String> {
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(ast::Expr::Identifier(form))) = arg else {
+        return None;
+    };
+    let name = form.value.to_ascii_uppercase();
+    (form.quote_style.is_none() && ["NFC", "NFD", "NFKC", "NFKD"].contains(&name.as_str()))
+        .then_some(name)
+}
 
 impl Binder<'_> {
     /// A call as it was written.
@@ -88,6 +98,13 @@ impl Binder<'_> {
         }
         if args.iter().any(|arg| !matches!(arg, FunctionArg::Unnamed(_))) {
             return self.call_with_names(&name, args, span);
+        }
+        if name == "normalize"
+            && let [text, form] = args
+            && let Some(form) = normal_form(form)
+        {
+            let text = self.argument(text, span)?;
+            return self.call_named(&name, vec![text, text_literal(&form)], span);
         }
         let mut values = Vec::with_capacity(args.len());
         for arg in args {

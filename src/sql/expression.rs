@@ -212,6 +212,12 @@ impl Binder<'_> {
                 let from = self.expr(expr)?;
                 self.call_named("extract", vec![field, from], span)
             }
+            A::IsNormalized { expr, form, negated } => {
+                let form = form.map_or_else(|| "NFC".to_owned(), |form| form.to_string());
+                let args = vec![self.expr(expr)?, text_literal(&form)];
+                let is = self.call_named("is_normalized", args, span)?;
+                Ok(if *negated { boolean(Expr::Not(Box::new(is.expr))) } else { is })
+            }
             A::Position { expr, r#in } => {
                 let (part, whole) = (self.expr(expr)?, self.expr(r#in)?);
                 self.call_named("position", vec![whole, part], span)

@@ -156,6 +156,11 @@ pub trait Context: fmt::Debug + Send + Sync {
     fn clock_micros(&self) -> i64;
     /// 64 random bits.
     fn random(&self) -> u64;
+    /// A random number of at least 0 and below 1.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are what a double holds")]
+    fn random_unit(&self) -> f64 {
+        (self.random() >> 11) as f64 / (1_u64 << 53) as f64
+    }
     /// The first of so many numbers in a row: at least this one, and above all that were given before.
     fn ascending(&self, at_least: u64, count: u64) -> u64;
     /// The session's time zone.

@@ -1,8 +1,8 @@
 //! The words of a message, with operators glued as PostgreSQL reads them, and a cursor for the
 //! statements that are parsed by hand.
 
-mod distinct;
 mod merge;
+mod operands;
 mod overriding;
 mod returning;
 pub(crate) mod sql_json;
@@ -11,8 +11,8 @@ mod times;
 mod variadic;
 
 pub(crate) use self::{
-    distinct::distinct_operand,
     merge::{inserts_defaults, is_nothing},
+    operands::{distinct_operand, symmetric_bound},
     overriding::Overriding,
     returning::returning_names,
     times::{is_local_zone, reduced_precisions},
@@ -20,8 +20,8 @@ pub(crate) use self::{
 };
 
 use self::{
-    distinct::mark_distinct,
     merge::mark_merge,
+    operands::{mark_distinct, mark_symmetric},
     overriding::take_overriding,
     returning::mark_names,
     subscripts::{Subscripted, take_subscripts},
@@ -326,6 +326,7 @@ impl Source {
         mark_merge(&mut spoken);
         mark_names(&mut spoken);
         mark_distinct(&mut spoken);
+        mark_symmetric(&mut spoken);
         Ok(spoken)
     }
 

@@ -9,6 +9,7 @@ use crate::{
         coerce::Reason,
         functions::{call::call, text},
         subquery::row_of,
+        tokens::symmetric_bound,
         typed::Typed,
     },
 };
@@ -89,11 +90,19 @@ impl Binder<'_> {
         span: Span,
     ) -> Result<Typed> {
         let value = self.expr(expr)?;
-        let (low, high) = (self.expr(low)?, self.expr(high)?);
+        let symmetric = symmetric_bound(low);
+        let (low, high) = (self.expr(symmetric.unwrap_or(low))?, self.expr(high)?);
+        let mut between = self.within(value.clone(), low.clone(), high.clone(), span)?;
+        if symmetric.is_some() {
+            between = binary(between, Operator::Or, self.within(value, high, low, span)?);
+        }
+        Ok(boolean(if negated { Expr::Not(Box::new(between)) } else { between }))
+    }
+
+    fn within(&mut self, value: Typed, low: Typed, high: Typed, span: Span) -> Result<Expr> {
         let at_least = self.binary(">=", value.clone(), low, span)?.expr;
         let at_most = self.binary("<=", value, high, span)?.expr;
-        let between = binary(at_least, Operator::And, at_most);
-        Ok(boolean(if negated { Expr::Not(Box::new(between)) } else { between }))
+        Ok(binary(at_least, Operator::And, at_most))
     }
 
     pub(super) fn text_operand(&mut self, expr: &ast::Expr) -> Result<Expr> {

@@ -3,8 +3,8 @@
 use super::call::Arguments;
 use crate::error::{Error, Result, SqlState};
 use arrow::{
-    array::{ArrayRef, AsArray, BinaryArray, Int32Array},
-    datatypes::{Int32Type, Int64Type},
+    array::{ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array},
+    datatypes::Int32Type,
 };
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use std::sync::Arc;
@@ -42,6 +42,22 @@ pub(super) fn substring(args: &Arguments<'_>) -> Result<ArrayRef> {
         let (start, end) = (place(start), place(end));
         Ok(bytes[start..end.max(start)].to_vec())
     })
+}
+
+/// `crc32(bytea)`
+pub(super) fn crc32(args: &Arguments<'_>) -> Result<ArrayRef> {
+    checksum(args, crc32fast::hash)
+}
+
+/// `crc32c(bytea)`
+pub(super) fn crc32c(args: &Arguments<'_>) -> Result<ArrayRef> {
+    checksum(args, crc32c::crc32c)
+}
+
+fn checksum(args: &Arguments<'_>, of: fn(&[u8]) -> u32) -> Result<ArrayRef> {
+    let rows =
+        (0..args.rows).map(|row| (!args.is_null(row)).then(|| i64::from(of(bytes(args, 0, row)))));
+    Ok(Arc::new(rows.collect::<Int64Array>()))
 }
 
 fn negative_length() -> Error {
@@ -172,13 +188,6 @@ pub(super) fn sha384(args: &Arguments<'_>) -> Result<ArrayRef> {
 /// `sha512(bytea)`
 pub(super) fn sha512(args: &Arguments<'_>) -> Result<ArrayRef> {
     each(args, |row| Ok(Sha512::digest(bytes(args, 0, row)).to_vec()))
-}
-
-/// `crc32c(bytea)`
-pub(super) fn crc32c(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let array = args.arrays[0].as_binary::<i32>();
-    let rows = array.iter().map(|bytes| bytes.map(|bytes| i64::from(::crc32c::crc32c(bytes))));
-    Ok(Arc::new(rows.collect::<arrow::array::PrimitiveArray<Int64Type>>()))
 }
 
 /// Refuses encodings other than the server's own.

@@ -302,17 +302,31 @@ pub(crate) fn is_finite(args: &Arguments<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(rows.collect::<arrow::array::BooleanArray>()))
 }
 
-/// `pg_sleep(seconds)`: holds a thread of the CPU runtime, in slices, as long as it sleeps.
+/// `pg_sleep(seconds)`
 pub(crate) fn sleep(args: &Arguments<'_>) -> Result<ArrayRef> {
     let seconds = args.arrays[0].as_primitive::<Float64Type>();
-    for row in 0..args.rows {
-        if args.is_null(row) {
-            continue;
-        }
-        let wanted = seconds.value(row).clamp(0.0, 86_400.0) * 1e6;
+    #[expect(clippy::cast_possible_truncation, reason = "it is clamped to a day")]
+    slept(args, |row, _| (seconds.value(row).clamp(0.0, 86_400.0) * 1e6) as i64)
+}
+
+/// `pg_sleep_for(interval)`
+pub(crate) fn sleep_for(args: &Arguments<'_>) -> Result<ArrayRef> {
+    slept(args, |row, now| add(now, spans(args, 0).value(row), 1).unwrap_or(i64::MAX) - now)
+}
+
+/// `pg_sleep_until(moment)`
+pub(crate) fn sleep_until(args: &Arguments<'_>) -> Result<ArrayRef> {
+    slept(args, |row, now| stamps(args, 0).value(row).saturating_sub(now))
+}
+
+/// Sleeps for so many microseconds from a moment on, at most a day: holds a thread of the CPU runtime, in
+/// slices, as long.
+fn slept(args: &Arguments<'_>, wanted: impl Fn(usize, i64) -> i64) -> Result<ArrayRef> {
+    const DAY: i64 = 86_400_000_000;
+    for row in (0..args.rows).filter(|&row| !args.is_null(row)) {
         let start = args.context.clock_micros();
-        #[expect(clippy::cast_precision_loss, reason = "microseconds of a sleep are small numbers")]
-        while ((args.context.clock_micros() - start) as f64) < wanted {
+        let wanted = wanted(row, start).min(DAY);
+        while args.context.clock_micros() - start < wanted {
             args.context.check_cancelled()?;
             std::thread::park_timeout(std::time::Duration::from_millis(5));
         }

@@ -216,6 +216,10 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("replace(text, text, text) -> text", DataFusion(string::replace)),
     ("translate(text, text, text) -> text", DataFusion(unicode::translate)),
     ("reverse(text) -> text", Own(text::reverse)),
+    ("normalize(text, [text]) -> text", Own(text::normal::normalize)),
+    ("is_normalized(text, [text]) -> boolean", Own(text::normal::is_normalized)),
+    ("unicode_assigned(text) -> boolean", Own(text::normal::is_assigned)),
+    ("unicode_version() -> text", Own(text::normal::version)),
     ("strpos(text, text) -> integer", Own(text::strpos)),
     ("position(text, text) -> integer", Own(text::strpos)),
     ("substring(text, integer, [integer]) -> text", Own(text::substring)),
@@ -242,6 +246,7 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("sha256(bytea) -> bytea", Own(bytes::sha256)),
     ("sha384(bytea) -> bytea", Own(bytes::sha384)),
     ("sha512(bytea) -> bytea", Own(bytes::sha512)),
+    ("crc32(bytea) -> bigint", Own(bytes::crc32)),
     ("crc32c(bytea) -> bigint", Own(bytes::crc32c)),
     ("substring(bytea, integer, [integer]) -> bytea", Own(bytes::substring)),
     ("substr(bytea, integer, [integer]) -> bytea", Own(bytes::substring)),
@@ -352,6 +357,14 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("radians(double precision) -> double precision", DataFusion(math::radians)),
     ("pi() -> double precision", DataFusion(math::pi)),
     ("random() -> double precision volatile", Own(random)),
+    (
+        "random_normal([double precision], [double precision]) -> double precision volatile",
+        Own(numbers::random_normal),
+    ),
+    ("erf(double precision) -> double precision", Own(numbers::erf)),
+    ("erfc(double precision) -> double precision", Own(numbers::erfc)),
+    ("gamma(double precision) -> double precision", Own(numbers::gamma)),
+    ("lgamma(double precision) -> double precision", Own(numbers::lgamma)),
     ("random(integer, integer) -> integer volatile", Own(random_between)),
     ("random(bigint, bigint) -> bigint volatile", Own(random_between)),
     (
@@ -453,6 +466,8 @@ pub(super) const FUNCTIONS: &[(&str, Implementation)] = &[
     ("isfinite(date) -> boolean", Own(datetime::is_finite)),
     ("isfinite(interval) -> boolean", Own(datetime::is_finite)),
     ("pg_sleep(double precision) -> void volatile", Own(datetime::sleep)),
+    ("pg_sleep_for(interval) -> void volatile", Own(datetime::sleep_for)),
+    ("pg_sleep_until(timestamptz) -> void volatile", Own(datetime::sleep_until)),
     (
         "generate_series(timestamptz, timestamptz, interval, [text]) -> setof timestamptz stable",
         Own(datetime::series),
@@ -591,12 +606,8 @@ fn gcd(args: &Arguments<'_>) -> Result<ArrayRef> {
     arrow::compute::cast(&made, &args.result.arrow()).map_err(crate::sql::error::from_arrow)
 }
 
-/// `random()`: 53 random bits.
+/// `random()`
 fn random(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let rows = (0..args.rows).map(|_| {
-        #[expect(clippy::cast_precision_loss, reason = "53 bits are what a double holds")]
-        let bits = (args.context.random() >> 11) as f64;
-        bits / (1_u64 << 53) as f64
-    });
-    Ok(Arc::new(rows.collect::<Float64Array>()))
+    let rows = (0..args.rows).map(|_| args.context.random_unit());
+    Ok(Arc::new(rows.map(Some).collect::<Float64Array>()))
 }

@@ -62,6 +62,55 @@ pub(super) fn atanh(args: &Arguments<'_>) -> Result<ArrayRef> {
     })
 }
 
+/// `erf(x)`
+pub(super) fn erf(args: &Arguments<'_>) -> Result<ArrayRef> {
+    doubles(args, |x| Ok(libm::erf(x)))
+}
+
+/// `erfc(x)`: what `erf` leaves of 1, exact where that is little.
+pub(super) fn erfc(args: &Arguments<'_>) -> Result<ArrayRef> {
+    doubles(args, |x| Ok(libm::erfc(x)))
+}
+
+/// `gamma(x)`
+pub(super) fn gamma(args: &Arguments<'_>) -> Result<ArrayRef> {
+    doubles(args, |x| {
+        let has_value = x != 0.0 && x != f64::NEG_INFINITY && !(x < 0.0 && x.fract() == 0.0);
+        match libm::tgamma(x) {
+            _ if x.is_nan() || x == f64::INFINITY => Ok(x),
+            made if !has_value || made.is_infinite() => Err(overflow()),
+            0.0 => Err(out_of_range("value out of range: underflow")),
+            made => Ok(made),
+        }
+    })
+}
+
+/// `lgamma(x)`: the logarithm of the size of gamma.
+pub(super) fn lgamma(args: &Arguments<'_>) -> Result<ArrayRef> {
+    doubles(args, |x| {
+        let made = libm::lgamma(x);
+        if made.is_infinite() && !x.is_infinite() { Err(overflow()) } else { Ok(made) }
+    })
+}
+
+/// `random_normal([mean], [deviation])`: by Box and Muller.
+pub(super) fn random_normal(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let given = |at: usize, row: usize, otherwise: f64| match args.arrays.get(at) {
+        Some(array) => array.as_primitive::<Float64Type>().value(row),
+        None => otherwise,
+    };
+    let rows = (0..args.rows).map(|row| {
+        if args.is_null(row) {
+            return None;
+        }
+        // Above 0, so that it has a logarithm.
+        let (size, angle) = (1.0 - args.context.random_unit(), args.context.random_unit());
+        let normal = (-2.0 * size.ln()).sqrt() * (std::f64::consts::TAU * angle).cos();
+        Some(given(0, row, 0.0) + given(1, row, 1.0) * normal)
+    });
+    Ok(Arc::new(rows.collect::<Float64Array>()))
+}
+
 /// `cot(x)`
 pub(super) fn cot(args: &Arguments<'_>) -> Result<ArrayRef> {
     doubles(args, |x| if x.is_infinite() { Err(domain()) } else { Ok(1.0 / x.tan()) })

@@ -1,6 +1,7 @@
 //! Text: patterns, cutting and padding, quoting, bytes.
 
 pub(crate) mod dialect;
+pub(crate) mod normal;
 pub(crate) mod pattern;
 pub(crate) mod regexp;
 

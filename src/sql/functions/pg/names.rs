@@ -10,11 +10,14 @@ use super::{
 use crate::{
     catalog::pg::names::{parts, quote_ident, quote_literal},
     error::{Error, Result, SqlState},
-    pgtype::RegKind,
+    pgtype::{PgType, RegKind, cast::parse_text},
 };
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("to_regclass", &[Text], Object(RegKind::Class), |c| find(c, RegKind::Class)),
+    Function::new("pg_input_is_valid", &[Text, Text], Bool, |call| {
+        Ok(input_error(call)?.is_none().into())
+    }),
     Function::new("to_regtype", &[Text], Object(RegKind::Type), |c| find(c, RegKind::Type)),
     Function::new("to_regproc", &[Text], Object(RegKind::Proc), |c| find(c, RegKind::Proc)),
     Function::new("to_regprocedure", &[Text], Object(RegKind::Proc), |c| find(c, RegKind::Proc)),
@@ -70,6 +73,13 @@ fn find(call: &Call<'_>, kind: RegKind) -> Result<Value<'static>> {
         // What is no name, or more than one thing's, is nothing's.
         Err(_) => Ok(Value::Null),
     }
+}
+
+/// Why the first argument is no value of the type that the second names.
+fn input_error(call: &Call<'_>) -> Result<Option<Error>> {
+    let kind = PgType::parse(call.text(1).unwrap_or_default())?;
+    let text = call.text(0).unwrap_or_default();
+    Ok(parse_text(&kind, text, &call.context.style()).err())
 }
 
 fn read(call: &Call<'_>, kind: RegKind) -> Result<Value<'static>> {

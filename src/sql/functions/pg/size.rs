@@ -42,6 +42,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     .volatile(),
     Function::new("pg_size_pretty", &[Int8], Text, |call| Ok(call.int(0).map(pretty).into()))
         .immutable(),
+    Function::new("pg_size_bytes", &[Text], Int8, |call| {
+        call.text(0).map(bytes_of).transpose().map(Into::into)
+    })
+    .immutable(),
     Function::new("pg_relation_filenode", &[RELATION], Kind::Oid, |call| {
         let oid = call.relation(0)?;
         let is_stored = matches!(call.catalog.relation(oid), Some(found) if !matches!(found, Relation::View(_)));
@@ -101,4 +105,36 @@ fn pretty(mut size: i64) -> String {
         unit += 1;
     }
     format!("{} {}", round(size), UNITS[unit])
+}
+
+/// What [`pretty`] wrote, and any number with a unit; a fraction is rounded.
+fn bytes_of(text: &str) -> Result<i64> {
+    const UNITS: [&str; 7] = ["bytes", "kb", "mb", "gb", "tb", "pb", "b"];
+    let invalid =
+        || Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid size: \"{text}\""));
+    let given = text.trim();
+    let is_of_number = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.');
+    let mut end = given.find(|c| !is_of_number(c)).unwrap_or(given.len());
+    // An exponent, unless that is a unit's.
+    if let Some(rest) = given[end..].strip_prefix(['e', 'E']) {
+        let sign = usize::from(rest.starts_with(['+', '-']));
+        let digits = rest[sign..].bytes().take_while(u8::is_ascii_digit).count();
+        end += if digits > 0 { 1 + sign + digits } else { 0 };
+    }
+    let (number, unit) = (&given[..end], given[end..].trim().to_ascii_lowercase());
+    let number: f64 = number.parse().map_err(|_| invalid())?;
+    let place = match unit.as_str() {
+        "" | "b" => 0,
+        unit => UNITS.iter().position(|known| *known == unit).ok_or_else(|| {
+            invalid().detail(format!("Invalid size unit: \"{}\".", given[end..].trim())).hint(
+                "Valid units are \"bytes\", \"B\", \"kB\", \"MB\", \"GB\", \"TB\", and \"PB\".",
+            )
+        })?,
+    };
+    let bytes = number * 1024_f64.powi(i32::try_from(place).unwrap_or(0));
+    if !(-9.3e18..9.2e18).contains(&bytes) {
+        return Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "bigint out of range"));
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "it is within bounds")]
+    Ok(bytes.round() as i64)
 }
