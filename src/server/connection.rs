@@ -13,10 +13,10 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, SqlState},
-    session::{Canceller, Event, Prepared, Session, TransactionStatus},
+    session::{Canceller, Event, Notification, Prepared, Session, TransactionStatus},
 };
 use pgwire::messages::{
-    response::{CommandComplete, EmptyQueryResponse},
+    response::{CommandComplete, EmptyQueryResponse, NotificationResponse},
     startup::ParameterStatus,
 };
 use std::{
@@ -47,6 +47,7 @@ impl Connection {
     /// Says that the next message may come.
     pub(super) async fn ready(&mut self) -> Result<(), Fault> {
         self.tell_events()?;
+        self.tell_notifications()?;
         self.wire.send(&response::ready(self.session.status()))?;
         Ok(self.wire.flush().await?)
     }
@@ -87,6 +88,15 @@ impl Connection {
             Some(tag) => self.wire.send(&CommandComplete::new(tag)),
             None => self.wire.send(&EmptyQueryResponse::new()),
         }
+    }
+
+    /// Tells the client what came on channels that it listens to.
+    pub(super) fn tell_notifications(&mut self) -> Result<(), Error> {
+        for Notification { process_id, channel, payload } in self.session.take_notifications() {
+            let (channel, payload) = (channel.to_string(), payload.to_string());
+            self.wire.send(&NotificationResponse::new(process_id, channel, payload))?;
+        }
+        Ok(())
     }
 
     /// Tells the client what the session has to say beside results.

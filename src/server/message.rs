@@ -61,6 +61,11 @@ impl Frame {
         )
     }
 
+    /// Whether, when all is done, the client is told that the next message may come.
+    pub(super) fn is_answered_by_ready(&self) -> bool {
+        self.is_sync() || self.kind == MESSAGE_TYPE_BYTE_QUERY
+    }
+
     pub(super) fn is_sync(&self) -> bool {
         self.kind == MESSAGE_TYPE_BYTE_SYNC
     }

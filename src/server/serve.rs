@@ -149,6 +149,8 @@ impl Connection {
         let large = self.shared.options.message_bytes_max;
         let stopping_token = self.shared.stopping.clone();
         let mut skipping = false;
+        // Whether the client was told that the next message may come, and has sent none since.
+        let mut rests = true;
         self.ready().await?;
         loop {
             let idle = self.session.idle_limit();
@@ -167,6 +169,11 @@ impl Connection {
                 () = stopping_token.cancelled() => return Err(Fault::Fatal(stopping())),
                 error = too_long => return Err(Fault::Fatal(error)),
                 frame = self.wire.frame(|kind| Frame::bytes_max(kind, large)) => frame?,
+                () = self.session.is_told(), if rests => {
+                    self.tell_notifications()?;
+                    self.wire.flush().await?;
+                    continue;
+                }
             };
             let Some(frame) = frame else { return Ok(()) };
             if skipping && !frame.is_sync() && !frame.is_terminate() {
@@ -174,6 +181,7 @@ impl Connection {
             }
             let is_extended = frame.is_extended();
             skipping = false;
+            rests = frame.is_answered_by_ready();
             match self.take(frame).await {
                 Ok(Step::Next) => {}
                 Ok(Step::Goodbye) => return Ok(()),
@@ -183,6 +191,7 @@ impl Connection {
                         true => skipping = true,
                         false => self.ready().await?,
                     }
+                    rests = !skipping;
                 }
                 Err(fault) => return Err(fault),
             }

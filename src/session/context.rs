@@ -10,11 +10,12 @@ use super::{
     cancel::Canceller,
     engine::{Engine, Peer},
     held::Held,
+    notify::{Ear, Outbox},
     settings::Settings,
 };
 use crate::{
     catalog::Catalog,
-    error::Error,
+    error::{Error, Result},
     exec::{
         locks::{Owner, Party, TransactionId},
         snapshot::Snapshot,
@@ -52,6 +53,10 @@ pub(super) struct SessionContext {
     style: Mutex<Option<(Stamp, Style)>>,
     /// Its prepared statements and cursors.
     pub(super) held: Held,
+    /// What it listens to, and what came.
+    pub(super) ear: Arc<Ear>,
+    /// What its transaction tells others when it commits.
+    pub(super) outbox: Mutex<Outbox>,
 }
 
 /// A moment of a session: what depends on settings, role and catalog is the same at equal ones.
@@ -124,6 +129,8 @@ impl SessionContext {
             state: Mutex::new(state),
             style: Mutex::new(None),
             held: Held::default(),
+            ear: Ear::of(database),
+            outbox: Mutex::default(),
             engine,
         });
         // The role may be among what it starts with.
@@ -214,6 +221,22 @@ impl SessionContext {
         std::mem::take(&mut self.state.lock().notices)
     }
 
+    /// Whether what the transaction tells can be told.
+    ///
+    /// # Errors
+    /// 54000.
+    pub(super) fn admit_told(&self) -> Result<()> {
+        self.engine.channels.admit(&self.outbox.lock())
+    }
+
+    /// The transaction has ended.
+    pub(super) fn tell(&self, committed: bool) {
+        let said = self.outbox.lock().take();
+        if committed && !said.is_empty() {
+            self.engine.channels.carry_out(&self.ear, self.process_id, said);
+        }
+    }
+
     pub(super) fn lock_timeout(&self) -> Option<Duration> {
         self.with_settings(|settings| settings.duration("lock_timeout"))
     }
@@ -252,6 +275,7 @@ impl Peer for SessionContext {
 impl Drop for SessionContext {
     fn drop(&mut self) {
         self.engine.locks.release_all(self.owner());
+        self.engine.channels.leave(&self.ear);
         self.engine.leave(self.process_id);
     }
 }

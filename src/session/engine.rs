@@ -1,6 +1,6 @@
 //! What all sessions of a node share.
 
-use super::{embedding::Progress, sequence::Sequences, statements::Statements};
+use super::{embedding::Progress, notify::Channels, sequence::Sequences, statements::Statements};
 use crate::{
     catalog::{Catalog, pg::ActivityRow},
     clock::SharedClock,
@@ -52,6 +52,7 @@ pub struct Engine {
     pub(super) metrics: Arc<Metrics>,
     pub(super) statements: Statements,
     pub(super) embedding: Progress,
+    pub(super) channels: Channels,
     /// Whether a superuser had a password at any time since the start.
     has_password: AtomicBool,
     sessions: Mutex<BTreeMap<i32, Weak<dyn Peer>>>,
@@ -103,6 +104,7 @@ impl Engine {
             statements: Statements::default(),
             metrics,
             embedding: Progress::default(),
+            channels: Channels::default(),
             states,
             committer,
             pressure,

@@ -15,6 +15,7 @@
 //! - [`model`]: models that make vectors of texts; [`embedding`]: vectors made behind statements.
 //! - [`temporary`]: temporary relations until their end.
 //! - [`running`]: a statement until its last row: span, counters, the log of slow ones.
+//! - [`notify`]: what sessions tell each other.
 //! - [`cursor`], [`copy`], [`explain`]: what their names say.
 
 mod ahead;
@@ -47,6 +48,7 @@ pub use cancel::{Canceller, Pace};
 pub use copy::{CopyIn, CopyOut};
 pub use embedding::EmbeddingWorker;
 pub use engine::{Engine, Login, Services};
+pub use notify::Notification;
 pub use statement::{Given, Prepared};
 pub use webhook::Conditions;
 
@@ -346,6 +348,19 @@ impl Session {
         }
         self.settle();
         std::mem::take(&mut self.events)
+    }
+
+    /// What the session was told on channels that it listens to: nothing within a transaction block.
+    pub fn take_notifications(&mut self) -> impl Iterator<Item = Notification> {
+        let is_idle = self.status() == TransactionStatus::Idle;
+        let told = is_idle.then(|| self.engine.channels.take(&self.context.ear));
+        told.into_iter().flatten()
+    }
+
+    /// Until it may have been told something.
+    pub fn is_told(&self) -> impl Future<Output = ()> + Send + use<> {
+        let ear = Arc::clone(&self.context.ear);
+        async move { ear.came().await }
     }
 
     /// Takes notice of settings, role and names that changed.

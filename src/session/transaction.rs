@@ -167,6 +167,7 @@ impl Session {
     /// ROLLBACK TO: a failed block is taken up again.
     pub(super) fn rollback_to(&mut self, name: &str) -> Result<()> {
         self.block("ROLLBACK TO SAVEPOINT")?.rollback_to(name)?;
+        self.context.outbox.lock().rollback_to(name);
         self.failed = false;
         Ok(())
     }
@@ -214,6 +215,7 @@ impl Session {
         self.context.transaction_is(None);
         let Some(mut transaction) = self.transaction.take() else {
             self.context.change_settings(|settings| settings.end_transaction(true));
+            self.context.tell(commit);
             return Ok(());
         };
         if commit {
@@ -222,6 +224,7 @@ impl Session {
         self.engine.sequences.carry(transaction.changes_mut());
         let stop = self.context.canceller.token();
         let commit = async {
+            self.context.admit_told()?;
             self.engine.pressure.admit(&transaction.growing(), &stop).await?;
             transaction.commit(&self.engine.committer).await
         };
@@ -230,6 +233,7 @@ impl Session {
         let outcome = if ended.is_ok() { "commit" } else { "rollback" };
         self.engine.metrics.transactions.with_label_values(&[outcome]).inc();
         self.context.change_settings(|settings| settings.end_transaction(ended.is_ok()));
+        self.context.tell(ended.is_ok());
         self.let_go();
         ended.map(drop)
     }
@@ -251,6 +255,7 @@ impl Session {
             self.engine.metrics.transactions.with_label_values(&["rollback"]).inc();
         }
         self.context.change_settings(|settings| settings.end_transaction(false));
+        self.context.tell(false);
         self.let_go();
     }
 }

@@ -99,10 +99,12 @@ pub(super) async fn run(
         }
         Utility::Savepoint(name) => {
             session.block("SAVEPOINT")?.savepoint(name);
+            session.context.outbox.lock().savepoint(name);
             done("SAVEPOINT")
         }
         Utility::Release(name) => {
             session.block("RELEASE SAVEPOINT")?.release_savepoint(name)?;
+            session.context.outbox.lock().release(name);
             done("RELEASE")
         }
         Utility::RollbackTo(name) => {
@@ -184,11 +186,16 @@ pub(super) async fn run(
             session.deallocate(name.as_deref())?;
             done(if name.is_some() { "DEALLOCATE" } else { "DEALLOCATE ALL" })
         }
-        Utility::Listen(_) => Err(Error::unsupported("LISTEN is not supported")
-            .hint("Webhooks tell of changes from outside; here, poll.")),
-        Utility::Unlisten(_) => done("UNLISTEN"),
+        Utility::Listen(channel) => {
+            session.context.outbox.lock().listen(channel);
+            done("LISTEN")
+        }
+        Utility::Unlisten(channel) => {
+            session.context.outbox.lock().unlisten(channel.as_deref());
+            done("UNLISTEN")
+        }
         Utility::Notify { channel, payload } => {
-            super::notify::check(channel, payload)?;
+            session.context.outbox.lock().notify(channel, payload)?;
             done("NOTIFY")
         }
         Utility::Lock { tables, mode, wait } => {
@@ -414,6 +421,7 @@ impl Session {
                 self.context.set_role("session_authorization", "", false)?;
                 self.context.change_settings(|settings| settings.reset_all());
                 self.context.advisory_unlock_all();
+                self.context.outbox.lock().unlisten(None);
                 self.discard_temporary();
                 Ok("DISCARD ALL".to_owned())
             }

@@ -234,6 +234,14 @@ pub trait Context: fmt::Debug + Send + Sync {
     /// # Errors
     /// 22023 when the channel or the payload is too long.
     fn notify(&self, channel: &str, payload: &str) -> Result<()>;
+    /// The channels that the session listens to.
+    fn listening_channels(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// How full the room is for what listeners have not taken yet, from 0 to 1.
+    fn notification_queue_usage(&self) -> f64 {
+        0.0
+    }
     /// Tells the client something that is no error. A state of class 01 or 22 is a warning.
     fn notice(&self, notice: Error);
 }

@@ -35,6 +35,8 @@ mod lost_index;
 mod namespaces;
 /// The nearest rows of each row of another table.
 mod nearest_join;
+/// LISTEN and NOTIFY.
+mod notify;
 /// Whom a test talks to.
 mod peer;
 /// `halfvec`, `sparsevec` and bit strings: restarts and plans.

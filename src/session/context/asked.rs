@@ -18,7 +18,6 @@ use crate::{
         style::{IntervalStyle, Style},
     },
     session::{
-        notify,
         role::role_setting,
         settings::{self, LOG_FILTER, Settings, check_may_change, set_log_filter, time_zone},
         statement::knobs,
@@ -317,7 +316,15 @@ impl Context for SessionContext {
     }
 
     fn notify(&self, channel: &str, payload: &str) -> Result<()> {
-        notify::check(channel, payload)
+        self.outbox.lock().notify(channel, payload)
+    }
+
+    fn listening_channels(&self) -> Vec<String> {
+        self.ear.channels()
+    }
+
+    fn notification_queue_usage(&self) -> f64 {
+        self.engine.channels.usage()
     }
 
     fn notice(&self, notice: Error) {

@@ -4,7 +4,10 @@ use super::{
     call::{Call, Value},
     declare::{
         Function,
-        Kind::{self, Bool, Int4, Int4s, Int8, Name, Oid as AnyOid, Text, Timestamptz, Void, Xid},
+        Kind::{
+            self, Bool, Float8, Int4, Int4s, Int8, Name, Oid as AnyOid, Text, Timestamptz, Void,
+            Xid,
+        },
     },
 };
 use crate::{
@@ -90,6 +93,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     })
     .volatile()
     .nullable(),
+    Function::new("pg_notification_queue_usage", &[], Float8, |call| {
+        Ok(Value::Float(call.context.notification_queue_usage()))
+    })
+    .volatile(),
     Function::new("pg_jit_available", &[], Bool, |_| Ok(false.into())),
     Function::new("row_security_active", &[RELATION], Bool, |_| Ok(false.into())),
     Function::new("pg_stat_get_numscans", &[AnyOid], Int8, |_| Ok(0_i64.into())),

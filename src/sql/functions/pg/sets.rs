@@ -15,6 +15,11 @@ use crate::{
 };
 
 pub(super) const FUNCTIONS: &[Function] = &[
+    Function::set("pg_listening_channels", &[], &[("pg_listening_channels", Text)], |call| {
+        let channels = call.context.listening_channels();
+        Ok(channels.into_iter().map(|channel| vec![channel.into()]).collect())
+    })
+    .volatile(),
     Function::set(
         "pg_get_keywords",
         &[],
