@@ -47,11 +47,13 @@ impl Notification {
     }
 }
 
+/// By database and channel; a channel without listeners is none.
+type Listeners = BTreeMap<(Oid, Arc<str>), Vec<Arc<Ear>>>;
+
 /// The channels of a node.
 #[derive(Debug, Default)]
 pub(super) struct Channels {
-    /// By database and name; a channel without listeners is none.
-    listeners: Mutex<BTreeMap<(Oid, Arc<str>), Vec<Arc<Ear>>>>,
+    listeners: Mutex<Listeners>,
     /// The bytes that wait.
     waiting: AtomicUsize,
 }
@@ -148,11 +150,7 @@ impl Channels {
 }
 
 /// Stops listening to a channel, or to all.
-fn stop(
-    listeners: &mut BTreeMap<(Oid, Arc<str>), Vec<Arc<Ear>>>,
-    ear: &Arc<Ear>,
-    channel: Option<&str>,
-) {
+fn stop(listeners: &mut Listeners, ear: &Arc<Ear>, channel: Option<&str>) {
     let mut channels = ear.channels.lock();
     let gone: Vec<Arc<str>> = match channel {
         Some(channel) => channels.get(channel).cloned().into_iter().collect(),

@@ -2,6 +2,7 @@
 
 use crate::support::{self, Running};
 use futures::{StreamExt as _, stream};
+use nearlake::clock::SystemClock;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_postgres::{AsyncMessage, Client, NoTls, Notification};
@@ -122,11 +123,11 @@ async fn every_listener_is_told_everything_in_order_while_it_works() {
     drop(listeners);
     b.batch_execute("NOTIFY many, 'nobody'").await.unwrap();
     let usage = "SELECT pg_notification_queue_usage()";
-    let mut tries = 0;
+    let (clock, mut tries) = (SystemClock::shared(), 0);
     while b.query_one(usage, &[]).await.unwrap().get::<_, f64>(0) > 0.0 {
         tries += 1;
         assert!(tries < 500, "what nobody takes is still there");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        clock.sleep(Duration::from_millis(20)).await;
     }
     node.stop().await;
 }
