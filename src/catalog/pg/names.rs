@@ -4,19 +4,23 @@
 //! A [`Scope`] knows the search path: a name that it would find stands alone, another is
 //! qualified.
 
-use super::{VECTOR_SCHEMA, functions, lookup, relation, types};
+mod find;
+mod written;
+
+pub use written::{Keyword, keywords, parts, quote_ident, quote_literal};
+
+use super::{VECTOR_SCHEMA, functions, relation, types};
 use crate::{
-    catalog::{Catalog, Domain, INFORMATION_SCHEMA, PG_CATALOG},
+    catalog::{Catalog, Domain},
     error::{Error, Result, SqlState},
     ids::Oid,
     pgtype::{PgType, RegKind, style::Names},
     text::Configuration,
 };
-use std::{
-    borrow::Cow,
-    collections::HashMap,
-    sync::{Arc, LazyLock},
-};
+use std::sync::Arc;
+
+use find::find_in;
+use written::invalid_name;
 
 /// How names are resolved: the picture, the database, the search path.
 #[derive(Debug, Clone, Copy)]
@@ -341,147 +345,6 @@ impl<'c> Scope<'c> {
     fn first<T>(&self, find: impl Fn(Oid) -> Option<T>) -> Option<T> {
         self.path.iter().find_map(|&schema| find(schema))
     }
-
-    fn find_class(&self, names: &[String]) -> Result<Option<Oid>> {
-        match names {
-            [name] => Ok(self.first(|schema| find_in(self.catalog, schema, name))),
-            [schema, name] => {
-                Ok(self.schema(schema).and_then(|schema| find_in(self.catalog, schema, name)))
-            }
-            [database, schema, name] => {
-                let here = self.catalog.database(self.database);
-                if here.is_none_or(|here| here.name != *database) {
-                    return Err(Error::unsupported(format!(
-                        "cross-database references are not implemented: \"{}\"",
-                        names.join(".")
-                    )));
-                }
-                Ok(self.schema(schema).and_then(|schema| find_in(self.catalog, schema, name)))
-            }
-            _ => Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                format!("improper relation name (too many dotted names): {}", names.join(".")),
-            )),
-        }
-    }
-
-    fn find_type(&self, text: &str) -> Result<Option<Oid>> {
-        // A schema may stand before the name, and brackets behind it: pg_catalog.int4[].
-        let (schema, name) = match text.split_once('.') {
-            Some((schema, name)) if !schema.contains('(') => {
-                (Some(parts(schema)?.concat()), name.trim())
-            }
-            _ => (None, text),
-        };
-        let quoted = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        let found = match quoted {
-            // A quoted name is the one in pg_type: "char", "int4".
-            Some(name) => types::named(name),
-            None => PgType::parse(name).ok().map(|kind| Oid(kind.oid())).or_else(|| {
-                let lower = name.to_lowercase();
-                match lower.strip_suffix("[]") {
-                    Some(element) => types::named(&format!("_{element}")),
-                    None => types::named(&lower),
-                }
-            }),
-        };
-        let found = found.filter(|&oid| {
-            let lies = types::known(oid).map(|known| self.placed(known.schema));
-            match &schema {
-                Some(schema) => lies.is_some() && lies == self.schema(schema),
-                None => lies.is_some_and(|lies| self.path.contains(&lies)),
-            }
-        });
-        match found {
-            Some(oid) => Ok(Some(oid)),
-            None => self.find_user_type(text),
-        }
-    }
-
-    fn find_user_type(&self, text: &str) -> Result<Option<Oid>> {
-        let (bare, is_array) = match text.strip_suffix("[]") {
-            Some(bare) => (bare, true),
-            None => (text, false),
-        };
-        let names = parts(bare)?;
-        let domain = match names.as_slice() {
-            [name] => self.domain(None, name),
-            [schema, name] => self.domain(Some(schema), name),
-            _ => None,
-        };
-        if let Some(domain) = domain {
-            return Ok(Some(if is_array { domain.array } else { domain.id }));
-        }
-        let found = match names.as_slice() {
-            [name] => self.user_type(None, name),
-            [schema, name] => self.user_type(Some(schema), name),
-            _ => None,
-        };
-        Ok(found.map(|kind| Oid(if is_array { kind.array_oid() } else { kind.oid() })))
-    }
-
-    fn find_function(&self, text: &str) -> Result<Option<Oid>> {
-        let (name, arguments) = signature(text);
-        let names = parts(name)?;
-        let (schema, name) = match names.as_slice() {
-            [name] => (None, name),
-            [schema, name] => (self.schema(schema), name),
-            _ => return Err(invalid_name(text)),
-        };
-        let found: Vec<_> = functions::named(name)
-            .iter()
-            .filter_map(|&oid| functions::known(oid))
-            .filter(|function| match names.len() {
-                1 => self.path.contains(&function.schema(self)),
-                _ => schema == Some(function.schema(self)),
-            })
-            .collect();
-        let Some(arguments) = arguments else {
-            let oids: Vec<Oid> = found.iter().map(|function| function.oid).collect();
-            return only(&oids, || format!("more than one function named \"{text}\""));
-        };
-        let wanted = arguments
-            .split(',')
-            .filter(|argument| !argument.trim().is_empty())
-            .map(|argument| self.expect(RegKind::Type, argument))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(found.iter().find(|function| function.arguments == wanted).map(|function| function.oid))
-    }
-
-    fn find_operator(&self, text: &str) -> Result<Option<Oid>> {
-        let (name, arguments) = signature(text);
-        let name = name.rsplit('.').next().unwrap_or(name).trim();
-        let found = types::operators_named(name);
-        let Some(arguments) = arguments else {
-            let oids: Vec<Oid> = found.iter().map(|operator| operator.oid).collect();
-            return only(&oids, || format!("more than one operator named {text}"));
-        };
-        let wanted = arguments
-            .split(',')
-            .map(|argument| match argument.trim() {
-                none if none.eq_ignore_ascii_case("none") => Ok(Oid(0)),
-                argument => self.expect(RegKind::Type, argument),
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(found.iter().find(|o| wanted == [o.left, o.right]).map(|operator| operator.oid))
-    }
-}
-
-/// A name, and the types that stand in parentheses behind it.
-fn signature(text: &str) -> (&str, Option<&str>) {
-    match text.split_once('(') {
-        Some((name, arguments)) => (name, Some(arguments.trim_end().trim_end_matches(')'))),
-        None => (text, None),
-    }
-}
-
-/// The one that was found, if any; several are a fault.
-fn only(found: &[Oid], several: impl FnOnce() -> String) -> Result<Option<Oid>> {
-    match found {
-        [] => Ok(None),
-        [one] => Ok(Some(*one)),
-        _ => Err(Error::new(SqlState::AMBIGUOUS_FUNCTION, several())),
-    }
 }
 
 /// The schema in which the vector type of a database lies: that of its extension, else `public`.
@@ -511,107 +374,4 @@ pub fn relation_name(catalog: &Catalog, oid: Oid) -> Option<RelationName> {
         }
     };
     Some(RelationName { schema, name, owner })
-}
-
-/// The relation of a name in a schema.
-fn find_in(catalog: &Catalog, schema: Oid, name: &str) -> Option<Oid> {
-    let system = match schema {
-        PG_CATALOG => lookup("pg_catalog", name),
-        INFORMATION_SCHEMA => lookup("information_schema", name),
-        _ => return catalog.relation_named(schema, name).map(|relation| relation.id()),
-    };
-    system.map(|system| system.oid)
-}
-
-/// The parts of a qualified name: folded to lower case unless quoted.
-///
-/// # Errors
-/// 42602 when the text is not a name.
-pub fn parts(text: &str) -> Result<Vec<String>> {
-    let mut parts = Vec::new();
-    let mut rest = text.trim();
-    loop {
-        let part = if let Some(quoted) = rest.strip_prefix('"') {
-            let mut part = String::new();
-            let mut letters = quoted.char_indices().peekable();
-            let mut end = None;
-            while let Some((place, letter)) = letters.next() {
-                if letter != '"' {
-                    part.push(letter);
-                } else if letters.next_if(|&(_, next)| next == '"').is_some() {
-                    part.push('"');
-                } else {
-                    end = Some(place + 1);
-                    break;
-                }
-            }
-            rest = &quoted[end.ok_or_else(|| invalid_name(text))?..];
-            part
-        } else {
-            let end = rest.find('.').unwrap_or(rest.len());
-            let (part, after) = rest.split_at(end);
-            rest = after;
-            let part = part.trim();
-            if part.contains(|c: char| c.is_whitespace() || c == '"') {
-                return Err(invalid_name(text));
-            }
-            part.to_lowercase()
-        };
-        if part.is_empty() {
-            return Err(invalid_name(text));
-        }
-        parts.push(part);
-        rest = rest.trim_start();
-        match rest.strip_prefix('.') {
-            Some(after) => rest = after.trim_start(),
-            None if rest.is_empty() => return Ok(parts),
-            None => return Err(invalid_name(text)),
-        }
-    }
-}
-
-fn invalid_name(text: &str) -> Error {
-    Error::new(SqlState::INVALID_NAME, format!("invalid name syntax: \"{text}\""))
-}
-
-/// A keyword of PostgreSQL's grammar.
-#[derive(Debug, Clone, Copy)]
-pub struct Keyword {
-    /// The word.
-    pub word: &'static str,
-    /// `U`nreserved, `C`olumn name, `T`ype or function name, `R`eserved.
-    pub category: &'static str,
-    /// Whether it can be a column's alias without AS.
-    pub bare_label: bool,
-}
-
-/// PostgreSQL's keywords, by word.
-pub fn keywords() -> impl Iterator<Item = &'static Keyword> {
-    KEYWORDS.1.iter()
-}
-
-static KEYWORDS: LazyLock<(HashMap<&'static str, usize>, Vec<Keyword>)> = LazyLock::new(|| {
-    let keyword = |line: &'static str| {
-        let mut fields = line.split('\t');
-        let mut field = || fields.next().expect("a keyword has three fields");
-        Keyword { word: field(), category: field(), bare_label: field() == "t" }
-    };
-    let list: Vec<_> = include_str!("facts/keywords.tsv").lines().map(keyword).collect();
-    (list.iter().enumerate().map(|(place, keyword)| (keyword.word, place)).collect(), list)
-});
-
-/// A name as it must be written in SQL: quoted where it would not be read back as it is.
-#[must_use]
-pub fn quote_ident(name: &str) -> Cow<'_, str> {
-    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        && KEYWORDS.0.get(name).is_none_or(|&place| KEYWORDS.1[place].category == "U");
-    if plain { name.into() } else { format!("\"{}\"", name.replace('"', "\"\"")).into() }
-}
-
-/// A text as a string literal.
-#[must_use]
-pub fn quote_literal(text: &str) -> String {
-    let quoted = format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
-    if text.contains('\\') { format!("E{quoted}") } else { quoted }
 }
