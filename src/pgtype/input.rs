@@ -1,32 +1,32 @@
 //! Values on their way in: a column of Arrow grows by values in PostgreSQL's text or binary form.
 
+mod lists;
+mod read;
+
 use super::{
-    Enum, NUMERIC_ANY, PgType, RegKind, array, bit, bytea,
+    Enum, NUMERIC_ANY, PgType, array, bit, bytea,
     datetime::{self, timetz::Timetz},
-    faults::{bad_binary, exact, take, text_of_bytes},
-    float, integer, interval, json, jsonpath,
+    faults::{exact, take, text_of_bytes},
+    float, integer, interval,
     numeric::{self, Places},
     precision, sparsevec,
     string::{self, TooLong},
     style::Style,
-    vector::{self, Element},
+    vector,
 };
 use crate::{
     error::{Error, Result, SqlState},
-    text::{Configuration, Document, Query},
+    text::{Document, Query},
 };
-use arrow::{
-    array::{
-        ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
-        FixedSizeBinaryBuilder, FixedSizeListArray, Float32Builder, Float64Builder, Int16Builder,
-        Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, ListArray, NullArray,
-        NullBufferBuilder, PrimitiveArray, StringBuilder, Time64MicrosecondBuilder,
-        TimestampMicrosecondBuilder, UInt32Builder,
-    },
-    buffer::OffsetBuffer,
-    datatypes::DataType,
+use arrow::array::{
+    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
+    FixedSizeBinaryBuilder, Float32Builder, Float64Builder, Int16Builder, Int32Builder,
+    Int64Builder, IntervalMonthDayNanoBuilder, NullArray, StringBuilder, Time64MicrosecondBuilder,
+    TimestampMicrosecondBuilder, UInt32Builder,
 };
 use half::f16;
+use lists::{Dense, Rows, list_array};
+use read::{append_text, append_uuid, parse_name, read_list};
 use std::sync::Arc;
 
 /// Builds a column of one type, value by value.
@@ -68,65 +68,6 @@ enum Slot {
     Sparsevec(BinaryBuilder),
     Bit(BinaryBuilder),
     List { element: Box<ColumnBuilder>, rows: Rows },
-}
-
-/// Dense vectors, one behind the other.
-#[derive(Debug)]
-struct Dense<T> {
-    values: Vec<T>,
-    dims: Option<u16>,
-    rows: Rows,
-}
-
-impl<T: Element> Dense<T> {
-    fn new(dims: Option<u16>) -> Self {
-        Self { values: Vec::new(), dims, rows: Rows::new() }
-    }
-
-    fn push_null(&mut self) -> Result<()> {
-        // A list of fixed length has values under its NULLs too.
-        let more = usize::from(self.dims.unwrap_or(0));
-        self.values.resize(self.values.len() + more, T::ZERO);
-        self.rows.push(self.values.len(), false)
-    }
-
-    /// Appends what a reader reads; nothing where it fails.
-    fn push(&mut self, read: impl FnOnce(Option<u16>, &mut Vec<T>) -> Result<usize>) -> Result<()> {
-        let start = self.values.len();
-        if let Err(error) = read(self.dims, &mut self.values) {
-            self.values.truncate(start);
-            return Err(error);
-        }
-        self.rows.push(self.values.len(), true)
-    }
-
-    fn finish(&mut self, data_type: &DataType) -> ArrayRef {
-        let values = std::mem::take(&mut self.values);
-        let values: ArrayRef = Arc::new(PrimitiveArray::<T::Arrow>::from_iter_values(values));
-        list_array(data_type, values, &mut self.rows)
-    }
-}
-
-/// The ends of the rows of a list, and which of them are NULL.
-#[derive(Debug)]
-struct Rows {
-    offsets: Vec<i32>,
-    nulls: NullBufferBuilder,
-}
-
-impl Rows {
-    fn new() -> Self {
-        Self { offsets: vec![0], nulls: NullBufferBuilder::new(0) }
-    }
-
-    fn push(&mut self, end: usize, valid: bool) -> Result<()> {
-        let end = i32::try_from(end).map_err(|_| {
-            Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many elements in one batch of rows")
-        })?;
-        self.offsets.push(end);
-        self.nulls.append(valid);
-        Ok(())
-    }
 }
 
 impl ColumnBuilder {
@@ -502,151 +443,4 @@ fn sparse_dims(kind: &PgType) -> Option<u32> {
         PgType::Sparsevec(dims) => *dims,
         _ => None,
     }
-}
-
-fn list_array(data_type: &DataType, values: ArrayRef, rows: &mut Rows) -> ArrayRef {
-    let Rows { offsets, mut nulls } = std::mem::replace(rows, Rows::new());
-    let nulls = nulls.finish();
-    match data_type {
-        DataType::FixedSizeList(field, length) => {
-            Arc::new(FixedSizeListArray::new(Arc::clone(field), *length, values, nulls))
-        }
-        DataType::List(field) => {
-            let offsets = OffsetBuffer::new(offsets.into());
-            Arc::new(ListArray::new(Arc::clone(field), offsets, values, nulls))
-        }
-        other => unreachable!("{other} is no list"),
-    }
-}
-
-fn append_text(
-    builder: &mut StringBuilder,
-    kind: &PgType,
-    text: &str,
-    too_long: TooLong,
-) -> Result<()> {
-    match kind {
-        PgType::Char => builder.append_value(string::parse_char(text)),
-        PgType::Name => builder.append_value(string::name(text)),
-        PgType::Varchar(Some(limit)) => {
-            builder.append_value(string::varchar(text, *limit, too_long)?);
-        }
-        PgType::Bpchar(Some(length)) => {
-            builder.append_value(string::bpchar(text, *length, too_long)?);
-        }
-        PgType::Json => {
-            json::validate(text)?;
-            builder.append_value(text);
-        }
-        PgType::Jsonb => builder.append_value(json::normalise(text)?),
-        PgType::Jsonpath => builder.append_value(jsonpath::normalise(text)?),
-        PgType::Tsvector => builder.append_value(Document::parse(text)?.to_string()),
-        PgType::Tsquery => builder.append_value(Query::parse(text)?.to_string()),
-        PgType::Record | PgType::Composite(_) => {
-            return Err(Error::unsupported(
-                "input of anonymous composite types is not implemented",
-            ));
-        }
-        _ => builder.append_value(text),
-    }
-    Ok(())
-}
-
-fn append_uuid(builder: &mut FixedSizeBinaryBuilder, uuid: &[u8; 16]) -> Result<()> {
-    builder.append_value(uuid).map_err(|error| Error::internal("a uuid has 16 bytes").source(error))
-}
-
-/// Reads an oid or a name that stands for one.
-fn parse_name(kind: RegKind, text: &str, style: &Style) -> Result<u32> {
-    if text == "-" || (text == "0" && kind == RegKind::Operator) {
-        return Ok(0);
-    }
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return integer::parse_oid(text, "oid");
-    }
-    if let Some(oid) = style.names.as_ref().and_then(|names| names.oid(kind, text)) {
-        return Ok(oid);
-    }
-    let (state, thing) = match kind {
-        RegKind::Class => (SqlState::UNDEFINED_TABLE, "relation"),
-        RegKind::Type => match PgType::parse(text) {
-            Ok(found) => return Ok(found.oid()),
-            Err(_) => (SqlState::UNDEFINED_OBJECT, "type"),
-        },
-        RegKind::Proc => (SqlState::UNDEFINED_FUNCTION, "function"),
-        RegKind::Namespace => (SqlState::INVALID_SCHEMA_NAME, "schema"),
-        RegKind::Role => (SqlState::UNDEFINED_OBJECT, "role"),
-        RegKind::Config => {
-            let name = text.strip_prefix("pg_catalog.").unwrap_or(text);
-            match Configuration::named(name) {
-                Some(found) => return Ok(found.oid()),
-                None => (SqlState::UNDEFINED_OBJECT, "text search configuration"),
-            }
-        }
-        RegKind::Operator => {
-            return Err(Error::new(
-                SqlState::UNDEFINED_FUNCTION,
-                format!("operator does not exist: {text}"),
-            ));
-        }
-    };
-    Err(Error::new(state, format!("{thing} \"{text}\" does not exist")))
-}
-
-/// Reads the binary form of an array into its elements.
-fn read_list(element: &mut ColumnBuilder, mut bytes: &[u8]) -> Result<()> {
-    let invalid = |message: &str| Error::new(SqlState::INVALID_BINARY_REPRESENTATION, message);
-    let bytes = &mut bytes;
-    let dimensions = i32::from_be_bytes(take(bytes)?);
-    let flags = i32::from_be_bytes(take(bytes)?);
-    let oid = u32::from_be_bytes(take(bytes)?);
-    if dimensions < 0 {
-        return Err(invalid(&format!("invalid number of dimensions: {dimensions}")));
-    }
-    if !(0..=1).contains(&flags) {
-        return Err(invalid("invalid array flags"));
-    }
-    let expected = element.kind.oid();
-    if oid != expected {
-        let name = |oid: u32| {
-            PgType::from_oid(oid, -1).map_or_else(|| "???".to_owned(), |kind| kind.to_string())
-        };
-        return Err(Error::new(
-            SqlState::DATATYPE_MISMATCH,
-            format!(
-                "binary data has array element type {oid} ({}) instead of expected {expected} ({})",
-                name(oid),
-                name(expected)
-            ),
-        ));
-    }
-    if dimensions > 1 {
-        return Err(array::too_deep());
-    }
-    let length = if dimensions == 0 {
-        0
-    } else {
-        let length = i32::from_be_bytes(take(bytes)?);
-        let _lower_bound: [u8; 4] = take(bytes)?;
-        usize::try_from(length).map_err(|_| {
-            Error::new(
-                SqlState::PROGRAM_LIMIT_EXCEEDED,
-                "array size exceeds the maximum allowed (134217727)",
-            )
-        })?
-    };
-    for _ in 0..length {
-        let size = i32::from_be_bytes(take(bytes)?);
-        if size == -1 {
-            element.push_null()?;
-            continue;
-        }
-        let (value, rest) = usize::try_from(size)
-            .ok()
-            .and_then(|size| bytes.split_at_checked(size))
-            .ok_or_else(|| invalid("insufficient data left in message"))?;
-        element.push_binary(value)?;
-        *bytes = rest;
-    }
-    if bytes.is_empty() { Ok(()) } else { Err(bad_binary()) }
 }
