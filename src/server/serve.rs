@@ -24,7 +24,7 @@ use super::{
 use crate::{
     error::{Error, SqlState},
     scram,
-    session::{Canceller, Session, Start},
+    session::{Canceller, Session, Start, TransactionStatus},
 };
 use bytes::Bytes;
 use pgwire::messages::startup::{BackendKeyData, ParameterStatus, SecretKey};
@@ -164,15 +164,21 @@ impl Connection {
                     None => std::future::pending().await,
                 }
             };
-            let frame = tokio::select! {
-                biased;
-                () = stopping_token.cancelled() => return Err(Fault::Fatal(stopping())),
-                error = too_long => return Err(Fault::Fatal(error)),
-                frame = self.wire.frame(|kind| Frame::bytes_max(kind, large)) => frame?,
-                () = self.session.is_told(), if rests => {
-                    self.tell_notifications()?;
-                    self.wire.flush().await?;
-                    continue;
+            tokio::pin!(too_long);
+            let frame = loop {
+                let may_tell = rests && self.session.status() == TransactionStatus::Idle;
+                tokio::select! {
+                    biased;
+                    () = stopping_token.cancelled() => return Err(Fault::Fatal(stopping())),
+                    error = &mut too_long => return Err(Fault::Fatal(error)),
+                    frame = self.wire.frame(|kind| Frame::bytes_max(kind, large)) => break frame?,
+                    () = self.session.is_told(), if may_tell => self.tell_notifications()?,
+                }
+                tokio::select! {
+                    biased;
+                    () = stopping_token.cancelled() => return Err(Fault::Fatal(stopping())),
+                    error = &mut too_long => return Err(Fault::Fatal(error)),
+                    flushed = self.wire.flush() => flushed?,
                 }
             };
             let Some(frame) = frame else { return Ok(()) };

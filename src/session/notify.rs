@@ -119,7 +119,7 @@ impl Channels {
                         listeners.entry(key).or_default().push(Arc::clone(ear));
                     }
                 }
-                Said::Unlisten(channel) => stop(&mut listeners, ear, channel.as_deref()),
+                Said::Unlisten(channel) => self.stop(&mut listeners, ear, channel.as_deref()),
                 Said::Notify(channel, payload) => {
                     told.push(Notification { process_id, channel, payload });
                 }
@@ -144,27 +144,33 @@ impl Channels {
 
     /// Stops listening, to all.
     pub(super) fn leave(&self, ear: &Arc<Ear>) {
-        stop(&mut self.listeners.lock(), ear, None);
-        self.take(ear);
+        self.stop(&mut self.listeners.lock(), ear, None);
     }
-}
 
-/// Stops listening to a channel, or to all.
-fn stop(listeners: &mut Listeners, ear: &Arc<Ear>, channel: Option<&str>) {
-    let mut channels = ear.channels.lock();
-    let gone: Vec<Arc<str>> = match channel {
-        Some(channel) => channels.get(channel).cloned().into_iter().collect(),
-        None => channels.iter().cloned().collect(),
-    };
-    for channel in gone {
-        channels.remove(&channel);
-        let key = (ear.database, channel);
-        if let Some(ears) = listeners.get_mut(&key) {
-            ears.retain(|other| !Arc::ptr_eq(other, ear));
-            if ears.is_empty() {
-                listeners.remove(&key);
+    /// Stops listening to a channel, or to all. What came there and was not taken is forgotten.
+    fn stop(&self, listeners: &mut Listeners, ear: &Arc<Ear>, channel: Option<&str>) {
+        let mut channels = ear.channels.lock();
+        let gone: Vec<Arc<str>> = match channel {
+            Some(channel) => channels.get(channel).cloned().into_iter().collect(),
+            None => channels.iter().cloned().collect(),
+        };
+        for channel in gone {
+            channels.remove(&channel);
+            let key = (ear.database, channel);
+            if let Some(ears) = listeners.get_mut(&key) {
+                ears.retain(|other| !Arc::ptr_eq(other, ear));
+                if ears.is_empty() {
+                    listeners.remove(&key);
+                }
             }
         }
+        ear.waiting.lock().retain(|waits| {
+            let stays = channels.contains(&waits.channel);
+            if !stays {
+                self.waiting.fetch_sub(waits.bytes(), Relaxed);
+            }
+            stays
+        });
     }
 }
 
@@ -215,10 +221,11 @@ impl Outbox {
         if self.told.contains(&told) {
             return Ok(());
         }
-        self.bytes += EACH + channel.len() + payload.len();
-        if self.bytes > WAITING_MAX {
+        let bytes = self.bytes + EACH + channel.len() + payload.len();
+        if bytes > WAITING_MAX {
             return Err(too_many());
         }
+        self.bytes = bytes;
         self.said.push(Said::Notify(Arc::clone(&told.0), Arc::clone(&told.1)));
         self.told.insert(told);
         Ok(())
@@ -254,8 +261,8 @@ impl Outbox {
     }
 }
 
-/// Names are cut where PostgreSQL cuts them.
-fn cut(channel: &str) -> &str {
+/// Names that are written as such are cut where PostgreSQL cuts them.
+pub(super) fn cut(channel: &str) -> &str {
     &channel[..channel.floor_char_boundary(CHANNEL_MAX)]
 }
 
@@ -295,7 +302,9 @@ mod tests {
             assert_eq!(payloads(&channels, ear), ["x", "y", "z"]);
         }
         assert!(payloads(&channels, &foreign).is_empty());
+        say(&channels, &one, |outbox| outbox.notify("a", "for one").unwrap());
         say(&channels, &other, |outbox| outbox.unlisten(None));
+        assert_eq!(payloads(&channels, &one), ["for one"]);
         channels.leave(&one);
         say(&channels, &one, |outbox| outbox.notify("a", "late").unwrap());
         assert!(payloads(&channels, &one).is_empty() && payloads(&channels, &other).is_empty());

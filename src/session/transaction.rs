@@ -214,9 +214,10 @@ impl Session {
         self.context.held.retain_cursors(|name| self.cursors.has(name));
         self.context.transaction_is(None);
         let Some(mut transaction) = self.transaction.take() else {
-            self.context.change_settings(|settings| settings.end_transaction(true));
-            self.context.tell(commit);
-            return Ok(());
+            let admitted = if commit { self.context.admit_told() } else { Ok(()) };
+            self.context.change_settings(|settings| settings.end_transaction(admitted.is_ok()));
+            self.context.tell(commit && admitted.is_ok());
+            return admitted;
         };
         if commit {
             self.on_commit(&mut transaction);

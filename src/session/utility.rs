@@ -8,6 +8,7 @@ mod tables;
 use super::{
     Outcome, OutputColumn, Rows, RowsTag, Session,
     concurrently::{concurrent, named_index},
+    notify::cut,
     settings::{LOG_FILTER, Settings, check_may_change, display_name, set_log_filter},
 };
 use crate::{
@@ -178,7 +179,7 @@ pub(super) async fn run(
             done("UNLISTEN")
         }
         Utility::Notify { channel, payload } => {
-            session.context.outbox.lock().notify(channel, payload)?;
+            session.context.outbox.lock().notify(cut(channel), payload)?;
             done("NOTIFY")
         }
         Utility::Lock { tables, mode, wait } => {

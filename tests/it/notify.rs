@@ -5,7 +5,7 @@ use futures::{StreamExt as _, stream};
 use nearlake::clock::SystemClock;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio_postgres::{AsyncMessage, Client, NoTls, Notification};
+use tokio_postgres::{AsyncMessage, Client, NoTls, Notification, error::SqlState};
 
 /// A client, and what it is told.
 async fn listener(node: &Running) -> (Client, UnboundedReceiver<Notification>) {
@@ -70,6 +70,12 @@ async fn listeners_are_told_what_committed_and_nothing_else() {
     assert_eq!(told(&a, &mut to_a).await, ["news kept", "news last"]);
     assert!(told(&b, &mut to_b).await.is_empty(), "its LISTEN was taken back");
 
+    // What came meanwhile is forgotten with the channel.
+    a.batch_execute("BEGIN").await.unwrap();
+    b.batch_execute("NOTIFY news, 'too late'").await.unwrap();
+    a.batch_execute("UNLISTEN news; COMMIT; LISTEN news").await.unwrap();
+    assert!(told(&a, &mut to_a).await.is_empty());
+
     // Oneself, once listening; and no more afterwards.
     b.batch_execute("BEGIN; NOTIFY mine, 'own'; LISTEN mine; COMMIT").await.unwrap();
     assert_eq!(told(&b, &mut to_b).await, ["mine own"]);
@@ -80,6 +86,53 @@ async fn listeners_are_told_what_committed_and_nothing_else() {
     b.batch_execute("NOTIFY news, 'to one'").await.unwrap();
     assert!(told(&b, &mut to_b).await.is_empty());
     assert_eq!(told(&a, &mut to_a).await, ["news to one"]);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_nothing_is_not_told_without_end() {
+    let node = support::start().await;
+    let (a, mut to_a) = listener(&node).await;
+    let (b, _) = listener(&node).await;
+    a.batch_execute("LISTEN news").await.unwrap();
+    a.batch_execute("BEGIN").await.unwrap();
+    let many =
+        "SELECT count(pg_notify('news', lpad(i::text, 7000, '0'))) FROM generate_series(1, 9000) i";
+    b.batch_execute(many).await.unwrap();
+    let usage = "SELECT pg_notification_queue_usage()";
+    assert!(b.query_one(usage, &[]).await.unwrap().get::<_, f64>(0) > 0.9);
+    let mut refused = None;
+    for n in 0..2000 {
+        let text = format!("NOTIFY news, '{n:07000}'");
+        refused = b.batch_execute(&text).await.err();
+        if refused.is_some() {
+            break;
+        }
+    }
+    let refused = refused.unwrap();
+    assert_eq!(refused.code(), Some(&SqlState::PROGRAM_LIMIT_EXCEEDED));
+    // Nothing that was accepted is lost.
+    a.batch_execute("COMMIT").await.unwrap();
+    assert!(told(&a, &mut to_a).await.len() > 9000);
+    b.batch_execute("NOTIFY news, 'again'").await.unwrap();
+    assert_eq!(told(&a, &mut to_a).await, ["news again"]);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_lets_nobody_stay_silent_for_longer() {
+    let node = support::start().await;
+    let (a, mut to_a) = listener(&node).await;
+    let (b, _) = listener(&node).await;
+    a.batch_execute("SET idle_session_timeout = '1s'; LISTEN news").await.unwrap();
+    let (clock, mut tries) = (SystemClock::shared(), 0);
+    while !a.is_closed() {
+        b.batch_execute("NOTIFY news, 'x'").await.unwrap();
+        clock.sleep(Duration::from_millis(100)).await;
+        tries += 1;
+        assert!(tries < 200, "it is still there");
+    }
+    assert!(to_a.recv().await.is_some());
     node.stop().await;
 }
 

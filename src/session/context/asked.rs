@@ -316,6 +316,8 @@ impl Context for SessionContext {
     }
 
     fn notify(&self, channel: &str, payload: &str) -> Result<()> {
+        // What a cancelled statement still does is not the next one's.
+        self.check_cancelled()?;
         self.outbox.lock().notify(channel, payload)
     }
 
