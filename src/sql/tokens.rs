@@ -325,8 +325,9 @@ impl Source {
         self.refuse_exclusion(&mut spoken)?;
         mark_merge(&mut spoken);
         mark_names(&mut spoken);
-        mark_distinct(&mut spoken);
+        // It must be readable when the operands of the others are looked for.
         mark_symmetric(&mut spoken);
+        mark_distinct(&mut spoken);
         Ok(spoken)
     }
 

@@ -306,26 +306,33 @@ pub(crate) fn is_finite(args: &Arguments<'_>) -> Result<ArrayRef> {
 pub(crate) fn sleep(args: &Arguments<'_>) -> Result<ArrayRef> {
     let seconds = args.arrays[0].as_primitive::<Float64Type>();
     #[expect(clippy::cast_possible_truncation, reason = "it is clamped to a day")]
-    slept(args, |row, _| (seconds.value(row).clamp(0.0, 86_400.0) * 1e6) as i64)
+    slept(args, |row, _| Ok((seconds.value(row).clamp(0.0, 86_400.0) * 1e6) as i64))
 }
 
 /// `pg_sleep_for(interval)`
 pub(crate) fn sleep_for(args: &Arguments<'_>) -> Result<ArrayRef> {
-    slept(args, |row, now| add(now, spans(args, 0).value(row), 1).unwrap_or(i64::MAX) - now)
+    slept(args, |row, now| {
+        let span = spans(args, 0).value(row);
+        match (is_infinite(span), span.months > 0) {
+            (true, true) => Ok(i64::MAX),
+            (true, false) => Ok(0),
+            (false, _) => Ok(add(now, span, 1)?.saturating_sub(now)),
+        }
+    })
 }
 
 /// `pg_sleep_until(moment)`
 pub(crate) fn sleep_until(args: &Arguments<'_>) -> Result<ArrayRef> {
-    slept(args, |row, now| stamps(args, 0).value(row).saturating_sub(now))
+    slept(args, |row, now| Ok(stamps(args, 0).value(row).saturating_sub(now)))
 }
 
 /// Sleeps for so many microseconds from a moment on, at most a day: holds a thread of the CPU runtime, in
 /// slices, as long.
-fn slept(args: &Arguments<'_>, wanted: impl Fn(usize, i64) -> i64) -> Result<ArrayRef> {
+fn slept(args: &Arguments<'_>, wanted: impl Fn(usize, i64) -> Result<i64>) -> Result<ArrayRef> {
     const DAY: i64 = 86_400_000_000;
     for row in (0..args.rows).filter(|&row| !args.is_null(row)) {
         let start = args.context.clock_micros();
-        let wanted = wanted(row, start).min(DAY);
+        let wanted = wanted(row, start)?.min(DAY);
         while args.context.clock_micros() - start < wanted {
             args.context.check_cancelled()?;
             std::thread::park_timeout(std::time::Duration::from_millis(5));

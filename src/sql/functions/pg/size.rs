@@ -122,7 +122,7 @@ fn bytes_of(text: &str) -> Result<i64> {
         end += if digits > 0 { 1 + sign + digits } else { 0 };
     }
     let (number, unit) = (&given[..end], given[end..].trim().to_ascii_lowercase());
-    let number: f64 = number.parse().map_err(|_| invalid())?;
+    let (digits, scale) = decimal(number).ok_or_else(invalid)?;
     let place = match unit.as_str() {
         "" | "b" => 0,
         unit => UNITS.iter().position(|known| *known == unit).ok_or_else(|| {
@@ -131,10 +131,38 @@ fn bytes_of(text: &str) -> Result<i64> {
             )
         })?,
     };
-    let bytes = number * 1024_f64.powi(i32::try_from(place).unwrap_or(0));
-    if !(-9.3e18..9.2e18).contains(&bytes) {
-        return Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "bigint out of range"));
+    let too_large = || Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "bigint out of range");
+    let ten = |power: u32| 10_i128.checked_pow(power);
+    let bytes = digits.checked_mul(1024_i128.pow(u32::try_from(place).unwrap_or(0)));
+    let bytes = match u32::try_from(scale) {
+        // Rounded, halves away from zero; what has more places than that is nothing.
+        Ok(places) => bytes.map(|bytes| {
+            let unit = ten(places).unwrap_or(i128::MAX);
+            let half = unit / 2;
+            if bytes < 0 {
+                bytes.saturating_sub(half) / unit
+            } else {
+                bytes.saturating_add(half) / unit
+            }
+        }),
+        Err(_) => bytes.and_then(|bytes| bytes.checked_mul(ten(scale.unsigned_abs())?)),
+    };
+    bytes.and_then(|bytes| i64::try_from(bytes).ok()).ok_or_else(too_large)
+}
+
+/// A number as its digits and how many of them stand behind the point.
+fn decimal(text: &str) -> Option<(i128, i32)> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i16>().ok()?),
+        None => (text, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let has_digits = mantissa.bytes().any(|byte| byte.is_ascii_digit());
+    if !has_digits || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "it is within bounds")]
-    Ok(bytes.round() as i64)
+    // Twenty digits behind the point are more than any unit makes a byte of.
+    let fraction = &fraction[..fraction.len().min(20)];
+    let digits = format!("{whole}{fraction}").parse().ok()?;
+    Some((digits, i32::try_from(fraction.len()).ok()? - i32::from(exponent)))
 }
