@@ -176,13 +176,16 @@ pub enum ConstraintKind {
         /// The key, in order.
         columns: Vec<ColumnId>,
     },
-    /// No two rows agree in these columns; NULLs differ from each other.
+    /// No two rows agree in these columns; NULLs differ from each other, unless it says otherwise.
     Unique {
         /// The key, in order.
         columns: Vec<ColumnId>,
         /// Made by CREATE UNIQUE INDEX rather than by a constraint clause.
         #[serde(default)]
         index_only: bool,
+        /// `NULLS NOT DISTINCT`
+        #[serde(default)]
+        nulls_not_distinct: bool,
     },
     /// An expression that must not be false.
     Check {
@@ -208,6 +211,12 @@ impl ConstraintKind {
     #[must_use]
     pub fn is_key(&self) -> bool {
         matches!(self, Self::PrimaryKey { .. } | Self::Unique { .. })
+    }
+
+    /// Whether NULL equals NULL by it.
+    #[must_use]
+    pub fn nulls_not_distinct(&self) -> bool {
+        matches!(self, Self::Unique { nulls_not_distinct: true, .. })
     }
 }
 

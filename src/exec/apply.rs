@@ -3,10 +3,11 @@
 
 use super::state::DbState;
 use crate::{
-    catalog::{Catalog, Change, Table},
+    catalog::{Catalog, Change, Constraint, Table},
     error::{Error, Result},
-    ids::{Oid, RowId, TableId},
+    ids::{ColumnId, Oid, RowId, TableId},
     storage::{
+        keys::KeySpec,
         segment::{Segment, SegmentStore},
         table::TableState,
         wal::{Record, TableChange},
@@ -84,14 +85,14 @@ async fn with_kept_keys(
             continue;
         }
         rows = if rows.next_row() == RowId(0) {
-            rows.with_key(key.id, columns.to_vec())
+            rows.with_key(key_spec(key, columns))
         } else {
             let specs = super::table::column_specs(table)?;
             let specs: Vec<_> = columns
                 .iter()
                 .filter_map(|id| specs.iter().find(|s| s.id == *id).cloned())
                 .collect();
-            rows.build_key(store, key.id, &specs).await?
+            rows.build_key(store, key_spec(key, columns), &specs).await?
         };
     }
     Ok(rows)
@@ -100,7 +101,13 @@ async fn with_kept_keys(
 /// Rows whose keys are looked up as the table's constraints say.
 #[must_use]
 pub fn with_keys(rows: TableState, table: &Table) -> TableState {
-    table.keys().fold(rows, |rows, (key, columns)| rows.with_key(key.id, columns.to_vec()))
+    table.keys().fold(rows, |rows, (key, columns)| rows.with_key(key_spec(key, columns)))
+}
+
+/// What storage is to know of a key.
+pub(super) fn key_spec(key: &Constraint, columns: &[ColumnId]) -> KeySpec {
+    let nulls_not_distinct = key.kind.nulls_not_distinct();
+    KeySpec { nulls_not_distinct, ..KeySpec::new(key.id, columns.to_vec()) }
 }
 
 async fn apply_rows(

@@ -113,7 +113,7 @@ impl KeyLookup {
             return Ok(live_rows(table));
         }
         let columns = self.wanted.columns()?;
-        let hashes: Vec<u64> = key_hashes(&columns).into_iter().flatten().collect();
+        let hashes: Vec<u64> = key_hashes(&columns, false).into_iter().flatten().collect();
         let found = table.key_candidates(self.key, &hashes).await.map_err(external)?;
         let mut rows: Vec<RowId> = found.into_iter().flatten().collect();
         rows.sort_unstable();

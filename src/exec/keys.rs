@@ -76,7 +76,8 @@ impl UniqueKey {
         let rows = RowConverter::new(fields)
             .and_then(|converter| converter.convert_columns(&plain))
             .map_err(|error| Error::internal("key values").source(error))?;
-        Ok(KeyValues { hashes: key_hashes(columns), rows })
+        let nulls_not_distinct = self.constraint.kind.nulls_not_distinct();
+        Ok(KeyValues { hashes: key_hashes(columns, nulls_not_distinct), rows })
     }
 
     /// Locks the key values of some rows until the transaction ends; `locked` gets those that
@@ -146,10 +147,11 @@ impl UniqueKey {
     /// The rows of each hash, for a key that the running transaction is adding: its hashes are
     /// kept only once it has committed.
     async fn scanned(&self, state: &TableState, hashes: &[u64]) -> Result<Vec<Vec<RowId>>> {
+        let nulls_not_distinct = self.constraint.kind.nulls_not_distinct();
         let mut rows_of: HashMap<u64, Vec<RowId>> = HashMap::new();
         for group in state.groups() {
             let (columns, ids) = (group.columns(&self.specs).await?, group.row_ids());
-            for (place, hash) in key_hashes(&columns).into_iter().enumerate() {
+            for (place, hash) in key_hashes(&columns, nulls_not_distinct).into_iter().enumerate() {
                 if let Some(hash) = hash {
                     rows_of.entry(hash).or_default().push(ids.row(place));
                 }

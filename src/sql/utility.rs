@@ -204,7 +204,7 @@ pub struct TableConstraint {
 #[expect(missing_docs, reason = "the parts of each constraint, by their names in SQL")]
 pub enum TableConstraintKind {
     PrimaryKey { columns: Vec<String> },
-    Unique { columns: Vec<String> },
+    Unique { columns: Vec<String>, nulls_not_distinct: bool },
     Check { expression: String },
     ForeignKey { columns: Vec<String>, references: Name, referenced: Vec<String>, actions: String },
 }
@@ -374,6 +374,8 @@ pub struct CreateIndex {
     pub include: Vec<String>,
     /// Whether rows must differ.
     pub unique: bool,
+    /// Whether NULLs equal each other then.
+    pub nulls_not_distinct: bool,
     /// Leave one that is there.
     pub if_not_exists: bool,
     /// CONCURRENTLY: 25001 in a transaction block.

@@ -23,6 +23,8 @@ use twox_hash::XxHash64;
 
 /// The seed of every hash.
 const SEED: u64 = 0;
+/// Stands for NULL where NULL equals NULL.
+const NULL: u8 = 0xff;
 /// A run of this length is not merged any more.
 const RUN_ENTRIES_MAX: usize = 1 << 16;
 
@@ -33,9 +35,23 @@ pub struct KeySpec {
     pub constraint: Oid,
     /// Its columns.
     pub columns: Vec<ColumnId>,
+    /// Whether NULL equals NULL.
+    pub nulls_not_distinct: bool,
 }
 
 impl KeySpec {
+    /// One in which NULL equals nothing.
+    #[must_use]
+    pub fn new(constraint: Oid, columns: Vec<ColumnId>) -> Self {
+        Self { constraint, columns, nulls_not_distinct: false }
+    }
+
+    /// The hash of each row's key, from its columns in the order of the constraint; `None` where it
+    /// equals no other.
+    pub(super) fn hashes(&self, columns: &[ArrayRef]) -> Vec<Option<u64>> {
+        key_hashes(columns, self.nulls_not_distinct)
+    }
+
     /// The key's columns out of those of the table.
     pub(super) fn specs(&self, columns: &[ColumnSpec]) -> Result<Vec<ColumnSpec>> {
         let find = |id: &ColumnId| columns.iter().find(|spec| spec.id == *id).cloned();
@@ -46,19 +62,21 @@ impl KeySpec {
 }
 
 /// The hash of each row's key, from its columns in the order of the constraint; `None` where one
-/// of them is NULL.
+/// of them is NULL, unless NULL equals NULL.
 #[must_use]
-pub fn key_hashes(columns: &[ArrayRef]) -> Vec<Option<u64>> {
+pub fn key_hashes(columns: &[ArrayRef], nulls_not_distinct: bool) -> Vec<Option<u64>> {
     let rows = columns.first().map_or(0, |column| column.len());
     let mut key = Vec::new();
     (0..rows)
         .map(|row| {
             key.clear();
             for column in columns {
-                if column.is_null(row) || *column.data_type() == DataType::Null {
-                    return None;
+                let is_null = column.is_null(row) || *column.data_type() == DataType::Null;
+                match (is_null, nulls_not_distinct) {
+                    (false, _) => canonical(column, row, &mut key),
+                    (true, true) => key.push(NULL),
+                    (true, false) => return None,
                 }
-                canonical(column, row, &mut key);
             }
             Some(XxHash64::oneshot(SEED, &key))
         })
@@ -205,7 +223,7 @@ mod tests {
 
     #[test]
     fn equal_values_have_equal_hashes() {
-        let hash = |array: ArrayRef| key_hashes(&[array])[0];
+        let hash = |array: ArrayRef| key_hashes(&[array], false)[0];
         assert_eq!(
             hash(Arc::new(Int32Array::from(vec![7]))),
             hash(Arc::new(Int64Array::from(vec![7])))
@@ -231,7 +249,7 @@ mod tests {
         let columns: [ArrayRef; 2] =
             [Arc::new(Int32Array::from(vec![1])), Arc::new(StringArray::from(vec!["ab"]))];
         let bytes = [1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, b'a', b'b'];
-        assert_eq!(key_hashes(&columns), [Some(XxHash64::oneshot(0, &bytes))]);
+        assert_eq!(key_hashes(&columns, false), [Some(XxHash64::oneshot(0, &bytes))]);
     }
 
     #[test]

@@ -62,10 +62,11 @@ pub(super) fn key_index(scope: &Scope<'_>, table: &Table, key: &Constraint) -> S
         return String::new();
     };
     format!(
-        "CREATE UNIQUE INDEX {} ON {} USING btree ({})",
+        "CREATE UNIQUE INDEX {} ON {} USING btree ({}){}",
         quote_ident(&key.name),
         qualified(scope, table),
-        names(table, columns)
+        names(table, columns),
+        if key.kind.nulls_not_distinct() { " NULLS NOT DISTINCT" } else { "" }
     )
 }
 
@@ -134,7 +135,10 @@ pub(super) fn table_constraint(
         ConstraintKind::PrimaryKey { columns } => {
             format!("PRIMARY KEY ({})", names(table, columns))
         }
-        ConstraintKind::Unique { columns, .. } => format!("UNIQUE ({})", names(table, columns)),
+        ConstraintKind::Unique { columns, nulls_not_distinct, .. } => {
+            let nulls = if *nulls_not_distinct { "NULLS NOT DISTINCT " } else { "" };
+            format!("UNIQUE {nulls}({})", names(table, columns))
+        }
         ConstraintKind::Check { expression } => check(expression),
         ConstraintKind::ForeignKey { columns, references, referenced, actions } => {
             let other = scope.catalog.table(*references);

@@ -115,6 +115,7 @@ struct Entry<'v> {
     keys: Vec<Key<'v>>,
     is_unique: bool,
     is_primary: bool,
+    nulls_not_distinct: bool,
     predicate: Option<&'v str>,
     /// Whether searches use it already.
     is_valid: bool,
@@ -148,6 +149,7 @@ pub(super) fn pg_index(relation: &'static SystemRelation, view: &View) -> Result
                 keys: columns.map(|column| Key::plain(column, false)).collect(),
                 is_unique: true,
                 is_primary: matches!(key.kind, ConstraintKind::PrimaryKey { .. }),
+                nulls_not_distinct: key.kind.nulls_not_distinct(),
                 predicate: None,
                 is_valid: true,
             });
@@ -162,6 +164,7 @@ pub(super) fn pg_index(relation: &'static SystemRelation, view: &View) -> Result
             keys: keys(index, table),
             is_unique: false,
             is_primary: false,
+            nulls_not_distinct: false,
             predicate: match &index.kind {
                 IndexKind::Recorded { predicate, .. } => predicate.as_deref(),
                 IndexKind::Vector { .. } => None,
@@ -176,6 +179,7 @@ pub(super) fn pg_index(relation: &'static SystemRelation, view: &View) -> Result
         .set("indnkeyatts", |entry| count(entry.own()))
         .set("indisunique", |entry| entry.is_unique)
         .set("indisprimary", |entry| entry.is_primary)
+        .set("indnullsnotdistinct", |entry| entry.nulls_not_distinct)
         .set("indimmediate", |_| true)
         .set("indisvalid", |entry| entry.is_valid)
         .set("indisready", |_| true)

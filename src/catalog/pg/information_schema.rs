@@ -372,7 +372,8 @@ fn table_constraints(relation: &'static SystemRelation, view: &View) -> Result<R
             yes_or_no(!matches!(constraint.kind, ConstraintKind::ForeignKey { .. }))
         })
         .set("nulls_distinct", |(_, constraint)| {
-            matches!(constraint.kind, ConstraintKind::Unique { .. }).then_some("YES")
+            let is_unique = matches!(constraint.kind, ConstraintKind::Unique { .. });
+            is_unique.then(|| yes_or_no(!constraint.kind.nulls_not_distinct()))
         })
         .finish()
 }

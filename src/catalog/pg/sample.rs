@@ -139,7 +139,11 @@ pub(crate) fn sample() -> Arc<Catalog> {
             key(
                 Oid(16506),
                 "orders_item_note_key",
-                ConstraintKind::Unique { columns: vec![id(2), id(3)], index_only: false },
+                ConstraintKind::Unique {
+                    columns: vec![id(2), id(3)],
+                    index_only: false,
+                    nulls_not_distinct: false,
+                },
             ),
             key(
                 ORDERS_FKEY,

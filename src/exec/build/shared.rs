@@ -14,10 +14,11 @@ use crate::{
         run::{Run, cancelled},
         state::DbState,
     },
-    ids::{IndexId, Oid, TableId},
+    ids::{IndexId, TableId},
     index::{Index, ObjectSink, PostingStore, Put},
     storage::{
         columns::ColumnSpec,
+        keys::KeySpec,
         paths::{self, ObjectPath},
         segment::SegmentStore,
         store::Store,
@@ -152,10 +153,10 @@ impl Builds {
         &self,
         table: TableId,
         rows: &TableState,
-        constraint: Oid,
+        key: &KeySpec,
         columns: &[ColumnSpec],
     ) -> Result<()> {
-        let keyed = rows.keyed_segments(&self.segments, constraint, columns).await?;
+        let keyed = rows.keyed_segments(&self.segments, key, columns).await?;
         if keyed.is_empty() {
             return Ok(());
         }

@@ -469,7 +469,10 @@ fn copied_constraint(
     };
     let (name, kind) = match &constraint.kind {
         Kind::PrimaryKey { columns } => (None, Wanted::PrimaryKey { columns: names(columns) }),
-        Kind::Unique { columns, .. } => (None, Wanted::Unique { columns: names(columns) }),
+        Kind::Unique { columns, nulls_not_distinct, .. } => {
+            let columns = names(columns);
+            (None, Wanted::Unique { columns, nulls_not_distinct: *nulls_not_distinct })
+        }
         Kind::Check { expression } => {
             (Some(constraint.name.clone()), Wanted::Check { expression: expression.clone() })
         }

@@ -10,6 +10,7 @@ use crate::{
     catalog::{Change, Constraint, ConstraintKind, Index, IndexKind, Table},
     error::{Error, Result, SqlState},
     exec::{
+        apply::key_spec,
         build::{Limits, Source, Subject},
         keys::UniqueKey,
         locks::Mode,
@@ -168,7 +169,11 @@ impl Ddl<'_> {
         let constraint = Constraint {
             id: self.fresh_oid(),
             name: self.index_name(&table, create),
-            kind: ConstraintKind::Unique { columns, index_only: true },
+            kind: ConstraintKind::Unique {
+                columns,
+                index_only: true,
+                nulls_not_distinct: create.nulls_not_distinct,
+            },
         };
         table.constraints.push(constraint.clone());
         self.put_key(&table, &constraint).await
@@ -332,7 +337,9 @@ impl Ddl<'_> {
         // The commit itself keeps everybody waiting.
         let committed = snapshot.committed_state().table(table.id);
         let builds = &self.env.builds;
-        let prepared = builds.prepare_key(table.id, &committed, key.id, unique.specs());
+        let columns: Vec<ColumnId> = unique.specs().iter().map(|column| column.id).collect();
+        let spec = key_spec(key, &columns);
+        let prepared = builds.prepare_key(table.id, &committed, &spec, unique.specs());
         tokio::select! {
             () = self.env.run.cancel().cancelled() => return Err(crate::exec::run::cancelled()),
             prepared = prepared => prepared?,

@@ -212,9 +212,11 @@ impl Ddl<'_> {
                 }
                 ConstraintKind::PrimaryKey { columns }
             }
-            TableConstraintKind::Unique { columns } => {
-                ConstraintKind::Unique { columns: key_columns(table, columns)?, index_only: false }
-            }
+            TableConstraintKind::Unique { columns, nulls_not_distinct } => ConstraintKind::Unique {
+                columns: key_columns(table, columns)?,
+                index_only: false,
+                nulls_not_distinct: *nulls_not_distinct,
+            },
             TableConstraintKind::Check { expression } => {
                 ConstraintKind::Check { expression: expression.clone() }
             }

@@ -60,7 +60,7 @@ impl Buffer {
 
     fn keyed(&self, empty: TableState) -> TableState {
         let keys = self.rows.keys().into_iter();
-        keys.fold(empty, |rows, key| rows.with_key(key.constraint, key.columns))
+        keys.fold(empty, |rows, key| rows.with_key(key))
     }
 
     /// The committed rows that are gone, each with the place of the row that took its place: the

@@ -4,6 +4,7 @@ use crate::{
     error::Result,
     sql::{
         cursor::Cursor,
+        ddl::table::nulls_not_distinct,
         tokens::fold,
         utility::{CreateIndex, IndexKey, Utility},
     },
@@ -26,6 +27,7 @@ pub(super) fn create_index(cursor: &mut Cursor<'_>, unique: bool) -> Result<Util
         keys,
         include: Vec::new(),
         unique,
+        nulls_not_distinct: false,
         if_not_exists,
         concurrently,
         options: Vec::new(),
@@ -34,10 +36,7 @@ pub(super) fn create_index(cursor: &mut Cursor<'_>, unique: bool) -> Result<Util
     if cursor.accept("INCLUDE") {
         index.include = cursor.identifiers()?;
     }
-    if cursor.accept("NULLS NOT DISTINCT") {
-        return Err(cursor.unsupported("NULLS NOT DISTINCT"));
-    }
-    cursor.accept("NULLS DISTINCT");
+    index.nulls_not_distinct = nulls_not_distinct(cursor);
     if cursor.accept("WITH") {
         index.options = cursor.options()?;
     }

@@ -168,7 +168,8 @@ pub(super) fn constraint(cursor: &mut Cursor<'_>) -> Result<TableConstraint> {
         TableConstraintKind::PrimaryKey { columns: cursor.identifiers()? }
     } else if cursor.accept("UNIQUE") {
         not_using_index(cursor)?;
-        TableConstraintKind::Unique { columns: cursor.identifiers()? }
+        let nulls_not_distinct = nulls_not_distinct(cursor);
+        TableConstraintKind::Unique { columns: cursor.identifiers()?, nulls_not_distinct }
     } else if cursor.accept("CHECK") {
         TableConstraintKind::Check { expression: cursor.expression_in_parentheses()? }
     } else if cursor.accept("FOREIGN KEY") {
@@ -187,11 +188,15 @@ fn not_using_index(cursor: &mut Cursor<'_>) -> Result<()> {
     if cursor.sees("USING INDEX") {
         return Err(cursor.unsupported("a constraint USING INDEX").hint("Name the columns."));
     }
-    if cursor.sees("NULLS NOT DISTINCT") {
-        return Err(cursor.unsupported("NULLS NOT DISTINCT"));
-    }
-    cursor.accept("NULLS DISTINCT");
     Ok(())
+}
+
+/// `NULLS [NOT] DISTINCT`: whether NULLs equal each other.
+pub(super) fn nulls_not_distinct(cursor: &mut Cursor<'_>) -> bool {
+    cursor.accept("NULLS NOT DISTINCT") || {
+        cursor.accept("NULLS DISTINCT");
+        false
+    }
 }
 
 /// `REFERENCES table [(columns)] [MATCH …] [ON DELETE …] [ON UPDATE …]`.
@@ -294,8 +299,8 @@ pub(super) fn column(
         } else if cursor.accept("PRIMARY KEY") {
             TableConstraintKind::PrimaryKey { columns: own() }
         } else if cursor.accept("UNIQUE") {
-            not_using_index(cursor)?;
-            TableConstraintKind::Unique { columns: own() }
+            let nulls_not_distinct = nulls_not_distinct(cursor);
+            TableConstraintKind::Unique { columns: own(), nulls_not_distinct }
         } else if cursor.accept("CHECK") {
             TableConstraintKind::Check { expression: cursor.expression_in_parentheses()? }
         } else if cursor.sees("REFERENCES") {

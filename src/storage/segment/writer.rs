@@ -18,7 +18,7 @@ use crate::{
     ids::{ColumnId, RowId},
     storage::{
         columns::{ColumnSpec, array_bytes, batch_of, column_name, columns_of},
-        keys::{KeySpec, key_hashes},
+        keys::KeySpec,
     },
 };
 use arrow::{
@@ -251,7 +251,7 @@ impl Draft {
         let position =
             u32::try_from(self.rows).map_err(|_| Error::internal("a segment has too many rows"))?;
         for (spec, entries) in keys.iter().zip(&mut self.entries) {
-            let hashes = key_hashes(&columns_of(batch, &spec.specs(columns)?)?);
+            let hashes = spec.hashes(&columns_of(batch, &spec.specs(columns)?)?);
             entries.extend((position..).zip(hashes).filter_map(|(at, hash)| Some((hash?, at))));
         }
         let mut stored: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from(offsets.clone()))];

@@ -3,14 +3,14 @@
 use super::{Inner, PARALLEL_MAX, Part, TableState};
 use crate::{
     error::{Error, Result},
-    ids::{ColumnId, Oid, RowId},
+    ids::{Oid, RowId},
     storage::{
         columns::{ColumnSpec, column_name},
-        keys::{KeyRuns, KeySpec, key_hashes},
+        keys::{KeyRuns, KeySpec},
         segment::{Segment, SegmentStore},
     },
 };
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, NullArray, RecordBatch};
 use futures::{StreamExt, TryStreamExt, stream};
 use std::{ops::Range, sync::Arc};
 
@@ -23,16 +23,13 @@ pub(super) struct KeyIndex {
 
 impl KeyIndex {
     pub(super) fn add(&mut self, first: RowId, rows: &RecordBatch) {
-        let columns: Option<Vec<ArrayRef>> = self
-            .spec
-            .columns
-            .iter()
-            .map(|&id| rows.column_by_name(&column_name(id)).cloned())
+        let columns =
+            self.spec.columns.iter().map(|&id| rows.column_by_name(&column_name(id)).cloned());
+        // A batch without a column of the key has NULL there.
+        let columns: Vec<ArrayRef> = columns
+            .map(|column| column.unwrap_or_else(|| Arc::new(NullArray::new(rows.num_rows()))))
             .collect();
-        // A batch without a column of the key has NULL there, and NULL equals nothing.
-        if let Some(columns) = columns {
-            self.runs = self.runs.with(first, &key_hashes(&columns));
-        }
+        self.runs = self.runs.with(first, &self.spec.hashes(&columns));
     }
 
     pub(super) fn forget(&mut self, rows: &Range<RowId>) {
@@ -54,9 +51,8 @@ impl TableState {
     /// The state in which the keys of a constraint are kept from now on. Rows that are there
     /// already must have theirs: the segments in their side objects, by [`TableState::build_key`].
     #[must_use]
-    pub fn with_key(&self, constraint: Oid, columns: Vec<ColumnId>) -> Self {
-        let state = self.without_key(constraint);
-        let spec = KeySpec { constraint, columns };
+    pub fn with_key(&self, spec: KeySpec) -> Self {
+        let state = self.without_key(spec.constraint);
         state.derive(|inner| inner.keys.push(KeyIndex { spec, runs: KeyRuns::default() }))
     }
 
@@ -74,19 +70,18 @@ impl TableState {
     pub async fn build_key(
         &self,
         store: &SegmentStore,
-        constraint: Oid,
+        spec: KeySpec,
         columns: &[ColumnSpec],
     ) -> Result<Self> {
-        let ids: Vec<ColumnId> = columns.iter().map(|column| column.id).collect();
         let mut runs = KeyRuns::default();
         for part in self.inner.parts() {
             if let Part::Chunk(chunk) = &part {
                 let columns = self.group(part.clone(), 0).columns(columns).await?;
-                runs = runs.with(chunk.range().start, &key_hashes(&columns));
+                runs = runs.with(chunk.range().start, &spec.hashes(&columns));
             }
         }
-        let keyed = self.keyed_segments(store, constraint, columns).await?;
-        let state = self.with_side_objects(&keyed).with_key(constraint, ids);
+        let keyed = self.keyed_segments(store, &spec, columns).await?;
+        let state = self.with_side_objects(&keyed).with_key(spec);
         Ok(state.derive(|inner| {
             inner.keys.last_mut().expect("the key was added above").runs = runs;
         }))
@@ -101,13 +96,13 @@ impl TableState {
     pub async fn keyed_segments(
         &self,
         store: &SegmentStore,
-        constraint: Oid,
+        spec: &KeySpec,
         columns: &[ColumnSpec],
     ) -> Result<Vec<Arc<Segment>>> {
         let mut keyed = Vec::new();
         for segment in self.segments() {
-            if !segment.meta().constraints.contains(&constraint) {
-                keyed.push(Arc::new(self.keyed(store, segment, constraint, columns).await?));
+            if !segment.meta().constraints.contains(&spec.constraint) {
+                keyed.push(Arc::new(self.keyed(store, segment, spec, columns).await?));
             }
         }
         Ok(keyed)
@@ -138,20 +133,19 @@ impl TableState {
         &self,
         store: &SegmentStore,
         segment: &Arc<Segment>,
-        constraint: Oid,
+        spec: &KeySpec,
         columns: &[ColumnSpec],
     ) -> Result<Segment> {
         let mut entries = Vec::new();
         let mut position = 0;
         for group in 0..segment.groups() {
-            let hashes = key_hashes(&segment.columns(group, columns).await?);
+            let hashes = spec.hashes(&segment.columns(group, columns).await?);
             for hash in hashes {
                 entries.extend(hash.map(|hash| (hash, position)));
                 position += 1;
             }
         }
-        let ids = columns.iter().map(|column| column.id).collect();
-        segment.with_key(store, constraint, ids, entries).await
+        segment.with_key(store, spec.constraint, spec.columns.clone(), entries).await
     }
 
     /// For each hash the live rows whose key may have it: all that do, and few besides. The

@@ -12,7 +12,7 @@ use crate::{
     storage::{
         columns::{ColumnCache, columns_of},
         compact::flush,
-        keys::key_hashes,
+        keys::{KeySpec, key_hashes},
         segment::{GROUP_ROWS, SegmentWriter},
         store::Store,
     },
@@ -286,20 +286,23 @@ fn keys_are_found_wherever_their_rows_lie() {
         let (store, objects) = store();
         let (constraint, later) = (Oid(20_000), Oid(20_001));
         let columns = number_columns();
-        let state = TableState::empty().with_key(constraint, vec![ColumnId(1)]);
+        let state = TableState::empty().with_key(KeySpec::new(constraint, vec![ColumnId(1)]));
         let state = flushed(&store, &state.append(&numbers(0..5000)), &columns).await;
         let state = state.append(&numbers(5000..6000)).append(&numbers(10..11));
         let state = state.delete(&[17].into_iter().collect());
         let both = [columns[1].clone(), columns[0].clone()];
-        let state = state.build_key(&store, later, &both).await.unwrap();
+        let state = state
+            .build_key(&store, KeySpec::new(later, vec![ColumnId(2), ColumnId(1)]), &both)
+            .await
+            .unwrap();
 
         let all = numbers(0..6100);
         let ids: Vec<u64> = hashes(&all, &columns[..1]);
         let pairs: Vec<u64> = hashes(&all, &both);
         let open = reopened(&objects, &flushed(&store, &state, &columns).await).await.unwrap();
         let open = open
-            .with_key(constraint, vec![ColumnId(1)])
-            .with_key(later, vec![ColumnId(2), ColumnId(1)]);
+            .with_key(KeySpec::new(constraint, vec![ColumnId(1)]))
+            .with_key(KeySpec::new(later, vec![ColumnId(2), ColumnId(1)]));
         for state in [&state, &open] {
             for (constraint, hashes) in [(constraint, &ids), (later, &pairs)] {
                 let found = state.key_candidates(constraint, hashes).await.unwrap();
@@ -320,5 +323,5 @@ fn keys_are_found_wherever_their_rows_lie() {
 }
 
 fn hashes(rows: &RecordBatch, columns: &[ColumnSpec]) -> Vec<u64> {
-    key_hashes(&columns_of(rows, columns).unwrap()).into_iter().flatten().collect()
+    key_hashes(&columns_of(rows, columns).unwrap(), false).into_iter().flatten().collect()
 }

@@ -13,14 +13,14 @@ async fn everything(
 ) -> Result<(Vec<Vec<ArrayRef>>, RecordBatch, u64)> {
     let store = store_over(objects);
     let state = TableState::open(&store, metas.to_vec(), deletes, RowId(9000)).await?;
-    let state = state.with_key(Oid(1), vec![ColumnId(1)]);
+    let state = state.with_key(KeySpec::new(Oid(1), vec![ColumnId(1)]));
     let columns = columns();
     let taken = state.take(&[RowId(7), RowId(8000)], &columns[2..]).await?;
     let mut groups = Vec::new();
     for group in state.groups() {
         groups.push(group.columns(&columns).await?);
         let hashes: Vec<u64> =
-            key_hashes(&groups.last().unwrap()[..1]).into_iter().flatten().collect();
+            key_hashes(&groups.last().unwrap()[..1], false).into_iter().flatten().collect();
         state.key_candidates(Oid(1), &hashes).await?;
     }
     Ok((groups, taken, state.deleted_rows()))
@@ -48,7 +48,7 @@ fn damage_anywhere_is_reported_and_never_served() {
             Arc::new(text),
             arrays::vectors(9000, 32, |row| (row % 3 != 0).then_some(row as f32)),
         ];
-        let state = TableState::empty().with_key(Oid(1), vec![ColumnId(1)]);
+        let state = TableState::empty().with_key(KeySpec::new(Oid(1), vec![ColumnId(1)]));
         let state = state.append(&batch(&columns(), arrays));
         // Rows that are gone before the flush leave gaps, one that goes later is in the set.
         let state = state.delete(&(100..200).collect());

@@ -30,7 +30,7 @@ impl History {
             store,
             objects,
             rng: SmallRng::seed_from_u64(seed),
-            state: TableState::empty().with_key(KEY, vec![ColumnId(1)]),
+            state: TableState::empty().with_key(KeySpec::new(KEY, vec![ColumnId(1)])),
             model: Model::new(),
             next_value: 0,
             snapshots: Vec::new(),
@@ -109,7 +109,7 @@ impl History {
         let state = flushed(&self.store, &self.state, &number_columns()).await;
         (self.flushed, self.compacted) = (None, None);
         let open = reopened(&self.objects, &state).await.unwrap();
-        self.state = open.with_key(KEY, vec![ColumnId(1)]);
+        self.state = open.with_key(KeySpec::new(KEY, vec![ColumnId(1)]));
     }
 
     async fn check(&mut self) {
