@@ -19,6 +19,7 @@ pub mod embedding;
 mod errand;
 pub mod events;
 mod failure;
+mod in_order;
 pub mod insert;
 pub mod kept;
 mod key_lookup;

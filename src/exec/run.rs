@@ -5,6 +5,7 @@ use super::{
     bounded::BoundedJoins,
     errand,
     failure::snapshot_of,
+    in_order::execute_in_order,
     nearest::{Answers, NearestPlanner, PiecemealPlanner},
     parameter::{self, Parameters},
     recall::Recall,
@@ -34,7 +35,7 @@ use datafusion::{
     },
     functions_aggregate::first_last::first_value_udaf,
     logical_expr::LogicalPlan,
-    physical_plan::{ExecutionPlan, collect, execute_stream},
+    physical_plan::ExecutionPlan,
     physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner},
     prelude::SessionConfig,
 };
@@ -330,7 +331,9 @@ impl Run {
     ) -> RowStream {
         let (context, cancel) = (self.task_context(), self.cancel.clone());
         let work = async move {
-            let collected = AssertUnwindSafe(collect(plan, context)).catch_unwind();
+            let collected =
+                async { execute_in_order(&plan, &context)?.try_collect::<Vec<_>>().await };
+            let collected = AssertUnwindSafe(collected).catch_unwind();
             let batches = tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Err(cancelled()),
@@ -355,7 +358,7 @@ impl Run {
         let context = self.task_context();
         let work = errand::errand(async move {
             let work = async {
-                let mut batches = execute_stream(plan, context).map_err(from_datafusion)?;
+                let mut batches = execute_in_order(&plan, &context).map_err(from_datafusion)?;
                 while let Some(batch) = batches.next().await {
                     let batch = batch.map_err(from_datafusion)?;
                     if sender.send(Ok(batch)).await.is_err() {
