@@ -11,6 +11,7 @@
 #include "code_kernels.h"
 #include "query_code.h"
 #include "random.h"
+#include "replay.h"
 #include "spfresh/distance.h"
 #include "version_state.h"
 
@@ -23,28 +24,24 @@ constexpr size_t kFollowPart = 4;
 constexpr size_t kSamplePerChunk = 4;
 // Rows kept of each query's truth: enough for the greatest depth, with both copies.
 constexpr size_t kTruth = 1000;
-// At 1 and above the thresholds of the sample say little about other queries.
-constexpr std::array<float, 5> kBiases = {0, 0.2F, 0.4F, 0.6F, 0.8F};
-// Queries lie this far off a row, in the difference of two others as unit: among rows, nearer,
-// farther.
-constexpr std::array<float, 3> kWays = {0.1F, 0.5F, 0.8F};
-constexpr size_t kEnough = 8;
-// Of the answer, what may usually be missed.
-constexpr float kUsualMissMax = 0.1F, kUsualMissMin = 0.01F;
+// Queries of the first kinds lie this far off a row, in the difference of two others as unit: among
+// rows, nearer, farther.
+constexpr std::array<float, Stop::kKinds - 1> kWays = {0.1F, 0.5F, 0.8F};
+// Those of the last lie where rows might, but by none of them: so many differences of two rows off
+// the mean, each so long that together they vary as rows do.
+constexpr size_t kDifferences = 16;
+constexpr float kDifference = 0.176777F;
+// No row has this number.
+constexpr uint64_t kNoRow = ~uint64_t{0};
 // How sure the codes are that keep a row out of a query's truth.
 constexpr float kSure = 0.99F, kDeviations = 2.5F;
-// The share of the queries whose k-th hit shall lie within reach. A search by what is within reads
-// more than most need, and less than some.
-constexpr double kWithinReach = 0.8;
-// Of the allowed miss, what the sample may use up: all but so much, and at least this share. The
-// rest is for queries harder than it.
-constexpr double kMissSpare = 0.03;
-constexpr double kMissShare = 0.5;
 
 }  // namespace
 
 struct Calibrator::Query {
-  size_t way = 0;
+  size_t kind = 0;
+  // That of which it was made, which is no answer: what is asked for is seldom there itself.
+  uint64_t row = kNoRow;
   struct Found {
     uint64_t row;
     float score;
@@ -67,136 +64,6 @@ struct Calibrator::Query {
     worst = std::max_element(found.begin(), found.end())->score;
   }
 };
-
-namespace {
-
-// How one search would have gone, probe by probe. The steps that are kept are those after which
-// another of the true k is found, so that where a search stops says exactly what it has found, and
-// of the others one for each kReadPart of what was read: by so much its reading may be overstated.
-// A replay is thus as long as its depth and a logarithm, not as there are postings.
-struct Replay {
-  struct Step {
-    // The squared distances of the next posting and of the nearest, in that of the k-th hit.
-    float next;
-    float nearest;
-    // Of the true k.
-    float share;
-    uint64_t read;
-  };
-  std::vector<Step> steps;
-
-  void Add(const Step& step) {
-    if (step.share > last_.share || last_.read - kept_ >= kept_ / kReadPart) Keep();
-    last_ = step;
-  }
-  void End() {
-    steps.push_back(last_);
-    steps.shrink_to_fit();
-  }
-
- private:
-  static constexpr uint64_t kReadPart = 32;
-
-  // Nobody stops before there is any progress.
-  void Keep() {
-    if (last_.next <= 0) return;
-    steps.push_back(last_);
-    kept_ = last_.read;
-  }
-
-  // The step before, and what had been read at the last that was kept.
-  Step last_{};
-  uint64_t kept_ = 0;
-};
-
-// The mean share found and entries read if all had stopped there.
-std::pair<double, double> StopAt(const std::vector<Replay>& replays, const Stop::Limit& limit) {
-  double share = 0, read = 0;
-  for (const Replay& replay : replays) {
-    // Progress only grows.
-    const auto before = [&](const Replay::Step& step) {
-      return !limit.Reached(step.next, step.nearest, 1);
-    };
-    const auto stop = std::partition_point(replay.steps.begin(), replay.steps.end() - 1, before);
-    share += static_cast<double>(stop->share);
-    read += static_cast<double>(stop->read);
-  }
-  const auto n = static_cast<double>(replays.size());
-  return {share / n, read / n};
-}
-
-float FindThreshold(const std::vector<Replay>& replays, float bias, double share) {
-  float low = 0, high = 1;
-  while (high < 1e6F && StopAt(replays, {bias, high}).first < share) high *= 2;
-  for (int i = 0; i < 24; ++i) {
-    const float middle = (low + high) / 2;
-    (StopAt(replays, {bias, middle}).first < share ? low : high) = middle;
-  }
-  return high;
-}
-
-// The replays of one depth, apart by the way of their queries.
-using Ways = std::array<std::vector<Replay>, kWays.size()>;
-
-bool Enough(const Ways& ways) {
-  return std::all_of(ways.begin(), ways.end(),
-                     [](const auto& replays) { return replays.size() >= kEnough; });
-}
-
-// At which every way has found the share: the kinds of queries to come are not known.
-float FindThreshold(const Ways& ways, float bias, double share) {
-  float most = 0;
-  for (const auto& replays : ways) most = std::max(most, FindThreshold(replays, bias, share));
-  return most;
-}
-
-double Read(const Ways& ways, const Stop::Limit& limit) {
-  double read = 0;
-  for (const auto& replays : ways) read += StopAt(replays, limit).second;
-  return read;
-}
-
-// The share to be found where so much may be missed.
-double Aim(double miss) { return 1.0 - std::max(kMissShare * miss, miss - kMissSpare); }
-
-// With these thresholds for a bias.
-Stop::Rule RuleFor(const Ways& ways, float bias) {
-  Stop::Rule rule;
-  rule.bias = bias;
-  for (size_t m = 0; m < Stop::kMisses.size(); ++m) {
-    rule.thresholds[m] = FindThreshold(ways, bias, Aim(Stop::kMisses[m]));
-  }
-  return rule;
-}
-
-// Whose bias reads least for the usual wishes together: for one alone that would be whose sample
-// was the luckiest.
-Stop::Rule BestRule(const Ways& ways) {
-  Stop::Rule best;
-  double least = std::numeric_limits<double>::infinity();
-  for (const float bias : kBiases) {
-    const Stop::Rule rule = RuleFor(ways, bias);
-    double read = 0;
-    for (size_t m = 0; m < Stop::kMisses.size(); ++m) {
-      if (Stop::kMisses[m] > kUsualMissMax || Stop::kMisses[m] < kUsualMissMin) continue;
-      read += std::log(Read(ways, {bias, rule.thresholds[m]}));
-    }
-    if (read < least) best = rule;
-    least = std::min(least, read);
-  }
-  return best;
-}
-
-// What most are at most.
-float Within(std::vector<float>* reaches) {
-  if (reaches->empty()) return 1;
-  const auto place =
-      static_cast<ptrdiff_t>(kWithinReach * static_cast<double>(reaches->size() - 1));
-  std::nth_element(reaches->begin(), reaches->begin() + place, reaches->end());
-  return (*reaches)[static_cast<size_t>(place)];
-}
-
-}  // namespace
 
 Calibrator::Calibrator(std::shared_ptr<const Version> version) : version_(std::move(version)) {}
 Calibrator::~Calibrator() = default;
@@ -243,28 +110,42 @@ void Calibrator::AddSample(const Chunk& chunk) {
     sample_.resize(sample_.size() + chunk.stride());
     state.codec.Decode(chunk.record(entry), centroid.data(),
                        sample_.data() + sample_.size() - chunk.stride());
+    sample_rows_.push_back(RowOf(chunk.words()[entry]));
   }
 }
 
-// A row pushed off by the difference of two others: outside the data, as queries are, but in the
-// directions in which the data varies. The three are thirds of the sample apart.
+// Most are a row pushed off by the difference of two others: outside the data, as queries are, but
+// in the directions in which the data varies. The three are thirds of the sample apart. Where there
+// are clusters these are by one of them; the last kind is by none.
 void Calibrator::MakeQueries() {
   const Space& space = version_->state().space;
-  const size_t stride = space.stride(), dims = space.dims();
-  const size_t triples = sample_.size() / stride / 3;
-  std::vector<float> off(stride), vector(dims);
+  const size_t stride = space.stride(), count = sample_.size() / stride;
+  const size_t triples = count / 3;
+  std::vector<float> mean(stride), off(stride), vector(space.dims());
+  for (size_t i = 0; i < sample_.size(); ++i) mean[i % stride] += sample_[i];
+  for (float& x : mean) x /= static_cast<float>(std::max<size_t>(1, count));
+  Random random(version_->options().seed ^ 0x0FF);
+  const auto add = [&](size_t a, size_t b, float share) {
+    const float *to = sample_.data() + a * stride, *from = sample_.data() + b * stride;
+    for (size_t j = 0; j < stride; ++j) off[j] += share * (to[j] - from[j]);
+  };
   for (size_t i = 0; i < triples; ++i) {
-    const float* row = sample_.data() + i * stride;
-    const float* a = sample_.data() + (i + triples) * stride;
-    const float* b = sample_.data() + (i + 2 * triples) * stride;
-    const size_t way = i % kWays.size();
-    for (size_t j = 0; j < stride; ++j) off[j] = row[j] + kWays[way] * (a[j] - b[j]);
+    Query query;
+    query.kind = i % Stop::kKinds;
+    if (query.kind < kWays.size()) {
+      std::copy_n(sample_.data() + i * stride, stride, off.data());
+      add(i + triples, i + 2 * triples, kWays[query.kind]);
+      query.row = sample_rows_[i];
+    } else {
+      off = mean;
+      for (size_t d = 0; d < kDifferences; ++d) {
+        add(random.Below(count), random.Below(count), kDifference);
+      }
+    }
     space.Recover(off.data(), vector.data());
     places_.resize((queries_.size() + 1) * stride);
     float* place = places_.data() + queries_.size() * stride;
     if (!space.PlaceQuery(vector.data(), place)) continue;
-    Query query;
-    query.way = way;
     Dot(place, {place, 1, stride, stride}, &query.norm2);
     queries_.push_back(std::move(query));
   }
@@ -302,7 +183,7 @@ void Calibrator::OfferCodes(uint32_t posting, const Chunk& chunk, std::span<cons
   for (Query& query : queries_) {
     const QueryCode::Beside beside = query.code->PlaceBeside(centroid.data(), 0);
     const auto offer = [&](uint32_t i) {
-      if (live[i] == 0) return;
+      if (live[i] == 0 || RowOf(words[i]) == query.row) return;
       query.Offer({RowOf(words[i]), query.code->Refine(beside, chunk.record(i)).score, posting});
     };
     query.code->ScanWithin(kDeviations, beside, scan, query.worst, lows.data(), within.data());
@@ -323,7 +204,8 @@ void Calibrator::OfferVectors(uint32_t posting, const Chunk& chunk, std::span<co
   for (size_t q = 0; q < queries_.size(); ++q) {
     space.Scores(places_.data() + q * stride, chunk.vectors(), n, scores.data());
     for (size_t i = 0; i < n; ++i) {
-      if (live[i] != 0) queries_[q].Offer({RowOf(chunk.words()[i]), scores[i], posting});
+      const uint64_t row = RowOf(chunk.words()[i]);
+      if (live[i] != 0 && row != queries_[q].row) queries_[q].Offer({row, scores[i], posting});
     }
   }
 }
@@ -341,107 +223,53 @@ std::shared_ptr<const Version> Calibrator::Finish() {
   const Centroids& centroids = state.centroids;
   if (queries_.size() < 8) return Unchanged();
 
-  // Each query's truth: its nearest rows in order, each with the rank of the first posting that has
-  // it.
-  std::array<Ways, Stop::kDepths.size()> replays;
-  // Of each query, the true k-th hit's squared distance in the nearest centroid's.
-  std::array<std::vector<float>, Stop::kDepths.size()> reaches;
-  struct Ranked {
-    float distance2;
-    uint32_t posting;
-  };
-  struct Truth {
-    float distance2;
-    uint32_t rank;
-  };
+  std::array<Replays, Stop::kDepths.size()> replays;
   uint64_t held = (sample_.capacity() + places_.capacity()) * sizeof(float);
   for (const Query& query : queries_) held += query.found.capacity() * sizeof(Query::Found);
-  std::vector<Ranked> order;
+  std::vector<Replay::Visit> order;
+  std::vector<uint32_t> rank_of(centroids.capacity());
   for (size_t q = 0; q < queries_.size(); ++q) {
     order.clear();
     CentroidOrder nearest(centroids, state.space, places_.data() + q * centroids.stride(), nullptr);
     while (const CentroidOrder::Near* near = nearest.Nearest()) {
-      order.push_back({near->distance2, near->posting});
+      rank_of[near->posting] = static_cast<uint32_t>(order.size());
+      order.push_back({near->distance2, centroids.posting(near->posting).entries});
       nearest.Pop();
     }
-    std::unordered_map<uint32_t, uint32_t> rank_of;
-    for (uint32_t i = 0; i < order.size(); ++i) rank_of[order[i].posting] = i;
+    if (order.empty()) continue;
 
+    // The truth: its nearest rows in order, each with the rank of the first posting that has it.
     auto& found = queries_[q].found;
     std::sort(found.begin(), found.end());
-    std::vector<Truth> truth;
+    std::vector<float> truth2;
+    std::vector<uint32_t> ranks;
     std::unordered_map<uint64_t, size_t> at;
     for (const Query::Found& f : found) {
-      const uint32_t rank = rank_of.at(f.posting);
-      const auto [known, is_new] = at.try_emplace(f.row, truth.size());
+      const auto [known, is_new] = at.try_emplace(f.row, truth2.size());
       if (is_new) {
-        truth.push_back({state.space.Distance2(f.score, queries_[q].norm2), rank});
+        truth2.push_back(state.space.Distance2(f.score, queries_[q].norm2));
+        ranks.push_back(rank_of[f.posting]);
       } else {
-        truth[known->second].rank = std::min(truth[known->second].rank, rank);
+        ranks[known->second] = std::min(ranks[known->second], rank_of[f.posting]);
       }
     }
-    // By rank: who is found at which step.
     std::vector<std::vector<uint32_t>> found_at(order.size());
-    for (uint32_t i = 0; i < truth.size(); ++i) found_at[truth[i].rank].push_back(i);
+    for (uint32_t i = 0; i < ranks.size(); ++i) found_at[ranks[i]].push_back(i);
     for (size_t d = 0; d < Stop::kDepths.size(); ++d) {
       const auto k = static_cast<size_t>(Stop::kDepths[d]);
       // Deeper than a small index goes: its search would read all anyway.
-      if (truth.size() < k || k * 4 > state.entries) continue;
-      Replay replay;
-      std::vector<bool> have(truth.size());
-      uint64_t read = 0;
-      size_t count = 0, right = 0, kth = truth.size();
-      for (uint32_t t = 0; t < order.size(); ++t) {
-        read += centroids.posting(order[t].posting).entries;
-        for (const uint32_t i : found_at[t]) {
-          have[i] = true;
-          ++count;
-          right += i < k ? 1 : 0;
-          // The k-th of those found moves down as better ones come.
-          if (count == k) {
-            kth = 0;
-            for (size_t seen = 0; (seen += have[kth] ? 1 : 0) < k;) ++kth;
-          } else if (count > k && i < kth) {
-            while (!have[--kth]) {
-            }
-          }
-        }
-        Replay::Step step{};
-        const float kth2 = count < k ? 0 : truth[kth].distance2;
-        if (t + 1 == order.size() || (count >= k && !(kth2 > 0))) {
-          step.next = std::numeric_limits<float>::max();
-        } else if (count >= k) {
-          step.next = order[t + 1].distance2 / kth2;
-          step.nearest = order[0].distance2 / kth2;
-        }
-        step.share = static_cast<float>(right) / static_cast<float>(k);
-        step.read = read;
-        replay.Add(step);
-      }
-      if (order.empty()) continue;
-      if (order[0].distance2 > 0) reaches[d].push_back(truth[k - 1].distance2 / order[0].distance2);
-      replay.End();
-      held += replay.steps.capacity() * sizeof(Replay::Step);
-      replays[d][queries_[q].way].push_back(std::move(replay));
+      if (truth2.size() < k || k * 4 > state.entries) continue;
+      replays[d][queries_[q].kind].emplace_back(k, order, truth2, found_at);
+      held += replays[d][queries_[q].kind].back().bytes();
     }
     held_most_ = std::max(held_most_, held);
     held -= found.capacity() * sizeof(Query::Found);
     std::vector<Query::Found>().swap(found);
   }
 
-  if (!Enough(replays[0])) return Unchanged();
-  Stop::Rules rules;
-  for (size_t d = 0; d < rules.size(); ++d) {
-    if (!Enough(replays[d])) {
-      // Without a sample so deep: as before it.
-      rules[d] = rules[d - 1];
-    } else if (follows()) {
-      rules[d] = RuleFor(replays[d], state.stop.rules()[d].bias);
-    } else {
-      rules[d] = BestRule(replays[d]);
-    }
-    if (Enough(replays[d])) rules[d].reach = Within(&reaches[d]);
-  }
+  if (!EnoughReplays(replays[0])) return Unchanged();
+  const Stop::Rules rules =
+      FindRules(std::move(replays), follows() ? &state.stop.rules() : nullptr);
   Version::State next = state;
   next.reshaped = follows() ? state.reshaped + state.changed : 0;
   next.changed = 0;

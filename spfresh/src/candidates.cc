@@ -24,30 +24,13 @@ void Candidates::Offer(float score, float error, uint64_t row, uint64_t found_at
   if (slot != kFree) {
     // Either bound holds; what the heap has of this row stays true.
     Candidate& known = candidates_[slot];
-    if (error < known.error) known = {score, error, row, known.found_at};
+    if (error < known.error) known = {score, error, row};
     return;
   }
   slot = static_cast<uint32_t>(candidates_.size());
-  candidates_.push_back({score, error, row, found_at});
+  candidates_.push_back({score, error, row});
   if (2 * candidates_.size() > slots_.size()) Grow();
-  const float at_most = score + error;
-  if (full()) {
-    if (k_ == 0 || !(at_most < worst_.front())) return;
-    std::pop_heap(worst_.begin(), worst_.end());
-    worst_.back() = at_most;
-  } else {
-    worst_.push_back(at_most);
-  }
-  std::push_heap(worst_.begin(), worst_.end());
-}
-
-uint64_t Candidates::FoundAt(size_t spare) const {
-  std::vector<uint64_t> found;
-  for (const Candidate& candidate : Best(k_)) found.push_back(candidate.found_at);
-  if (found.size() <= spare) return 0;
-  const auto last = found.end() - static_cast<ptrdiff_t>(spare) - 1;
-  std::nth_element(found.begin(), last, found.end());
-  return *last;
+  worst_.Offer(score + error, found_at);
 }
 
 std::vector<Candidate> Candidates::Best(size_t most) const {

@@ -27,6 +27,9 @@ constexpr size_t kHitsSpare = 32;
 // Under a filter of which a share s may be found, the number of hits in a part of what is seen has
 // the relative deviation sqrt((1 - s) / k): so many of these are waited for.
 constexpr float kLateDeviations = 4;
+// And of the miss that is allowed, so much is used up there: no sample was like the rows that it
+// leaves.
+constexpr float kFilteredMiss = 0.75F;
 // Survivors of a scan are sorted when they are more than this: then the best of them, refined
 // first, save most of the others from it.
 constexpr size_t kSortedMin = 12;
@@ -78,6 +81,7 @@ Search::Search(std::shared_ptr<const Version> version, const Request& request)
     : version_(std::move(version)),
       request_(request),
       candidates_(std::make_unique<Candidates>(request.k)),
+      guesses_(std::make_unique<Least>(request.k)),
       limits_(std::make_unique<Limits>()) {}
 
 Search::~Search() = default;
@@ -145,36 +149,38 @@ float Search::KthDistance2() const {
   return version_->state().space.Distance2(candidates_->bound(), query_norm2_);
 }
 
-// By records where there are k, else by what scans guess.
-bool Search::StopKth2(float* kth2) const {
-  const bool known = candidates_->full();
-  if (!known && guesses_.size() < request_.k) return false;
-  *kth2 =
-      known ? KthDistance2() : version_->state().space.Distance2(guesses_.front(), query_norm2_);
-  return true;
+float Search::Aim(float depth) const {
+  const bool filtered = depth > static_cast<float>(request_.k);
+  return 1 - (1 - request_.recall_target) * (filtered ? kFilteredMiss : 1);
 }
 
 bool Search::Done(float next2) const {
   const Stop& stop = version_->state().stop;
   if (request_.recall_target >= 1 || !stop.calibrated()) return false;
-  float kth2;
-  if (!StopKth2(&kth2)) return false;
-  if (!(kth2 > 0)) return true;
+  // By records where there are k, else by what scans guess.
+  const bool known = candidates_->full();
+  if (!known && !guesses_->full()) return false;
+  const float score = known ? candidates_->bound() : guesses_->worst();
+  const float came = known ? candidates_->MeanLogFoundAt() : guesses_->MeanLogAt();
+  const Stop::Place place{next2, nearest2_, version_->state().space.Distance2(score, query_norm2_),
+                          std::log(static_cast<float>(seen_)) - came};
+  if (!(place.kth2 > 0)) return true;
   // Of the rows seen, which share is allowed: the k-th hit lies as deep among all rows as k over
   // that.
   const float depth = static_cast<float>(request_.k) * static_cast<float>(seen_) /
                       static_cast<float>(std::max<uint64_t>(1, visible_count_));
-  if (depth != limits_->depth) *limits_ = {depth, stop.At(request_.recall_target, depth)};
-  const auto& both = limits_->both;
-  return both[0].Reached(next2, nearest2_, kth2) && both[1].Reached(next2, nearest2_, kth2);
+  if (depth != limits_->depth) {
+    *limits_ = {depth, stop.At(Aim(depth), depth, nearest2_)};
+  }
+  return std::ranges::all_of(limits_->both, [&](const Stop::Limit& limit) {
+    return place.Progress(limit.bias) >= limit.threshold;
+  });
 }
 
 bool Search::LikelyDone(float next2, float depth) const {
   const Stop& stop = version_->state().stop;
   if (request_.recall_target >= 1 || !stop.calibrated()) return false;
-  const float kth2 = stop.Kth2(depth, nearest2_);
-  const auto both = stop.At(request_.recall_target, depth);
-  return both[0].Reached(next2, nearest2_, kth2) && both[1].Reached(next2, nearest2_, kth2);
+  return next2 >= stop.End2(Aim(depth), depth, nearest2_);
 }
 
 // The stop rule was calibrated on searches that may find every row. Which rows a filter leaves is
@@ -221,7 +227,6 @@ void Search::ScoreWhole(const Chunk& chunk, const Allowed* allowed) {
   for (uint32_t i = 0; i < words.size(); ++i) {
     if (MayBeFound(RowOf(words[i]), allowed)) visible_.push_back(i);
   }
-  const uint64_t before = seen_;
   seen_ += words.size();
   visible_count_ += visible_.size();
   scanned_ += visible_.size();
@@ -237,7 +242,7 @@ void Search::ScoreWhole(const Chunk& chunk, const Allowed* allowed) {
       space.Scores(query_.data(), vectors + size_t{i} * chunk.stride(), 1, &scores_[i]);
     }
   }
-  for (const uint32_t i : visible_) candidates_->Offer(scores_[i], 0, RowOf(words[i]), before);
+  for (const uint32_t i : visible_) candidates_->Offer(scores_[i], 0, RowOf(words[i]), seen_);
 }
 
 void Search::CountVisible(const Chunk& chunk, const Allowed* allowed) {
@@ -269,11 +274,12 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<
   const Words words = chunk.words();
   const size_t code_bytes = Codec::CodeBytes(chunk.stride(), chunk.kind().bits);
   const bool refines = open == nullptr;
+  const uint64_t seen = seen_ + words.size();
   const QueryCode::Refiner refiner = code_->RefinerOf(beside, chunk);
   const auto refine = [&](uint32_t i) {
     ++refined_;
     const Estimate estimate = refiner.One(i);
-    candidates_->Offer(estimate.score, estimate.error, RowOf(words[i]), seen_);
+    candidates_->Offer(estimate.score, estimate.error, RowOf(words[i]), seen);
   };
   uint32_t scanned = 0;
   if (!code_->certain()) {
@@ -316,7 +322,7 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<
       refiner.Four(group, scores, errors);
       refined_ += 4;
       for (size_t i = 0; i < 4; ++i) {
-        candidates_->Offer(scores[i], errors[i], RowOf(words[group[i]]), seen_);
+        candidates_->Offer(scores[i], errors[i], RowOf(words[group[i]]), seen);
       }
     }
     for (; at < visible_.size(); ++at) {
@@ -326,7 +332,7 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<
         refine(i);
       } else {
         open->push_back({scores_[i], i});
-        Guess(scores_[i] + widths(i));
+        guesses_->Offer(scores_[i] + widths(i), seen);
       }
     }
   }
@@ -341,18 +347,6 @@ void Search::ScoreCodes(const Chunk& chunk, const Allowed* allowed, std::vector<
   CountVisible(chunk, allowed);
 }
 
-void Search::Guess(float estimate) {
-  if (guesses_.size() < request_.k) {
-    guesses_.push_back(estimate);
-  } else if (estimate < guesses_.front()) {
-    std::pop_heap(guesses_.begin(), guesses_.end());
-    guesses_.back() = estimate;
-  } else {
-    return;
-  }
-  std::push_heap(guesses_.begin(), guesses_.end());
-}
-
 bool Search::wants_all_records() const { return code_ == nullptr || code_->certain(); }
 
 Status Search::ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* allowed) {
@@ -360,7 +354,7 @@ Status Search::ScoreScan(const Chunk& chunk, uint32_t number, const Allowed* all
   OpenChunk& chunk_open = open_[number];
   chunk_open.posting = chunk.kind().posting;
   chunk_open.size = chunk.size();
-  chunk_open.seen = seen_;
+  chunk_open.seen = seen_ + chunk.size();
   std::vector<Open>& open = chunk_open.entries;
   if (code_ != nullptr) {
     ScoreCodes(chunk, allowed, &open);

@@ -12,7 +12,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the formats are little-endian");
 
 constexpr uint32_t kMagic = 0x56'50'4C'4E;  // "NLPV"
-constexpr uint32_t kFormat = 7;
+constexpr uint32_t kFormat = 8;
 constexpr uint32_t kCapacityMax = 1U << 28;
 // More than can be: a level has twelve times as many nodes as the one above it, or more.
 constexpr uint32_t kLevelsMax = 16;
@@ -88,10 +88,12 @@ std::vector<uint8_t> Version::Serialize() const {
   w.Put(s.space.norm_bound());
   w.Put(s.options.seed);
   w.Put(s.stop.entries());
-  for (const auto& [bias, reach, thresholds] : s.stop.rules()) {
+  const Stop::Rules& rules = s.stop.rules();
+  w.PutAll(rules.nearest2.data(), rules.nearest2.size());
+  for (const auto& [bias, thresholds, ends] : rules.at) {
     w.Put(bias);
-    w.Put(reach);
-    w.PutAll(thresholds.data(), thresholds.size());
+    for (const auto& by_miss : thresholds) w.PutAll(by_miss.data(), by_miss.size());
+    for (const auto& by_miss : ends) w.PutAll(by_miss.data(), by_miss.size());
   }
   w.Put(s.changed);
   w.Put(s.reshaped);
@@ -163,12 +165,13 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
   o.seed = r.Get<uint64_t>();
   const auto stop_entries = r.Get<uint64_t>();
   Stop::Rules rules;
-  bool has_rules = true;
-  for (auto& [bias, reach, thresholds] : rules) {
+  r.GetAll(rules.nearest2.data(), rules.nearest2.size());
+  bool has_rules = stop_entries == 0 || rules.nearest2.front() > 0;
+  for (auto& [bias, thresholds, ends] : rules.at) {
     bias = r.Get<float>();
-    reach = r.Get<float>();
-    r.GetAll(thresholds.data(), thresholds.size());
-    has_rules = has_rules && bias >= 0 && bias <= 1 && reach >= 0 && std::isfinite(reach);
+    for (auto& by_miss : thresholds) r.GetAll(by_miss.data(), by_miss.size());
+    for (auto& by_miss : ends) r.GetAll(by_miss.data(), by_miss.size());
+    has_rules = has_rules && bias >= 0 && bias <= 1;
   }
   const auto changed = r.Get<uint64_t>();
   const auto reshaped = r.Get<uint64_t>();

@@ -35,8 +35,8 @@ TEST(Calibrate, HoldsNoMoreForMorePostings) {
   EXPECT_EQ(calibrated->calibrated_entries(), index.version().entries());
   EXPECT_GT(calibrator->held_most(), 1U << 20);
   EXPECT_LT(calibrator->held_most(), 16U << 20);
-  // Twenty-four bytes for each step of each search at six depths.
-  const uint64_t with_every_step = uint64_t{24} * index.version().postings() * 1024 * 6;
+  // Thirty-two bytes for each step of each search at six depths.
+  const uint64_t with_every_step = uint64_t{32} * index.version().postings() * 1024 * 6;
   EXPECT_GT(with_every_step, 10 * calibrator->held_most());
 }
 

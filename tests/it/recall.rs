@@ -380,7 +380,9 @@ async fn however_an_index_keeps_its_rows_it_finds_them() {
     ] {
         let before = entries(&client).await;
         client.batch_execute(&format!("ALTER INDEX t_v SET ({options})")).await.unwrap();
-        assert_eq!(entries(&client).await, before);
+        // But for what upkeep still does for the changes before.
+        let still = entries(&client).await;
+        assert!(still.abs_diff(before) < ROWS / 20, "{options}: {before} entries, then {still}");
         client.batch_execute("REINDEX INDEX t_v").await.unwrap();
         let held = entries(&client).await;
         assert!((fewest..=most).contains(&held), "{options}: {held} entries");

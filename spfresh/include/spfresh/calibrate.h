@@ -1,10 +1,11 @@
 // Finds the stop rule's constants for an index: for a sample of queries everything is scanned, each
-// search is replayed against that truth, and the thresholds are those at which the wanted share of
-// the truth had been found.
+// search is replayed against that truth (src/replay.h), and the thresholds are those at which the
+// wanted share of the truth had been found.
 //
 // Queries are not like rows: they lie beside them, farther from the nearest. So the sample is made
-// of rows pushed off by the difference of two others, little or far, each of the ways has to find
-// the wanted share, and the thresholds leave a part of the allowed miss unused.
+// of four kinds: rows pushed off by the difference of two others, little, more or far, which are
+// not in their own truth; and places where rows might be that belong to no cluster of them. The
+// thresholds leave a part of the allowed miss unused.
 //
 // An index that is of the size for which it was calibrated, and half of which at least is as it was
 // then, is followed: a quarter of the queries,
@@ -16,7 +17,7 @@
 // of all postings, in any order; Finish. The caller reads the chunks in between.
 //
 // Memory, beside the version: 1,024 queries, each with at most 32 KB of its nearest rows and, when
-// these are gone, 30 to 50 KB of steps of its search, which grow with the logarithm of the
+// these are gone, 40 to 60 KB of steps of its search, which grow with the logarithm of the
 // postings; three vectors of the sample and two of its own. Below 100 MB for 384 dimensions, at any
 // size.
 //
@@ -66,6 +67,7 @@ class Calibrator {
 
   const std::shared_ptr<const Version> version_;
   std::vector<float> sample_;
+  std::vector<uint64_t> sample_rows_;
   std::vector<Query> queries_;
   std::vector<float> places_;
   uint64_t held_most_ = 0;

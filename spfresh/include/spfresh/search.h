@@ -51,6 +51,7 @@ struct Hit {
 
 class Candidates;
 class CentroidOrder;
+class Least;
 class QueryCode;
 
 class Search {
@@ -108,16 +109,14 @@ class Search {
 
  private:
   Search(std::shared_ptr<const Version> version, const Request& request);
+  // The share to be found by a search whose k-th hit lies so deep among all rows.
+  float Aim(float depth) const;
   bool Done(float next2) const;
   bool LikelyDone(float next2, float depth) const;
   void Name(uint32_t most, const float* depth, std::vector<uint32_t>* postings);
   bool CameLate();
   bool CannotHold(uint32_t posting, float distance2) const;
   float KthDistance2() const;
-  // The squared distance of the k-th hit as far as it is known, for the stop rule; false when it is
-  // not known at all.
-  bool StopKth2(float* kth2) const;
-  void Guess(float estimate);
   bool MayBeFound(uint64_t row, const Allowed* allowed) const;
   void CountVisible(const Chunk& chunk, const Allowed* allowed);
   void ScoreWhole(const Chunk& chunk, const Allowed* allowed);
@@ -126,7 +125,7 @@ class Search {
     float low;
     uint32_t entry;
   };
-  // What is open of a chunk, and how much had been seen before it.
+  // What is open of a chunk, and how much had been seen with it.
   struct OpenChunk {
     uint32_t posting = 0;
     uint32_t size = 0;
@@ -150,9 +149,9 @@ class Search {
   std::unique_ptr<Candidates> candidates_;
   // By the numbers of chunks whose records were not there, what is not refined of them.
   std::unordered_map<uint32_t, OpenChunk> open_;
-  // A heap, largest on top: the k least estimates by one bit, which are a first idea of the k-th
-  // score, and rather too small.
-  std::vector<float> guesses_;
+  // The k least estimates by one bit, which are a first idea of the k-th score, and rather too
+  // small.
+  std::unique_ptr<Least> guesses_;
   // Entries that are open are refined only if their bound is no greater.
   float open_bound_ = 0;
   uint32_t probes_ = 0;
