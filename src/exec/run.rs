@@ -6,7 +6,7 @@ use super::{
     errand,
     failure::snapshot_of,
     in_order::execute_in_order,
-    nearest::{Answers, NearestPlanner, PiecemealPlanner},
+    nearest::{Answers, NearestPlanner, Pages, PiecemealPlanner},
     parameter::{self, Parameters},
     recall::Recall,
     relations::Viewpoint,
@@ -60,6 +60,7 @@ pub struct Runner {
     metrics: Arc<Metrics>,
     recall: Arc<Recall>,
     answers: Arc<Answers>,
+    pages: Arc<Pages>,
     cpu: Handle,
 }
 
@@ -113,7 +114,8 @@ impl Runner {
         for rule in sql::optimizer_rules(table_of) {
             builder = builder.with_optimizer_rule(rule);
         }
-        Self { template: Arc::new(builder.build()), metrics, recall, answers, cpu }
+        let (template, pages) = (Arc::new(builder.build()), Arc::default());
+        Self { template, metrics, recall, answers, pages, cpu }
     }
 
     /// For one statement: on a snapshot, until cancelled.
@@ -134,7 +136,8 @@ impl Runner {
             .with_extension(Arc::new(knobs))
             .with_extension(Arc::clone(&self.metrics))
             .with_extension(Arc::clone(&self.recall))
-            .with_extension(Arc::clone(&self.answers));
+            .with_extension(Arc::clone(&self.answers))
+            .with_extension(Arc::clone(&self.pages));
         Run { runner: self.clone(), config, cancel, shown: None, is_answered: false }
     }
 

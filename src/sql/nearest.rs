@@ -1,8 +1,8 @@
 //! `Nearest`, the logical node: the rows of a table whose vectors are nearest to one, under
 //! filters.
 //!
-//! The node promises exactly min(k, matching rows) rows, nearest first; rows without a vector
-//! come last, as NULL sorts. Whether an index finds them is the business of whoever runs it.
+//! The node promises exactly min(k, matching rows) rows, less those that it is to skip, nearest
+//! first; rows without a vector come last, as NULL sorts. Whether an index finds them is the business of whoever runs it.
 
 use super::near::{Bound, DISTANCE_COLUMN, Near};
 use arrow::datatypes::{DataType, Field};
@@ -26,6 +26,8 @@ pub struct Nearest {
     pub near: Near,
     /// How many rows; [`ALL`] in pieces.
     pub k: usize,
+    /// Of the k nearest, how many do not come out: those of the pages before.
+    pub skip: usize,
     /// Whether all rows that tie with the k-th are wanted too, for a sort above to decide.
     pub ties: bool,
     /// The columns of the table that come out.
@@ -39,7 +41,12 @@ impl Nearest {
     ///
     /// # Errors
     /// When the scan's columns do not make a schema.
-    pub fn new(scan: &TableScan, near: Near, k: usize, ties: bool) -> Result<Self> {
+    pub fn new(
+        scan: &TableScan,
+        near: Near,
+        (skip, k): (usize, usize),
+        ties: bool,
+    ) -> Result<Self> {
         let projection = match &scan.projection {
             Some(projection) => projection.clone(),
             None => (0..scan.source.schema().fields().len()).collect(),
@@ -51,7 +58,7 @@ impl Nearest {
             .collect();
         fields.push((None, Arc::new(Field::new(DISTANCE_COLUMN, DataType::Float64, true))));
         let schema = DFSchema::new_with_metadata(fields, scan.projected_schema.metadata().clone())?;
-        Ok(Self { near, k, ties, projection, schema: Arc::new(schema) })
+        Ok(Self { near, k, skip, ties, projection, schema: Arc::new(schema) })
     }
 }
 
@@ -105,6 +112,9 @@ impl UserDefinedLogicalNodeCore for Nearest {
             k => write!(f, " k={k}")?,
         }
         f.write_str(if self.ties { " and ties" } else { "" })?;
+        if self.skip > 0 {
+            write!(f, " skip={}", self.skip)?;
+        }
         self.near.fmt_conditions(f)
     }
 

@@ -11,6 +11,9 @@
 //! fetch and filters have sunk as far as they can. It is a ladder: whatever is not just this form
 //! stays as it is, and is exact and slower.
 //!
+//! Of LIMIT with OFFSET the search itself leaves out what comes before the page, since it may know
+//! already which rows these are.
+//!
 //! Under a cursor ([`Piecemeal`]) a sort of all rows becomes a search for all of them, which goes on as
 //! far as it is read.
 //!
@@ -40,9 +43,9 @@ use datafusion::{
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     logical_expr::{
-        BinaryExpr, Expr, Extension, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
-        Sort, SubqueryAlias, TableScan, TableSource, expr::Sort as SortExpr,
-        utils::split_conjunction_owned,
+        BinaryExpr, Expr, Extension, FetchType, Filter, Limit, LogicalPlan, LogicalPlanBuilder,
+        Operator, Projection, SkipType, Sort, SubqueryAlias, TableScan, TableSource,
+        expr::Sort as SortExpr, utils::split_conjunction_owned,
     },
     optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule},
 };
@@ -138,9 +141,13 @@ impl OptimizerRule for PushDown {
         _: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
         match &plan {
+            LogicalPlan::Limit(limit) => match self.page(limit)? {
+                Some(page) => Ok(Transformed::new(page, true, TreeNodeRecursion::Jump)),
+                None => Ok(Transformed::no(plan)),
+            },
             // Only a sort that keeps k rows.
             LogicalPlan::Sort(sort @ Sort { fetch: Some(k), .. }) => {
-                match self.pushed(sort, *k)? {
+                match self.pushed(sort, (0, *k))? {
                     Some(pushed) => Ok(Transformed::new(pushed, true, TreeNodeRecursion::Jump)),
                     None => Ok(Transformed::no(plan)),
                 }
@@ -149,7 +156,14 @@ impl OptimizerRule for PushDown {
                 let Some(piecemeal) = node.as_any().downcast_ref::<Piecemeal>() else {
                     return Ok(Transformed::no(plan));
                 };
-                match self.unbounded(&piecemeal.input)? {
+                // Further keys want all rows of a distance together.
+                let all = |sort: &Sort| match sort {
+                    Sort { fetch: None, expr, .. } if expr.len() == 1 => {
+                        self.pushed(sort, (0, ALL))
+                    }
+                    _ => Ok(None),
+                };
+                match at_sort(&piecemeal.input, &all)? {
                     Some(pushed) => Ok(Transformed::new(pushed, true, TreeNodeRecursion::Jump)),
                     None => Ok(Transformed::no(plan)),
                 }
@@ -166,28 +180,26 @@ pub(super) enum Step<'p> {
 }
 
 impl PushDown {
-    /// A sort of all rows that are wanted a few at a time, below what projects them.
-    fn unbounded(&self, plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
-        match plan {
-            LogicalPlan::Projection(projection) => {
-                let Some(input) = self.unbounded(&projection.input)? else { return Ok(None) };
-                let exprs = projection.expr.clone();
-                let again = Projection::try_new_with_schema(
-                    exprs,
-                    Arc::new(input),
-                    Arc::clone(&projection.schema),
-                )?;
-                Ok(Some(LogicalPlan::Projection(again)))
-            }
-            // Further keys want all rows of a distance together.
-            LogicalPlan::Sort(sort @ Sort { fetch: None, expr, .. }) if expr.len() == 1 => {
-                self.pushed(sort, ALL)
+    /// LIMIT with OFFSET over the rows of one sort.
+    fn page(&self, limit: &Limit) -> Result<Option<LogicalPlan>> {
+        let (SkipType::Literal(skip @ 1..), FetchType::Literal(Some(fetch))) =
+            (limit.get_skip_type()?, limit.get_fetch_type()?)
+        else {
+            return Ok(None);
+        };
+        let page = |sort: &Sort| match sort {
+            Sort { fetch: Some(k), expr, .. } if expr.len() == 1 && *k == skip + fetch => {
+                self.pushed(sort, (skip, *k))
             }
             _ => Ok(None),
-        }
+        };
+        let Some(input) = at_sort(&limit.input, &page)? else { return Ok(None) };
+        let page = Limit { skip: None, fetch: limit.fetch.clone(), input: Arc::new(input) };
+        Ok(Some(LogicalPlan::Limit(page)))
     }
 
-    fn pushed(&self, sort: &Sort, k: usize) -> Result<Option<LogicalPlan>> {
+    /// The search in the place of a sort: for the k nearest rows but those that are skipped.
+    fn pushed(&self, sort: &Sort, (skip, k): (usize, usize)) -> Result<Option<LogicalPlan>> {
         // Nearest first and NULL last.
         let [key, further @ ..] = sort.expr.as_slice() else { return Ok(None) };
         if further.iter().any(|key| key.expr.is_volatile()) || k == 0 || !key.asc || key.nulls_first
@@ -220,13 +232,30 @@ impl PushDown {
         let (source, name) = (Arc::clone(&scan.source), scan.table_name.clone());
         let near =
             Near { table, source, name, column, metric, query, within, beyond, filters: all };
-        let node = Nearest::new(scan, near, k, !further.is_empty())?;
+        let node = Nearest::new(scan, near, (skip, k), !further.is_empty())?;
         let nearest = LogicalPlan::Extension(Extension { node: Arc::new(node) });
         let rows = rebuild(nearest, scan, &steps, order)?;
         if further.is_empty() {
             return Ok(Some(rows));
         }
         Ok(Some(LogicalPlan::Sort(Sort { input: Arc::new(rows), ..sort.clone() })))
+    }
+}
+
+/// What stands for a sort below what projects its rows, under the same projections.
+fn at_sort(
+    plan: &LogicalPlan,
+    replace: &dyn Fn(&Sort) -> Result<Option<LogicalPlan>>,
+) -> Result<Option<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            let Some(input) = at_sort(&projection.input, replace)? else { return Ok(None) };
+            let (exprs, schema) = (projection.expr.clone(), Arc::clone(&projection.schema));
+            let again = Projection::try_new_with_schema(exprs, Arc::new(input), schema)?;
+            Ok(Some(LogicalPlan::Projection(again)))
+        }
+        LogicalPlan::Sort(sort) => replace(sort),
+        _ => Ok(None),
     }
 }
 

@@ -239,7 +239,8 @@ async fn a_cursor_over_all_rows_gives_each_once_and_in_order() {
         assert_eq!(fetch(&mut seen, "10").await, 10);
     }
     let right = seen.iter().filter(|(_, d)| *d <= exact[49].get::<_, f64>(1)).count();
-    assert!(right >= 47, "{right} of the first fifty");
+    // Three deviations below what the recall target says of one query.
+    assert!(right >= 43, "{right} of the first fifty");
     // Rows that others change meanwhile do not show.
     let other = node.client().await;
     other.batch_execute("DELETE FROM t WHERE id % 2 = 0").await.unwrap();
@@ -265,5 +266,101 @@ async fn a_cursor_over_all_rows_gives_each_once_and_in_order() {
         |rows: &[tokio_postgres::Row]| -> Vec<i32> { rows.iter().map(|row| row.get(0)).collect() };
     assert_eq!(ids(&fetched), ids(&sorted));
     client.batch_execute("COMMIT").await.unwrap();
+    node.stop().await;
+}
+
+/// Pages of ten, by LIMIT and OFFSET: all their rows in order.
+async fn paged(client: &Client, order: &str, pages: usize) -> Vec<(i32, f64)> {
+    let mut all = Vec::new();
+    for page in 0..pages {
+        let sql = format!("{order} LIMIT 10 OFFSET {}", 10 * page);
+        let rows = client.query(&sql, &[]).await.unwrap();
+        let rows: Vec<(i32, f64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        assert_eq!(rows.len(), 10);
+        assert!(rows.is_sorted_by(|a, b| a.1 <= b.1), "a page is in order");
+        all.extend(rows);
+    }
+    all
+}
+
+fn distinct(rows: &[(i32, f64)]) -> usize {
+    rows.iter().map(|row| row.0).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_go_on_with_the_search_of_the_pages_before() {
+    let node = support::start().await;
+    let client = loaded(&node).await;
+    // Little is found, so that searches of their own would find other rows for each page.
+    client.batch_execute("SET nearlake.recall_target = 0.5").await.unwrap();
+    let mut seeded = Seeded(17);
+    for (filter, further) in [("true", ""), ("shop = 1", ""), ("id % 3 > 0", ""), ("true", ", id")]
+    {
+        let query = seeded.near(4);
+        let order = format!(
+            "SELECT id, v <-> '{query}' AS d FROM t WHERE {filter} ORDER BY v <-> '{query}'{further}"
+        );
+        let plan = lines(&client, &format!("EXPLAIN {order} LIMIT 10 OFFSET 20")).await;
+        assert!(plan.contains("k=30") && plan.contains("index=t_v"), "{plan}");
+        assert_eq!(plan.contains("k=30, skip=20"), further.is_empty(), "{plan}");
+        let rows = paged(&client, &order, 30).await;
+        if further.is_empty() {
+            assert_eq!(distinct(&rows), 300, "each row once: {filter}");
+        }
+        // A page that was read is as it was.
+        let again = format!("{order} LIMIT 10 OFFSET 70");
+        let again = client.query(&again, &[]).await.unwrap();
+        let ids: Vec<i32> = again.iter().map(|row| row.get(0)).collect();
+        let were: Vec<i32> = rows[70..80].iter().map(|row| row.0).collect();
+        assert_eq!(ids, were);
+        // And looks at nothing.
+        let plan = lines(&client, &format!("EXPLAIN ANALYZE {order} LIMIT 10 OFFSET 70")).await;
+        assert!(counted(&plan, "vectors_scanned") == 0 || !further.is_empty(), "{plan}");
+    }
+
+    // Another vector, another filter and another target are other lists.
+    let (one, two) = (seeded.near(4), seeded.near(9));
+    let page = |query: &str, filter: &str| {
+        format!(
+            "SELECT id, v <-> '{query}' AS d FROM t WHERE {filter} ORDER BY d LIMIT 10 OFFSET 10"
+        )
+    };
+    for (query, filter) in [(&one, "true"), (&two, "true"), (&one, "shop = 1"), (&one, "shop = 2")]
+    {
+        client.batch_execute("SET nearlake.recall_target = 0.5").await.unwrap();
+        client.query(&page(query, filter), &[]).await.unwrap();
+        client.batch_execute("SET nearlake.recall_target = 1").await.unwrap();
+        let exact = client.query(&page(query, filter), &[]).await.unwrap();
+        client.batch_execute("SET enable_indexscan = off").await.unwrap();
+        let read = client.query(&page(query, filter), &[]).await.unwrap();
+        client.batch_execute("SET enable_indexscan = on").await.unwrap();
+        let ids = |rows: &[tokio_postgres::Row]| -> Vec<i32> {
+            rows.iter().map(|row| row.get(0)).collect()
+        };
+        assert_eq!(ids(&exact), ids(&read));
+    }
+
+    // Rows that come or go end what was remembered.
+    client.batch_execute("SET nearlake.recall_target = 0.95").await.unwrap();
+    let order = format!("SELECT id, v <-> '{one}' AS d FROM t ORDER BY v <-> '{one}'");
+    let first = paged(&client, &order, 2).await;
+    let gone = first[15].0;
+    client.batch_execute(&format!("DELETE FROM t WHERE id = {gone}")).await.unwrap();
+    let then = paged(&client, &order, 2).await;
+    assert!(then.iter().all(|row| row.0 != gone));
+    client.batch_execute(&format!("INSERT INTO t (id, v) VALUES (-5, '{one}')")).await.unwrap();
+    let second = client.query(&format!("{order} LIMIT 1 OFFSET 1"), &[]).await.unwrap();
+    assert_eq!(second[0].get::<_, i32>(0), then[0].0);
+    // One's own rows too.
+    client.batch_execute("BEGIN; DELETE FROM t WHERE id = -5").await.unwrap();
+    let second = client.query(&format!("{order} LIMIT 1 OFFSET 1"), &[]).await.unwrap();
+    assert_eq!(second[0].get::<_, i32>(0), then[1].0);
+    client.batch_execute("ROLLBACK").await.unwrap();
+    // Beyond the end there is nothing; a page of the end is short.
+    let end = format!("{order} LIMIT 10 OFFSET {}", ROWS - 5);
+    let rest = client.query(&end, &[]).await.unwrap().len();
+    assert_eq!(rest, 5);
+    let beyond = client.query(&format!("{order} LIMIT 10 OFFSET 20000"), &[]).await.unwrap();
+    assert!(beyond.is_empty());
     node.stop().await;
 }

@@ -203,6 +203,11 @@ impl Bound {
         self.terms.iter().filter_map(|term| term.condition.as_ref())
     }
 
+    /// All conditions, where every one answers the same for ever.
+    pub(super) fn all_conditions(&self) -> Option<Vec<Arc<Condition>>> {
+        self.terms.iter().map(|term| term.condition.clone()).collect()
+    }
+
     /// The live rows that match.
     pub(super) async fn matching(
         &self,

@@ -20,6 +20,7 @@
 //!   join      a search for each outer row
 //!   memo      what the searches of a join found, for outer rows that ask the same
 //!   pieces    the rows of a search; all of them a few at a time, which is what a cursor reads
+//!   pages     the lists that are read by LIMIT and OFFSET: each page goes on where one ended
 //!   lazy      a run that asks the WHERE clause of the nearest rows alone
 //!   filter    the WHERE clause with the values of a run ──> the matching rows
 //!   answers   what conditions answered before, kept
@@ -33,6 +34,7 @@ mod filter;
 mod join;
 mod lazy;
 mod memo;
+mod pages;
 mod pieces;
 mod prune;
 mod radius;
@@ -41,6 +43,7 @@ mod summary;
 mod work;
 
 pub use answers::Answers;
+pub use pages::Pages;
 pub use summary::Summarizer;
 
 use super::{
@@ -137,7 +140,7 @@ impl ExtensionPlanner for NearestPlanner {
         if let Some(node) = node.as_any().downcast_ref::<Nearest>() {
             let nothing = DFSchema::empty();
             let search = search_of(&node.near, &nothing, node.projection.clone(), &physical)?;
-            let search = Search { k: node.k, ties: node.ties, ..search };
+            let search = Search { k: node.k, skip: node.skip, ties: node.ties, ..search };
             return Ok(Some(Arc::new(NearestExec::new(node, search, session.config())?)));
         }
         let Some(node) = node.as_any().downcast_ref::<NearestJoin>() else { return Ok(None) };
@@ -200,6 +203,7 @@ fn search_of(
         metric: near.metric,
         query: physical(&near.query, outer)?,
         k: ALL,
+        skip: 0,
         ties: false,
         within: radius(&near.within)?,
         beyond: radius(&near.beyond)?,
@@ -249,7 +253,7 @@ impl NearestExec {
 
 impl DisplayAs for NearestExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Search { table, place, metric, k, ties, within, beyond, filter, .. } =
+        let Search { table, place, metric, k, skip, ties, within, beyond, filter, .. } =
             self.search.as_ref();
         let (name, column, way) = (&table.name, &table.columns[*place].name, &self.way);
         write!(f, "NearestExec: table={name}, column={column}, metric={metric}, ")?;
@@ -259,6 +263,9 @@ impl DisplayAs for NearestExec {
         }
         if *ties {
             f.write_str(" and ties")?;
+        }
+        if *skip > 0 {
+            write!(f, ", skip={skip}")?;
         }
         if let Some(Radius { distance, inclusive }) = within {
             write!(f, ", distance {} {distance}", if *inclusive { "<=" } else { "<" })?;
@@ -310,8 +317,9 @@ impl ExecutionPlan for NearestExec {
                 let base = Base::of_one(&search, context.session_config(), &metrics)?;
                 let question = search.questions(&one_row()?)?.at(0)?;
                 let work = Arc::new(Work::new(&base, question)?);
-                let found = pieces::find(&work, context.memory_pool()).await?;
-                work.rows_of(&found, &schema).await
+                let pages = context.session_config().get_extension::<Pages>();
+                let page = pages::find(&work, context.memory_pool(), pages.as_deref()).await?;
+                work.rows_of(&page, &schema).await
             }
             .instrument(tracing::debug_span!("search")),
         );

@@ -115,6 +115,23 @@ pub(super) async fn find(work: &Arc<Work>, pool: &Arc<dyn MemoryPool>) -> Result
     Ok(found)
 }
 
+/// At least as many rows as a search is for, if there are as many: those that came already, and behind
+/// them in pieces those that did not.
+pub(super) async fn go_on(
+    work: &Arc<Work>,
+    pool: &Arc<dyn MemoryPool>,
+    came: &[Neighbour],
+) -> Result<Vec<Neighbour>> {
+    let _timed = work.timed();
+    let mut run = Run::begin(Arc::clone(work), pool).await?;
+    let left = Arc::make_mut(&mut run.left);
+    came.iter().for_each(|neighbour| left.remove(neighbour.row));
+    run.came = came.len();
+    run.found.extend(came);
+    while run.found.len() < work.base.search.k && run.find().await? {}
+    Ok(run.found.into())
+}
+
 impl Run {
     async fn begin(work: Arc<Work>, pool: &Arc<dyn MemoryPool>) -> Result<Self> {
         work.check_dimensions()?;

@@ -51,6 +51,11 @@ impl Edges {
 }
 
 impl Edge {
+    /// What two bounds have in common that are the same.
+    pub(super) fn bits(self) -> (Option<u64>, bool) {
+        (self.distance.map(f64::to_bits), self.inclusive)
+    }
+
     /// Of rows found, nearest first, those that are within.
     pub(super) fn within(self, found: Vec<Neighbour>) -> Vec<Neighbour> {
         self.keep(found, Ordering::Less)

@@ -37,6 +37,8 @@ pub(super) struct Search {
     pub(super) metric: Metric,
     pub(super) query: Arc<dyn PhysicalExpr>,
     pub(super) k: usize,
+    /// Of these, how many come before the page that is wanted.
+    pub(super) skip: usize,
     /// Whether all rows that tie with the k-th are wanted too.
     pub(super) ties: bool,
     pub(super) within: Option<Radius>,

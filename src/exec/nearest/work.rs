@@ -156,6 +156,10 @@ impl Base {
         }))
     }
 
+    pub(super) fn knobs(&self) -> Knobs {
+        self.knobs
+    }
+
     /// The projected columns of some rows.
     pub(super) async fn take(&self, rows: &[RowId]) -> Result<Vec<ArrayRef>> {
         let Search { projection, specs, .. } = self.search.as_ref();
@@ -181,6 +185,16 @@ impl Work {
             beyond: question.beyond,
             base: Arc::clone(base),
         })
+    }
+
+    /// What is searched for.
+    pub(super) fn query(&self) -> &Query {
+        &self.query
+    }
+
+    /// How far rows may be, and must be.
+    pub(super) fn edges(&self) -> [Option<Edge>; 2] {
+        [self.within, self.beyond]
     }
 
     /// Measures how long a search takes, until it is dropped.
