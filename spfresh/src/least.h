@@ -23,6 +23,7 @@ class Least {
   }
 
   void Offer(float score, uint64_t at) {
+    if (k_ == 0) return;
     if (full()) {
       if (!(score < worst())) return;
       std::pop_heap(heap_.begin(), heap_.end());

@@ -11,6 +11,8 @@ namespace {
 constexpr size_t kEnough = 8;
 constexpr float kReadPart = 32;
 constexpr float kFar = std::numeric_limits<float>::max();
+// No end is told to be farther, beside the nearest centroid.
+constexpr float kEndMost = 1e6F;
 // For logarithms and divisions.
 constexpr float kNear = std::numeric_limits<float>::min();
 // Of the answer, what may usually be missed.
@@ -38,7 +40,7 @@ class Hits {
   size_t right() const { return right_; }
 
   void Add(uint32_t place, uint64_t seen) {
-    came_[place] = std::log(static_cast<float>(seen));
+    came_[place] = std::log(static_cast<float>(std::max<uint64_t>(1, seen)));
     right_ += place < k_ ? 1 : 0;
     if (++count_ < k_) {
       log_came_ += came_[place];
@@ -141,7 +143,8 @@ class Fit {
       for (size_t miss = 0; miss < Stop::kMisses.size(); ++miss) {
         ends.clear();
         for (const Replay& replay : replays_[kind]) {
-          ends.push_back(StopOf(replay, miss).next2 / std::max(kNear, replay.nearest2()));
+          const float end2 = std::min(StopOf(replay, miss).next2, replay.farthest2());
+          ends.push_back(std::min(kEndMost, end2 / std::max(kNear, replay.nearest2())));
         }
         rules_.at[depth_].ends[kind][miss] = Within(&ends);
       }
@@ -187,7 +190,7 @@ std::array<float, Stop::kKinds> Nearest2(const Replays& replays) {
 
 Replay::Replay(size_t k, std::span<const Visit> order, std::span<const float> truth2,
                std::span<const std::vector<uint32_t>> found)
-    : nearest2_(order[0].distance2) {
+    : nearest2_(order[0].distance2), farthest2_(order.back().distance2) {
   Hits hits(k, truth2.size());
   Stop::Place place{0, nearest2_, 0, 0};
   uint64_t seen = 0;
@@ -257,7 +260,7 @@ Stop::Rules FindRules(std::array<Replays, Stop::kDepths.size()> replays,
   }
   for (size_t d = 0; d < replays.size(); ++d) {
     if (!EnoughReplays(replays[d])) {
-      rules.at[d] = rules.at[d - 1];
+      rules.at[d] = follow != nullptr ? follow->at[d] : rules.at[d - 1];
       continue;
     }
     Fit fit(replays[d], far, d, &rules);

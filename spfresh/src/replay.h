@@ -44,12 +44,15 @@ class Replay {
          std::span<const std::vector<uint32_t>> found);
 
   float nearest2() const { return nearest2_; }
+  // Of all postings.
+  float farthest2() const { return farthest2_; }
   uint64_t bytes() const { return steps_.capacity() * sizeof(Step); }
   // Where a search stops that has to reach this.
   const Step& StopAt(size_t bias, float threshold) const;
 
  private:
   float nearest2_;
+  float farthest2_;
   std::vector<Step> steps_;
 };
 
@@ -59,7 +62,8 @@ using Replays = std::array<std::vector<Replay>, Stop::kKinds>;
 
 // The rules by which each kind of queries finds what it is asked for, and something more: the
 // biases are those of "follow", or where that is null those that read least. Depths of which there
-// are too few replays have the rule of the one before. REQUIRES: EnoughReplays(replays[0])
+// are too few replays have the rule of "follow", or else of the depth before. REQUIRES:
+// EnoughReplays(replays[0])
 Stop::Rules FindRules(std::array<Replays, Stop::kDepths.size()> replays, const Stop::Rules* follow);
 bool EnoughReplays(const Replays& replays);
 

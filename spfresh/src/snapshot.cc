@@ -166,12 +166,22 @@ Status Version::Open(std::span<const uint8_t> bytes, std::shared_ptr<const Versi
   const auto stop_entries = r.Get<uint64_t>();
   Stop::Rules rules;
   r.GetAll(rules.nearest2.data(), rules.nearest2.size());
-  bool has_rules = stop_entries == 0 || rules.nearest2.front() > 0;
+  // Not one of them is NaN.
+  const auto& near2 = rules.nearest2;
+  bool has_rules = stop_entries == 0 || (near2.front() > 0 && std::isfinite(near2.back()));
+  for (size_t i = 0; i + 1 < near2.size(); ++i) {
+    has_rules = has_rules && near2[i] <= near2[i + 1];
+  }
+  const auto all_positive = [](const Stop::ByMiss& values) {
+    return std::all_of(values.begin(), values.end(), [](float x) { return x >= 0; });
+  };
   for (auto& [bias, thresholds, ends] : rules.at) {
     bias = r.Get<float>();
     for (auto& by_miss : thresholds) r.GetAll(by_miss.data(), by_miss.size());
     for (auto& by_miss : ends) r.GetAll(by_miss.data(), by_miss.size());
-    has_rules = has_rules && bias >= 0 && bias <= 1;
+    has_rules = has_rules && bias >= 0 && bias <= 1 &&
+                std::all_of(thresholds.begin(), thresholds.end(), all_positive) &&
+                std::all_of(ends.begin(), ends.end(), all_positive);
   }
   const auto changed = r.Get<uint64_t>();
   const auto reshaped = r.Get<uint64_t>();
