@@ -19,7 +19,7 @@ constexpr float kNear = std::numeric_limits<float>::min();
 constexpr float kUsualMissMax = 0.1F, kUsualMissMin = 0.01F;
 // The share of the queries that shall stop before the end that is told of them. Who reads by it
 // reads more than most need, and less than some.
-constexpr double kWithinEnd = 0.6;
+constexpr double kWithinEnd = 0.75;
 // Of the allowed miss, what the sample may use up: all but so much, and at least this share. The
 // rest is for queries harder than it.
 constexpr double kMissSpare = 0.02;

@@ -27,8 +27,8 @@ constexpr size_t kHitsSpare = 32;
 // Under a filter of which a share s may be found, the number of hits in a part of what is seen has
 // the relative deviation sqrt((1 - s) / k): so many of these are waited for.
 constexpr float kLateDeviations = 4;
-// And of the miss that is allowed, so much is used up there: no sample was like the rows that it
-// leaves.
+// And of the miss that is allowed, so much is used up where it leaves hardly a row, and the more
+// the more it leaves: no sample was like these rows.
 constexpr float kFilteredMiss = 0.75F;
 // Survivors of a scan are sorted when they are more than this: then the best of them, refined
 // first, save most of the others from it.
@@ -150,8 +150,8 @@ float Search::KthDistance2() const {
 }
 
 float Search::Aim(float depth) const {
-  const bool filtered = depth > static_cast<float>(request_.k);
-  return 1 - (1 - request_.recall_target) * (filtered ? kFilteredMiss : 1);
+  const float share = static_cast<float>(request_.k) / depth;
+  return 1 - (1 - request_.recall_target) * std::lerp(kFilteredMiss, 1.0F, std::min(1.0F, share));
 }
 
 bool Search::Done(float next2) const {

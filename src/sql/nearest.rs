@@ -2,7 +2,8 @@
 //! filters.
 //!
 //! The node promises exactly min(k, matching rows) rows, less those that it is to skip, nearest
-//! first; rows without a vector come last, as NULL sorts. Whether an index finds them is the business of whoever runs it.
+//! first; rows without a vector come last, as NULL sorts. Whether an index finds them is the
+//! business of whoever runs it.
 
 use super::near::{Bound, DISTANCE_COLUMN, Near};
 use arrow::datatypes::{DataType, Field};

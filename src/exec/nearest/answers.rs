@@ -6,9 +6,13 @@
 
 use crate::{clock::SharedClock, ids::ColumnId, storage::segment::GroupId};
 use arrow::buffer::BooleanBuffer;
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::{
+    common::tree_node::{TreeNode as _, TreeNodeRecursion},
+    physical_expr::{PhysicalExpr, expressions::Literal},
+};
 use foyer::{Cache, CacheBuilder, S3FifoConfig};
 use std::{
+    any::Any,
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
@@ -24,13 +28,28 @@ pub(crate) struct Condition {
     pub(super) expr: Arc<dyn PhysicalExpr>,
     pub(super) columns: Vec<ColumnId>,
     hash: u64,
+    bytes: usize,
 }
+
+/// What an operator or a column of a condition takes, about.
+const PART_BYTES: usize = 64;
 
 impl Condition {
     pub(super) fn new(expr: Arc<dyn PhysicalExpr>, columns: Vec<ColumnId>) -> Arc<Self> {
         let mut hasher = DefaultHasher::new();
         (&expr, &columns).hash(&mut hasher);
-        Arc::new(Self { expr, columns, hash: hasher.finish() })
+        let mut bytes = 0;
+        let _ = expr.apply(|part| {
+            let literal: Option<&Literal> = (part.as_ref() as &dyn Any).downcast_ref();
+            bytes += PART_BYTES + literal.map_or(0, |literal| literal.value().size());
+            Ok(TreeNodeRecursion::Continue)
+        });
+        Arc::new(Self { expr, columns, hash: hasher.finish(), bytes })
+    }
+
+    /// About what it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 

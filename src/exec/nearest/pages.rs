@@ -22,7 +22,9 @@ use std::{
 const BYTES_MAX: usize = 8 << 20;
 /// A longer list is not.
 const ROWS_MAX: usize = 1 << 14;
-/// Beside its rows and the query, what a list takes.
+/// Nor is one whose conditions take more than this.
+const CONDITIONS_MAX: usize = 4 << 10;
+/// Beside its rows, the query and the conditions, what a list takes.
 const LIST_BYTES: usize = 256;
 
 /// What a list is of.
@@ -58,6 +60,9 @@ impl List {
             None => Vec::new(),
             Some(filter) => filter.all_conditions()?,
         };
+        if conditions.iter().map(|condition| condition.bytes()).sum::<usize>() > CONDITIONS_MAX {
+            return None;
+        }
         Some(Self {
             index: entry.id,
             recall_target: target.to_bits(),
@@ -69,7 +74,9 @@ impl List {
     }
 
     fn bytes(&self, came: &Came) -> usize {
-        LIST_BYTES + size_of_val(self.query.as_ref()) + size_of_val(came.rows.as_ref())
+        let conditions: usize = self.conditions.iter().map(|condition| condition.bytes()).sum();
+        let (query, rows) = (self.query.as_ref(), came.rows.as_ref());
+        LIST_BYTES + conditions + size_of_val(query) + size_of_val(rows)
     }
 }
 
@@ -81,8 +88,11 @@ impl Pages {
         std::ptr::eq(came.live.as_ptr(), Arc::as_ptr(live)).then(|| Arc::clone(&came.rows))
     }
 
+    /// A list that others read further stays as long as it is, unless it began otherwise.
     fn remember(&self, list: List, live: &Arc<RowSet>, rows: &[Neighbour]) {
-        if rows.len() <= ROWS_MAX {
+        if rows.len() > ROWS_MAX {
+            self.lists.remove(&list);
+        } else if !self.came(&list, live).is_some_and(|came| came.starts_with(rows)) {
             self.lists.insert(list, Came { live: Arc::downgrade(live), rows: rows.into() });
         }
     }

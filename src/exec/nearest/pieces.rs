@@ -54,6 +54,8 @@ struct Run {
     found: VecDeque<Neighbour>,
     /// How many rows were found.
     came: usize,
+    /// How many of the nearest rows are kept in mind when the rest is read.
+    read_max: usize,
     /// Whether all that is left lies beyond the radius.
     is_over: bool,
     memory: MemoryReservation,
@@ -127,6 +129,7 @@ pub(super) async fn go_on(
     let left = Arc::make_mut(&mut run.left);
     came.iter().for_each(|neighbour| left.remove(neighbour.row));
     run.came = came.len();
+    run.read_max = work.base.search.k.saturating_sub(came.len()).max(BATCH);
     run.found.extend(came);
     while run.found.len() < work.base.search.k && run.find().await? {}
     Ok(run.found.into())
@@ -137,7 +140,7 @@ impl Run {
         work.check_dimensions()?;
         let memory = MemoryConsumer::new("nearest rows").register(pool);
         let (left, found) = (work.matching().await?, VecDeque::new());
-        Ok(Self { work, left, found, came: 0, is_over: false, memory })
+        Ok(Self { work, left, found, came: 0, read_max: READ_MAX, is_over: false, memory })
     }
 
     /// The next piece, put behind what was found; whether there was one.
@@ -150,7 +153,7 @@ impl Run {
             Some(found) => found,
             None => {
                 let left = usize::try_from(self.left.len()).unwrap_or(usize::MAX);
-                let wanted = left.min(READ_MAX);
+                let wanted = left.min(self.read_max);
                 self.memory.try_resize(wanted * size_of::<Neighbour>())?;
                 self.work.by_reading(wanted, &self.left).await?
             }
